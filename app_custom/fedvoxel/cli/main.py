@@ -1,0 +1,129 @@
+"""The `fedvoxel` command: finds the sub-command, and turns what goes wrong into one line and an exit code.
+
+A sub-command's module is imported when it is called, so that `fedvoxel --help` answers at once.
+An error that a user can act on (`FedVoxelError`) is one line on stderr; anything else is a bug and
+shows its traceback. Standard output belongs to the sub-commands alone.
+"""
+
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from fedvoxel import __version__
+from fedvoxel.errors import FedVoxelError
+
+NOUNS = {
+    "consortium": "Create, extend and inspect the consortium's startup kits.",
+    "site": "Prepare a hospital's kit and check that it is ready.",
+    "cohort": "List which scans a site can use, which it cannot, and why.",
+    "job": "Export, check and submit training jobs.",
+    "watch": "Show rounds, sites, Dice and time left while a job runs.",
+    "results": "Report what a finished job is worth to each hospital.",
+    "baseline": "Train local-only and pooled models to compare with.",
+    "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
+}
+INTERRUPTED = 130
+
+
+@dataclass
+class Session:
+    """Holds the options that stand before the sub-command."""
+
+    debug: bool = False
+
+
+class NounGroup(TyperGroup):
+    """Loads `fedvoxel.cli.<noun>` only when that noun is called; help lists `NOUNS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the nouns in the order of `NOUNS`."""
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns a stand-in that carries the noun's one-line help, or None for an unknown noun."""
+        return click.Command(cmd_name, help=NOUNS[cmd_name]) if cmd_name in NOUNS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Returns the real command of a noun; anything else gets click's own error and suggestions."""
+        if args[0] not in NOUNS:
+            return super().resolve_command(ctx, args)
+        module = importlib.import_module(f"fedvoxel.cli.{args[0]}")
+        command = typer.main.get_command(module.app)
+        command.name = args[0]
+        return args[0], command, args[1:]
+
+
+app = typer.Typer(
+    cls=NounGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    help="Hospitals train one segmentation model together, each keeping its scans.",
+    epilog="Start here: fedvoxel quickstart",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        click.echo(f"fedvoxel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    context.obj.debug = debug
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code.
+
+    Args:
+        arguments: The words after `fedvoxel`; those of this process by default.
+    """
+    session = Session()
+    command = typer.main.get_command(app)
+    try:
+        return _exit_code(command.main(arguments, prog_name="fedvoxel", standalone_mode=False, obj=session))
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except FedVoxelError as error:
+        return _report(error, session.debug)
+    except Exception:
+        traceback.print_exc()
+        click.echo("error: this is a bug in fedvoxel; please report it with the lines above", err=True)
+        return 1
+
+
+def _exit_code(returned: Any) -> int:
+    """Returns the code of a `typer.Exit`, which click hands back as the command's result; other results mean 0."""
+    return returned if isinstance(returned, int) else 0
+
+
+def _report(error: FedVoxelError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"error: {error}", err=True)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""`fedvoxel results`: turns a downloaded job into a report that people and programs read."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedvoxel.evaluation.figures import Picture
+    from fedvoxel.evaluation.report import Report, ReportPaths
+
+app = typer.Typer(no_args_is_help=True, help="Report on a finished job.")
+
+_EXAMPLE = "Example: fedvoxel results downloads/3c5c62d1 --baseline runs/baseline_local_hospital-a.json"
+
+
+@app.command(epilog=_EXAMPLE)
+def results(
+    job: Annotated[Path, typer.Argument(help="The folder that download_job made, its workspace, or its parent.")],
+    baseline: Annotated[
+        list[Path] | None, typer.Option(help="A file of `fedvoxel baseline` to compare with; may be repeated.")
+    ] = None,
+    picture: Annotated[list[Path] | None, typer.Option(help="A PNG to show in the report; may be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report; default: report/ in the job's folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON alone.")] = False,
+) -> None:
+    """Writes report.html and report.json, and prints the scores and what each hospital gained."""
+    from rich.console import Console
+
+    from fedvoxel.evaluation.baseline import load_baseline
+    from fedvoxel.evaluation.job_result import model_warnings, open_job_result
+    from fedvoxel.evaluation.report import build_report
+
+    result = open_job_result(job)
+    report = build_report(result.outcome, [load_baseline(path) for path in baseline or ()], model_warnings(result))
+    shown = [_read_picture(path) for path in picture or ()]
+    paths = _write(out or result.folder / "report", report, shown)
+    console = Console(soft_wrap=as_json)
+    if as_json:
+        console.out(report.model_dump_json(indent=2), highlight=False)
+    else:
+        _print(console, report, paths)
+
+
+def _read_picture(path: Path) -> "Picture":
+    from fedvoxel.errors import JobError
+    from fedvoxel.evaluation.figures import Picture
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JobError(f"the picture {path} cannot be read: {error.strerror}") from None
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise JobError(f"the picture {path} is not a PNG file: give a PNG")
+    title = path.stem.replace("_", " ").capitalize()
+    return Picture(title, f"Picture {path.name}.", content)
+
+
+def _write(folder: Path, report: "Report", shown: list["Picture"]) -> "ReportPaths":
+    from fedvoxel.errors import JobError
+    from fedvoxel.evaluation.charts import charts_of
+    from fedvoxel.evaluation.report import write_report
+
+    try:
+        return write_report(folder, report, [*shown, *charts_of(report)])
+    except OSError as error:
+        raise JobError(
+            f"the report cannot be written to {folder}: {error.strerror}; choose another with --out"
+        ) from None
+
+
+def _print(console: "Console", report: "Report", paths: "ReportPaths") -> None:
+    from rich.markup import escape
+
+    console.print(f"[bold]{escape(report.run.job_name)}[/bold]  {escape(report.headline)}")
+    if report.rows:
+        console.print(_table(report))
+    for gain in report.gains:
+        if gain.class_name is None:
+            console.print(escape(gain.sentence), highlight=False)
+    for caveat in report.caveats:
+        console.print(f"[yellow]![/yellow] {escape(caveat)}", highlight=False)
+    console.print(f"Privacy: {escape(report.run.privacy)}.")
+    console.print(
+        f"Report: {escape(str(paths.html))}\n        {escape(str(paths.json))}", soft_wrap=True, highlight=False
+    )
+
+
+def _table(report: "Report") -> "object":
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fedvoxel.evaluation.page import MODEL_TITLES, score_table, shown_models
+
+    table = Table(title="Dice on unseen cases (95 % interval) and HD95 in mm", title_justify="left")
+    for heading in ("hospital", "class", "cases"):
+        table.add_column(heading, justify="right" if heading == "cases" else "left")
+    for model in shown_models(report):
+        table.add_column(f"{MODEL_TITLES[model].lower()} Dice", no_wrap=False)
+        table.add_column("HD95", justify="right")
+    for line in score_table(report):
+        cells = (text for cell in line.cells for text in cell)
+        table.add_row(escape(line.site), escape(line.class_name), str(line.cases), *cells)
+    return table

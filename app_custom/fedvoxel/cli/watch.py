@@ -1,0 +1,51 @@
+"""`fedvoxel watch`: shows a job while it runs."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fedvoxel.ops.snapshot import Snapshot
+
+app = typer.Typer(no_args_is_help=True, help="Show rounds, sites, Dice and time left while a job runs.")
+
+_EXAMPLE = "Example: fedvoxel watch 3c5c62d1-6b7d-4f0e-a1f7-2b1f6d1e8a11 --kit kits/scientist@consortium.example"
+
+
+@app.command(epilog=_EXAMPLE)
+def watch(
+    job_id: Annotated[str, typer.Argument(help="The id that submit_job gave.")],
+    kit: Annotated[Path, typer.Option(help="The startup kit of a person who may look at the job.")],
+    user: Annotated[str | None, typer.Option(help="The user's name; default: the one that the kit is for.")] = None,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, then end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per look.")] = False,
+) -> None:
+    """Shows rounds, sites, Dice and time left until the job ends. Ctrl-C stops watching, not the job."""
+    from fedvoxel.ops.job_session import open_session
+
+    with open_session(kit, user) as session, _screen(as_json) as show:
+        while True:
+            snapshot = session.look(job_id)
+            show(snapshot)
+            if once or snapshot.finished:
+                return
+            time.sleep(interval)
+
+
+@contextmanager
+def _screen(as_json: bool) -> Iterator[Callable[["Snapshot"], None]]:
+    if as_json:
+        yield lambda snapshot: typer.echo(snapshot.to_json())
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    from fedvoxel.cli.watch_view import render
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        yield lambda snapshot: live.update(render(snapshot, time.time()), refresh=True)

@@ -1,0 +1,119 @@
+"""Draws a job under way for a terminal: rounds, sites, Dice and time left. A pure function of what was seen."""
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fedvoxel.ops.progress import Progress, SiteState, SiteStep
+from fedvoxel.ops.snapshot import Snapshot
+
+_STATE_STYLES = {
+    "training": "cyan",
+    "replied": "green",
+    "missing": "bold red",
+    "refused": "bold red",
+    "evaluation_only": "dim",
+    "waiting": "dim",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def render(snapshot: Snapshot, now: float) -> RenderableType:
+    """Draws the snapshot.
+
+    Args:
+        snapshot: What was seen.
+        now: Seconds since the epoch, for the times.
+    """
+    title = Text.assemble((snapshot.job_name or "job", "bold"), f"  {snapshot.job_id}  ", (snapshot.status, "bold"))
+    if snapshot.finished:
+        return Group(title, _farewell(snapshot))
+    if snapshot.progress is None:
+        waiting = (
+            "The job runs; its first round has not begun." if snapshot.status == "RUNNING" else "Waiting to start."
+        )
+        return Group(title, Text(waiting if snapshot.note is None else f"{waiting} {snapshot.note}", "dim"))
+    progress = snapshot.progress
+    return Group(title, _rounds(progress, now), _sites(snapshot), *_validation(progress))
+
+
+def duration(seconds: float) -> str:
+    """Returns a time for people: "45 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _rounds(progress: Progress, now: float) -> RenderableType:
+    done = (
+        progress.rounds_planned if progress.phase in ("test", "done") else min(progress.round, progress.rounds_planned)
+    )
+    elapsed = duration(max(now - progress.started, 0.0))
+    line = Table.grid(padding=(0, 2))
+    line.add_row(
+        f"round {progress.round} ({progress.phase}), {done} of {progress.rounds_planned} done",
+        ProgressBar(total=progress.rounds_planned, completed=done, width=24),
+        f"{elapsed} so far, {_time_left(progress, now)}",
+    )
+    return line
+
+
+def _time_left(progress: Progress, now: float) -> str:
+    left = progress.seconds_left(now)
+    if left is None:
+        return "time left known after the first round"
+    if progress.phase == "test":
+        return "testing on unseen cases"
+    return f"about {duration(left)} left" if progress.phase != "done" else "done"
+
+
+def _sites(snapshot: Snapshot) -> RenderableType:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for heading in ("site", "state", "step", "loss", "Dice"):
+        table.add_column(heading, justify="left" if heading in ("site", "state") else "right")
+    table.add_column("reason", overflow="fold")
+    progress = snapshot.progress
+    if progress is not None:
+        for site, state in progress.sites.items():
+            table.add_row(*_site_row(site, state, snapshot.steps.get(site), _latest_dice(progress, site)))
+    return table
+
+
+def _site_row(site: str, state: SiteState, step: SiteStep | None, dice: float | None) -> tuple[RenderableType, ...]:
+    busy = step if state.state == "training" else None
+    loss = "" if step is None or step.loss is None else f"{step.loss:.3f}"
+    return (
+        escape(site),
+        Text(state.state.replace("_", " "), _STATE_STYLES[state.state]),
+        "" if busy is None else f"{busy.step}/{busy.steps}",
+        loss,
+        "" if dice is None else f"{dice:.3f}",
+        escape(state.reason or ""),
+    )
+
+
+def _latest_dice(progress: Progress, site: str) -> float | None:
+    found = (point.sites.get(site) for point in reversed(progress.validation))
+    return next((value for value in found if value is not None), None)
+
+
+def _validation(progress: Progress) -> list[RenderableType]:
+    points = [(point.round, point.mean_dice) for point in progress.validation]
+    known = [(index, value) for index, value in points if value is not None]
+    if not known:
+        return []
+    best, value = max(known, key=lambda point: point[1])
+    bars = "".join(_BARS[min(int(found * len(_BARS)), len(_BARS) - 1)] for _, found in known)
+    return [Text(f"validation Dice {bars} {known[-1][1]:.3f}, best {value:.3f} in round {best}")]
+
+
+def _farewell(snapshot: Snapshot) -> RenderableType:
+    return Text(
+        f"FLARE ended the job as {snapshot.status}, which is not the outcome. To see that: download_job "
+        f"{snapshot.job_id} in the admin console, then fedvoxel results FOLDER/{snapshot.job_id}"
+    )

@@ -1,0 +1,70 @@
+"""Frozen, strict configuration: unknown keys, NaN and infinities are refused, and the error names the key."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedvoxel.errors import ConfigError
+
+
+class FrozenModel(BaseModel):
+    """Is the base of every configuration: immutable, without unknown keys, without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def parse_config(model: type[ModelT], values: Any, what: str) -> ModelT:
+    """Validates `values` as `model`.
+
+    Args:
+        model: The configuration's class.
+        values: A JSON-like mapping.
+        what: What the mapping is, for the error ("the job's training section").
+
+    Raises:
+        ConfigError: One line per wrong key: the key, what was expected, what came.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_describe(item) for item in error.errors()]
+        raise ConfigError(f"{what} is not valid: " + "; ".join(lines)) from None
+
+
+def load_json_config(model: type[ModelT], path: Path, what: str) -> ModelT:
+    """Reads and validates a JSON file.
+
+    Raises:
+        ConfigError: The file is missing, is not JSON, or does not fit `model`.
+    """
+    return parse_config(model, read_json(path, what), what)
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Reads a JSON file, refusing NaN and infinities.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, or not JSON; the message names `what`, not the content.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        raise ConfigError(f"{what} is missing: expected a file {path.name} in {path.parent}") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _describe(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    came = repr(item.get("input"))
+    shown = came if len(came) <= 60 else came[:57] + "..."
+    return f"{key}: {item['msg']} (got {shown})"

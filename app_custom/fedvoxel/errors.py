@@ -1,0 +1,69 @@
+"""The errors that FedVoxel raises on purpose, each with the exit code that its commands end with.
+
+A message says what was expected, what came, and what to do. It never holds a patient's name,
+identifier, voxel, or the path of a source file: cases are named by pseudonym and counts.
+"""
+
+
+class FedVoxelError(Exception):
+    """Is the root of every error that a user can act on."""
+
+    exit_code: int = 1
+
+
+class ConfigError(FedVoxelError):
+    """Says that a configuration, job or policy file cannot be used as it stands."""
+
+    exit_code = 3
+
+
+class GeometryError(FedVoxelError):
+    """Says that a volume's voxels or geometry cannot be trusted; `reason` is a stable machine-readable code."""
+
+    exit_code = 4
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CohortError(FedVoxelError):
+    """Says that a cohort has no usable case, or that its description cannot be followed."""
+
+    exit_code = 5
+
+
+class UpdateError(FedVoxelError):
+    """Says that a model update is not what the round asked for (keys, shapes, values, weight)."""
+
+    exit_code = 6
+
+
+class TrainingError(FedVoxelError):
+    """Says that a trainer could not finish its task (crash, abort, out of memory, non-finite loss)."""
+
+    exit_code = 7
+
+
+class ConsortiumError(FedVoxelError):
+    """Says that provisioning, a startup kit or a certificate is not in order."""
+
+    exit_code = 8
+
+
+class SiteCheckError(FedVoxelError):
+    """Says that a site is not ready to start."""
+
+    exit_code = 9
+
+
+class JobError(FedVoxelError):
+    """Says that a job was refused, failed, or left no usable result."""
+
+    exit_code = 10
+
+
+class DownloadError(FedVoxelError):
+    """Says that a public data set could not be fetched or does not match its checksum."""
+
+    exit_code = 11

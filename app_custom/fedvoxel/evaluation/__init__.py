@@ -1,0 +1,1 @@
+"""Judges a finished run: intervals, paired comparisons, pictures and the report that people read."""

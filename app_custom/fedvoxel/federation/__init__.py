@@ -1,0 +1,1 @@
+"""What the server does with updates: rounds, aggregation, model selection and the honest record. numpy only."""

@@ -1,0 +1,106 @@
+"""Collects what happened in a run, round by round, into a `RunOutcome`. Pure: it reads no clock and writes no file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
+from fedvoxel.federation.rounds import Rounds
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Names a run: its key, the FLARE job that is its present attempt, its sites and package versions."""
+
+    run_key: str
+    job_id: str
+    job_name: str
+    sites: tuple[str, ...]
+    rounds_planned: int
+    versions: dict[str, str]
+    started: datetime
+
+
+@dataclass
+class RoundNotes:
+    """Gathers the replies of one round while it is open."""
+
+    contributed: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    evaluation_only: list[str] = field(default_factory=list)
+    loss: dict[str, float] = field(default_factory=dict)
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+class RunRecorder:
+    """Keeps the notes of closed rounds and turns them into the outcome."""
+
+    def __init__(self, identity: RunIdentity) -> None:
+        """Starts with no round."""
+        self._identity = identity
+        self._notes: list[tuple[RoundNotes, float]] = []
+        self.test: dict[str, SiteScore] = {}
+
+    @property
+    def round_seconds(self) -> list[float]:
+        """Is the wall time of each closed round, in seconds."""
+        return [seconds for _, seconds in self._notes]
+
+    def close_round(self, notes: RoundNotes, seconds: float) -> None:
+        """Keeps the notes of a round that ended, committed or not."""
+        self._notes.append((notes, seconds))
+
+    def outcome(
+        self,
+        status: RunStatus,
+        reason: str | None,
+        finished: datetime,
+        rounds: Rounds | None,
+        models: Sequence[ModelFile | None] = (None, None),
+    ) -> RunOutcome:
+        """Returns the record of the run as it stands.
+
+        Args:
+            status: How it ended.
+            reason: Why, where the status needs a reason.
+            finished: Time of the end.
+            rounds: The run's rounds; None where not even an initial model was had.
+            models: The files of the last and of the best model.
+        """
+        identity = self._identity
+        return RunOutcome(
+            run_key=identity.run_key,
+            job_id=identity.job_id,
+            job_name=identity.job_name,
+            status=status,
+            reason=reason,
+            rounds_planned=identity.rounds_planned,
+            rounds_committed=rounds.round if rounds else 0,
+            best_round=rounds.best_round if rounds else None,
+            sites=identity.sites,
+            rounds=tuple(self._record(index, rounds) for index in range(len(self._notes))),
+            model=models[0],
+            best_model=models[1],
+            test=self.test,
+            started=identity.started,
+            finished=finished,
+            versions=identity.versions,
+        )
+
+    def _record(self, index: int, rounds: Rounds | None) -> RoundRecord:
+        notes, seconds = self._notes[index]
+        scored = rounds is not None and index < len(rounds.validation)
+        return RoundRecord(
+            round=index,
+            seconds=seconds,
+            contributed=notes.contributed,
+            missing=notes.missing,
+            refused=notes.refused,
+            evaluation_only=tuple(sorted(notes.evaluation_only)),
+            loss=notes.loss,
+            validation=rounds.validation[index] if rounds and scored else {},
+            bytes_up=notes.bytes_up,
+            bytes_down=notes.bytes_down,
+        )

@@ -1,0 +1,153 @@
+"""The rounds of federated averaging as a plain state machine: replies in, next global model out. No clock, no disk.
+
+A round opens with the current global model, takes each site's update as it arrives, and closes into the next model.
+Sites validate the model that they were sent before they train on it, so the score of the model of round r arrives
+with the updates of round r + 1 and costs no message of its own; the last model is scored by a separate task.
+
+Source: McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017,
+Algorithm 1, with weights n_k = training cases.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.aggregation import FixedPointMean
+from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizer, ServerOptimizerConfig
+from fedvoxel.updates.update import Arrays, Update, check_case_count, check_layout, check_values, layout_of
+
+
+class RoundsConfig(FrozenModel):
+    """Configures a run's rounds.
+
+    Attributes:
+        num_rounds: Rounds to run, at least 1.
+        min_sites: Accepted updates that a round needs (the k of k-of-n).
+        round_timeout_s: Longest wait for a round's replies, in seconds.
+        grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
+            that are connected, up to `round_timeout_s`.
+        max_cases_per_site: Largest weight that a site may claim.
+        patience: Rounds without a better validation score after which the run stops early; null never stops.
+        server_optimizer: The step along the mean update.
+    """
+
+    num_rounds: int = Field(ge=1, le=10_000)
+    min_sites: int = Field(default=2, ge=1, le=10_000)
+    round_timeout_s: float = Field(default=3600.0, gt=0, le=7 * 24 * 3600)
+    grace_s: float | None = Field(default=None, ge=0)
+    max_cases_per_site: int = Field(default=100_000, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    server_optimizer: ServerOptimizerConfig = PlainStep()
+
+
+class Rounds:
+    """Carries the global model from round to round and remembers the best one."""
+
+    def __init__(self, config: RoundsConfig, initial: Arrays) -> None:
+        """Starts at round 0 with `initial`, float32 arrays by name.
+
+        Raises:
+            UpdateError: `initial` is empty or holds values that no model should hold.
+        """
+        if not initial:
+            raise UpdateError("an empty initial model: expected at least one array")
+        check_values(initial)
+        self.config = config
+        self.model = {name: np.asarray(array, dtype=np.float32) for name, array in initial.items()}
+        self.round = 0
+        self.best_model: dict[str, NDArray[np.float32]] | None = None
+        self.best_round: int | None = None
+        self.best_score: float | None = None
+        self.validation: list[dict[str, ValidationScore]] = []
+        self._optimizer = ServerOptimizer(config.server_optimizer)
+        self._layout = layout_of(self.model)
+        self._open_round()
+
+    def add(self, site: str, update: Update) -> None:
+        """Adds one site's update to the open round.
+
+        Raises:
+            UpdateError: The site has replied already, or the update is not acceptable; the round goes on without it.
+        """
+        if site in self._replied:
+            raise UpdateError("a second update in one round")
+        weight = check_case_count(update.case_count, self.config.max_cases_per_site)
+        check_layout(update.arrays, self._layout)
+        self._mean.add(update.arrays, weight)
+        self._replied.add(site)
+
+    def add_validation(self, site: str, score: Any) -> None:
+        """Takes a site's validation of the current global model.
+
+        Raises:
+            UpdateError: The score is not a number of cases with a Dice in [0, 1] by class.
+        """
+        try:
+            self._scores[site] = parse_config(ValidationScore, score, "the validation score")
+        except ConfigError as error:
+            raise UpdateError(str(error)) from None
+
+    @property
+    def accepted(self) -> int:
+        """Is the number of updates accepted in the open round."""
+        return self._mean.count
+
+    @property
+    def finished(self) -> bool:
+        """Says whether the planned rounds are done."""
+        return self.round >= self.config.num_rounds
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Says whether the score has not improved for `patience` rounds."""
+        if self.config.patience is None or self.best_round is None:
+            return False
+        return len(self.validation) - 1 - self.best_round >= self.config.patience
+
+    def close_round(self) -> None:
+        """Turns the open round's updates into the next global model and opens the next round.
+
+        Raises:
+            UpdateError: Fewer than `min_sites` updates were accepted; the model stays as it was.
+        """
+        if self.accepted < self.config.min_sites:
+            raise UpdateError(f"{self.accepted} of the {self.config.min_sites} sites that a round needs were accepted")
+        if self.round > 0:
+            self.score_model()
+        self.model = self._optimizer.step(self.model, self._mean.mean())
+        check_values(self.model)
+        self.round += 1
+        self._open_round()
+
+    def score_model(self) -> None:
+        """Records the validation of the current model (that of round `len(validation)`) and keeps it if it is best."""
+        self.validation.append(dict(self._scores))
+        score = mean_dice(self._scores)
+        if score is not None and (self.best_score is None or score > self.best_score):
+            self.best_score, self.best_round = score, len(self.validation) - 1
+            self.best_model = self.model
+
+    def _open_round(self) -> None:
+        self._mean = FixedPointMean(self._layout)
+        self._replied: set[str] = set()
+        self._scores: dict[str, ValidationScore] = {}
+
+
+def mean_dice(scores: Mapping[str, ValidationScore]) -> float | None:
+    """Returns the case-weighted mean over sites of the mean Dice over classes, or None without a score."""
+    weighted = [(score.cases, _class_mean(score)) for score in scores.values() if score.cases]
+    known = [(cases, mean) for cases, mean in weighted if mean is not None]
+    if not known:
+        return None
+    return sum(cases * mean for cases, mean in known) / sum(cases for cases, _ in known)
+
+
+def _class_mean(score: ValidationScore) -> float | None:
+    known = [dice for dice in score.dice.values() if dice is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,74 @@
+"""The step that the server takes along the mean update.
+
+Source: Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 2. With Delta_t the weighted mean of
+local minus global, `plain` is x + eta * Delta_t; `momentum` keeps m_t = beta * m_{t-1} + Delta_t; `adam` keeps
+m_t and v_t and steps eta * m_t / (sqrt(v_t) + tau), without bias correction, as in the paper.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.updates.update import Arrays
+
+
+class PlainStep(FrozenModel):
+    """Configures x + eta * Delta; eta = 1 is FedAvg."""
+
+    name: Literal["plain"] = "plain"
+    learning_rate: float = Field(default=1.0, gt=0, le=10)
+
+
+class MomentumStep(FrozenModel):
+    """Configures server momentum (FedAvgM)."""
+
+    name: Literal["momentum"]
+    learning_rate: float = Field(default=1.0, gt=0, le=10)
+    beta: float = Field(default=0.9, ge=0, lt=1)
+
+
+class AdamStep(FrozenModel):
+    """Configures server Adam (FedAdam)."""
+
+    name: Literal["adam"]
+    learning_rate: float = Field(default=0.01, gt=0, le=10)
+    beta_1: float = Field(default=0.9, ge=0, lt=1)
+    beta_2: float = Field(default=0.99, ge=0, lt=1)
+    tau: float = Field(default=1e-3, gt=0)
+
+
+ServerOptimizerConfig = Annotated[PlainStep | MomentumStep | AdamStep, Field(discriminator="name")]
+
+
+class ServerOptimizer:
+    """Applies mean updates to the global model and keeps the moments between rounds."""
+
+    def __init__(self, config: PlainStep | MomentumStep | AdamStep) -> None:
+        """Starts with zero moments."""
+        self._config = config
+        self._first: dict[str, NDArray[np.float32]] = {}
+        self._second: dict[str, NDArray[np.float32]] = {}
+
+    def step(self, model: Arrays, mean_update: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Returns the next global model; `model` is left as it is."""
+        return {name: (array + self._move(name, mean_update[name])).astype(np.float32) for name, array in model.items()}
+
+    def _move(self, name: str, delta: NDArray[np.float32]) -> NDArray[np.float32]:
+        config = self._config
+        if isinstance(config, PlainStep):
+            return np.float32(config.learning_rate) * delta
+        if isinstance(config, MomentumStep):
+            momentum = np.float32(config.beta) * self._first.get(name, np.zeros_like(delta)) + delta
+            self._first[name] = momentum
+            return np.float32(config.learning_rate) * momentum
+        return self._adam(config, name, delta)
+
+    def _adam(self, config: AdamStep, name: str, delta: NDArray[np.float32]) -> NDArray[np.float32]:
+        zero = np.zeros_like(delta)
+        first = np.float32(config.beta_1) * self._first.get(name, zero) + np.float32(1 - config.beta_1) * delta
+        second = np.float32(config.beta_2) * self._second.get(name, zero) + np.float32(1 - config.beta_2) * delta**2
+        self._first[name], self._second[name] = first, second
+        return (np.float32(config.learning_rate) * first / (np.sqrt(second) + np.float32(config.tau))).astype(np.float32)

@@ -1,0 +1,54 @@
+"""The builder that `nvflare provision` calls to make each startup kit safe before anyone touches it.
+
+In the consortium file it stands right after FLARE's WorkspaceBuilder: FLARE finishes its builders in reverse, so that everything else
+has been written by then, and the kits have not yet been moved to where they stay.
+"""
+
+import json
+from pathlib import Path
+
+from nvflare.lighter.entity import Project
+from nvflare.lighter.spec import Builder, ProvisionContext
+
+from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.local_policy import write_local_policy
+from fedvoxel.governance.start_scripts import adapt_start_scripts
+from fedvoxel.records.atomic import write_json
+
+BIND_HOST = "bind_host"
+"""The server's property that says where it listens: a loopback address, or all interfaces when it is missing."""
+
+
+class SitePolicyBuilder(Builder):  # type: ignore[misc]
+    """Writes every kit's safe local policy, adapts its start scripts, and keeps the authority's keys to their owner."""
+
+    def __init__(self, allow_classes: list[str] | None = None) -> None:
+        self.allow_classes = list(allow_classes or [])
+
+    def initialize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Closes the folder with the certificate authority's keys before FLARE writes into it."""
+        Path(ctx.get_state_dir()).chmod(0o700)
+
+    def finalize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Hardens the kits that the other builders wrote."""
+        server = project.get_server()
+        _bind(Path(ctx.get_kit_dir(server)), server.get_prop(BIND_HOST))
+        for participant in project.get_all_participants():
+            kit = open_kit(Path(ctx.get_ws_dir(participant)))
+            adapt_start_scripts(kit)
+            if kit.kind != "person":
+                write_local_policy(kit, tuple(self.allow_classes))
+                kit.local.chmod(0o700)
+        for secret in Path(ctx.get_state_dir()).iterdir():
+            secret.chmod(0o600)
+
+
+def _bind(startup: Path, bind_host: str | None) -> None:
+    """Makes the server listen on `bind_host`; the address that sites dial stays the server's `default_host`."""
+    if bind_host is None:
+        return
+    path = startup / "fed_server.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    service = settings["servers"][0]["service"]
+    service["target"] = f"{bind_host}:{service['target'].rpartition(':')[2]}"
+    write_json(path, settings)

@@ -1,0 +1,188 @@
+"""The server's side of a federated training job: FLARE's model controller around `federation.rounds`.
+
+It asks, converts and records; every decision about updates, models and scores is made by the core. Whatever happens,
+the job's result holds an `outcome.json` that says what was committed and who was missing or refused, and why.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.apis.fl_context import FLContext
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
+
+from fedvoxel.config import parse_config
+from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.federation.outcome import RunStatus, SiteScore
+from fedvoxel.federation.recorder import RoundNotes
+from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
+from fedvoxel.flare.messages import STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.flare.run_files import RunFiles
+from fedvoxel.flare.site_tasks import SiteTasks, Wait
+from fedvoxel.updates.update import Arrays, Update
+
+class FedAvgController(SiteTasks):
+    """Runs federated averaging with quorum, deadline, validation, early stopping and a truthful outcome."""
+
+    def __init__(self, rounds: dict[str, Any], run_key: str, task_check_period: float = 0.1) -> None:
+        """Keeps the job's words; they are checked when the run starts.
+
+        Args:
+            rounds: A `RoundsConfig` as JSON.
+            run_key: Names the run in the server's and the sites' state.
+            task_check_period: Seconds between two looks at open tasks.
+        """
+        super().__init__(task_check_period)
+        self.rounds, self.run_key = rounds, run_key
+        self._state: Rounds | None = None
+        self._files: RunFiles | None = None
+        self._view: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Runs the job; ends it as failed for FLARE too, if it failed."""
+        config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
+        sites = sorted(client.name for client in self.engine.get_clients())
+        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds)
+        status, reason = self._run(config, sites)
+        self._show(phase="done", status=status, reason=reason)
+        self._files.finish(status, reason, self._state)
+        if status == "failed":
+            self.panic(f"the run failed: {reason}")
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Answers show_stats with the run's progress."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == InfoCollector.EVENT_TYPE_GET_STATS:
+            collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
+            if isinstance(collector, GroupInfoCollector):
+                collector.set_info(STATS_GROUP, {"progress": dict(self._view)})
+
+    def _run(self, config: RoundsConfig, sites: list[str]) -> tuple[RunStatus, str | None]:
+        self._view = {"rounds_planned": config.num_rounds, "started": time.time(), "validation": []}
+        try:
+            self._show(phase="starting", sites={site: _site("waiting") for site in sites})
+            state = self._state = Rounds(config, self._initial_model(config, sites))
+            while not state.finished and not state.out_of_patience:
+                self._one_round(state, sites)
+            self._validate_last(state, sites)
+            self._test(state, sites)
+        except JobError as error:
+            return "aborted", str(error)
+        except FedVoxelError as error:
+            return "failed", str(error)
+        if state.finished:
+            return "finished", None
+        return "stopped_early", f"no better validation score for {config.patience} rounds"
+
+    def _initial_model(self, config: RoundsConfig, sites: list[str]) -> Arrays:
+        """Asks one site after another for the initial weights, which every site draws from the job's seed alike."""
+        received: dict[str, Arrays] = {}
+        reasons: dict[str, str] = {}
+        for site in sites:
+            gathered = self.ask(
+                TASK_INITIALIZE,
+                FLModel(metrics={"arrays": 0}),
+                [site],
+                Wait(config.round_timeout_s),
+                lambda name, reply: received.update({name: reply.params or {}}),
+            )
+            if site in received:
+                return received[site]
+            reasons |= gathered.missing
+        said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
+        raise ConfigError(f"no site could build the initial model ({said})")
+
+    def _one_round(self, state: Rounds, sites: list[str]) -> None:
+        config, notes, index, started = state.config, RoundNotes(), state.round, time.monotonic()
+        self._show(
+            phase="training", round=index, round_started=time.time(), sites={site: _site("training") for site in sites}
+        )
+
+        def receive(site: str, reply: FLModel) -> None:
+            self._receive_update(state, notes, site, reply)
+
+        model = FLModel(
+            params_type=ParamsType.FULL,
+            params=dict(state.model),
+            current_round=index,
+            total_rounds=config.num_rounds,
+            meta={"validate": index > 0},
+        )
+        wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
+        gathered = self.ask(TASK_TRAIN, model, sites, wait, receive)
+        notes.missing, notes.refused = gathered.missing, gathered.refused
+        notes.bytes_down = len(sites) * sum(array.nbytes for array in state.model.values())
+        self._close_round(state, notes, time.monotonic() - started)
+
+    def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
+        files = self._run_files()
+        files.recorder.close_round(notes, seconds)
+        try:
+            state.close_round()
+        except UpdateError as error:
+            said = "; ".join(f"{site}: {reason}" for site, reason in (notes.missing | notes.refused).items())
+            raise UpdateError(f"round {state.round}: {error} ({said})") from None
+        self._show_scores(state)
+        files.commit_round(state, notes)
+
+    def _receive_update(self, state: Rounds, notes: RoundNotes, site: str, reply: FLModel) -> None:
+        meta = reply.meta
+        if meta.get("validation") is not None:
+            state.add_validation(site, meta["validation"])
+        if not meta.get("case_count") and reply.params is None:
+            notes.evaluation_only.append(site)
+            self._view["sites"][site] = _site("evaluation_only")
+            return
+        if reply.params_type != ParamsType.DIFF:
+            raise UpdateError("expected a difference to the global model, got full weights")
+        arrays: Mapping[str, Any] = reply.params or {}
+        case_count = meta.get("case_count")
+        state.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
+        notes.contributed[site] = int(case_count or 0)
+        notes.bytes_up += sum(array.nbytes for array in arrays.values())
+        if isinstance(meta.get("loss"), float):
+            notes.loss[site] = meta["loss"]
+        self._view["sites"][site] = _site("replied")
+
+    def _validate_last(self, state: Rounds, sites: list[str]) -> None:
+        self._show(phase="validation")
+        self._evaluate(state, sites, "validation", state.model, lambda site, score: state.add_validation(site, score))
+        state.score_model()
+        self._show_scores(state)
+
+    def _test(self, state: Rounds, sites: list[str]) -> None:
+        self._show(phase="test")
+        scores = self._run_files().recorder.test
+
+        def receive(site: str, score: Any) -> None:
+            try:
+                scores[site] = parse_config(SiteScore, score, "the test score")
+            except ConfigError as error:
+                raise UpdateError(str(error)) from None
+
+        self._evaluate(state, sites, "test", state.best_model or state.model, receive)
+
+    def _evaluate(self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Any) -> None:
+        message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split})
+        wait = Wait(state.config.round_timeout_s, state.config.min_sites, state.config.grace_s)
+        self.ask(TASK_VALIDATE, message, sites, wait, lambda site, reply: take(site, reply.meta.get("score")))
+
+    def _show(self, **changes: Any) -> None:
+        self._view |= changes
+
+    def _show_scores(self, state: Rounds) -> None:
+        """Shows the score of every validated round."""
+        rows = [
+            {"round": index, "mean_dice": mean_dice(scores)} for index, scores in enumerate(state.validation)
+        ]
+        self._show(validation=rows, round_seconds=self._run_files().recorder.round_seconds)
+
+    def _run_files(self) -> RunFiles:
+        if self._files is None:
+            raise JobError("the run has not started")
+        return self._files
+
+
+def _site(state: str, reason: str | None = None) -> dict[str, str | None]:
+    return {"state": state, "reason": reason}

@@ -1,0 +1,137 @@
+"""The site's side of a job: an allow-listed executor that hands each task to the site's trainer process.
+
+FLARE's job process stays free of torch, and a trainer that crashes, runs out of memory or is killed is one failed task:
+a job process that died would take the whole job with it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
+
+from fedvoxel.config import parse_config
+from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.evaluation.case_table import read_scores, write_case_table
+from fedvoxel.evaluation.summary import summarise
+from fedvoxel.flare.messages import (
+    STATS_GROUP,
+    TASK_INITIALIZE,
+    TASK_SUBMIT_MODEL,
+    TASK_TRAIN,
+    TASK_VALIDATE,
+    error_reply,
+    result_reply,
+)
+from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.training.messages import Message
+from fedvoxel.training.process import TrainerProcess
+from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.updates.weights_file import load_weights
+from fedvoxel.volumes.site import SITE_FILE, load_site_config
+
+LOCAL_MODEL_FILE = "local_model.npz"
+CASE_TABLE_FILE = "test_cases.csv"
+
+
+class SiteExecutor(Executor):
+    """Answers the tasks initialize, train, validate and submit_model of a FedVoxel job."""
+
+    def __init__(
+        self, cohort: str, classes: list[str], plan: dict[str, Any], training: dict[str, Any], run_key: str
+    ) -> None:
+        """Keeps the job's words; they are checked when the run starts, so that a bad one is a reply and not a crash.
+
+        Args:
+            cohort: Name of a cohort in the site's own file.
+            classes: Class names; label code 1 + index.
+            plan: A `PreprocessingPlan` as JSON.
+            training: A `TrainingConfig` as JSON.
+            run_key: Names the run's folder in the site's state.
+        """
+        super().__init__()
+        self.cohort, self.classes, self.plan, self.training, self.run_key = cohort, classes, plan, training, run_key
+        self._process: TrainerProcess | None = None
+        self._folder: Path | None = None
+        self._problem: str | None = None
+        self._progress: dict[str, Any] = {}
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Starts the trainer with the run, ends it with the run, and answers show_stats."""
+        if event_type == EventType.START_RUN:
+            self._open(fl_ctx)
+        elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
+            self._process.end()
+        elif event_type == InfoCollector.EVENT_TYPE_GET_STATS:
+            collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
+            if isinstance(collector, GroupInfoCollector):
+                collector.set_info(STATS_GROUP, dict(self._progress))
+
+    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        """Carries out one task; whatever goes wrong becomes a reply that says so."""
+        try:
+            return self._execute(task_name, shareable, abort_signal)
+        except FedVoxelError as error:
+            self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
+            return error_reply(str(error))
+        except OSError as error:
+            self.log_error(fl_ctx, f"event=task_failed task={task_name} errno={error.errno}", fire_event=False)
+            return error_reply(f"the site could not read or write its files ({error.strerror})")
+
+    def _open(self, fl_ctx: FLContext) -> None:
+        try:
+            task = {"cohort": self.cohort, "classes": self.classes, "plan": self.plan, "training": self.training}
+            workspace = workspace_of(fl_ctx)
+            site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
+            compute = load_site_config(site_file).compute
+            setup = TrainerSetup(
+                task=parse_config(TrainingTask, task, "the job"), site=fl_ctx.get_identity_name(), site_file=str(site_file)
+            )
+            log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
+            self._folder = run_state_folder(fl_ctx, self.run_key)
+            self._process = TrainerProcess(setup, log_file, compute.threads)
+            self._process.start()
+        except FedVoxelError as error:
+            self._problem = str(error)
+            self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)
+
+    def _execute(self, task_name: str, shareable: Shareable, abort_signal: Signal) -> Shareable:
+        if self._problem or not self._process or not self._folder:
+            raise ConfigError(self._problem or "the run has not started")
+        if task_name == TASK_SUBMIT_MODEL:
+            return result_reply({}, load_weights(self._folder / LOCAL_MODEL_FILE), difference=False)
+        model = FLModelUtils.from_shareable(shareable)
+        answer = self._process.ask(
+            Message(self._command(task_name, model), model.params or {}), lambda: abort_signal.triggered, self._progress.update
+        )
+        if task_name == TASK_VALIDATE:
+            return self._scores_reply(answer, str(model.meta["split"]))
+        return result_reply(_public(answer), answer.arrays, difference=task_name == TASK_TRAIN)
+
+    def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
+        if task_name == TASK_INITIALIZE:
+            return {"command": "initialize"}
+        if task_name == TASK_VALIDATE:
+            return {"command": "evaluate", "split": model.meta["split"]}
+        if task_name == TASK_TRAIN and self._folder:
+            keep_as = str(self._folder / LOCAL_MODEL_FILE)
+            rounds = {"round": model.current_round, "num_rounds": model.total_rounds}
+            return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
+        raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")
+
+    def _scores_reply(self, answer: Message, split: str) -> Shareable:
+        """Keeps the scores of single cases at the site and replies with their summary."""
+        scores = read_scores(answer.header["scores"])
+        if split == "test" and self._folder:
+            write_case_table(self._folder / CASE_TABLE_FILE, scores)
+        return result_reply({"score": summarise(scores).model_dump(mode="json")}, {}, difference=False)
+
+
+def _public(answer: Message) -> dict[str, Any]:
+    return {key: value for key, value in answer.header.items() if key != "event"}

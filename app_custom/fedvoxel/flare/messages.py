@@ -1,0 +1,48 @@
+"""How FedVoxel's values travel as FLARE messages: task names, header keys, and the reply that carries an error."""
+
+from typing import Any
+
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from fedvoxel.updates.update import Arrays
+
+TASK_INITIALIZE = "initialize"
+TASK_TRAIN = "train"
+TASK_VALIDATE = "validate"
+TASK_SUBMIT_MODEL = "submit_model"
+TASK_STATISTICS = "statistics"
+
+STATS_GROUP = "fedvoxel"
+"""Group under which controller and executor answer the console's show_stats."""
+
+_ERROR_HEADER = "fedvoxel_error"
+
+
+def error_reply(message: str) -> Shareable:
+    """Returns a failed reply that says why; FLARE's own replies hold only a code."""
+    reply = make_reply(ReturnCode.EXECUTION_EXCEPTION)
+    reply.set_header(_ERROR_HEADER, message)
+    return reply
+
+
+def error_of(reply: Shareable) -> str:
+    """Returns why a reply failed, at most 500 characters on one line."""
+    text = str(reply.get_header(_ERROR_HEADER) or f"the site answered {reply.get_return_code()}")
+    return " ".join(text.split())[:500]
+
+
+def result_reply(meta: dict[str, Any], arrays: Arrays, difference: bool) -> Shareable:
+    """Returns a good reply with JSON values and, where there are any, arrays.
+
+    Args:
+        meta: JSON values.
+        arrays: Arrays by name, may be empty.
+        difference: Whether the arrays are a difference to the model received, rather than a model.
+    """
+    if not arrays:
+        return FLModelUtils.to_shareable(FLModel(metrics={"arrays": 0}, meta=meta))
+    kind = ParamsType.DIFF if difference else ParamsType.FULL
+    return FLModelUtils.to_shareable(FLModel(params_type=kind, params=dict(arrays), meta=meta))

@@ -1,0 +1,83 @@
+"""The files of one run on the server: models, TensorBoard events and the outcome, in the job's result and in the state."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
+
+from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunStatus, write_outcome
+from fedvoxel.federation.recorder import RoundNotes, RunIdentity, RunRecorder
+from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.flare.event_files import EventFiles
+from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.records.canonical import sha256_of_file
+from fedvoxel.updates.update import Arrays
+from fedvoxel.updates.weights_file import save_weights
+
+GLOBAL_MODEL_FILE = "global_model.npz"
+BEST_MODEL_FILE = "best_model.npz"
+
+
+class RunFiles:
+    """Writes what a run leaves behind, each file whole or not at all."""
+
+    def __init__(self, fl_ctx: FLContext, run_key: str, sites: Sequence[str], rounds_planned: int) -> None:
+        """Makes the folders and starts the record."""
+        job_id = fl_ctx.get_job_id()
+        self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
+        self._state = run_state_folder(fl_ctx, run_key)
+        meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
+        identity = RunIdentity(
+            run_key=run_key,
+            job_id=job_id,
+            job_name=str(meta.get(JobMetaKey.JOB_NAME.value, run_key)),
+            sites=tuple(sites),
+            rounds_planned=rounds_planned,
+            versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
+            started=datetime.now(UTC),
+        )
+        self.recorder = RunRecorder(identity)
+        self._events = EventFiles(self._folder / "events")
+
+    def commit_round(self, state: Rounds, notes: RoundNotes) -> None:
+        """Writes the global model after a committed round, and the round's scalars."""
+        save_weights(self._folder / GLOBAL_MODEL_FILE, state.model)
+        for site, loss in notes.loss.items():
+            self._events.add(f"loss/{site}", loss, state.round - 1)
+        self._add_scores(state)
+        self._events.flush()
+
+    def finish(self, status: RunStatus, reason: str | None, state: Rounds | None) -> None:
+        """Writes the best model, the state of the run and the outcome."""
+        models: list[ModelFile | None] = [None, None]
+        if state is not None and state.round:
+            models = [self._keep(GLOBAL_MODEL_FILE, state.model)]
+            models.append(self._keep(BEST_MODEL_FILE, state.best_model) if state.best_model else None)
+            self._add_scores(state)
+        outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, models)
+        write_outcome(outcome, self._folder / OUTCOME_FILE)
+        shutil.copyfile(self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE)
+        self._events.close()
+
+    def _keep(self, name: str, model: Arrays) -> ModelFile:
+        save_weights(self._folder / name, model)
+        save_weights(self._state / name, model)
+        return ModelFile(file=name, sha256=sha256_of_file(self._folder / name))
+
+    def _add_scores(self, state: Rounds) -> None:
+        """Adds the scores of the last validated round."""
+        if not state.validation:
+            return
+        index = len(state.validation) - 1
+        mean = mean_dice(state.validation[index])
+        if mean is not None:
+            self._events.add("validation/mean_dice", mean, index)
+        for site, score in state.validation[index].items():
+            for name, dice in score.dice.items():
+                if dice is not None:
+                    self._events.add(f"validation/{name}/{site}", dice, index)

@@ -1,0 +1,128 @@
+"""Asks sites and gathers their replies, tolerantly: an error, a lost site or a late one never ends the run by itself.
+
+Stock FLARE waits for every sampled client without a deadline and stops the job at the first bad reply. Here a bad reply
+is noted with its reason, a site that FLARE has found disconnected is not waited for, and every wait has an end.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from fedvoxel.errors import JobError, UpdateError
+from fedvoxel.flare.messages import error_of
+
+OnReply = Callable[[str, FLModel], None]
+"""Takes a site's name and reply; raises UpdateError to refuse it."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Says how long to wait for replies.
+
+    Attributes:
+        timeout_s: Longest wait in seconds.
+        enough: Good replies after which `grace_s` begins.
+        grace_s: Further seconds for the others; None waits for every connected site.
+    """
+
+    timeout_s: float
+    enough: int = 1
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Says which sites gave no usable reply, and why: `missing` gave none, `refused` a wrong one."""
+
+    missing: dict[str, str]
+    refused: dict[str, str]
+
+
+class SiteTasks(ModelController):
+    """Is a model controller whose only way to ask sites is `ask`."""
+
+    def __init__(self, task_check_period: float = 0.1) -> None:
+        """Takes no persistor: models are kept as plain arrays by the subclasses."""
+        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=task_check_period)
+        self._failed: dict[str, str] = {}
+        self._answered: set[str] = set()
+
+    def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
+        """Sends one task to `sites` and waits as `wait` says.
+
+        Raises:
+            JobError: The run was aborted meanwhile.
+        """
+        self._failed, self._answered = {}, set()
+        good: set[str] = set()
+        refused: dict[str, str] = {}
+
+        def receive(reply: FLModel) -> bool:
+            site = str(reply.meta["client_name"])
+            self._answered.add(site)
+            try:
+                on_reply(site, reply)
+            except UpdateError as error:
+                refused[site] = str(error)
+                self.warning(f"event=update_refused site={site} task={task_name} reason={error}")
+                return False
+            good.add(site)
+            return True
+
+        timeout_s = int(wait.timeout_s) + 1
+        self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
+        why = self._wait_for(set(sites), good, refused, wait)
+        self.cancel_all_tasks()
+        failed = dict(self._failed)
+        missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
+        for site, reason in missing.items():
+            self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
+        return Gathered(missing, refused)
+
+    def _wait_for(
+        self, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait
+    ) -> Callable[[str], str]:
+        """Waits and returns a function that says why a site has not replied."""
+        started = time.monotonic()
+        enough_since: float | None = None
+        while True:
+            now = time.monotonic()
+            open_sites = sites - good - set(refused) - set(self._failed)
+            lost = {site for site in open_sites if self.communicator.get_client_disconnect_time(site)}
+            if self.abort_signal.triggered:
+                raise JobError("the run was aborted")
+            if enough_since is None and len(good) >= wait.enough:
+                enough_since = now
+            if open_sites == lost or now - started > wait.timeout_s:
+                break
+            if enough_since is not None and wait.grace_s is not None and now - enough_since > wait.grace_s:
+                break
+            time.sleep(self._task_check_period)
+        waited_s = time.monotonic() - started
+        return lambda site: "lost its connection" if site in lost else f"no reply within {waited_s:.0f} s"
+
+    def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
+        """Notes a reply that FLARE could not even convert, which would otherwise be waited for until the deadline."""
+        super()._process_result(client_task, fl_ctx)
+        site = client_task.client.name
+        if site not in self._answered:
+            self._failed.setdefault(site, "an unreadable reply")
+
+    def _accept_train_result(
+        self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
+    ) -> bool:
+        """Notes a bad reply with its reason instead of stopping the job."""
+        if is_unknown_task:
+            self.warning(f"event=late_reply site={client_name}")
+            return False
+        if result.get_return_code() not in (None, ReturnCode.OK):
+            self._failed[client_name] = error_of(result)
+            return False
+        return True

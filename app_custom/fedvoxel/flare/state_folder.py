@@ -1,0 +1,36 @@
+"""Where a site or the server keeps what must outlive a job: `<kit>/state/runs/<run key>/`."""
+
+import re
+from pathlib import Path
+
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.workspace import Workspace
+
+from fedvoxel.errors import ConfigError
+
+_RUN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+def check_run_key(run_key: str) -> str:
+    """Returns `run_key` if it can name a folder.
+
+    Raises:
+        ConfigError: It is empty, too long, or holds anything but letters, digits, `_`, `.` and `-`.
+    """
+    if not isinstance(run_key, str) or not _RUN_KEY.fullmatch(run_key):
+        raise ConfigError("run_key: expected 1 to 80 letters, digits, '_', '.' or '-', beginning with a letter or digit")
+    return run_key
+
+
+def workspace_of(fl_ctx: FLContext) -> Workspace:
+    """Returns the workspace that FLARE runs this participant in."""
+    workspace: Workspace = fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT) or fl_ctx.get_engine().get_workspace()
+    return workspace
+
+
+def run_state_folder(fl_ctx: FLContext, run_key: str) -> Path:
+    """Returns this participant's folder for one run, made if need be and readable by its owner only."""
+    folder = Path(workspace_of(fl_ctx).get_root_dir()).resolve() / "state" / "runs" / check_run_key(run_key)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

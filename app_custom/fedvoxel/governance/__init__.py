@@ -1,0 +1,1 @@
+"""What a site or server may do, and whether its kit says so: read as files, never through FLARE."""

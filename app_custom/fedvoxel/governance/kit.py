@@ -1,0 +1,138 @@
+"""A startup kit as it lies on disk: whose it is, which certificates it holds, and which server it talks to.
+
+A kit is the folder that `nvflare provision` or `nvflare package` makes for one participant. Its name and organisation are
+read from its certificate, since that is what the other side of the connection sees; file names are FLARE's.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from fedvoxel.config import read_json
+from fedvoxel.errors import ConfigError, ConsortiumError
+
+KitKind = Literal["server", "site", "person"]
+
+_STARTUP_FILES: dict[KitKind, str] = {"server": "fed_server.json", "site": "fed_client.json", "person": "fed_admin.json"}
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Is where the sites find the server (for a server's own kit: where it listens)."""
+
+    host: str
+    port: int
+    scheme: str
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Is one participant's startup kit.
+
+    Attributes:
+        folder: The kit's folder, absolute; its `startup/` is the consortium's, its `local/` and `state/` are its owner's.
+        kind: What its owner is.
+        name: The certificate's common name: the site's, server's or person's name in the consortium.
+        organisation: The certificate's organisation; empty when it names none.
+        server: Where the server is.
+        project: The name of the consortium.
+    """
+
+    folder: Path
+    kind: KitKind
+    name: str
+    organisation: str
+    server: ServerAddress
+    project: str
+
+    @property
+    def startup(self) -> Path:
+        """Is the folder with certificates and connection settings."""
+        return self.folder / "startup"
+
+    @property
+    def local(self) -> Path:
+        """Is the folder with the owner's own policy."""
+        return self.folder / "local"
+
+    @property
+    def state(self) -> Path:
+        """Is the folder with what must survive a job."""
+        return self.folder / "state"
+
+    @property
+    def certificate(self) -> Path:
+        """Is the owner's certificate (PEM)."""
+        return self.startup / ("server.crt" if self.kind == "server" else "client.crt")
+
+    @property
+    def private_key(self) -> Path:
+        """Is the owner's private key (PEM)."""
+        return self.startup / ("server.key" if self.kind == "server" else "client.key")
+
+    @property
+    def root_certificate(self) -> Path:
+        """Is the consortium's root certificate (PEM)."""
+        return self.startup / "rootCA.pem"
+
+
+def open_kit(folder: Path) -> Kit:
+    """Reads the kit in `folder`.
+
+    Raises:
+        ConsortiumError: The folder is no kit, or its connection settings or certificate cannot be read.
+    """
+    folder = folder.resolve()
+    kind = _kind_of(folder)
+    startup = folder / "startup"
+    try:
+        settings = read_json(startup / _STARTUP_FILES[kind], f"the startup file of kit {folder.name}")
+        project, server = _connection(kind, settings)
+    except (ConfigError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ConsortiumError(
+            f"kit {folder.name}: startup/{_STARTUP_FILES[kind]} does not say where the server is ({error}); "
+            "ask the consortium's operator for a new kit"
+        ) from None
+    certificate = startup / ("server.crt" if kind == "server" else "client.crt")
+    name, organisation = _owner_of(certificate, folder.name)
+    return Kit(folder, kind, name, organisation, server, project)
+
+
+def _kind_of(folder: Path) -> KitKind:
+    for kind, startup_file in _STARTUP_FILES.items():
+        if (folder / "startup" / startup_file).is_file():
+            return kind
+    names = ", ".join(_STARTUP_FILES.values())
+    raise ConsortiumError(
+        f"{folder} is not a startup kit: expected a folder startup/ with one of {names}; "
+        "give the folder that the consortium's operator sent, unpacked"
+    )
+
+
+def _connection(kind: KitKind, settings: Any) -> tuple[str, ServerAddress]:
+    if kind == "person":
+        admin = settings["admin"]
+        return admin["project_name"], ServerAddress(admin["host"], int(admin["port"]), admin["scheme"])
+    server = settings["servers"][0]
+    host, _, port = server["service"]["target"].rpartition(":")
+    return server["name"], ServerAddress(host, int(port), server["service"]["scheme"])
+
+
+def _owner_of(certificate: Path, kit_name: str) -> tuple[str, str]:
+    try:
+        subject = x509.load_pem_x509_certificate(certificate.read_bytes()).subject
+    except FileNotFoundError:
+        raise ConsortiumError(
+            f"kit {kit_name}: startup/{certificate.name} is missing; put the certificate there or ask for a new kit"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConsortiumError(f"kit {kit_name}: startup/{certificate.name} is not a PEM certificate ({error})") from None
+    return _first(subject, NameOID.COMMON_NAME) or kit_name, _first(subject, NameOID.ORGANIZATION_NAME)
+
+
+def _first(subject: x509.Name, attribute: x509.ObjectIdentifier) -> str:
+    values = subject.get_attributes_for_oid(attribute)
+    return str(values[0].value) if values else ""

@@ -1,0 +1,156 @@
+"""The safe local policy that every kit gets: what a site or server allows, whatever a job asks for.
+
+FLARE reads `local/resources.json`, `authorization.json` and falls back to the same names with `.default`. The defaults that FLARE
+ships allow code in jobs, stream error logs to the server, keep jobs in a shared temporary folder and notice a lost site
+after ten minutes. This module rewrites those defaults, so that a kit is safe before anyone touches it; files without `.default` are the
+owner's own and are never changed. It never loosens a policy and never reads one out of a job.
+"""
+
+import copy
+import secrets
+from pathlib import Path
+from typing import Any
+
+from fedvoxel.config import read_json
+from fedvoxel.errors import ConsortiumError
+from fedvoxel.governance.kit import Kit, KitKind
+from fedvoxel.records.atomic import write_json, write_text
+
+CLASS_PREFIX = "fedvoxel.flare."
+"""What a job may build: classes of the installed package, and nothing that FLARE or Python brings along."""
+
+PRIVACY_SCOPE = "fedvoxel"
+"""The one privacy scope; a job that asks for another is refused."""
+
+HEARTBEAT_TIMEOUT_S = 15
+HEARTBEAT_INTERVAL_S = 3
+"""A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
+
+_LOG_STREAMING_IDS = frozenset({"site_log_streamer", "log_receiver"})
+_RIGHTS = (
+    "submit_job", "clone_job", "manage_job", "download_job", "view", "operate",
+    "shell_commands", "byoc", "server-predeployed-flwr",
+)  # fmt: skip
+_GRANTED: dict[str, dict[str, str]] = {
+    "project_admin": {"manage_job": "any", "view": "any"},
+    "org_admin": {"manage_job": "o:submitter", "view": "any", "operate": "o:site"},
+    "lead": {
+        "submit_job": "any",
+        "clone_job": "n:submitter",
+        "manage_job": "n:submitter",
+        "download_job": "n:submitter",
+        "view": "any",
+    },
+    "member": {"view": "any"},
+}
+_SERVER_ENVIRONMENT = {
+    "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "15",
+    "NVFLARE_DEAD_CLIENT_GRACE_PERIOD": "10",
+    "NVFLARE_DEAD_CLIENT_CHECK_LEAD_TIME": "10",
+}
+
+
+def authorization(kind: KitKind) -> dict[str, Any]:
+    """Returns who may do what here: every right of every role, in words; what is not granted is `none`.
+
+    The operator (project_admin) operates the server; nobody outside a hospital operates its site. Nobody brings code, and nobody
+    reads files through the console.
+    """
+    operator = {"operate": "any" if kind == "server" else "o:site"}
+    granted = {**_GRANTED, "project_admin": {**_GRANTED["project_admin"], **operator}}
+    return {
+        "format_version": "1.0",
+        "permissions": {role: {right: rights.get(right, "none") for right in _RIGHTS} for role, rights in granted.items()},
+    }
+
+
+def privacy() -> dict[str, Any]:
+    """Returns the one privacy scope; its filters run before anything leaves the site, in every job."""
+    scope = {"name": PRIVACY_SCOPE, "properties": {}, "task_data_filters": [], "task_result_filters": []}
+    return {"scopes": [scope], "default_scope": PRIVACY_SCOPE}
+
+
+def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Returns FLARE's own resources with everything that lets code in or data out switched off.
+
+    Args:
+        shipped: The content of the `resources.json.default` that FLARE wrote.
+        kind: Server or site.
+        extra_classes: Further class paths, or package prefixes ending with a dot, that jobs may use.
+    """
+    hardened = copy.deepcopy(shipped)
+    hardened["class_list_enforcement_mode"] = "enforce"
+    hardened["class_allow_list"] = [CLASS_PREFIX, *(name for name in extra_classes if name != CLASS_PREFIX)]
+    hardened["allow_log_streaming"] = False
+    hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
+    if kind == "server":
+        _keep_jobs_in_kit(hardened)
+    return hardened
+
+
+def environment(kind: KitKind) -> str:
+    """Returns `local/environment`: settings that FLARE reads from the environment only, as KEY=VALUE lines."""
+    header = "# Read when this kit is started. FLARE takes these settings from the environment only.\n"
+    settings = _SERVER_ENVIRONMENT if kind == "server" else {}
+    return header + "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def write_local_policy(kit: Kit, extra_classes: tuple[str, ...] = ()) -> list[str]:
+    """Writes the safe local policy into a server's or site's kit and returns the names of the files it wrote.
+
+    Safe to repeat: the owner's own files (without `.default`), the site's description and an existing privacy policy stay.
+
+    Raises:
+        ConsortiumError: The kit is a person's, or FLARE's own resources are missing from it.
+    """
+    if kit.kind == "person":
+        raise ConsortiumError(f"kit {kit.name} is a person's: it has no local policy to write")
+    local = kit.local
+    shipped = _shipped_resources(kit)
+    write_json(local / "resources.json.default", resources(shipped, kit.kind, extra_classes))
+    write_json(local / "authorization.json.default", authorization(kit.kind))
+    write_text(local / "environment", environment(kit.kind))
+    written = ["resources.json.default", "authorization.json.default", "environment"]
+    (local / "privacy.json.sample").unlink(missing_ok=True)  # FLARE's sample names classes that do not exist
+    if not (local / "privacy.json").exists():
+        write_json(local / "privacy.json", privacy())
+        written.append("privacy.json")
+    if kit.kind == "site" and not (local / "fedvoxel_site.json").exists():
+        write_json(local / "fedvoxel_site.json", site_description(kit), mode=0o600)
+        written.append("fedvoxel_site.json")
+    kit.state.mkdir(mode=0o700, exist_ok=True)
+    return written
+
+
+def site_description(kit: Kit) -> dict[str, Any]:
+    """Returns a new site's description: a fresh pseudonym key, no cohort yet, and where the server is."""
+    return {
+        "schema_version": 1,
+        "pseudonym_key": secrets.token_hex(32),
+        "cohorts": {},
+        "compute": {"threads": 0, "device": "auto"},
+        "server_address": {"host": kit.server.host, "port": kit.server.port},
+    }
+
+
+def _shipped_resources(kit: Kit) -> dict[str, Any]:
+    path = kit.local / "resources.json.default"
+    if not path.is_file():
+        raise ConsortiumError(f"kit {kit.name}: local/{path.name} is missing; ask the consortium's operator for a new kit")
+    shipped = read_json(path, f"the resources of kit {kit.name}")
+    if not isinstance(shipped, dict) or not isinstance(shipped.get("components"), list):
+        raise ConsortiumError(f"kit {kit.name}: local/{path.name} lists no components; ask for a new kit")
+    return shipped
+
+
+def _keep_jobs_in_kit(hardened: dict[str, Any]) -> None:
+    """Moves jobs and snapshots from a shared temporary folder into the kit, by relative path, so that the kit can move."""
+    storage = {"path": "fedvoxel.flare.kit_storage.KitStorage"}
+    hardened["snapshot_persistor"]["args"]["storage"] = {**storage, "args": {"folder": "state/snapshots"}}
+    for part in hardened["components"]:
+        if part["id"] == "job_manager":
+            part["args"]["uri_root"] = "state/jobs"
+        if part["id"] == "job_store":
+            part.update(storage)
+    for server in hardened["servers"]:
+        server["heart_beat_timeout"] = HEARTBEAT_TIMEOUT_S

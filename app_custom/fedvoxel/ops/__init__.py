@@ -1,0 +1,1 @@
+"""Watches and operates runs: what a person or a tracker needs to know while a job is under way."""

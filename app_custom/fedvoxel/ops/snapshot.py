@@ -1,0 +1,46 @@
+"""What is known of a job at one moment, as a watcher saw it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fedvoxel.ops.progress import Progress, SiteStep
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Holds what is known of a job at one moment.
+
+    Attributes:
+        job_id: FLARE's id of the job.
+        job_name: The job's name.
+        status: FLARE's status, "RUNNING" or "FINISHED:COMPLETED" for example; it is no outcome.
+        progress: The server's account of the run; None where the job does not run, or keeps none yet.
+        steps: How far each site's trainer is, where the site says so.
+        note: Why the job is not scheduled yet, as FLARE says it.
+    """
+
+    job_id: str
+    job_name: str
+    status: str
+    progress: Progress | None = None
+    steps: Mapping[str, SiteStep] = field(default_factory=dict)
+    note: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Says whether FLARE has ended the job, well or badly."""
+        return self.status.startswith("FINISHED")
+
+    def to_json(self) -> str:
+        """Returns the snapshot as one line of JSON."""
+        values = {
+            "job_id": self.job_id,
+            "job_name": self.job_name,
+            "status": self.status,
+            "finished": self.finished,
+            "progress": None if self.progress is None else self.progress.model_dump(mode="json"),
+            "steps": {site: step.model_dump(mode="json") for site, step in self.steps.items()},
+            "note": self.note,
+        }
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)

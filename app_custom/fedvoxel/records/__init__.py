@@ -1,0 +1,1 @@
+"""Ground for everything that must survive: atomic files and canonical hashes."""

@@ -1,0 +1,140 @@
+"""The training section of a job: what is trained, how, for how long. Names of networks, losses and optimisers are
+those of MONAI and PyTorch; arguments are JSON values. Parsing needs neither torch nor MONAI.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fedvoxel.config import FrozenModel
+
+Size = tuple[
+    Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=4, le=1024)]
+]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ComponentConfig(FrozenModel):
+    """Names a class of MONAI or PyTorch and its arguments."""
+
+    name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class OptimizerConfig(FrozenModel):
+    """Configures a site's optimiser.
+
+    Attributes:
+        name: A class of `torch.optim`.
+        learning_rate: Peak learning rate.
+        arguments: Further arguments of the class.
+        keep_state: Whether moments live on from round to round at the site, or start anew each round.
+    """
+
+    name: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam"] = "AdamW"
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    keep_state: bool = True
+
+
+class ScheduleConfig(FrozenModel):
+    """Configures the learning rate over all steps of all rounds.
+
+    Attributes:
+        name: `constant`, or `cosine` from the peak down to `final_factor` times the peak.
+        warmup_fraction: Share of all steps over which the rate rises linearly from 0.
+        final_factor: Last rate over peak rate.
+    """
+
+    name: Literal["constant", "cosine"] = "cosine"
+    warmup_fraction: Fraction = 0.0
+    final_factor: Fraction = 0.0
+
+
+class AugmentationConfig(FrozenModel):
+    """Configures random changes of training samples; zeros switch each off.
+
+    Attributes:
+        shift_voxels: Largest random shift of a whole volume, in voxels per axis.
+        noise_std: Largest standard deviation of Gaussian noise, in units of the normalised image.
+        intensity_scale: Largest relative change of intensity.
+        gamma: Largest relative change of the exponent of a gamma curve.
+        flip_axes: Spatial axes (0, 1, 2) flipped with probability one half.
+        rotation_degrees: Largest rotation about each axis, in degrees.
+    """
+
+    shift_voxels: int = Field(default=0, ge=0, le=64)
+    noise_std: float = Field(default=0.0, ge=0, le=2)
+    intensity_scale: Fraction = 0.0
+    gamma: Fraction = 0.0
+    flip_axes: tuple[Literal[0, 1, 2], ...] = ()
+    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
+
+
+class WholeVolumeSampling(FrozenModel):
+    """Trains on whole volumes, padded or cropped about the centre to `size` voxels (X, Y, Z)."""
+
+    kind: Literal["whole"]
+    size: Size
+
+
+class PatchSampling(FrozenModel):
+    """Trains on random patches of `size` voxels (X, Y, Z).
+
+    Attributes:
+        size: Patch size in voxels.
+        patches_per_case: Patches drawn from each case in an epoch.
+        foreground_fraction: Chance that a patch is centred on a labelled voxel.
+    """
+
+    kind: Literal["patch"]
+    size: Size
+    patches_per_case: int = Field(default=2, ge=1, le=64)
+    foreground_fraction: Fraction = 0.5
+
+
+class InferenceConfig(FrozenModel):
+    """Configures sliding-window inference.
+
+    Attributes:
+        roi_size: Window in voxels (X, Y, Z).
+        overlap: Overlap of neighbouring windows.
+        batch_size: Windows per forward pass.
+    """
+
+    roi_size: Size
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    batch_size: int = Field(default=1, ge=1, le=64)
+
+
+class TrainingConfig(FrozenModel):
+    """Is the whole training section of a job.
+
+    Attributes:
+        network: A class of `monai.networks.nets`; spatial_dims, in_channels and out_channels are filled in.
+        loss: A class of `monai.losses`; to_onehot_y and softmax are filled in where it has them.
+        epochs_per_round: Passes over a site's training cases in one round.
+        batch_size: Samples per step.
+        mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on a CPU.
+        gradient_clip_norm: Largest l2 norm of a step's gradient, or null.
+        seed: Makes initial weights, sampling and augmentation reproducible; 0 or more.
+    """
+
+    network: ComponentConfig
+    loss: ComponentConfig = ComponentConfig(name="DiceCELoss")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    sampling: Annotated[WholeVolumeSampling | PatchSampling, Field(discriminator="kind")]
+    inference: InferenceConfig
+    epochs_per_round: int = Field(default=1, ge=1, le=1000)
+    batch_size: int = Field(default=1, ge=1, le=256)
+    mixed_precision: bool = True
+    gradient_clip_norm: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _shift_needs_whole_volumes(self) -> Self:
+        if self.augmentation.shift_voxels and self.sampling.kind != "whole":
+            raise ValueError("augmentation.shift_voxels goes with sampling.kind 'whole'; patches move by themselves")
+        return self

@@ -1,0 +1,111 @@
+"""Builds MONAI networks, losses and torch optimisers by name, and refuses what it does not know.
+
+A name is looked up in one public MONAI module only and must be a network or a loss there, so that a job cannot reach
+any other class through it.
+"""
+
+import difflib
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from monai import losses
+from monai.networks import nets
+from numpy.typing import NDArray
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.training.config import ComponentConfig, OptimizerConfig
+from fedvoxel.updates.update import Arrays
+
+
+def build_network(config: ComponentConfig, class_count: int, seed: int) -> torch.nn.Module:
+    """Builds a three-dimensional, one-channel segmentation network with weights drawn from `seed`.
+
+    Args:
+        config: Name in `monai.networks.nets` and arguments.
+        class_count: Output channels, background included.
+        seed: Seed of the initial weights; the global random state is left as it was.
+
+    Raises:
+        ConfigError: The name or an argument is unknown, or the arguments do not fit together.
+    """
+    network_class = _find(nets, config.name, torch.nn.Module, "network")
+    filled = {"spatial_dims": 3, "in_channels": 1, "out_channels": class_count}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _build(network_class, config, filled, "network")
+
+
+def build_loss(config: ComponentConfig) -> torch.nn.Module:
+    """Builds a loss of `monai.losses` for logits (N, C, X, Y, Z) and label codes (N, 1, X, Y, Z).
+
+    Raises:
+        ConfigError: The name or an argument is unknown.
+    """
+    loss_class = _find(losses, config.name, torch.nn.Module, "loss")
+    return _build(loss_class, config, {"to_onehot_y": True, "softmax": True}, "loss")
+
+
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """Builds an optimiser of `torch.optim`.
+
+    Raises:
+        ConfigError: An argument is unknown or out of range.
+    """
+    optimizer_class = getattr(torch.optim, config.name)
+    try:
+        optimizer: torch.optim.Optimizer = optimizer_class(parameters, lr=config.learning_rate, **config.arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"training.optimizer.arguments: {config.name} refuses them: {error}") from None
+    return optimizer
+
+
+def get_weights(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Returns a copy of every floating-point entry of the network's state as float32."""
+    return {
+        name: tensor.detach().to("cpu", torch.float32).numpy().copy()
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
+
+
+def set_weights(network: torch.nn.Module, weights: Arrays) -> None:
+    """Copies `weights` into the network; entries that are not floating point stay as they are.
+
+    Raises:
+        ConfigError: Names or shapes differ from the network's own.
+    """
+    state = network.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()}
+    if expected != {name: tuple(array.shape) for name, array in weights.items()}:
+        raise ConfigError("the model received does not have the names and shapes of the network that the job describes")
+    with torch.no_grad():
+        for name, array in weights.items():
+            state[name].copy_(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+def _find(module: Any, name: str, base: type, kind: str) -> Any:
+    known = sorted(key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, base))
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known[:8])}, ..."
+        raise ConfigError(f"training.{kind}.name: unknown {kind} {name!r} in {module.__name__}; {hint}")
+    return getattr(module, name)
+
+
+def _build(component: Any, config: ComponentConfig, filled: dict[str, Any], kind: str) -> torch.nn.Module:
+    accepted = inspect.signature(component.__init__).parameters
+    unknown = sorted(set(config.arguments) - set(accepted))
+    if unknown:
+        raise ConfigError(f"training.{kind}.arguments: {config.name} has no argument {', '.join(unknown)}")
+    taken = sorted(set(config.arguments) & set(filled))
+    if taken:
+        raise ConfigError(f"training.{kind}.arguments: {', '.join(taken)} follow from the job's classes; leave them out")
+    arguments = {key: value for key, value in filled.items() if key in accepted} | config.arguments
+    try:
+        built: torch.nn.Module = component(**arguments)
+    except (TypeError, ValueError, AssertionError, NotImplementedError, IndexError, RuntimeError) as error:
+        raise ConfigError(f"training.{kind}.arguments: {config.name} refuses them: {error}") from None
+    return built

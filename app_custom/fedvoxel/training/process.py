@@ -1,0 +1,134 @@
+"""The parent's side of a trainer process: start it, ask it, notice its death, end it. Imports no torch."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from fedvoxel import errors
+from fedvoxel.errors import FedVoxelError, TrainingError
+from fedvoxel.training.messages import Message, receive, send
+from fedvoxel.training.setup import TrainerSetup
+
+_POLL_S = 0.1
+_END_GRACE_S = 3.0
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[Mapping[str, Any]], None]
+
+
+class TrainerProcess:
+    """Keeps one child process that trains; it is started when needed and started anew after it died."""
+
+    def __init__(self, setup: TrainerSetup, log_file: Path, threads: int) -> None:
+        """Prepares, but does not start, the process.
+
+        Args:
+            setup: What the child is told first.
+            log_file: Receives the child's output.
+            threads: Threads of its numerical libraries, 0 for one per core.
+        """
+        self._setup, self._log_file, self._threads = setup, log_file, threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Is the child's process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> Connection:
+        """Starts the child unless it runs already, and returns the connection to it."""
+        if self.pid is not None and self._connection is not None:
+            return self._connection
+        self.end()
+        ours, theirs = socket.socketpair()
+        with self._log_file.open("ab") as log, theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fedvoxel.training.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(self._threads),
+            )
+        self._connection = Connection(ours.detach())
+        send(self._connection, Message(self._setup.model_dump(mode="json")))
+        logger.info("event=trainer_started pid=%d", self._process.pid)
+        return self._connection
+
+    def ask(self, message: Message, should_stop: Callable[[], bool], on_progress: OnProgress) -> Message:
+        """Sends a command and waits for its result.
+
+        Args:
+            message: The command.
+            should_stop: Asked several times a second; True ends the child.
+            on_progress: Receives the header of each progress message.
+
+        Raises:
+            TrainingError: The child died or was ended, or an error of its own that is not FedVoxel's.
+            FedVoxelError: What the child raised, as the same class.
+        """
+        connection = self.start()
+        try:
+            send(connection, message)
+            while True:
+                while not connection.poll(_POLL_S):
+                    if should_stop():
+                        self.end()
+                        raise TrainingError("the task was aborted")
+                answer = receive(connection)
+                if answer.header["event"] != "progress":
+                    return _result(answer)
+                on_progress(answer.header)
+        except (EOFError, OSError):
+            raise TrainingError(f"the trainer process ended with {self._how_it_ended()}") from None
+
+    def end(self) -> None:
+        """Ends the child, if there is one, and waits until it is gone."""
+        if self._connection:
+            self._connection.close()
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_END_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = self._connection = None
+
+    def _how_it_ended(self) -> str:
+        if not self._process:
+            return "no exit code"
+        try:
+            code = self._process.wait(_END_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.end()
+            return "a closed connection"
+        if code == -signal.SIGKILL:
+            return "signal 9 (SIGKILL; out of memory, or killed from outside)"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _result(answer: Message) -> Message:
+    if answer.header["event"] == "result":
+        return answer
+    kind = getattr(errors, str(answer.header.get("kind")), TrainingError)
+    message = str(answer.header.get("message"))
+    if kind is errors.GeometryError:
+        raise errors.GeometryError("unusable", message)
+    raise kind(message) if issubclass(kind, FedVoxelError) else TrainingError(message)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    environment = dict(os.environ)
+    if threads:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return environment

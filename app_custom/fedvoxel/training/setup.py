@@ -1,0 +1,35 @@
+"""What a trainer process is told once, before its first command; JSON both ways."""
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.training.config import TrainingConfig
+from fedvoxel.volumes.plan import PreprocessingPlan
+
+
+class TrainingTask(FrozenModel):
+    """Is what a job asks of a site: which cohort, which classes, how to prepare it, what to train.
+
+    Attributes:
+        cohort: Name of a cohort in the site's own file.
+        classes: Class names; label code 1 + index, 0 background.
+        plan: The preprocessing that all sites share.
+        training: Network, loss, optimiser, sampling, inference.
+    """
+
+    cohort: str
+    classes: tuple[str, ...]
+    plan: PreprocessingPlan
+    training: TrainingConfig
+
+
+class TrainerSetup(FrozenModel):
+    """Is a site's task together with where its data is and what it may use.
+
+    Attributes:
+        task: What the job asks for.
+        site: The site's name.
+        site_file: Absolute path of the site's own `fedvoxel_site.json`.
+    """
+
+    task: TrainingTask
+    site: str
+    site_file: str

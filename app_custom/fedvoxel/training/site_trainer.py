@@ -1,0 +1,133 @@
+"""Answers a trainer process's commands: loads the site's cases once, then initialises, trains and evaluates."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedvoxel.errors import ConfigError, TrainingError
+from fedvoxel.training.messages import Message
+from fedvoxel.training.scoring import mean_dice_by_class
+from fedvoxel.training.setup import TrainerSetup
+from fedvoxel.training.trainer import Progress, Trainer
+from fedvoxel.updates.update import Arrays
+from fedvoxel.updates.weights_file import save_weights
+from fedvoxel.volumes.loading import load_cases
+from fedvoxel.volumes.plan import PreparedCase
+from fedvoxel.volumes.site import ComputeConfig, load_site_config
+from fedvoxel.volumes.split import Split
+
+
+class SiteTrainer:
+    """Joins a site's cohort to a `Trainer`; cases of a split are read when they are first needed."""
+
+    def __init__(self, setup: TrainerSetup) -> None:
+        """Reads the site's file; neither scans nor the network are touched yet.
+
+        Raises:
+            ConfigError: The site's file cannot be read, or it asks for a device that is not there.
+        """
+        self._setup = setup
+        self._file = Path(setup.site_file)
+        self._site = load_site_config(self._file)
+        self._device = use_compute(self._site.compute)
+        self._cases: dict[Split, tuple[PreparedCase, ...]] = {}
+        self.refused_cases = 0
+        self._trainer: Trainer | None = None
+
+    def answer(self, message: Message, progress: Progress) -> Message:
+        """Carries out one command and returns the result.
+
+        Raises:
+            ConfigError: The command is unknown, or the task does not fit.
+            TrainingError: Training failed.
+            CohortError: The cohort is unknown or has no usable case.
+        """
+        commands: Mapping[str, Callable[[Mapping[str, Any], Arrays, Progress], Message]] = {
+            "initialize": self._initialize,
+            "train": self._train,
+            "evaluate": self._evaluate,
+        }
+        command = message.header.get("command")
+        if command not in commands:
+            raise ConfigError(f"unknown trainer command {command!r}; expected one of {', '.join(commands)}")
+        return commands[str(command)](message.header, message.arrays, progress)
+
+    def prepare(self) -> None:
+        """Reads the training cases and builds the network, so that the first command need not wait for it.
+
+        Raises:
+            ConfigError: The network, loss or optimiser cannot be built as described.
+            CohortError: The cohort is unknown or has no usable case.
+        """
+        if self._trainer is None:
+            task = self._setup.task
+            self._trainer = Trainer(task.training, task.classes, self.cases("training"), self._setup.site, self._device)
+
+    def cases(self, split: Split) -> tuple[PreparedCase, ...]:
+        """Returns the usable, prepared cases of one split.
+
+        Raises:
+            CohortError: The cohort is unknown or has no usable case.
+        """
+        if split not in self._cases:
+            task = self._setup.task
+            loaded, refused = load_cases(
+                self._site, task.cohort, task.classes, task.plan, split, self._file.parent
+            )
+            self._cases[split] = loaded
+            self.refused_cases += len(refused)
+        return self._cases[split]
+
+    @property
+    def trainer(self) -> Trainer:
+        """Is the trainer; see `prepare`."""
+        self.prepare()
+        if self._trainer is None:
+            raise TrainingError("the trainer could not be built")
+        return self._trainer
+
+    def _initialize(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
+        return Message({"event": "result"}, self.trainer.weights())
+
+    def _train(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
+        started = time.monotonic()
+        result: dict[str, Any] = {"event": "result", "case_count": self.trainer.case_count}
+        if header["validate"]:
+            result["validation"] = self._validate(arrays)
+        difference: Arrays = {}
+        if self.trainer.case_count:
+            update = self.trainer.train_round(arrays, header["round"], header["num_rounds"], progress)
+            difference = update.arrays
+            result |= update.metrics
+            save_weights(Path(header["keep_as"]), self.trainer.weights())
+        result |= {"refused_cases": self.refused_cases, "seconds": time.monotonic() - started}
+        return Message(result, difference)
+
+    def _validate(self, arrays: Arrays) -> dict[str, Any] | None:
+        cases = self.cases("validation")
+        if not cases:
+            return None
+        scores = self.trainer.evaluate(arrays, cases)
+        return {"cases": len(scores), "dice": mean_dice_by_class(scores, self._setup.task.classes)}
+
+    def _evaluate(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
+        split: Split = header["split"]
+        scores = self.trainer.evaluate(arrays, self.cases(split), surfaces=split == "test")
+        rows = [{"case": score.case, "dice": score.dice, "hd95_mm": score.hd95_mm} for score in scores]
+        return Message({"event": "result", "scores": rows})
+
+
+def use_compute(compute: ComputeConfig) -> str:
+    """Applies the site's limits to this process and returns the device, `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: The site asks for a GPU that is not there.
+    """
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("compute.device is 'cuda', but PyTorch finds no GPU here; write 'auto' or 'cpu'")
+    return "cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu"

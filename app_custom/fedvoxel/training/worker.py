@@ -1,0 +1,105 @@
+"""The trainer process: a loop of commands over one inherited connection, apart from everything that it could take down.
+
+A crash, an exhausted memory or a kill of this process is one failed task for its parent. It ends by itself when the
+parent is gone. What it reports of an error is the text of FedVoxel's own errors, or the bare type of any other: the
+text of a foreign error may hold a path or a name.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from fedvoxel.config import parse_config
+from fedvoxel.errors import FedVoxelError, TrainingError
+from fedvoxel.training.messages import Message, receive, send
+from fedvoxel.training.setup import TrainerSetup
+
+if TYPE_CHECKING:
+    from fedvoxel.training.site_trainer import SiteTrainer
+    from fedvoxel.training.trainer import Progress
+
+_PROGRESS_INTERVAL_S = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+def main(descriptor: int) -> None:
+    """Serves commands on the connection `descriptor` until it closes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    connection = Connection(descriptor)
+    try:
+        _serve(connection)
+    except (EOFError, OSError):
+        logger.info("event=parent_gone")
+
+
+def _serve(connection: Connection) -> None:
+    setup = parse_config(TrainerSetup, dict(receive(connection).header), "the trainer's set-up")
+    trainer, problem = _open(setup)
+    while True:
+        message = receive(connection)
+        send(connection, problem or _answer(trainer, message, _reporter(connection)))
+
+
+def _open(setup: TrainerSetup) -> tuple["SiteTrainer | None", Message | None]:
+    """Imports, reads and builds what every command needs, before the first command comes."""
+    try:
+        # torch and MONAI take seconds to import; the parent must not wait for them to send the set-up.
+        from fedvoxel.training.site_trainer import SiteTrainer
+
+        trainer = SiteTrainer(setup)
+        trainer.prepare()
+    except Exception as error:
+        return None, _error_message(error)
+    return trainer, None
+
+
+def _answer(trainer: "SiteTrainer | None", message: Message, progress: "Progress") -> Message:
+    try:
+        if trainer is None:
+            raise TrainingError("the trainer was not opened")
+        return trainer.answer(message, progress)
+    except Exception as error:
+        return _error_message(error)
+
+
+def _error_message(error: Exception) -> Message:
+    if isinstance(error, FedVoxelError):
+        return Message({"event": "error", "kind": type(error).__name__, "message": str(error)})
+    return Message({"event": "error", "kind": "TrainingError", "message": _describe(error)})
+
+
+def _reporter(connection: Connection) -> "Progress":
+    last_s = 0.0
+
+    def report(step: int, steps: int, loss: float) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if now_s - last_s >= _PROGRESS_INTERVAL_S or step == steps:
+            last_s = now_s
+            send(connection, Message({"event": "progress", "step": step, "steps": steps, "loss": loss}))
+
+    return report
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory; lower training.batch_size or training.sampling.size, or free memory at the site"
+    logger.error("event=unexpected type=%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    return f"unexpected {type(error).__name__}; the site's trainer.log says where"
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

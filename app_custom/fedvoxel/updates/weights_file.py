@@ -1,0 +1,48 @@
+"""Named arrays as `.npz` bytes and files: no pickle, so that opening one can never run code."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.errors import UpdateError
+from fedvoxel.records.atomic import write_bytes
+from fedvoxel.updates.update import Arrays
+
+
+def to_bytes(arrays: Arrays) -> bytes:
+    """Returns `arrays` as an uncompressed `.npz`."""
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **dict(arrays))
+    return stream.getvalue()
+
+
+def from_bytes(content: bytes) -> dict[str, NDArray[np.float32]]:
+    """Returns the arrays of an `.npz`.
+
+    Raises:
+        UpdateError: `content` is not an `.npz` of plain arrays.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UpdateError(f"expected an .npz file of plain arrays, got something else ({error})") from None
+
+
+def save_weights(path: Path, arrays: Arrays) -> None:
+    """Writes `arrays` atomically to `path`."""
+    write_bytes(path, to_bytes(arrays))
+
+
+def load_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Reads what `save_weights` wrote.
+
+    Raises:
+        UpdateError: The file is missing or is not an `.npz` of plain arrays.
+    """
+    if not path.is_file():
+        raise UpdateError(f"no weights here: expected a file {path.name}")
+    return from_bytes(path.read_bytes())

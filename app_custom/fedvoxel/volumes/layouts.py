@@ -1,0 +1,70 @@
+"""Finds a cohort's cases, whatever the layout: a table, a Decathlon dataset.json, or BIDS derivatives.
+
+Nothing is opened but the lists; a case whose files do not make a pair is kept, with its problem, so that it is
+reported and not silently left out.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fedvoxel.volumes.refusal import Reason
+from fedvoxel.volumes.site import BidsSource, CohortConfig, CsvSource
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """Is where one case's files are; stays inside the site.
+
+    Attributes:
+        case: The site's own name of the case.
+        patient: The site's own name of the patient, which decides the split.
+        image: The image, or None if there is none.
+        label: One label map, or one mask per class of a BIDS cohort; empty if there is none.
+        problem: Why the files do not make a pair, or None.
+    """
+
+    case: str
+    patient: str
+    image: Path | None
+    label: tuple[Path, ...]
+    problem: Reason | None = None
+
+
+def list_cases(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:
+    """Lists a cohort's cases by name.
+
+    Args:
+        cohort: The cohort's description.
+        base: The folder that relative paths in the description count from.
+
+    Returns:
+        Each case once, sorted; `problem` is set where files are missing or a case or file is there twice.
+
+    Raises:
+        CohortError: The list itself (table, dataset.json, BIDS root, participants.tsv) cannot be used.
+    """
+    found = _found(cohort, base)
+    names = Counter(files.case for files in found)
+    images = Counter(files.image.resolve() for files in found if files.image is not None)
+    once = {files.case: files for files in found}
+    twice = {
+        files.case
+        for files in found
+        if names[files.case] > 1 or (files.image is not None and images[files.image.resolve()] > 1)
+    }
+    return tuple(
+        replace(files, problem="duplicate_case") if case in twice else files for case, files in sorted(once.items())
+    )
+
+
+def _found(cohort: CohortConfig, base: Path) -> list[CaseFiles]:
+    from fedvoxel.volumes.bids_layout import list_bids
+    from fedvoxel.volumes.table_layouts import list_csv, list_decathlon
+
+    source = cohort.source
+    if isinstance(source, BidsSource):
+        return list_bids(source, base / source.root)
+    if isinstance(source, CsvSource):
+        return list_csv(base / source.table)
+    return list_decathlon(base / source.dataset_json)

@@ -1,0 +1,87 @@
+"""Loads the cases of one split, prepared for a network; one bad file never stops the others."""
+
+from collections import Counter
+from pathlib import Path
+
+from fedvoxel.errors import CohortError, GeometryError
+from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.nifti import read_labelled_volume
+from fedvoxel.volumes.plan import PreparedCase, PreprocessingPlan, prepare
+from fedvoxel.volumes.refusal import Refusal, refusal_of
+from fedvoxel.volumes.site import CohortConfig, SiteConfig
+from fedvoxel.volumes.split import Split, split_of
+
+
+def load_cases(
+    site: SiteConfig,
+    cohort_name: str,
+    classes: tuple[str, ...],
+    plan: PreprocessingPlan,
+    split: Split,
+    base: Path,
+) -> tuple[tuple[PreparedCase, ...], tuple[Refusal, ...]]:
+    """Reads and prepares the cases of one split.
+
+    Args:
+        site: The site's own file.
+        cohort_name: The cohort that the job names.
+        classes: The job's classes.
+        plan: How to prepare the volumes.
+        split: Which patients; a split may be empty.
+        base: The folder that relative paths in the site's file count from.
+
+    Returns:
+        The prepared cases, sorted by pseudonym, and the refusals of this split.
+
+    Raises:
+        CohortError: The cohort or a class is unknown, the list of cases cannot be used, or no case of any split
+            can.
+    """
+    cohort = site.cohort(cohort_name)
+    wanted = cohort.classes_for(classes)
+    listed = list_cases(cohort, base)
+    chosen = [files for files in listed if split_of(files.patient, cohort.split) == split]
+    cases, refused = [], []
+    for files in chosen:
+        outcome = _load(files, cohort, wanted, plan, site.pseudonym_of(files.case))
+        if isinstance(outcome, Refusal):
+            refused.append(outcome)
+        else:
+            cases.append(outcome)
+    if not cases:
+        _require_usable(site, cohort, wanted, [files for files in listed if files not in chosen], refused)
+    return tuple(sorted(cases, key=lambda case: case.case)), tuple(refused)
+
+
+def no_usable_case(refused: list[Refusal]) -> CohortError:
+    """Returns the error of a cohort without a usable case: how many cases were refused for which reason."""
+    counts = Counter(refusal.reason for refusal in refused)
+    listed = ", ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
+    return CohortError(
+        f"the cohort has no usable case: {listed or 'it lists none'}; "
+        "`fedvoxel cohort check` at the site names each case and what to do"
+    )
+
+
+def _load(
+    files: CaseFiles, cohort: CohortConfig, classes: tuple[str, ...], plan: PreprocessingPlan, name: str
+) -> PreparedCase | Refusal:
+    try:
+        return prepare(read_labelled_volume(files, cohort, classes, name), plan)
+    except GeometryError as error:
+        return refusal_of(name, error)
+
+
+def _require_usable(
+    site: SiteConfig, cohort: CohortConfig, classes: tuple[str, ...], others: list[CaseFiles], refused: list[Refusal]
+) -> None:
+    """Reads on in the other splits until one case is usable, so that an empty split is told from a bad cohort."""
+    tried = list(refused)
+    for files in others:
+        name = site.pseudonym_of(files.case)
+        try:
+            read_labelled_volume(files, cohort, classes, name)
+            return
+        except GeometryError as error:
+            tried.append(refusal_of(name, error))
+    raise no_usable_case(tried)

@@ -1,0 +1,92 @@
+"""Makes a labelled volume out of a case's files: an image, and one label map or one mask per class."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.errors import GeometryError
+from fedvoxel.volumes.layouts import CaseFiles
+from fedvoxel.volumes.nifti_file import read_nifti
+from fedvoxel.volumes.refusal import geometry_error
+from fedvoxel.volumes.site import BidsSource, CohortConfig
+from fedvoxel.volumes.volume import Affine, LabelledVolume, Volume
+
+# Two affines are the same when no corner of the volume moves by more than this share of a voxel.
+_CORNER_TOLERANCE = 0.25
+
+
+def read_labelled_volume(
+    files: CaseFiles, cohort: CohortConfig, classes: tuple[str, ...], pseudonym: str
+) -> LabelledVolume:
+    """Reads and judges one case.
+
+    Args:
+        files: Where the case is.
+        cohort: The cohort's description, for the label codes.
+        classes: The job's classes; class i becomes the code 1 + i.
+        pseudonym: The case's name in the result and in errors.
+
+    Raises:
+        GeometryError: The case cannot be used; `reason` says why, the message holds no path and no name.
+    """
+    try:
+        if files.problem is not None or files.image is None:
+            raise geometry_error(files.problem or "missing_image", "the case's files do not make a pair")
+        voxels, affine = read_nifti(files.image, "image", "missing_image")
+        image = Volume(voxels, affine)
+        label = _read_label(files.label, cohort, classes, image)
+        if not label.any():
+            raise geometry_error("empty_label", "no voxel is marked")
+        return LabelledVolume(pseudonym, image, label)
+    except GeometryError as error:
+        raise GeometryError(error.reason, f"{pseudonym}: {error}") from None
+
+
+def _read_label(
+    paths: tuple[Path, ...], cohort: CohortConfig, classes: tuple[str, ...], image: Volume
+) -> NDArray[np.uint8]:
+    if not isinstance(cohort.source, BidsSource):
+        codes = {cohort.classes[name]: 1 + index for index, name in enumerate(classes)}
+        return _recode(_on_grid(paths[0], image), codes)
+    painted = np.zeros(image.shape, dtype=np.uint8)
+    for name, path in zip(cohort.class_names, paths, strict=True):
+        if name in classes:
+            mask = _recode(_on_grid(path, image), {1: 1})
+            painted[mask == 1] = 1 + classes.index(name)
+    return painted
+
+
+def _on_grid(path: Path, image: Volume) -> NDArray[np.generic]:
+    voxels, affine = read_nifti(path, "label", "missing_label")
+    if voxels.shape != image.shape:
+        shapes = " and ".join("x".join(map(str, shape)) for shape in (image.shape, voxels.shape))
+        raise geometry_error("shape_mismatch", f"image and label have the shapes {shapes}")
+    moved_mm = _largest_move_mm(image.affine, affine, image.shape)
+    if moved_mm > _CORNER_TOLERANCE * min(image.spacing_mm):
+        raise geometry_error("affine_mismatch", f"the label lies {moved_mm:.3g} mm away from the image")
+    return voxels
+
+
+def _largest_move_mm(first: Affine, second: Affine, shape: tuple[int, int, int]) -> float:
+    ends = [(0.0, size - 1.0) for size in shape]
+    corners = np.array([(x, y, z, 1.0) for x in ends[0] for y in ends[1] for z in ends[2]])
+    return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())
+
+
+def _recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uint8]:
+    """Returns the label with the job's codes; every value must be 0 or a key of `codes`."""
+    values = np.unique(voxels)
+    if not np.isfinite(values).all():
+        raise geometry_error("non_finite", "label: some voxels are NaN or infinite")
+    if np.any(values != np.rint(values)):
+        raise geometry_error("fractional_label", "label: some voxels are not whole numbers")
+    unknown = [f"{value:g}" for value in values.astype(np.float64) if value != 0 and value not in codes]
+    if unknown:
+        came = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        expected = ", ".join(str(code) for code in [0, *sorted(codes)])
+        raise geometry_error("unexpected_class", f"label: expected the codes {expected}, also found {came}")
+    recoded = np.zeros(voxels.shape, dtype=np.uint8)
+    for site_code, job_code in codes.items():
+        recoded[voxels == site_code] = job_code
+    return recoded

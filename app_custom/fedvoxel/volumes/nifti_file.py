@@ -1,0 +1,133 @@
+"""Reads the voxels and the affine of one NIfTI file that nobody vouches for.
+
+The header is judged before any memory is asked for, a compressed file is read to its checksum, and whatever the
+bytes are, the outcome is an array or a `GeometryError`. Geometry is never guessed: without qform and sform a
+file is refused.
+"""
+
+import gzip
+import io
+import math
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.errors import GeometryError
+from fedvoxel.volumes.refusal import Reason, geometry_error
+from fedvoxel.volumes.volume import Affine, check_affine, check_shape
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
+_NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_ROOM_BYTES = 2**24  # for header extensions, and for what some writers leave after the voxels
+
+
+def read_nifti(path: Path, what: str, missing: Reason) -> tuple[NDArray[Any], Affine]:
+    """Reads a 3-D NIfTI-1 or NIfTI-2 file (.nii, .nii.gz); trailing axes of length 1 are dropped.
+
+    Args:
+        path: The file.
+        what: "image" or "label", for the message.
+        missing: The reason when there is no such file.
+
+    Returns:
+        The voxels (X, Y, Z) with the header's slope and intercept applied, and the affine (4, 4) in RAS
+        millimetres, checked to be invertible and of a plausible spacing.
+
+    Raises:
+        GeometryError: The file is missing or cannot be trusted; the message holds no path.
+    """
+    if not path.is_file():
+        raise geometry_error(missing, f"there is no {what} file")
+    try:
+        return _read(path)
+    except GeometryError as error:
+        raise GeometryError(error.reason, f"{what}: {error}") from None
+    except EOFError:
+        raise geometry_error("truncated", f"{what}: the compressed data end too early") from None
+    except MemoryError:
+        raise geometry_error("too_large", f"{what}: there is not enough memory for it") from None
+    except Exception as error:  # a parser of foreign bytes: nibabel and numpy raise whatever they meet
+        kind = type(error).__name__  # the error's own text may hold the path
+        raise geometry_error("unreadable", f"{what}: expected a NIfTI file ({kind})") from None
+
+
+def _read(path: Path) -> tuple[NDArray[Any], Affine]:
+    with _open(path) as stream:
+        head = stream.read(_NIFTI2_BYTES)
+        expected = _expected_bytes(_header(head))
+        body = stream.read(expected + _ROOM_BYTES - len(head))
+        if len(head) + len(body) < expected:
+            raise geometry_error("truncated", f"expected {expected} bytes, got {len(head) + len(body)}")
+    return _parse(head + body)
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".nii.gz"):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if path.name.lower().endswith(".nii"):
+        return path.open("rb")
+    raise geometry_error("unreadable", "expected a file name that ends in .nii or .nii.gz")
+
+
+def _header(head: bytes) -> "Nifti1Header":
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    if len(head) < _NIFTI1_BYTES:
+        raise geometry_error("truncated", f"expected a header of {_NIFTI1_BYTES} bytes, got {len(head)}")
+    sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
+    header: Nifti1Header
+    if _NIFTI2_BYTES in sizes and len(head) == _NIFTI2_BYTES:
+        header, magic = Nifti2Header(head, check=False), b"n+2"
+    elif _NIFTI1_BYTES in sizes:
+        header, magic = Nifti1Header(head[:_NIFTI1_BYTES], check=False), b"n+1"
+    else:
+        raise geometry_error("unreadable", "the file does not begin with a NIfTI header")
+    if bytes(header["magic"])[:3] != magic:
+        raise geometry_error("unreadable", "the file's magic number is not that of a single NIfTI file")
+    return header
+
+
+def _expected_bytes(header: "Nifti1Header") -> int:
+    """Judges the header and returns how many bytes the file must have."""
+    axes = int(header["dim"][0])
+    if not 1 <= axes <= 7:
+        raise geometry_error("unreadable", f"the header claims {axes} axes")
+    sizes = tuple(int(size) for size in header["dim"][1 : axes + 1])
+    if min(sizes) < 1:
+        raise geometry_error("unreadable", "the header claims an axis without voxels")
+    check_shape(_without_trailing_ones(sizes))
+    if header["qform_code"] <= 0 and header["sform_code"] <= 0:
+        raise geometry_error("no_orientation", "the header has neither a qform nor an sform")
+    kind = header.get_data_dtype()
+    if kind.kind == "c":
+        raise geometry_error("complex_values", "the voxels are complex numbers")
+    if kind.kind not in "iuf":
+        raise geometry_error("unsupported_type", "the voxels are not single real numbers")
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= _ROOM_BYTES // 2:
+        raise geometry_error("unreadable", "the header claims that the voxels begin far from it")
+    return max(int(offset), _NIFTI1_BYTES) + math.prod(sizes) * int(kind.itemsize)
+
+
+def _parse(content: bytes) -> tuple[NDArray[Any], Affine]:
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Image
+
+    second = _NIFTI2_BYTES in {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
+    image = (Nifti2Image if second else Nifti1Image).from_stream(io.BytesIO(content))
+    affine = np.asarray(image.affine, dtype=np.float64)
+    check_affine(affine)
+    with np.errstate(all="ignore"):  # what overflows is found as not finite
+        voxels = np.asanyarray(image.dataobj)
+    return voxels.reshape(_without_trailing_ones(voxels.shape)), affine
+
+
+def _without_trailing_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape

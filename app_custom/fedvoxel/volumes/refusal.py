@@ -1,0 +1,85 @@
+"""Why a case is refused: stable reason codes, each with what the hospital can do about it.
+
+A refusal never holds a path, a patient or an original case name: the case is named by its pseudonym.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fedvoxel.errors import GeometryError
+
+Reason = Literal[
+    "missing_image",
+    "missing_label",
+    "duplicate_case",
+    "unnamed_case",
+    "unknown_patient",
+    "unreadable",
+    "truncated",
+    "too_large",
+    "unsupported_type",
+    "complex_values",
+    "not_3d",
+    "no_orientation",
+    "singular_affine",
+    "implausible_spacing",
+    "non_finite",
+    "constant_image",
+    "shape_mismatch",
+    "affine_mismatch",
+    "fractional_label",
+    "unexpected_class",
+    "empty_label",
+]
+
+REMEDIES: dict[Reason, str] = {
+    "missing_image": "put the image where the cohort's description says it is, or take the case out",
+    "missing_label": "add the label, or take the case out of the cohort",
+    "duplicate_case": "keep one image and one label for each case",
+    "unnamed_case": "give every row of the table a case name",
+    "unknown_patient": "make patient_pattern match this case, so that its patient stays in one split",
+    "unreadable": "export the case again as NIfTI (.nii or .nii.gz)",
+    "truncated": "copy or export the file again, it ends too early",
+    "too_large": "crop or resample the volume before adding it to the cohort",
+    "unsupported_type": "save the file with one real number per voxel",
+    "complex_values": "save the magnitude image",
+    "not_3d": "save one 3-D volume per file with at least two slices along each axis",
+    "no_orientation": "export with a qform or sform, so that left and right are known",
+    "singular_affine": "export again with the scanner's geometry",
+    "implausible_spacing": "check the voxel size and its unit, millimetres are expected",
+    "non_finite": "replace NaN and infinities at the source",
+    "constant_image": "check that the right image was exported",
+    "shape_mismatch": "resample the label onto the image's grid",
+    "affine_mismatch": "resample the label onto the image's grid",
+    "fractional_label": "save the label as whole numbers (nearest-neighbour interpolation)",
+    "unexpected_class": "correct the label, or the classes of the cohort and the job",
+    "empty_label": "check that the right label was exported, it marks nothing",
+}
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Says that one case cannot be used.
+
+    Attributes:
+        case: The case's pseudonym.
+        reason: One of `REASONS`.
+        message: What was found and what to do, without paths or original names.
+    """
+
+    case: str
+    reason: Reason
+    message: str
+
+
+def geometry_error(reason: Reason, found: str) -> GeometryError:
+    """Returns the error for `reason`: what was found, then what to do."""
+    return GeometryError(reason, f"{found}; {REMEDIES[reason]}")
+
+
+def refusal_of(case: str, error: GeometryError) -> Refusal:
+    """Returns the refusal that `error` means for the case with the pseudonym `case`."""
+    reason: Reason = next(known for known in REASONS if known == error.reason)
+    return Refusal(case, reason, str(error).removeprefix(f"{case}: "))

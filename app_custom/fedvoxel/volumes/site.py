@@ -1,0 +1,179 @@
+"""The site's own file, `local/fedvoxel_site.json`: which cohorts there are, how they split, what may be used.
+
+A job names a cohort and classes; paths, patients and splits come from here only.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.errors import CohortError
+from fedvoxel.volumes.pseudonym import pseudonym
+from fedvoxel.volumes.split import SplitFractions
+
+SITE_FILE = "fedvoxel_site.json"
+"""The name of the site's own file in its kit's `local/` folder."""
+
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,63}$")]
+ClassCode = Annotated[int, Field(ge=1, le=65535)]
+FileName = Annotated[str, Field(min_length=1)]
+
+
+class CsvSource(FrozenModel):
+    """Is a table with the columns case, image, label and, if cases share patients, patient."""
+
+    layout: Literal["csv"]
+    table: FileName
+
+
+class DecathlonSource(FrozenModel):
+    """Is a Medical Segmentation Decathlon `dataset.json`, of which the list "training" counts."""
+
+    layout: Literal["decathlon"]
+    dataset_json: FileName
+
+
+class BidsSource(FrozenModel):
+    """Is a BIDS tree with one binary mask per class under its derivatives.
+
+    Attributes:
+        image: What an image's name ends with, after the case: "run-1_T2starw".
+        labels: Class name to mask suffix, "seg-manual"; a later class paints over an earlier one.
+        participants: Columns of participants.tsv and the values that belong to the cohort; empty for all.
+        patient_pattern: A pattern with one group that finds the patient in the case; null for the subject.
+    """
+
+    layout: Literal["bids"]
+    root: FileName
+    derivatives: FileName = "derivatives/labels"
+    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    labels: dict[ClassName, Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]] = Field(min_length=1)
+    participants: dict[str, list[str]] = Field(default_factory=dict)
+    patient_pattern: str | None = None
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _has_one_group(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"expected a regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"expected one group (...) that holds the patient, found {groups}")
+        return value
+
+
+Source = Annotated[CsvSource | DecathlonSource | BidsSource, Field(discriminator="layout")]
+
+
+class CohortConfig(FrozenModel):
+    """Describes one cohort: where its cases are, its label codes and its split.
+
+    Attributes:
+        classes: The site's label code of each class (csv, decathlon); left out for bids.
+    """
+
+    source: Source
+    classes: dict[ClassName, ClassCode] = Field(default_factory=dict)
+    split: SplitFractions = SplitFractions()
+
+    @model_validator(mode="after")
+    def _classes_fit_the_source(self) -> Self:
+        if isinstance(self.source, BidsSource):
+            if self.classes:
+                raise ValueError("a bids cohort names its classes in source.labels, leave classes out")
+        elif not self.classes:
+            raise ValueError("expected classes, the label code of each class name")
+        if len(set(self.classes.values())) != len(self.classes):
+            raise ValueError("two classes have the same label code")
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Returns the names of the classes that the cohort's labels can mark."""
+        return tuple(self.source.labels if isinstance(self.source, BidsSource) else self.classes)
+
+    def classes_for(self, asked: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Returns the job's classes, or the cohort's own when none are asked for.
+
+        Raises:
+            CohortError: A class is asked for that the cohort does not have, or twice, or more than 255.
+        """
+        classes = self.class_names if asked is None else tuple(asked)
+        unknown = [name for name in classes if name not in self.class_names]
+        if unknown or not classes or len(set(classes)) != len(classes) or len(classes) > 255:
+            had, wanted = ", ".join(self.class_names), ", ".join(classes)
+            raise CohortError(f"expected classes among {had}, each once; the job asks for {wanted or 'none'}")
+        return classes
+
+
+class ComputeConfig(FrozenModel):
+    """Says what of the machine a trainer may use; 0 threads means all cores."""
+
+    threads: int = Field(default=1, ge=0, le=1024)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class ServerAddress(FrozenModel):
+    """Says where the consortium's server listens."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+
+
+class SiteConfig(FrozenModel):
+    """Is the content of `local/fedvoxel_site.json`.
+
+    Attributes:
+        pseudonym_key: 64 hexadecimal digits; hidden in every error, log and representation.
+    """
+
+    schema_version: Literal[1]
+    pseudonym_key: SecretStr
+    cohorts: dict[str, CohortConfig] = Field(default_factory=dict)
+    compute: ComputeConfig = ComputeConfig()
+    server_address: ServerAddress | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hide_key(cls, values: Any) -> Any:
+        # Before anything can fail: a validation error shows its input.
+        if isinstance(values, dict) and isinstance(values.get("pseudonym_key"), str):
+            return {**values, "pseudonym_key": SecretStr(values["pseudonym_key"])}
+        return values
+
+    @field_validator("pseudonym_key")
+    @classmethod
+    def _is_hex(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[0-9a-f]{64}", value.get_secret_value()):
+            raise ValueError("expected 64 lower-case hexadecimal digits")
+        return value
+
+    def cohort(self, name: str) -> CohortConfig:
+        """Returns the cohort with that name.
+
+        Raises:
+            CohortError: The site has no such cohort.
+        """
+        if name not in self.cohorts:
+            had = ", ".join(sorted(self.cohorts)) or "none"
+            raise CohortError(f"this site has no cohort {name!r}; its site file describes: {had}")
+        return self.cohorts[name]
+
+    def pseudonym_of(self, case: str) -> str:
+        """Returns the name under which `case` is known outside this site."""
+        return pseudonym(self.pseudonym_key.get_secret_value(), case)
+
+
+def load_site_config(path: Path) -> SiteConfig:
+    """Reads a site's own file; relative paths in it count from the file's folder.
+
+    Raises:
+        ConfigError: The file is missing, is not JSON, or has a wrong key.
+    """
+    return load_json_config(SiteConfig, path, "the site's own file")
