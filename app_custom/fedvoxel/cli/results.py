@@ -57,16 +57,16 @@ def _read_picture(path: Path) -> "Picture":
     if not content.startswith(b"\x89PNG\r\n\x1a\n"):
         raise JobError(f"the picture {path} is not a PNG file: give a PNG")
     title = path.stem.replace("_", " ").capitalize()
-    return Picture(title, f"Picture {path.name}.", content)
+    return Picture(title, f"Picture {path.name}.", content, shows_scan=True)
 
 
 def _write(folder: Path, report: "Report", shown: list["Picture"]) -> "ReportPaths":
     from fedvoxel.errors import JobError
-    from fedvoxel.evaluation.charts import charts_of
+    from fedvoxel.evaluation.charts import illustrate
     from fedvoxel.evaluation.report import write_report
 
     try:
-        return write_report(folder, report, [*shown, *charts_of(report)])
+        return write_report(folder, report, illustrate(report, shown))
     except OSError as error:
         raise JobError(
             f"the report cannot be written to {folder}: {error.strerror}; choose another with --out"

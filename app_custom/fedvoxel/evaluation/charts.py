@@ -27,13 +27,13 @@ _MODEL_NAMES = {"federated": "federated", "local": "local only", "pooled": "cent
 _MISSING = float("nan")  # leaves a gap in a line
 
 
-def charts_of(report: "Report") -> list[Picture]:
-    """Draws the charts that a report has something to show in: scores, then learning curves."""
+def illustrate(report: "Report", pictures: Sequence[Picture] = ()) -> list[Picture]:
+    """Returns all pictures of a report in the order of reading: scores, the given pictures, learning curves."""
     scores: dict[str, dict[str, dict[str, ClassScore]]] = {}
     for row in report.rows:
         scores.setdefault(row.model, {}).setdefault(row.site, {})[row.class_name] = row.score
-    charts = (score_chart(scores), learning_curves(report.run))
-    return [chart for chart in charts if chart is not None]
+    found = (score_chart(scores), *pictures, learning_curves(report.run))
+    return [picture for picture in found if picture is not None]
 
 
 def learning_curves(outcome: RunOutcome) -> Picture | None:

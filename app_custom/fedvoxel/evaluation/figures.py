@@ -24,11 +24,13 @@ class Picture:
         title: Its heading.
         alt: What it shows, for those who cannot see it.
         png: Its bytes.
+        shows_scan: Whether it shows, or may show, a part of a scan; the report then says to be handled like one.
     """
 
     title: str
     alt: str
     png: bytes
+    shows_scan: bool = False
 
 
 def new_figure(width_inch: float, height_inch: float) -> "Figure":
@@ -41,8 +43,8 @@ def new_figure(width_inch: float, height_inch: float) -> "Figure":
     return figure
 
 
-def picture_of(figure: "Figure", title: str, alt: str) -> Picture:
+def picture_of(figure: "Figure", title: str, alt: str, shows_scan: bool = False) -> Picture:
     """Renders `figure` as PNG; the same figure gives the same bytes."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", facecolor="white", metadata={"Software": None})
-    return Picture(title, alt, stream.getvalue())
+    return Picture(title, alt, stream.getvalue(), shows_scan)

@@ -17,9 +17,12 @@ from fedvoxel.updates.scores import CaseScore
 FEWEST_CASES_OF_A_SITE = 5
 """With fewer unseen cases at a site, nothing is claimed about that site."""
 
-Verdict = Literal["gained", "lost", "no clear difference", "too few cases to say"]
+Verdict = Literal["gained", "lost", "ahead", "behind", "no clear difference", "too few cases to say"]
+"""A hospital gained or lost over training alone; the federated model is ahead of or behind a centralised one."""
 
-_OTHER: Mapping[BaselineKind, str] = {"local": "training alone", "pooled": "training on all data in one place"}
+_OTHER: Mapping[BaselineKind, str] = {"local": "training alone", "pooled": "centralised training"}
+_BETTER: Mapping[BaselineKind, Verdict] = {"local": "gained", "pooled": "ahead"}
+_WORSE: Mapping[BaselineKind, Verdict] = {"local": "lost", "pooled": "behind"}
 
 
 class Gain(FrozenModel):
@@ -82,7 +85,7 @@ def _estimate(pairs: Sequence[tuple[CaseScore, CaseScore]], classes: Sequence[st
 
 
 def _gain(site: str, against: BaselineKind, class_name: str | None, estimate: Estimate, claim: bool) -> Gain:
-    verdict = _verdict(estimate, claim)
+    verdict = _verdict(against, estimate, claim)
     return Gain(
         site=site,
         against=against,
@@ -96,12 +99,12 @@ def _gain(site: str, against: BaselineKind, class_name: str | None, estimate: Es
     )
 
 
-def _verdict(estimate: Estimate, claim: bool) -> Verdict:
+def _verdict(against: BaselineKind, estimate: Estimate, claim: bool) -> Verdict:
     if not claim or estimate.cases < FEWEST_CASES_OF_A_SITE or estimate.low is None or estimate.high is None:
         return "too few cases to say"
     if estimate.low > 0.0:
-        return "gained"
-    return "lost" if estimate.high < 0.0 else "no clear difference"
+        return _BETTER[against]
+    return _WORSE[against] if estimate.high < 0.0 else "no clear difference"
 
 
 def _sentence(site: str, against: BaselineKind, class_name: str | None, verdict: Verdict, estimate: Estimate) -> str:
@@ -110,13 +113,22 @@ def _sentence(site: str, against: BaselineKind, class_name: str | None, verdict:
     if estimate.mean is None or estimate.low is None or estimate.high is None:
         return f"{site}: too few cases to say{where} (compared with {_OTHER[against]}: {cases})."
     measured = (
-        f"Dice {_signed(estimate.mean)} (95 % interval {_signed(estimate.low)} to {_signed(estimate.high)}) on {cases}"
+        f"Dice {signed(estimate.mean)} (95 % interval {signed(estimate.low)} to {signed(estimate.high)}) on {cases}"
     )
+    return f"{_opening(site, verdict)}{where}: {measured}, compared with {_OTHER[against]}."
+
+
+def _opening(site: str, verdict: Verdict) -> str:
     if verdict in ("gained", "lost"):
-        return f"{site} {verdict}{where}: {measured}, compared with {_OTHER[against]}."
-    return f"{site}: {verdict}{where}: {measured}, compared with {_OTHER[against]}."
+        return f"{site} {verdict}"
+    if verdict in ("ahead", "behind"):
+        return f"At {site} the federated model is {verdict}"
+    return f"{site}: {verdict}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float | None) -> str:
+    """Returns a difference with its sign and three decimals; a dash for None."""
+    if value is None:
+        return "\N{EN DASH}"
     text = f"{value:+.3f}"
     return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "\N{MINUS SIGN}")

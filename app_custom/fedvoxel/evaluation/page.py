@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fedvoxel.evaluation.figures import Picture
+from fedvoxel.evaluation.gain import signed
 from fedvoxel.federation.outcome import ClassScore, RunOutcome
 from fedvoxel.federation.rounds import mean_dice
 
@@ -68,7 +69,7 @@ def render_page(report: "Report", pictures: Sequence[Picture]) -> str:
         pictures=[(picture, base64.b64encode(picture.png).decode("ascii")) for picture in pictures],
         number=_number,
         mean_dice=mean_dice,
-        signed=_signed,
+        signed=signed,
     )
 
 
@@ -131,7 +132,3 @@ def _absences(run: RunOutcome, site: str) -> str:
 
 def _number(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return _UNKNOWN if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

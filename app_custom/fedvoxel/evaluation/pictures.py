@@ -67,6 +67,7 @@ def overlay_picture(cases: Sequence[OverlayCase]) -> Picture:
         figure,
         "Unseen cases with outlines",
         f"Slices of {names} with the outline of the truth (blue) and of the federated model (orange).",
+        shows_scan=True,
     )
 
 
@@ -79,6 +80,7 @@ def _draw_case(row: Any, case: OverlayCase) -> None:
         index = _largest_cut(case, axis)
         cut = tuple(index if which == axis else slice(*box[which]) for which in range(3))
         spacing = [case.spacing_mm[which] for which in range(3) if which != axis]
+        cut_width, cut_height = case.image[cut].shape
         axes.imshow(
             case.image[cut].T,
             cmap="gray",
@@ -89,7 +91,7 @@ def _draw_case(row: Any, case: OverlayCase) -> None:
         )
         _outline(axes, case.truth[cut], TRUTH_COLOUR, 2.2, "solid")
         _outline(axes, case.prediction[cut], PREDICTION_COLOUR, 1.6, "dashed")
-        axes.invert_xaxis()
+        axes.set(xlim=(cut_width - 0.5, -0.5), ylim=(-0.5, cut_height - 0.5))
         _mark_sides(axes, name, across, along)
 
 
@@ -104,12 +106,15 @@ def _outline(axes: "Axes", label: NDArray[np.uint8], colour: str, width: float, 
 
 
 def _mark_sides(axes: "Axes", name: str, across: str, along: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(name, fontsize=9)
-    places = ((0.03, 0.5, across[0]), (0.97, 0.5, across[1]), (0.5, 0.95, along[0]), (0.5, 0.05, along[1]))
+    outline = withStroke(linewidth=2, foreground="black")
+    places = ((0.05, 0.5, across[0]), (0.95, 0.5, across[1]), (0.5, 0.95, along[0]), (0.5, 0.05, along[1]))
     for x, y, side in places:
-        axes.text(x, y, side, transform=axes.transAxes, color="white", ha="center", va="center", fontsize=8)
+        axes.text(x, y, side, transform=axes.transAxes, color="white", ha="center", va="center", path_effects=[outline])
 
 
 def _structures(case: OverlayCase) -> NDArray[np.bool_]:

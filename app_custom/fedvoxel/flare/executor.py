@@ -130,7 +130,11 @@ class SiteExecutor(Executor):
         scores = read_scores(answer.header["scores"])
         if split == "test" and self._folder:
             write_case_table(self._folder / CASE_TABLE_FILE, scores)
-        return result_reply({"score": summarise(scores).model_dump(mode="json")}, {}, difference=False)
+        summary = summarise(scores)
+        if split == "validation":
+            dice = {name: score.dice_mean for name, score in summary.classes.items()}
+            return result_reply({"score": {"cases": summary.cases, "dice": dice}}, {}, difference=False)
+        return result_reply({"score": summary.model_dump(mode="json")}, {}, difference=False)
 
 
 def _public(answer: Message) -> dict[str, Any]:

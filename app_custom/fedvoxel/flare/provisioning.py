@@ -11,10 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
+
 import fedvoxel
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_consortium, save_consortium
-from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file
+from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
+from fedvoxel.governance.local_policy import authorization, privacy, resources
+from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of
 
 PACKAGE_ROOT = Path(fedvoxel.__file__).resolve().parents[1]
@@ -22,27 +26,34 @@ _KEPT = ("fedvoxel_site.json",)
 _TIMEOUT_S = 300
 
 
-def create_consortium(project_file: Path, workspace: Path) -> Consortium:
+def create_consortium(project_file: Path, workspace: Path, port: int | None = None) -> Consortium:
     """Makes a startup kit for everyone in `project_file`, or returns the present ones when nothing has changed.
 
     Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in the next `prod_NN`
     folder, and takes over each site's own description (and with it its pseudonym key).
+
+    Args:
+        project_file: The consortium file.
+        workspace: The folder for the kits and the authority's keys.
+        port: The server's port, instead of the file's.
 
     Raises:
         ConfigError: The file does not describe a consortium.
         ConsortiumError: The workspace cannot be used, or FLARE could not make the kits.
     """
     described = load_consortium_file(project_file)
+    if port is not None:
+        described = with_port(described, port)
     workspace = workspace.resolve()
     if any(character.isspace() for character in str(workspace)):
         raise ConsortiumError(f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in")
-    fingerprint = sha256_of({"fedvoxel": fedvoxel.__version__, "file": described.model_dump(mode="json")})
+    fingerprint = _fingerprint(described)
     present = _present(workspace)
     if present and present.record.file_sha256 == fingerprint and _is_complete(present):
         return present
     workspace.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".provisioning-", dir=workspace) as scratch:
-        kits = _provision(described, project_file.resolve(), workspace, Path(scratch))
+        kits = _provision(described, workspace, Path(scratch))
         folder = _adopt(kits, workspace / described.name)
     made = Consortium(workspace, _record(described, fingerprint, folder.relative_to(workspace)))
     _take_over(present, made)
@@ -57,13 +68,21 @@ def _present(workspace: Path) -> Consortium | None:
         return None
 
 
+def _fingerprint(described: ConsortiumFile) -> str:
+    """Returns a hash of everything that decides what is in the kits, but for the keys."""
+    policy = [resources({"components": []}, "site"), [authorization(kind) for kind in ("server", "site")], privacy()]
+    return sha256_of({"version": fedvoxel.__version__, "file": described.model_dump(mode="json"), "policy": policy})
+
+
 def _is_complete(consortium: Consortium) -> bool:
     names = (consortium.record.server, *consortium.sites, *consortium.record.people)
     return all((consortium.kit(name) / "startup").is_dir() for name in names)
 
 
-def _provision(described: ConsortiumFile, project_file: Path, workspace: Path, scratch: Path) -> Path:
+def _provision(described: ConsortiumFile, workspace: Path, scratch: Path) -> Path:
     """Runs FLARE in `scratch` and returns the project folder that it made there."""
+    project_file = scratch / "consortium.yml"
+    write_text(project_file, yaml.safe_dump(described.model_dump(mode="json", exclude_none=True), sort_keys=False))
     state = workspace / described.name / "state"
     if state.is_dir():
         shutil.copytree(state, scratch / described.name / "state")

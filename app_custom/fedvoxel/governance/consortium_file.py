@@ -128,6 +128,19 @@ def load_consortium_file(path: Path) -> ConsortiumFile:
     return parse_config(ConsortiumFile, values, f"the consortium file {path.name}")
 
 
+def with_port(described: ConsortiumFile, port: int) -> ConsortiumFile:
+    """Returns the same consortium with its server on another port.
+
+    Raises:
+        ConfigError: The port is not one.
+    """
+    values = described.model_dump()
+    for participant in values["participants"]:
+        if participant["type"] == "server":
+            participant.update(fed_learn_port=port, admin_port=None)
+    return parse_config(ConsortiumFile, values, "the consortium file with another port")
+
+
 def _can_bind(host: str) -> bool:
     if host in ("localhost", "0.0.0.0"):  # noqa: S104 - a value that is compared, not bound
         return True

@@ -21,11 +21,15 @@ _STARTUP_FILES: dict[KitKind, str] = {"server": "fed_server.json", "site": "fed_
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Is where the sites find the server (for a server's own kit: where it listens)."""
+    """Is where the sites find the server (for a server's own kit: where it listens).
+
+    `identity` is the name that the server's certificate must prove; empty in the server's own kit.
+    """
 
     host: str
     port: int
     scheme: str
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,12 @@ def _kind_of(folder: Path) -> KitKind:
 def _connection(kind: KitKind, settings: Any) -> tuple[str, ServerAddress]:
     if kind == "person":
         admin = settings["admin"]
-        return admin["project_name"], ServerAddress(admin["host"], int(admin["port"]), admin["scheme"])
+        return admin["project_name"], ServerAddress(
+            admin["host"], int(admin["port"]), admin["scheme"], admin["server_identity"]
+        )
     server = settings["servers"][0]
     host, _, port = server["service"]["target"].rpartition(":")
-    return server["name"], ServerAddress(host, int(port), server["service"]["scheme"])
+    return server["name"], ServerAddress(host, int(port), server["service"]["scheme"], server.get("identity", ""))
 
 
 def _owner_of(certificate: Path, kit_name: str) -> tuple[str, str]:

@@ -16,8 +16,14 @@ from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.kit import Kit, KitKind
 from fedvoxel.records.atomic import write_json, write_text
 
-CLASS_PREFIX = "fedvoxel.flare."
-"""What a job may build: classes of the installed package, and nothing that FLARE or Python brings along."""
+JOB_CLASSES = (
+    "fedvoxel.flare.controller.FedAvgController",
+    "fedvoxel.flare.executor.SiteExecutor",
+)
+"""What a job may build: these classes of the installed package, one by one.
+
+A prefix such as "fedvoxel.flare." would let a job call everything that those modules import, with arguments of its choice.
+"""
 
 PRIVACY_SCOPE = "fedvoxel"
 """The one privacy scope; a job that asks for another is refused."""
@@ -80,7 +86,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     """
     hardened = copy.deepcopy(shipped)
     hardened["class_list_enforcement_mode"] = "enforce"
-    hardened["class_allow_list"] = [CLASS_PREFIX, *(name for name in extra_classes if name != CLASS_PREFIX)]
+    hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *extra_classes)))
     hardened["allow_log_streaming"] = False
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":

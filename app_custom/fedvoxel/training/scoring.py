@@ -56,6 +56,6 @@ def _hd95_mm(predicted: torch.Tensor, truth: torch.Tensor, spacing_mm: Sequence[
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(prediction|ground truth).*all 0.*")
         distance: torch.Tensor = compute_hausdorff_distance(
-            predicted, truth, include_background=True, percentile=95, spacing=list(spacing_mm)
+            predicted, truth, include_background=True, percentile=95, spacing=[float(length) for length in spacing_mm]
         )[0]
     return distance

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 def main(descriptor: int) -> None:
     """Serves commands on the connection `descriptor` until it closes."""
+    # MONAI calls functions of its own with arguments that it deprecates itself, once per scored case.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(descriptor)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_PIECE_BYTES = 2**20
 _ROOM_BYTES = 2**24  # for header extensions, and for what some writers leave after the voxels
 
 
@@ -59,10 +60,18 @@ def _read(path: Path) -> tuple[NDArray[Any], Affine]:
     with _open(path) as stream:
         head = stream.read(_NIFTI2_BYTES)
         expected = _expected_bytes(_header(head))
-        body = stream.read(expected + _ROOM_BYTES - len(head))
-        if len(head) + len(body) < expected:
-            raise geometry_error("truncated", f"expected {expected} bytes, got {len(head) + len(body)}")
-    return _parse(head + body)
+        content = _read_on(stream, head, expected + _ROOM_BYTES)
+    if len(content) < expected:
+        raise geometry_error("truncated", f"expected {expected} bytes, got {len(content)}")
+    return _parse(content)
+
+
+def _read_on(stream: IO[bytes], head: bytes, limit: int) -> bytes:
+    """Reads to the end or `limit` in pieces, so that memory grows with what is there, not with what is claimed."""
+    content = bytearray(head)
+    while len(content) < limit and (piece := stream.read(min(_PIECE_BYTES, limit - len(content)))):
+        content += piece
+    return bytes(content)
 
 
 def _open(path: Path) -> IO[bytes]:

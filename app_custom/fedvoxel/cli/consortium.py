@@ -1,0 +1,104 @@
+"""`fedvoxel consortium`: makes everyone's startup kit, and runs a whole consortium on one machine for development."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedvoxel.governance.consortium import Consortium
+
+app = typer.Typer(no_args_is_help=True, help="Create the consortium's startup kits; run them all on this machine to develop.")
+
+DEFAULT_FILE = Path("provisioning/consortium.yml")
+WorkspaceArgument = Annotated[Path, typer.Argument(help="The folder that 'create' filled.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+
+_WHO = {
+    "project_admin": "the consortium's operator",
+    "org_admin": "the hospital's IT",
+    "lead": "the data scientist",
+    "member": "the clinician",
+}
+
+
+@app.command(epilog="Example: fedvoxel consortium create provisioning/consortium.yml --workspace workspace")
+def create(
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Where the kits and the authority's keys go.")],
+    project_file: Annotated[Path, typer.Argument(help="The consortium file.")] = DEFAULT_FILE,
+    port: Annotated[int | None, typer.Option("--port", help="The server's port, instead of the file's.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Makes a startup kit for the server, each hospital and each person.
+
+    Safe to repeat: an unchanged file leaves the kits alone; a changed one makes new kits from the same certificate authority.
+    """
+    from fedvoxel.flare.provisioning import create_consortium
+
+    consortium = create_consortium(project_file, workspace, port)
+    if as_json:
+        typer.echo(json.dumps(_as_json(consortium), indent=2))
+        return
+    console = Console()
+    console.print(_table(consortium))
+    console.print(f"Kits: {consortium.folder}", soft_wrap=True, highlight=False)
+    console.print(
+        f"Keep {consortium.workspace / consortium.record.project / 'state'} to yourself: it holds everyone's private keys.",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command(epilog="Example: fedvoxel consortium start workspace")
+def start(
+    workspace: WorkspaceArgument,
+    site: Annotated[list[str] | None, typer.Option("--site", help="Start only this site; repeat for more.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Starts the server and all sites on this machine and waits until they are connected (for development)."""
+    from fedvoxel.flare.consortium_processes import start_consortium
+
+    running = start_consortium(workspace, site or None)
+    if as_json:
+        typer.echo(json.dumps({name: process.pid for name, process in running.processes.items()}, indent=2))
+        return
+    console = Console()
+    for name, process in running.processes.items():
+        console.print(f"{name} runs as process {process.pid}", highlight=False)
+    console.print(f"Stop them with: fedvoxel consortium stop {workspace}", soft_wrap=True, highlight=False)
+
+
+@app.command(epilog="Example: fedvoxel consortium stop workspace")
+def stop(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
+    """Stops what 'start' started, with all job and training processes."""
+    from fedvoxel.flare.consortium_processes import stop_consortium
+
+    stopped = stop_consortium(workspace)
+    if as_json:
+        typer.echo(json.dumps(stopped))
+        return
+    Console().print(f"Stopped {', '.join(stopped)}" if stopped else "Nothing was running", highlight=False)
+
+
+def _as_json(consortium: Consortium) -> dict[str, object]:
+    record = consortium.record
+    return {
+        "project": record.project,
+        "server": {"name": record.server, "kit": str(consortium.server_kit)},
+        "sites": {name: str(consortium.kit(name)) for name in record.sites},
+        "people": {name: {"role": role, "kit": str(consortium.kit(name))} for name, role in record.people.items()},
+    }
+
+
+def _table(consortium: Consortium) -> Table:
+    table = Table(title=f"Startup kits of {consortium.record.project}")
+    for heading in ("kit", "role", "goes to"):
+        table.add_column(heading, overflow="fold")
+    table.add_row(consortium.record.server, "server", "whoever runs the server")
+    for name in consortium.sites:
+        table.add_row(name, "site", "the hospital's IT")
+    for name, role in consortium.record.people.items():
+        table.add_row(name, role, _WHO[role])
+    return table

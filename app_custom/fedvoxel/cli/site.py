@@ -1,0 +1,136 @@
+"""`fedvoxel site`: prepares a hospital's kit (or the server's), says whether it is ready, and runs it."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
+from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
+from fedvoxel.governance.kit import Kit, open_kit
+
+app = typer.Typer(no_args_is_help=True, help="Prepare a hospital's kit, check that it is ready, and run it.")
+
+KitArgument = Annotated[Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)]
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@app.command(epilog="Example: fedvoxel site check hospital-a")
+def check(
+    kit: KitArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")] = False,
+) -> None:
+    """Says whether certificates, policy, data, disk, memory and the server are in order, and what to do if not.
+
+    Exit code 9 when something must be corrected before the kit is started.
+    """
+    opened = open_kit(kit)
+    findings = site_findings(opened)
+    if as_json:
+        shown = {"schema_version": 1, "kit": opened.name, "kind": opened.kind, "ready": not has_errors(findings)}
+        typer.echo(json.dumps({**shown, "findings": [finding.as_json() for finding in findings]}, indent=2))
+    else:
+        _show(opened, findings)
+    _refuse_errors(opened, findings)
+
+
+@app.command(epilog="Example: fedvoxel site init hospital-a")
+def init(kit: KitArgument) -> None:
+    """Writes the safe local policy into a kit that was made with 'nvflare package'; safe to repeat.
+
+    Your own local/resources.json, authorization.json, privacy.json and fedvoxel_site.json are left as they are.
+    """
+    from fedvoxel.governance.local_policy import write_local_policy
+    from fedvoxel.governance.start_scripts import adapt_start_scripts
+
+    opened = open_kit(kit)
+    written = write_local_policy(opened)
+    adapt_start_scripts(opened)
+    Console().print(f"{opened.name}: wrote {', '.join(f'local/{name}' for name in written)}", soft_wrap=True, highlight=False)
+
+
+@app.command(epilog="Example: fedvoxel site start hospital-a")
+def start(kit: KitArgument) -> None:
+    """Checks the kit and runs it until it is stopped (Ctrl-C or SIGTERM); made to be run by systemd or a container."""
+    from fedvoxel.flare.kit_process import run_kit
+
+    opened = open_kit(kit)
+    findings = site_findings(opened)
+    if any(finding.level != "ok" for finding in findings):
+        _show(opened, findings)
+    _refuse_errors(opened, findings)
+    raise typer.Exit(run_kit(opened))
+
+
+def site_findings(kit: Kit) -> list[Finding]:
+    """Returns everything that the checks found for a kit."""
+    from fedvoxel.governance.certificates import check_certificates
+    from fedvoxel.governance.surroundings import check_surroundings
+
+    findings = check_certificates(kit)
+    if kit.kind != "person":
+        findings += _policy_findings(kit)
+    if kit.kind == "site":
+        findings += _data_findings(kit)
+    return findings + check_surroundings(kit)
+
+
+def _policy_findings(kit: Kit) -> list[Finding]:
+    from fedvoxel.governance.site_policy import check_policy, privacy_filters
+
+    findings = check_policy(kit)
+    if has_errors(findings):
+        return findings
+    filters = privacy_filters(kit)
+    if filters:
+        from fedvoxel.flare.kit_filters import check_filter_classes
+
+        findings += check_filter_classes(filters)
+    return findings
+
+
+def _data_findings(kit: Kit) -> list[Finding]:
+    from fedvoxel.volumes.site import SITE_FILE, load_site_config
+
+    try:
+        site = load_site_config(kit.local / SITE_FILE)
+    except ConfigError as problem:
+        return [error("data", f"{problem}; correct local/{SITE_FILE}")]
+    if not site.cohorts:
+        return [warning("data", f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}")]
+    return [_cohort_finding(kit, name) for name in site.cohorts]
+
+
+def _cohort_finding(kit: Kit, name: str) -> Finding:
+    from fedvoxel.volumes.check import check_cohort
+    from fedvoxel.volumes.site import SITE_FILE, load_site_config
+
+    details = f"see: fedvoxel cohort check --site {kit.local / SITE_FILE} --cohort {name}"
+    try:
+        report = check_cohort(load_site_config(kit.local / SITE_FILE), name, None, kit.local)
+    except FedVoxelError as problem:
+        return error("data", f"cohort {name}: {problem}")
+    if not report.usable:
+        return error("data", f"cohort {name}: none of {len(report.refused)} cases is usable; {details}")
+    if report.refused:
+        return warning("data", f"cohort {name}: {len(report.usable)} cases usable, {len(report.refused)} refused; {details}")
+    return ok("data", f"cohort {name}: {len(report.usable)} cases usable")
+
+
+def _show(kit: Kit, findings: list[Finding]) -> None:
+    table = Table(title=f"{kit.name} ({kit.kind} of {kit.project})", show_lines=False)
+    for heading in ("", "about", "what"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        table.add_row(f"[{_COLOURS[finding.level]}]{finding.level}[/]", finding.topic, finding.message)
+    Console().print(table)
+
+
+def _refuse_errors(kit: Kit, findings: list[Finding]) -> None:
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise SiteCheckError(f"{kit.name} is not ready: {errors[0].topic}: {errors[0].message}{more}")

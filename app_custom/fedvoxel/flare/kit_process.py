@@ -1,0 +1,207 @@
+"""Runs one kit's FLARE process: which command, in which environment, and how it ends with everything it started.
+
+FLARE's own start script waits five seconds, trusts a process number in a file that may be stale, and uses whatever `python3` is
+on the path. Here the interpreter is the one that runs FedVoxel, and a file lock says whether a kit already runs.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import psutil
+
+from fedvoxel.errors import ConsortiumError
+from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.governance.kit import Kit
+from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S
+
+_MODULES = {
+    "server": "nvflare.private.fed.app.server.server_train",
+    "site": "nvflare.private.fed.app.client.client_train",
+}
+_STALE_FILES = ("pid.fl", "shutdown.fl", "restart.fl", "daemon_pid.fl")
+_GRACE_S = 5.0
+
+
+def kit_command(kit: Kit) -> list[str]:
+    """Returns the command that FLARE's own start script would run for a server's or site's kit.
+
+    Raises:
+        ConsortiumError: The kit is a person's, or lies where FLARE cannot start jobs.
+    """
+    if kit.kind == "person":
+        raise ConsortiumError(f"kit {kit.name} is a person's: it logs in with startup/fl_admin.sh, it is not started")
+    if any(character.isspace() for character in str(kit.folder)):
+        raise ConsortiumError(f"kit {kit.name} lies in a folder with a space in its path, which FLARE cannot start jobs in")
+    owner = [] if kit.kind == "server" else [f"uid={kit.name}", f"heart_beat_interval={HEARTBEAT_INTERVAL_S}"]
+    settings = ["secure_train=true", *owner, f"org={kit.organisation}", "config_folder=config"]
+    startup_file = "fed_server.json" if kit.kind == "server" else "fed_client.json"
+    program = [sys.executable, "-u", "-m", _MODULES[kit.kind]]
+    return [*program, "-m", str(kit.folder), "-s", startup_file, "--set", *settings]
+
+
+def kit_environment(kit: Kit) -> dict[str, str]:
+    """Returns the environment for the kit's process: this one's, and on top the lines of its `local/environment`.
+
+    Raises:
+        ConsortiumError: A line is not KEY=VALUE.
+    """
+    path = kit.local / "environment"
+    extra = {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "4")}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        if not line.strip() or line.startswith("#"):
+            continue
+        key, separator, value = line.partition("=")
+        if not separator or not key.isidentifier():
+            raise ConsortiumError(f"kit {kit.name}: local/environment has a line that is not KEY=VALUE; correct or remove it")
+        extra[key] = value
+    return child_environment(extra)
+
+
+@dataclass(frozen=True)
+class KitProcess:
+    """Is a running FLARE process, told apart from a later one with the same number by when it started."""
+
+    name: str
+    pid: int
+    started: float
+
+    def process(self) -> psutil.Process | None:
+        """Returns the process while it runs, and None once it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            alive = process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return process if alive else None
+
+
+def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]:
+    """Starts the kit's process in a session of its own and returns it.
+
+    Args:
+        kit: A server's or site's kit.
+        console: Where its output goes; this process's own when None.
+
+    Raises:
+        ConsortiumError: The kit already runs.
+    """
+    command, environment = kit_command(kit), kit_environment(kit)
+    lock = _lock(kit)
+    try:
+        for name in _STALE_FILES:
+            (kit.folder / name).unlink(missing_ok=True)
+        (kit.folder / "transfer").mkdir(exist_ok=True)
+        return subprocess.Popen(
+            command,
+            cwd=kit.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT if console else None,
+            start_new_session=True,
+            pass_fds=(lock,),
+            text=True,
+        )
+    finally:
+        os.close(lock)
+
+
+def run_kit(kit: Kit) -> int:
+    """Runs the kit in the foreground until it ends or this process is told to stop, and returns its exit code.
+
+    Starts it again when an administrator asked for that through the console. Nothing that it started outlives this call.
+
+    Raises:
+        ConsortiumError: The kit already runs.
+    """
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        while True:
+            code = _run_once(kit)
+            if not (kit.folder / "restart.fl").exists():
+                return code
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _run_once(kit: Kit) -> int:
+    child = start_kit(kit)
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            end_family([psutil.Process(child.pid)])
+            child.wait()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _lock(kit: Kit) -> int:
+    """Returns a locked file that the child inherits: the lock ends with the process, even when it is killed."""
+    kit.state.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(kit.state / "running.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ConsortiumError(f"kit {kit.name} is already running; stop that process first") from None
+    return handle
+
+
+def family(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Returns the processes and all that descend from them: job processes and their trainers have sessions of their own."""
+    found: dict[int, psutil.Process] = {}
+    for process in processes:
+        try:
+            members = [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+        found.update({member.pid: member for member in members})
+    return list(found.values())
+
+
+def end_family(processes: Iterable[psutil.Process], grace_s: float = _GRACE_S) -> None:
+    """Ends the processes and all that descend from them: politely, then by force after `grace_s` seconds; returns when they are gone."""
+    members = family(processes)
+    if grace_s > 0:
+        _signal(members, force=False)
+        members = _wait(members, grace_s)
+    _signal(members, force=True)
+    _wait(members, _GRACE_S)
+
+
+def _signal(processes: list[psutil.Process], force: bool) -> None:
+    for process in processes:
+        try:
+            process.kill() if force else process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _wait(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        _, processes = psutil.wait_procs(processes, timeout=0.1)
+        if not processes:
+            break
+    return processes
+
+
+def last_complaint(log: Path) -> str:
+    """Returns the last line of a log that tells of an error, for a message; empty when there is none."""
+    if not log.is_file():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    telling = [line for line in lines if " - ERROR - " in line or "Error:" in line]
+    return telling[-1].strip()[:300] if telling else ""

@@ -1,0 +1,126 @@
+"""What is wrong with a kit's local policy, found by reading its files, before FLARE reads them.
+
+FLARE checks little of this when it starts: a missing authorisation file allows everything, a privacy scope with a class that does not exist
+is accepted and ends the first job for everyone. Every check here fails closed: what cannot be read or is not known is an error.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from fedvoxel.config import read_json
+from fedvoxel.errors import ConfigError
+from fedvoxel.governance.class_list import check_class_list
+from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
+from fedvoxel.governance.kit import Kit
+from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S
+from fedvoxel.governance.permissions import check_permissions
+
+TOPIC = "policy"
+_STREAMERS = ("SiteLogStreamer", "JobLogStreamer", "JobLogReceiver")
+_MAX_HEARTBEAT_TIMEOUT_S = 60
+
+
+def check_policy(kit: Kit) -> list[Finding]:
+    """Checks the files in the kit's `local/` folder that decide what jobs and people may do there."""
+    findings = _check_resources(kit) + _check_authorization(kit) + _check_privacy(kit)
+    if not has_errors(findings):
+        findings.append(ok(TOPIC, "no code in jobs, one privacy scope, no log streaming"))
+    return findings
+
+
+def privacy_filters(kit: Kit) -> list[dict[str, Any]]:
+    """Returns the filters of the kit's privacy scopes as they are written, for a check of their classes.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    policy = read_json(kit.local / "privacy.json", "the privacy policy")
+    scopes = policy.get("scopes", []) if isinstance(policy, dict) else []
+    kinds = ("task_data_filters", "task_result_filters")
+    return [entry for scope in scopes if isinstance(scope, dict) for kind in kinds for entry in scope.get(kind) or ()]
+
+
+def _read_policy(kit: Kit, name: str) -> dict[str, Any] | Finding:
+    """Reads the owner's file, or the provisioned one beside it, as FLARE does."""
+    path = kit.local / name if (kit.local / name).is_file() else kit.local / f"{name}.default"
+    if not path.is_file():
+        return error(TOPIC, f"local/{name} is missing; write it with: fedvoxel site init {kit.folder}")
+    try:
+        values = read_json(path, f"local/{path.name}")
+    except ConfigError as problem:
+        return error(TOPIC, f"{problem}; correct it, or delete it and run: fedvoxel site init {kit.folder}")
+    if not isinstance(values, dict):
+        return error(TOPIC, f"local/{path.name}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
+def _check_resources(kit: Kit) -> list[Finding]:
+    values = _read_policy(kit, "resources.json")
+    if isinstance(values, Finding):
+        return [values]
+    findings = check_class_list(values)
+    if values.get("allow_log_streaming") is not False:
+        findings.append(error(TOPIC, "local/resources.json sends logs to the server; set allow_log_streaming to false"))
+    components = values.get("components")
+    if not isinstance(components, list) or not all(isinstance(part, dict) for part in components):
+        return [*findings, error(TOPIC, "local/resources.json: components is not a list of objects; delete the file to use the default")]
+    for part in components:
+        if str(part.get("path", "")).endswith(_STREAMERS):
+            findings.append(error(TOPIC, f"local/resources.json: component {part.get('id')} streams logs; remove it"))
+    return findings + (_check_server_resources(values, kit.folder) if kit.kind == "server" else [])
+
+
+def _check_server_resources(values: dict[str, Any], folder: Path) -> list[Finding]:
+    findings = []
+    for part in values["components"]:
+        root = str((part.get("args") or {}).get("uri_root", ""))
+        if part.get("id") == "job_manager" and Path(root).is_absolute() and folder not in Path(root).parents:
+            findings.append(error(TOPIC, f"local/resources.json keeps jobs in {root}, outside the kit; set uri_root to state/jobs"))
+    for server in values.get("servers") or ():
+        timeout = server.get("heart_beat_timeout", 600)
+        if timeout > _MAX_HEARTBEAT_TIMEOUT_S:
+            findings.append(
+                warning(TOPIC, f"a lost site is noticed only after {timeout} s; set heart_beat_timeout to {HEARTBEAT_TIMEOUT_S}")
+            )
+    return findings
+
+
+def _check_authorization(kit: Kit) -> list[Finding]:
+    values = _read_policy(kit, "authorization.json")
+    return [values] if isinstance(values, Finding) else check_permissions(values)
+
+
+def _check_privacy(kit: Kit) -> list[Finding]:
+    path = kit.local / "privacy.json"
+    if not path.is_file():
+        # FLARE then lets a job name any scope, and filters nothing.
+        return [error(TOPIC, f"local/privacy.json is missing; write it with: fedvoxel site init {kit.folder}")]
+    values = _read_policy(kit, "privacy.json")
+    if isinstance(values, Finding):
+        return [values]
+    scopes = values.get("scopes")
+    if not isinstance(scopes, list) or not scopes or not all(isinstance(scope, dict) for scope in scopes):
+        return [error(TOPIC, "local/privacy.json: expected a list scopes with one scope in it")]
+    names = [scope.get("name") for scope in scopes]
+    findings = []
+    if len(scopes) > 1:
+        shown = ", ".join(map(str, names))
+        findings.append(error(TOPIC, f"local/privacy.json has {len(scopes)} scopes ({shown}): a job could choose; leave one"))
+    if values.get("default_scope") not in names:
+        came = values.get("default_scope")
+        findings.append(error(TOPIC, f"local/privacy.json: default_scope is {came!r}, expected {names[0]!r}; else nothing is filtered"))
+    return findings + [problem for scope in scopes for problem in _check_filters(scope)]
+
+
+def _check_filters(scope: dict[str, Any]) -> list[Finding]:
+    findings = []
+    for kind in ("task_data_filters", "task_result_filters"):
+        entries = scope.get(kind, [])
+        if not isinstance(entries, list):
+            findings.append(error(TOPIC, f"local/privacy.json: {kind} of scope {scope.get('name')} is not a list"))
+            continue
+        for entry in entries:
+            if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+                named = entry.get("name") if isinstance(entry, dict) else entry
+                findings.append(error(TOPIC, f"local/privacy.json: filter {named!r} has no path; write its full class path as path"))
+    return findings

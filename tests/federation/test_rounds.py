@@ -1,0 +1,117 @@
+"""The rounds' state machine: quorum, refusals, best model, early stopping."""
+
+import numpy as np
+import pytest
+
+from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.config import parse_config
+from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
+from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.updates.update import Update
+
+INITIAL = {"w": np.zeros(3, np.float32)}
+
+
+def _update(value: float, cases: int = 10) -> Update:
+    return Update({"w": np.full(3, value, np.float32)}, cases)
+
+
+def _rounds(**changes) -> Rounds:
+    return Rounds(RoundsConfig(**({"num_rounds": 5, "min_sites": 2} | changes)), INITIAL)
+
+
+def _score(dice: float, cases: int = 4) -> dict:
+    return {"cases": cases, "dice": {"organ": dice}}
+
+
+def _run_round(rounds: Rounds, value: float, dice: float | None = None) -> None:
+    for site in ("a", "b"):
+        rounds.add(site, _update(value))
+        if dice is not None:
+            rounds.add_validation(site, _score(dice))
+    rounds.close_round()
+
+
+def test_a_round_moves_by_the_case_weighted_mean() -> None:
+    rounds = _rounds()
+    rounds.add("a", _update(1.0, cases=30))
+    rounds.add("b", _update(-1.0, cases=10))
+    rounds.close_round()
+    np.testing.assert_allclose(rounds.model["w"], 0.5)
+    assert rounds.round == 1
+
+
+def test_a_round_without_quorum_changes_nothing() -> None:
+    rounds = _rounds()
+    rounds.add("a", _update(1.0))
+    with pytest.raises(UpdateError, match="1 of the 2 sites"):
+        rounds.close_round()
+    np.testing.assert_array_equal(rounds.model["w"], INITIAL["w"])
+    assert rounds.round == 0
+
+
+def test_a_site_counts_once_in_a_round() -> None:
+    rounds = _rounds()
+    rounds.add("a", _update(1.0))
+    with pytest.raises(UpdateError, match="second update"):
+        rounds.add("a", _update(1.0))
+    assert rounds.accepted == 1
+
+
+@pytest.mark.parametrize("cases", [0, -3, 10**12, 2.5, True, None])
+def test_an_absurd_weight_is_refused_and_the_site_may_not_own_the_mean(cases) -> None:
+    rounds = _rounds(max_cases_per_site=1000)
+    with pytest.raises(UpdateError, match="absurd weight"):
+        rounds.add("a", Update({"w": np.ones(3, np.float32)}, cases))
+    assert rounds.accepted == 0
+
+
+def test_the_best_model_is_the_one_that_was_scored_best() -> None:
+    rounds = _rounds(num_rounds=3)
+    _run_round(rounds, 1.0)
+    after_first = rounds.model["w"].copy()
+    _run_round(rounds, 1.0, dice=0.9)
+    _run_round(rounds, 1.0, dice=0.7)
+    rounds.add_validation("a", _score(0.8))
+    rounds.score_model()
+    assert rounds.finished
+    assert (rounds.best_round, rounds.best_score) == (0, 0.9)
+    np.testing.assert_array_equal(rounds.best_model["w"], after_first)
+
+
+def test_patience_ends_a_run_that_gets_no_better() -> None:
+    rounds = _rounds(num_rounds=50, patience=2)
+    _run_round(rounds, 1.0)
+    for dice in (0.5, 0.4):
+        _run_round(rounds, 1.0, dice=dice)
+        assert not rounds.out_of_patience
+    _run_round(rounds, 1.0, dice=0.45)
+    assert rounds.out_of_patience
+    assert rounds.best_round == 0
+
+
+@pytest.mark.parametrize("bad", [None, {}, {"cases": 3, "dice": {"organ": 1.5}}, {"cases": 3, "dice": {"organ": float("nan")}}])
+def test_a_malformed_score_is_refused(bad) -> None:
+    rounds = _rounds()
+    with pytest.raises(UpdateError, match="validation score"):
+        rounds.add_validation("a", bad)
+
+
+def test_the_mean_dice_weighs_cases_and_skips_the_unknown() -> None:
+    scores = {
+        "a": ValidationScore(cases=3, dice={"x": 0.8, "y": 0.6}),
+        "b": ValidationScore(cases=1, dice={"x": 0.5, "y": None}),
+        "c": ValidationScore(cases=0, dice={"x": None}),
+    }
+    assert mean_dice(scores) == pytest.approx((3 * 0.7 + 0.5) / 4)
+    assert mean_dice({}) is None
+
+
+def test_an_unknown_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="num_round: Extra inputs"):
+        parse_config(RoundsConfig, {"num_round": 3}, "the job")
+
+
+def test_a_model_of_nan_is_no_start() -> None:
+    with pytest.raises(UpdateError, match="non-finite"):
+        Rounds(RoundsConfig(num_rounds=1), {"w": np.array([np.nan], np.float32)})
