@@ -85,6 +85,8 @@ SERVER = "The server never sees an image"
         ("federation/rounds.py", "import fedvoxel.training.config", SERVER),
         ("updates/update.py", "import monai.networks", SERVER),
         ("updates/__init__.py", "import torch", SERVER),
+        ("flare/controller.py", "import torch", SERVER),
+        ("flare/site_tasks.py", "import fedvoxel.volumes.volume", SERVER),
     ],
 )
 def test_a_bad_import_breaks_its_contract(package_copy: Path, module: str, statement: str, contract: str) -> None:

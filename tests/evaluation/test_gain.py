@@ -36,7 +36,9 @@ def test_a_hospital_that_lost() -> None:
 def test_no_clear_difference_where_the_interval_holds_zero() -> None:
     gain = _main([value + (0.03 if i % 2 else -0.03) for i, value in enumerate(BASE)], BASE)
     assert gain.verdict == "no clear difference"
-    assert gain.low is not None and gain.high is not None and gain.low < 0 < gain.high
+    assert gain.low is not None
+    assert gain.high is not None
+    assert gain.low < 0 < gain.high
 
 
 def test_equal_models_show_no_clear_difference() -> None:

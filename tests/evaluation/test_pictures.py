@@ -70,7 +70,8 @@ def test_refuses_no_case_and_arrays_that_do_not_fit() -> None:
 
 def test_learning_curves_say_their_course_in_words_and_are_repeatable() -> None:
     first, second = learning_curves(sample_outcome()), learning_curves(sample_outcome())
-    assert first is not None and first == second
+    assert first is not None
+    assert first == second
     assert first.alt.startswith("Validation Dice by round: 0.5")
 
 
@@ -82,4 +83,5 @@ def test_a_run_without_scores_has_no_charts() -> None:
 def test_score_chart_leaves_out_what_is_not_known() -> None:
     scores = {"federated": {"hospital-a": {"cord": ClassScore(cases=1, dice_mean=0.8), "gm": ClassScore(cases=0)}}}
     picture = score_chart(scores)
-    assert picture is not None and picture.png.startswith(b"\x89PNG")
+    assert picture is not None
+    assert picture.png.startswith(b"\x89PNG")

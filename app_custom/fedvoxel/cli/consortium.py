@@ -10,7 +10,9 @@ from rich.table import Table
 
 from fedvoxel.governance.consortium import Consortium
 
-app = typer.Typer(no_args_is_help=True, help="Create the consortium's startup kits; run them all on this machine to develop.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create the consortium's startup kits; run them all on this machine to develop."
+)
 
 DEFAULT_FILE = Path("provisioning/consortium.yml")
 WorkspaceArgument = Annotated[Path, typer.Argument(help="The folder that 'create' filled.", show_default=False)]
@@ -33,7 +35,8 @@ def create(
 ) -> None:
     """Makes a startup kit for the server, each hospital and each person.
 
-    Safe to repeat: an unchanged file leaves the kits alone; a changed one makes new kits from the same certificate authority.
+    Safe to repeat: an unchanged file leaves the kits alone; a changed one makes new kits from the same certificate
+    authority.
     """
     from fedvoxel.flare.provisioning import create_consortium
 
@@ -45,7 +48,7 @@ def create(
     console.print(_table(consortium))
     console.print(f"Kits: {consortium.folder}", soft_wrap=True, highlight=False)
     console.print(
-        f"Keep {consortium.workspace / consortium.record.project / 'state'} to yourself: it holds everyone's private keys.",
+        f"Keep {consortium.workspace / consortium.record.project / 'state'} to yourself: it holds all private keys.",
         soft_wrap=True,
         highlight=False,
     )

@@ -14,7 +14,9 @@ from fedvoxel.governance.kit import Kit, open_kit
 
 app = typer.Typer(no_args_is_help=True, help="Prepare a hospital's kit, check that it is ready, and run it.")
 
-KitArgument = Annotated[Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)]
+KitArgument = Annotated[
+    Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)
+]
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -47,9 +49,10 @@ def init(kit: KitArgument) -> None:
     from fedvoxel.governance.start_scripts import adapt_start_scripts
 
     opened = open_kit(kit)
-    written = write_local_policy(opened)
+    written = write_local_policy(opened) if opened.kind != "person" else []
     adapt_start_scripts(opened)
-    Console().print(f"{opened.name}: wrote {', '.join(f'local/{name}' for name in written)}", soft_wrap=True, highlight=False)
+    names = [f"local/{name}" for name in written] + ["the start script"]
+    Console().print(f"{opened.name}: wrote {', '.join(names)}", soft_wrap=True, highlight=False)
 
 
 @app.command(epilog="Example: fedvoxel site start hospital-a")
@@ -116,7 +119,9 @@ def _cohort_finding(kit: Kit, name: str) -> Finding:
     if not report.usable:
         return error("data", f"cohort {name}: none of {len(report.refused)} cases is usable; {details}")
     if report.refused:
-        return warning("data", f"cohort {name}: {len(report.usable)} cases usable, {len(report.refused)} refused; {details}")
+        return warning(
+            "data", f"cohort {name}: {len(report.usable)} cases usable, {len(report.refused)} refused; {details}"
+        )
     return ok("data", f"cohort {name}: {len(report.usable)} cases usable")
 
 

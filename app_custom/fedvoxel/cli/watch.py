@@ -47,5 +47,9 @@ def _screen(as_json: bool) -> Iterator[Callable[["Snapshot"], None]]:
 
     from fedvoxel.cli.watch_view import render
 
-    with Live(console=Console(), auto_refresh=False) as live:
+    console = Console()
+    if not console.is_terminal:
+        yield lambda snapshot: console.print(render(snapshot, time.time()))
+        return
+    with Live(console=console, auto_refresh=False) as live:
         yield lambda snapshot: live.update(render(snapshot, time.time()), refresh=True)

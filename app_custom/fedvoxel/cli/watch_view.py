@@ -31,12 +31,15 @@ def render(snapshot: Snapshot, now: float) -> RenderableType:
     if snapshot.finished:
         return Group(title, _farewell(snapshot))
     if snapshot.progress is None:
-        waiting = (
-            "The job runs; its first round has not begun." if snapshot.status == "RUNNING" else "Waiting to start."
-        )
-        return Group(title, Text(waiting if snapshot.note is None else f"{waiting} {snapshot.note}", "dim"))
+        return Group(title, Text(_without_progress(snapshot), "dim"))
     progress = snapshot.progress
     return Group(title, _rounds(progress, now), _sites(snapshot), *_validation(progress))
+
+
+def _without_progress(snapshot: Snapshot) -> str:
+    if snapshot.status == "RUNNING":
+        return snapshot.note or "The job runs; its first round has not begun."
+    return f"Waiting to start. {snapshot.note or ''}".rstrip()
 
 
 def duration(seconds: float) -> str:
@@ -56,11 +59,10 @@ def _rounds(progress: Progress, now: float) -> RenderableType:
     elapsed = duration(max(now - progress.started, 0.0))
     line = Table.grid(padding=(0, 2))
     line.add_row(
-        f"round {progress.round} ({progress.phase}), {done} of {progress.rounds_planned} done",
         ProgressBar(total=progress.rounds_planned, completed=done, width=24),
-        f"{elapsed} so far, {_time_left(progress, now)}",
+        f"round {progress.round} ({progress.phase}), {done} of {progress.rounds_planned} done",
     )
-    return line
+    return Group(line, Text(f"{elapsed} so far, {_time_left(progress, now)}"))
 
 
 def _time_left(progress: Progress, now: float) -> str:

@@ -1,7 +1,7 @@
 """The builder that `nvflare provision` calls to make each startup kit safe before anyone touches it.
 
-In the consortium file it stands right after FLARE's WorkspaceBuilder: FLARE finishes its builders in reverse, so that everything else
-has been written by then, and the kits have not yet been moved to where they stay.
+In the consortium file it stands right after FLARE's WorkspaceBuilder: FLARE finishes its builders in reverse, so that
+everything else has been written by then, and the kits have not yet been moved to where they stay.
 """
 
 import json
@@ -19,7 +19,7 @@ BIND_HOST = "bind_host"
 """The server's property that says where it listens: a loopback address, or all interfaces when it is missing."""
 
 
-class SitePolicyBuilder(Builder):  # type: ignore[misc]
+class SitePolicyBuilder(Builder):
     """Writes every kit's safe local policy, adapts its start scripts, and keeps the authority's keys to their owner."""
 
     def __init__(self, allow_classes: list[str] | None = None) -> None:

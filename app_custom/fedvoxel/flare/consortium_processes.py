@@ -1,7 +1,8 @@
 """Runs a whole consortium on this machine, for development, tests and the quickstart.
 
-Server and sites are started from their kits exactly as a hospital would start them, each in a process of its own. Their numbers
-are kept in the workspace, so that another command can stop them. Nothing is ended by name, and nothing is left running.
+Server and sites are started from their kits exactly as a hospital would start them, each in a process of its own.
+Their numbers are kept in the workspace, so that another command can stop them. Nothing is ended by name, and nothing
+is left running.
 """
 
 import re
@@ -80,7 +81,8 @@ class RunningConsortium:
         """Waits until the server has accepted all of `sites`.
 
         Raises:
-            ConsortiumError: One ended, or the time is over; the message names who is missing and what they last complained of.
+            ConsortiumError: One ended, or the time is over; the message names who is missing and what they last
+                complained of.
         """
         wanted, deadline = set(sites), time.monotonic() + timeout_s
         while wanted - self.registered():
@@ -92,7 +94,9 @@ class RunningConsortium:
     def registered(self) -> set[str]:
         """Returns the sites that the server has accepted since it was started."""
         console = self.consortium.server_kit / CONSOLE
-        return set(_JOINED.findall(console.read_text(encoding="utf-8", errors="replace"))) if console.is_file() else set()
+        return (
+            set(_JOINED.findall(console.read_text(encoding="utf-8", errors="replace"))) if console.is_file() else set()
+        )
 
     def alive(self) -> dict[str, bool]:
         """Returns for each started participant whether its process still runs."""
@@ -141,12 +145,15 @@ def start_consortium(
         progress: Told (started, all) as they are started.
 
     Raises:
-        ConsortiumError: The consortium already runs, its port is taken, or someone did not come up; nothing is left running then.
+        ConsortiumError: The consortium already runs, its port is taken, or someone did not come up; nothing is left
+            running then.
     """
     consortium = load_consortium(workspace)
     chosen = tuple(sites) if sites is not None else consortium.sites
     if _recorded(consortium).alive():
-        raise ConsortiumError(f"the consortium in {workspace} is already running; stop it with: fedvoxel consortium stop")
+        raise ConsortiumError(
+            f"the consortium in {workspace} is already running; stop it with: fedvoxel consortium stop"
+        )
     address = open_kit(consortium.server_kit).server
     if not port_is_free(address):
         raise ConsortiumError(
@@ -168,7 +175,7 @@ def start_consortium(
 
 
 def stop_consortium(workspace: Path) -> list[str]:
-    """Stops what `start_consortium` started in `workspace`, in whichever process, and returns the names that still ran."""
+    """Stops what `start_consortium` started in `workspace`, from any process; returns the names that still ran."""
     running = _recorded(load_consortium(workspace))
     still = [name for name, alive in running.alive().items() if alive]
     running.stop_all()

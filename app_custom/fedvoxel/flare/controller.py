@@ -14,6 +14,7 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import RunStatus, SiteScore
 from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
@@ -164,7 +165,7 @@ class FedAvgController(SiteTasks):
         self._evaluate(state, sites, "test", state.best_model or state.model, receive)
 
     def _evaluate(self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Any) -> None:
-        message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split})
+        message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split, "model": GLOBAL_MODEL})
         wait = Wait(state.config.round_timeout_s, state.config.min_sites, state.config.grace_s)
         self.ask(TASK_VALIDATE, message, sites, wait, lambda site, reply: take(site, reply.meta.get("score")))
 

@@ -29,7 +29,7 @@ from fedvoxel.flare.messages import (
     error_reply,
     result_reply,
 )
-from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
@@ -37,7 +37,6 @@ from fedvoxel.updates.weights_file import load_weights
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
 
 LOCAL_MODEL_FILE = "local_model.npz"
-CASE_TABLE_FILE = "test_cases.csv"
 
 
 class SiteExecutor(Executor):
@@ -111,7 +110,7 @@ class SiteExecutor(Executor):
             Message(self._command(task_name, model), model.params or {}), lambda: abort_signal.triggered, self._progress.update
         )
         if task_name == TASK_VALIDATE:
-            return self._scores_reply(answer, str(model.meta["split"]))
+            return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
         return result_reply(_public(answer), answer.arrays, difference=task_name == TASK_TRAIN)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
@@ -125,11 +124,11 @@ class SiteExecutor(Executor):
             return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
         raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")
 
-    def _scores_reply(self, answer: Message, split: str) -> Shareable:
+    def _scores_reply(self, answer: Message, split: str, model: str) -> Shareable:
         """Keeps the scores of single cases at the site and replies with their summary."""
         scores = read_scores(answer.header["scores"])
         if split == "test" and self._folder:
-            write_case_table(self._folder / CASE_TABLE_FILE, scores)
+            write_case_table(self._folder / f"test_cases_{check_run_key(model)}.csv", scores)
         summary = summarise(scores)
         if split == "validation":
             dice = {name: score.dice_mean for name, score in summary.classes.items()}

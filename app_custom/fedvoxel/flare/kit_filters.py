@@ -1,6 +1,7 @@
 """Whether the filters that a site's privacy policy names exist and are FLARE filters, found without running a job.
 
-FLARE accepts a policy with unknown classes when a site starts, and ends the first job for every site when it builds them.
+FLARE accepts a policy with unknown classes when a site starts, and ends the first job for every site when it builds
+them.
 """
 
 import inspect

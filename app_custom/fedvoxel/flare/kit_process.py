@@ -1,10 +1,10 @@
 """Runs one kit's FLARE process: which command, in which environment, and how it ends with everything it started.
 
-FLARE's own start script waits five seconds, trusts a process number in a file that may be stale, and uses whatever `python3` is
-on the path. Here the interpreter is the one that runs FedVoxel, and a file lock says whether a kit already runs.
+FLARE's own start script waits five seconds, trusts a process number in a file that may be stale, and uses whatever
+`python3` is on the path. Here the interpreter is the one that runs FedVoxel, and a file lock says whether a kit
+already runs.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -21,6 +21,7 @@ import psutil
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.provisioning import child_environment
 from fedvoxel.governance.kit import Kit
+from fedvoxel.governance.kit_lock import lock_kit
 from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S
 
 _MODULES = {
@@ -40,7 +41,9 @@ def kit_command(kit: Kit) -> list[str]:
     if kit.kind == "person":
         raise ConsortiumError(f"kit {kit.name} is a person's: it logs in with startup/fl_admin.sh, it is not started")
     if any(character.isspace() for character in str(kit.folder)):
-        raise ConsortiumError(f"kit {kit.name} lies in a folder with a space in its path, which FLARE cannot start jobs in")
+        raise ConsortiumError(
+            f"kit {kit.name} lies in a folder with a space in its path, which FLARE cannot start jobs in"
+        )
     owner = [] if kit.kind == "server" else [f"uid={kit.name}", f"heart_beat_interval={HEARTBEAT_INTERVAL_S}"]
     settings = ["secure_train=true", *owner, f"org={kit.organisation}", "config_folder=config"]
     startup_file = "fed_server.json" if kit.kind == "server" else "fed_client.json"
@@ -61,7 +64,9 @@ def kit_environment(kit: Kit) -> dict[str, str]:
             continue
         key, separator, value = line.partition("=")
         if not separator or not key.isidentifier():
-            raise ConsortiumError(f"kit {kit.name}: local/environment has a line that is not KEY=VALUE; correct or remove it")
+            raise ConsortiumError(
+                f"kit {kit.name}: local/environment has a line that is not KEY=VALUE; correct or remove it"
+            )
         extra[key] = value
     return child_environment(extra)
 
@@ -95,7 +100,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
         ConsortiumError: The kit already runs.
     """
     command, environment = kit_command(kit), kit_environment(kit)
-    lock = _lock(kit)
+    lock = lock_kit(kit)
     try:
         for name in _STALE_FILES:
             (kit.folder / name).unlink(missing_ok=True)
@@ -118,7 +123,8 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
 def run_kit(kit: Kit) -> int:
     """Runs the kit in the foreground until it ends or this process is told to stop, and returns its exit code.
 
-    Starts it again when an administrator asked for that through the console. Nothing that it started outlives this call.
+    Starts it again when an administrator asked for that through the console. Nothing that it started outlives this
+    call.
 
     Raises:
         ConsortiumError: The kit already runs.
@@ -147,20 +153,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _lock(kit: Kit) -> int:
-    """Returns a locked file that the child inherits: the lock ends with the process, even when it is killed."""
-    kit.state.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(kit.state / "running.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ConsortiumError(f"kit {kit.name} is already running; stop that process first") from None
-    return handle
-
-
 def family(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Returns the processes and all that descend from them: job processes and their trainers have sessions of their own."""
+    """Returns the processes and all that descend from them: jobs and trainers have sessions of their own."""
     found: dict[int, psutil.Process] = {}
     for process in processes:
         try:
@@ -172,7 +166,7 @@ def family(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def end_family(processes: Iterable[psutil.Process], grace_s: float = _GRACE_S) -> None:
-    """Ends the processes and all that descend from them: politely, then by force after `grace_s` seconds; returns when they are gone."""
+    """Ends the processes and their descendants: politely, then by force after `grace_s` seconds."""
     members = family(processes)
     if grace_s > 0:
         _signal(members, force=False)

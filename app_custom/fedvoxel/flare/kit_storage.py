@@ -10,12 +10,14 @@ from fedvoxel.errors import ConfigError
 class KitStorage(FilesystemStorage):
     """Is FLARE's file storage rooted in the kit that runs, wherever it lies.
 
-    FLARE wants an absolute folder in a file that travels with the kit. It changes into the kit's folder before it builds its
-    components, so a relative folder says the same on every machine.
+    FLARE wants an absolute folder in a file that travels with the kit. It changes into the kit's folder before it
+    builds its components, so a relative folder says the same on every machine.
     """
 
     def __init__(self, folder: str = ".") -> None:
         relative = Path(folder)
         if relative.is_absolute() or ".." in relative.parts:
-            raise ConfigError(f"storage folder: expected a path inside the kit, got {folder!r}; write it relative to the kit")
+            raise ConfigError(
+                f"storage folder: expected a path inside the kit, got {folder!r}; write it relative to the kit"
+            )
         super().__init__(root_dir=str(Path.cwd() / relative))

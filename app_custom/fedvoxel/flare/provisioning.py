@@ -1,7 +1,7 @@
 """Makes the startup kits of a consortium with `nvflare provision`, all of them or none.
 
-FLARE writes its certificate authority's state in place and leaves half-made folders behind when it is interrupted. So it works in a
-folder of its own with a copy of that state, and only a complete result is moved to where the kits stay.
+FLARE writes its certificate authority's state in place and leaves half-made folders behind when it is interrupted. So
+it works in a folder of its own with a copy of that state, and only a complete result is moved to where the kits stay.
 """
 
 import os
@@ -29,8 +29,8 @@ _TIMEOUT_S = 300
 def create_consortium(project_file: Path, workspace: Path, port: int | None = None) -> Consortium:
     """Makes a startup kit for everyone in `project_file`, or returns the present ones when nothing has changed.
 
-    Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in the next `prod_NN`
-    folder, and takes over each site's own description (and with it its pseudonym key).
+    Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in
+    the next `prod_NN` folder, and takes over each site's own description (and with it its pseudonym key).
 
     Args:
         project_file: The consortium file.
@@ -46,7 +46,9 @@ def create_consortium(project_file: Path, workspace: Path, port: int | None = No
         described = with_port(described, port)
     workspace = workspace.resolve()
     if any(character.isspace() for character in str(workspace)):
-        raise ConsortiumError(f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in")
+        raise ConsortiumError(
+            f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in"
+        )
     fingerprint = _fingerprint(described)
     present = _present(workspace)
     if present and present.record.file_sha256 == fingerprint and _is_complete(present):

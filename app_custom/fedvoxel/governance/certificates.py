@@ -66,7 +66,9 @@ def _check_issuer(certificate: x509.Certificate, root: x509.Certificate) -> Find
     try:
         certificate.verify_directly_issued_by(root)
     except (ValueError, TypeError, InvalidSignature):
-        return error(_TOPIC, f"startup/rootCA.pem did not issue this kit's certificate: it is another consortium's; {_NEW_KIT}")
+        return error(
+            _TOPIC, f"startup/rootCA.pem did not issue this kit's certificate: it is another consortium's; {_NEW_KIT}"
+        )
     return ok(_TOPIC, "issued by the consortium's root")
 
 

@@ -9,7 +9,7 @@ _TOPIC = "policy"
 
 
 def is_allowed(class_path: str, allow_list: list[str]) -> bool:
-    """Says whether FLARE would build `class_path`: an entry that ends with a dot is a prefix, any other a path or its parent."""
+    """Says whether FLARE would build `class_path`: an entry is the path or what stands before one of its dots."""
     return any(class_path == entry or class_path.startswith(entry.rstrip(".") + ".") for entry in allow_list)
 
 
@@ -18,16 +18,26 @@ def check_class_list(resources: dict[str, Any]) -> list[Finding]:
     findings = []
     if resources.get("class_list_enforcement_mode", "enforce") != "enforce":
         mode = resources["class_list_enforcement_mode"]
-        findings.append(error(_TOPIC, f"local/resources.json: class_list_enforcement_mode is {mode!r}; set it to 'enforce'"))
+        findings.append(
+            error(_TOPIC, f"local/resources.json: class_list_enforcement_mode is {mode!r}; set it to 'enforce'")
+        )
     allow_list = resources.get("class_allow_list")
     if not isinstance(allow_list, list) or not all(isinstance(entry, str) for entry in allow_list):
-        return [*findings, error(_TOPIC, "local/resources.json: class_allow_list is not a list of class paths; FLARE's own would apply")]
+        return [
+            *findings,
+            error(
+                _TOPIC, "local/resources.json: class_allow_list is not a list of class paths; FLARE's own would apply"
+            ),
+        ]
     for entry in allow_list:
         findings.extend(_check_entry(entry))
     missing = [name for name in JOB_CLASSES if not is_allowed(name, allow_list)]
     if missing and "*" not in allow_list:
         findings.append(
-            error(_TOPIC, f"local/resources.json: class_allow_list lacks {', '.join(missing)}; jobs would fail for everyone, add them")
+            error(
+                _TOPIC,
+                f"local/resources.json: class_allow_list lacks {', '.join(missing)}; add them, or every job fails",
+            )
         )
     return findings
 
@@ -40,10 +50,14 @@ def _check_entry(entry: str) -> list[Finding]:
         return [
             error(
                 _TOPIC,
-                f"local/resources.json: class_allow_list entry {entry!r} is neither a full class path nor a package ending "
-                "with a dot; FLARE would refuse every job",
+                f"local/resources.json: class_allow_list entry {entry!r} is neither a class nor a package with a final "
+                "dot; FLARE would refuse every job",
             )
         ]
     if entry.endswith("."):
-        return [warning(_TOPIC, f"local/resources.json: class_allow_list entry {entry!r} allows a whole package; name classes")]
+        return [
+            warning(
+                _TOPIC, f"local/resources.json: class_allow_list entry {entry!r} allows a whole package; name classes"
+            )
+        ]
     return []

@@ -1,6 +1,7 @@
 """A provisioned consortium as it lies on disk: whose kit is where.
 
-`consortium.json` in the workspace points at the current kits. It is written last, so that a reader sees the old kits or the new ones.
+`consortium.json` in the workspace points at the current kits. It is written last, so that a reader sees the old kits
+or the new ones.
 """
 
 from dataclasses import dataclass
@@ -61,7 +62,9 @@ class Consortium:
         """
         names = (self.record.server, *self.record.sites, *self.record.people)
         if name not in names:
-            raise ConsortiumError(f"{name} does not take part in {self.record.project}; expected one of {', '.join(names)}")
+            raise ConsortiumError(
+                f"{name} does not take part in {self.record.project}; expected one of {', '.join(names)}"
+            )
         return self.folder / name
 
     def person(self, role: str) -> str:

@@ -1,7 +1,7 @@
 """The consortium file: who takes part, in FLARE's project format, checked before FLARE sees it.
 
-FLARE accepts misspelt keys in silence and tells of a wrong role only when someone logs in. What this module does not know
-is refused, with one line that says what to do.
+FLARE accepts misspelt keys in silence and tells of a wrong role only when someone logs in. What this module does not
+know is refused, with one line that says what to do.
 """
 
 import ipaddress
@@ -27,8 +27,8 @@ _SERVER_KEYS = ("fed_learn_port", "admin_port", "default_host", "bind_host", "ho
 class Participant(FrozenModel):
     """Is one member of the consortium: the server, a hospital's site, or a person.
 
-    `name` is what the certificate says. A server may say where it listens (`bind_host`), where sites dial (`default_host`) and
-    which further names its certificate holds (`host_names`).
+    `name` is what the certificate says. A server may say where it listens (`bind_host`), where sites dial
+    (`default_host`) and which further names its certificate holds (`host_names`).
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]*$")]
@@ -65,7 +65,7 @@ class BuilderEntry(FrozenModel):
     """Names one of the builders that make the kits, with its arguments."""
 
     path: str
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConsortiumFile(FrozenModel):

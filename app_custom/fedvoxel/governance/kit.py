@@ -1,7 +1,7 @@
 """A startup kit as it lies on disk: whose it is, which certificates it holds, and which server it talks to.
 
-A kit is the folder that `nvflare provision` or `nvflare package` makes for one participant. Its name and organisation are
-read from its certificate, since that is what the other side of the connection sees; file names are FLARE's.
+A kit is the folder that `nvflare provision` or `nvflare package` makes for one participant. Its name and organisation
+are read from its certificate, since that is what the other side of the connection sees; file names are FLARE's.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,11 @@ from fedvoxel.errors import ConfigError, ConsortiumError
 
 KitKind = Literal["server", "site", "person"]
 
-_STARTUP_FILES: dict[KitKind, str] = {"server": "fed_server.json", "site": "fed_client.json", "person": "fed_admin.json"}
+_STARTUP_FILES: dict[KitKind, str] = {
+    "server": "fed_server.json",
+    "site": "fed_client.json",
+    "person": "fed_admin.json",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Kit:
     """Is one participant's startup kit.
 
     Attributes:
-        folder: The kit's folder, absolute; its `startup/` is the consortium's, its `local/` and `state/` are its owner's.
+        folder: The kit's folder, absolute; its `startup/` is the consortium's, its `local/` and `state/` are its
+            owner's.
         kind: What its owner is.
         name: The certificate's common name: the site's, server's or person's name in the consortium.
         organisation: The certificate's organisation; empty when it names none.
@@ -135,7 +140,9 @@ def _owner_of(certificate: Path, kit_name: str) -> tuple[str, str]:
             f"kit {kit_name}: startup/{certificate.name} is missing; put the certificate there or ask for a new kit"
         ) from None
     except (OSError, ValueError) as error:
-        raise ConsortiumError(f"kit {kit_name}: startup/{certificate.name} is not a PEM certificate ({error})") from None
+        raise ConsortiumError(
+            f"kit {kit_name}: startup/{certificate.name} is not a PEM certificate ({error})"
+        ) from None
     return _first(subject, NameOID.COMMON_NAME) or kit_name, _first(subject, NameOID.ORGANIZATION_NAME)
 
 

@@ -1,14 +1,14 @@
 """The safe local policy that every kit gets: what a site or server allows, whatever a job asks for.
 
-FLARE reads `local/resources.json`, `authorization.json` and falls back to the same names with `.default`. The defaults that FLARE
-ships allow code in jobs, stream error logs to the server, keep jobs in a shared temporary folder and notice a lost site
-after ten minutes. This module rewrites those defaults, so that a kit is safe before anyone touches it; files without `.default` are the
-owner's own and are never changed. It never loosens a policy and never reads one out of a job.
+FLARE reads `local/resources.json`, `authorization.json` and falls back to the same names with `.default`. The
+defaults that FLARE ships allow code in jobs, stream error logs to the server, keep jobs in a shared temporary folder
+and notice a lost site after ten minutes. This module rewrites those defaults, so that a kit is safe before anyone
+touches it; files without `.default` are the owner's own and are never changed. It never loosens a policy and never
+reads one out of a job.
 """
 
 import copy
 import secrets
-from pathlib import Path
 from typing import Any
 
 from fedvoxel.config import read_json
@@ -22,7 +22,8 @@ JOB_CLASSES = (
 )
 """What a job may build: these classes of the installed package, one by one.
 
-A prefix such as "fedvoxel.flare." would let a job call everything that those modules import, with arguments of its choice.
+A prefix such as "fedvoxel.flare." would let a job call everything that those modules import, with arguments of its
+choice.
 """
 
 PRIVACY_SCOPE = "fedvoxel"
@@ -59,14 +60,16 @@ _SERVER_ENVIRONMENT = {
 def authorization(kind: KitKind) -> dict[str, Any]:
     """Returns who may do what here: every right of every role, in words; what is not granted is `none`.
 
-    The operator (project_admin) operates the server; nobody outside a hospital operates its site. Nobody brings code, and nobody
-    reads files through the console.
+    The operator (project_admin) operates the server; nobody outside a hospital operates its site. Nobody brings code,
+    and nobody reads files through the console.
     """
     operator = {"operate": "any" if kind == "server" else "o:site"}
     granted = {**_GRANTED, "project_admin": {**_GRANTED["project_admin"], **operator}}
     return {
         "format_version": "1.0",
-        "permissions": {role: {right: rights.get(right, "none") for right in _RIGHTS} for role, rights in granted.items()},
+        "permissions": {
+            role: {right: rights.get(right, "none") for right in _RIGHTS} for role, rights in granted.items()
+        },
     }
 
 
@@ -104,7 +107,8 @@ def environment(kind: KitKind) -> str:
 def write_local_policy(kit: Kit, extra_classes: tuple[str, ...] = ()) -> list[str]:
     """Writes the safe local policy into a server's or site's kit and returns the names of the files it wrote.
 
-    Safe to repeat: the owner's own files (without `.default`), the site's description and an existing privacy policy stay.
+    Safe to repeat: the owner's own files (without `.default`), the site's description and an existing privacy policy
+    stay.
 
     Raises:
         ConsortiumError: The kit is a person's, or FLARE's own resources are missing from it.
@@ -142,7 +146,9 @@ def site_description(kit: Kit) -> dict[str, Any]:
 def _shipped_resources(kit: Kit) -> dict[str, Any]:
     path = kit.local / "resources.json.default"
     if not path.is_file():
-        raise ConsortiumError(f"kit {kit.name}: local/{path.name} is missing; ask the consortium's operator for a new kit")
+        raise ConsortiumError(
+            f"kit {kit.name}: local/{path.name} is missing; ask the consortium's operator for a new kit"
+        )
     shipped = read_json(path, f"the resources of kit {kit.name}")
     if not isinstance(shipped, dict) or not isinstance(shipped.get("components"), list):
         raise ConsortiumError(f"kit {kit.name}: local/{path.name} lists no components; ask for a new kit")
@@ -150,7 +156,7 @@ def _shipped_resources(kit: Kit) -> dict[str, Any]:
 
 
 def _keep_jobs_in_kit(hardened: dict[str, Any]) -> None:
-    """Moves jobs and snapshots from a shared temporary folder into the kit, by relative path, so that the kit can move."""
+    """Moves jobs and snapshots from a shared temporary folder into the kit, by relative path: a kit can move."""
     storage = {"path": "fedvoxel.flare.kit_storage.KitStorage"}
     hardened["snapshot_persistor"]["args"]["storage"] = {**storage, "args": {"folder": "state/snapshots"}}
     for part in hardened["components"]:

@@ -23,16 +23,26 @@ def _check_role(role: str, rights: Any) -> list[Finding]:
     if not isinstance(rights, dict):
         if rights in _NOBODY:
             return []
-        return [error(_TOPIC, f"{_FILE}: {role} has {rights!r} for every right, code included; list each right, with byoc none")]
+        return [
+            error(
+                _TOPIC,
+                f"{_FILE}: {role} has {rights!r} for every right, code included; list each right, with byoc none",
+            )
+        ]
     findings = [
-        error(_TOPIC, f"{_FILE}: {role}.{right} is {rule!r}, which FLARE does not understand; write any, none, o:site or n:submitter")
+        error(
+            _TOPIC,
+            f"{_FILE}: {role}.{right} is {rule!r}, which FLARE cannot read; write any, none, o:site or n:submitter",
+        )
         for right, rule in rights.items()
         if not _is_rule(rule)
     ]
     if not _is_nobody(rights.get("byoc", "none")):
         findings.append(error(_TOPIC, f"{_FILE}: {role} may bring code (byoc is {rights['byoc']!r}); set it to none"))
     if not _is_nobody(rights.get("shell_commands", "none")):
-        findings.append(warning(_TOPIC, f"{_FILE}: {role} may read files here through the console; set shell_commands to none"))
+        findings.append(
+            warning(_TOPIC, f"{_FILE}: {role} may read files here through the console; set shell_commands to none")
+        )
     return findings
 
 

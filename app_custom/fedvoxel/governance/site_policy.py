@@ -1,7 +1,8 @@
 """What is wrong with a kit's local policy, found by reading its files, before FLARE reads them.
 
-FLARE checks little of this when it starts: a missing authorisation file allows everything, a privacy scope with a class that does not exist
-is accepted and ends the first job for everyone. Every check here fails closed: what cannot be read or is not known is an error.
+FLARE checks little of this when it starts: a missing authorisation file allows everything, a privacy scope with a
+class that does not exist is accepted and ends the first job for everyone. Every check here fails closed: what cannot
+be read or is not known is an error.
 """
 
 from pathlib import Path
@@ -63,7 +64,12 @@ def _check_resources(kit: Kit) -> list[Finding]:
         findings.append(error(TOPIC, "local/resources.json sends logs to the server; set allow_log_streaming to false"))
     components = values.get("components")
     if not isinstance(components, list) or not all(isinstance(part, dict) for part in components):
-        return [*findings, error(TOPIC, "local/resources.json: components is not a list of objects; delete the file to use the default")]
+        return [
+            *findings,
+            error(
+                TOPIC, "local/resources.json: components is not a list of objects; delete the file to use the default"
+            ),
+        ]
     for part in components:
         if str(part.get("path", "")).endswith(_STREAMERS):
             findings.append(error(TOPIC, f"local/resources.json: component {part.get('id')} streams logs; remove it"))
@@ -75,12 +81,17 @@ def _check_server_resources(values: dict[str, Any], folder: Path) -> list[Findin
     for part in values["components"]:
         root = str((part.get("args") or {}).get("uri_root", ""))
         if part.get("id") == "job_manager" and Path(root).is_absolute() and folder not in Path(root).parents:
-            findings.append(error(TOPIC, f"local/resources.json keeps jobs in {root}, outside the kit; set uri_root to state/jobs"))
+            findings.append(
+                error(TOPIC, f"local/resources.json keeps jobs in {root}, outside the kit; set uri_root to state/jobs")
+            )
     for server in values.get("servers") or ():
         timeout = server.get("heart_beat_timeout", 600)
         if timeout > _MAX_HEARTBEAT_TIMEOUT_S:
             findings.append(
-                warning(TOPIC, f"a lost site is noticed only after {timeout} s; set heart_beat_timeout to {HEARTBEAT_TIMEOUT_S}")
+                warning(
+                    TOPIC,
+                    f"a lost site is noticed only after {timeout} s; set heart_beat_timeout to {HEARTBEAT_TIMEOUT_S}",
+                )
             )
     return findings
 
@@ -105,10 +116,16 @@ def _check_privacy(kit: Kit) -> list[Finding]:
     findings = []
     if len(scopes) > 1:
         shown = ", ".join(map(str, names))
-        findings.append(error(TOPIC, f"local/privacy.json has {len(scopes)} scopes ({shown}): a job could choose; leave one"))
+        findings.append(
+            error(TOPIC, f"local/privacy.json has {len(scopes)} scopes ({shown}): a job could choose; leave one")
+        )
     if values.get("default_scope") not in names:
         came = values.get("default_scope")
-        findings.append(error(TOPIC, f"local/privacy.json: default_scope is {came!r}, expected {names[0]!r}; else nothing is filtered"))
+        findings.append(
+            error(
+                TOPIC, f"local/privacy.json: default_scope is {came!r}, expected {names[0]!r}; else nothing is filtered"
+            )
+        )
     return findings + [problem for scope in scopes for problem in _check_filters(scope)]
 
 
@@ -122,5 +139,7 @@ def _check_filters(scope: dict[str, Any]) -> list[Finding]:
         for entry in entries:
             if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
                 named = entry.get("name") if isinstance(entry, dict) else entry
-                findings.append(error(TOPIC, f"local/privacy.json: filter {named!r} has no path; write its full class path as path"))
+                findings.append(
+                    error(TOPIC, f"local/privacy.json: filter {named!r} has no path; write its full class path as path")
+                )
     return findings

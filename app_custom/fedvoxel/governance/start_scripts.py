@@ -1,7 +1,7 @@
 """Makes FLARE's start scripts use the right Python, the kit's own environment file and a quick heartbeat.
 
-The scripts call whatever `python3` comes first on the path, which need not be the one that FedVoxel is installed in, and know no
-environment file. A script that does not look as expected is refused rather than half changed.
+The scripts call whatever `python3` comes first on the path, which need not be the one that FedVoxel is installed in,
+and know no environment file. A script that does not look as expected is refused rather than half changed.
 """
 
 from pathlib import Path

@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.kit import Kit, ServerAddress
+from fedvoxel.governance.kit_lock import is_running
 
 MIN_FREE_DISK_BYTES = 2 * 2**30
 MIN_FREE_MEMORY_BYTES = {"server": 512 * 2**20, "site": 2 * 2**30}
@@ -26,38 +27,53 @@ def check_disk(folder: Path) -> Finding:
     """Checks that the kit's disk has room for jobs and models."""
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_DISK_BYTES:
-        return error("disk", f"{_gib(free)} free where the kit lies, expected at least 2 GiB; free space or move the kit")
+        return error(
+            "disk", f"{_gib(free)} free where the kit lies, expected at least 2 GiB; free space or move the kit"
+        )
     return ok("disk", f"{_gib(free)} free")
 
 
 def check_memory(kit: Kit) -> Finding:
     """Checks that a job can start without the machine running out of memory."""
-    free, needed = psutil.virtual_memory().available, MIN_FREE_MEMORY_BYTES["server" if kit.kind == "server" else "site"]
+    free, needed = (
+        psutil.virtual_memory().available,
+        MIN_FREE_MEMORY_BYTES["server" if kit.kind == "server" else "site"],
+    )
     if free < needed:
-        return warning("memory", f"{_gib(free)} available, a job may need {_gib(needed)}; close other programs before a job runs")
+        return warning(
+            "memory", f"{_gib(free)} available, a job may need {_gib(needed)}; close other programs before a job runs"
+        )
     return ok("memory", f"{_gib(free)} available")
 
 
 def check_server(kit: Kit) -> Finding:
-    """Checks, for a server's kit, that its port is free; for others, that the server answers and each side accepts the other."""
+    """Checks a server's port, or for others that the server answers and each side accepts the other."""
     where = f"{kit.server.host}:{kit.server.port}"
     if kit.kind == "server":
+        if is_running(kit):
+            return ok("server", f"it is running, on port {kit.server.port}")
         if port_is_free(kit.server):
             return ok("server", f"port {kit.server.port} is free")
-        return error("server", f"port {kit.server.port} is in use by another program; stop it, or agree on another port")
+        return error(
+            "server", f"port {kit.server.port} is in use by another program; stop it, or agree on another port"
+        )
     try:
         with socket.create_connection((kit.server.host, kit.server.port), timeout=_TIMEOUT_S) as connection:
             return _shake_hands(kit, connection, where)
     except socket.gaierror:
-        return error("server", f"the name {kit.server.host} is not known here; ask IT for a DNS entry, or add it to /etc/hosts")
+        return error(
+            "server", f"the name {kit.server.host} is not known here; ask IT for a DNS entry, or add it to /etc/hosts"
+        )
     except TimeoutError:
         return error("server", f"{where} does not answer; ask for the firewall to let this machine connect out to it")
     except OSError as problem:
-        return error("server", f"{where} refuses the connection ({problem.strerror or problem}); is the server running?")
+        return error(
+            "server", f"{where} refuses the connection ({problem.strerror or problem}); is the server running?"
+        )
 
 
 def port_is_free(address: ServerAddress) -> bool:
-    """Says whether a server could listen on its port: on its loopback address, or on all interfaces when it has another."""
+    """Says whether a server could listen on its port: on loopback, or on all interfaces when it has another address."""
     host = "127.0.0.1" if address.host == "localhost" or address.host.startswith("127.") else "0.0.0.0"  # noqa: S104
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,7 +85,7 @@ def port_is_free(address: ServerAddress) -> bool:
 
 
 def _shake_hands(kit: Kit, connection: socket.socket, where: str) -> Finding:
-    """Completes a mutual TLS handshake with the kit's own certificate, and reads, since TLS 1.3 refuses only afterwards."""
+    """Makes a mutual TLS handshake with the kit's own certificate, and reads, since TLS 1.3 refuses only afterwards."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # FLARE checks the server's identity, not its host name
     identity = ""
@@ -92,7 +108,9 @@ def _shake_hands(kit: Kit, connection: socket.socket, where: str) -> Finding:
         reason = getattr(problem, "reason", None) or problem
         return error("server", f"{where} refuses this kit's certificate ({reason}); ask the operator for a new kit")
     if kit.server.identity and identity != kit.server.identity:
-        return error("server", f"{where} is {identity}, expected {kit.server.identity}; ask the operator for the right address")
+        return error(
+            "server", f"{where} is {identity}, expected {kit.server.identity}; ask the operator for the right address"
+        )
     return ok("server", f"{where} answers, and accepts this kit's certificate")
 
 

@@ -3,10 +3,11 @@
 The session is always closed, since a FLARE session that is left open keeps its process alive for ever.
 """
 
+import io
 import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class JobSession:
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._begun: set[str] = set()
 
     def look(self, job_id: str) -> Snapshot:
         """Returns what the server knows of the job now.
@@ -40,8 +42,14 @@ class JobSession:
         status = str(meta.get("status", "unknown"))
         name = str(meta.get("name", ""))
         if status != "RUNNING":
-            return Snapshot(job_id, name, status, note=_schedule_note(meta))
-        return _running(job_id, name, status, self._statistics(job_id))
+            snapshot = Snapshot(job_id, name, status)
+            return snapshot if snapshot.finished else replace(snapshot, note=_schedule_note(meta))
+        snapshot = _running(job_id, name, status, self._statistics(job_id))
+        if snapshot.progress is not None:
+            self._begun.add(job_id)
+        elif job_id in self._begun:
+            return replace(snapshot, note="The job reports no progress any more: FLARE is closing it, or it is lost.")
+        return snapshot
 
     def _statistics(self, job_id: str) -> Mapping[str, Any]:
         try:
@@ -65,10 +73,11 @@ def open_session(kit: Path, user: str | None = None) -> Iterator[JobSession]:
         ConsortiumError: The folder is no admin kit, or the server cannot be reached or refuses the login.
     """
     name = user or kit_user(kit)
-    logging.getLogger("nvflare").setLevel(logging.CRITICAL)
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        # What FLARE logs on the way to an error says less than the error.
+        logging.getLogger("nvflare").setLevel(logging.CRITICAL)
     try:
-        # FLARE prints on logging in and out; standard output is for what was asked for.
-        with redirect_stdout(sys.stderr):
+        with _quiet():
             session = new_secure_session(
                 name, str(kit.resolve()), timeout=LOGIN_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
             )
@@ -135,11 +144,22 @@ def _answer(ask: Callable[[], Any], job_id: str) -> Mapping[str, Any]:
 
 def _close(session: Any) -> None:
     try:
-        with redirect_stdout(sys.stderr):
+        with _quiet():
             session.close()
     except Exception as error:
         # The server may be gone; the session's own threads end with the process.
         logging.getLogger(__name__).debug("the session did not close cleanly: %s", _one_line(error))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # FLARE prints to both streams, tracebacks among it, on logging in and out. What matters comes as an exception.
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            yield
+    finally:
+        logging.getLogger(__name__).debug("FLARE said: %s", said.getvalue())
 
 
 def _one_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ class Snapshot:
         status: FLARE's status, "RUNNING" or "FINISHED:COMPLETED" for example; it is no outcome.
         progress: The server's account of the run; None where the job does not run, or keeps none yet.
         steps: How far each site's trainer is, where the site says so.
-        note: Why the job is not scheduled yet, as FLARE says it.
+        note: Why the job is not scheduled yet, as FLARE says it, or why a running one has no progress.
     """
 
     job_id: str

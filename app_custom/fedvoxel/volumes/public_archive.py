@@ -7,6 +7,7 @@ one folder are unpacked, so that no archive can write elsewhere.
 import hashlib
 import os
 import shutil
+import ssl
 import tarfile
 import tempfile
 import urllib.error
@@ -86,15 +87,26 @@ def _download(archive: PublicArchive, part: Path, progress: Progress | None) -> 
         except urllib.error.HTTPError as error:
             problem = f"the server answers {error.code} {error.reason}"
             error.close()
-            if error.code == 416:  # what is here is longer than what is there
-                part.unlink(missing_ok=True)
-        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+            if error.code == 416 and _is_whole(error, part):
+                return
+        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
             problem = str(getattr(error, "reason", "")) or type(error).__name__
     raise DownloadError(
         f"{archive.folder} could not be downloaded from {archive.address}: {problem}; "
         "check the network or proxy and run again, it goes on where it stopped, "
         "or fetch and unpack the file by other means and name its folder"
     )
+
+
+def _is_whole(nothing_left: urllib.error.HTTPError, part: Path) -> bool:
+    """Says whether what is here is as long as what is there; if it is longer, it is deleted.
+
+    Source: RFC 9110, section 15.5.17.
+    """
+    whole = nothing_left.headers.get("Content-Range") == f"bytes */{part.stat().st_size}"
+    if not whole:
+        part.unlink()
+    return whole
 
 
 def _continue(address: str, part: Path, progress: Progress | None) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fedvoxel.volumes.volume import Affine, check_shape, spacing_of
 
 _SAME = 0.01
+_TIE = 1e-4
 _FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 
 VoxelT = TypeVar("VoxelT", bound=np.generic)
@@ -84,17 +85,24 @@ def target_grid(shape: tuple[int, ...], affine: Affine, spacing_mm: tuple[float,
 
 def resample_image(voxels: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
     """Returns `voxels` (X, Y, Z) on `grid`, float32, within the range of the original."""
-    return np.clip(_sample(voxels, grid, order=3), voxels.min(), voxels.max())
+    from scipy import ndimage
+
+    smooth = ndimage.gaussian_filter(voxels, grid.sigma, mode="nearest") if any(grid.sigma) else voxels
+    return np.clip(_sample(smooth, grid, order=3), voxels.min(), voxels.max())
 
 
 def resample_label(label: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
-    """Returns the most probable class on `grid`, uint8; only classes of the original can appear."""
-    codes = np.unique(label)
-    best = np.full(grid.shape, -1.0, dtype=np.float32)
-    result = np.zeros(grid.shape, dtype=np.uint8)
-    for code in codes:
-        share = _sample((label == code).astype(np.float32), grid, order=1)
-        wins = share > best
+    """Returns the most probable class on `grid`, uint8; only classes of the original can appear.
+
+    Each class is interpolated linearly and never smoothed, which would shrink what is convex or thin. Where classes
+    are equally probable, as is common at twice the spacing, the nearest voxel decides, so that none is favoured.
+    """
+    result = np.asarray(_sample(label.astype(np.float32), grid, order=0), dtype=np.uint8)
+    classes = np.unique(label)
+    shares = {code: _sample((label == code).astype(np.float32), grid, order=1) for code in classes}
+    best = np.select([result == code for code in classes], list(shares.values()))
+    for code, share in shares.items():
+        wins = share > best + _TIE
         best[wins], result[wins] = share[wins], code
     return result
 
@@ -102,9 +110,8 @@ def resample_label(label: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
 def _sample(voxels: NDArray[np.float32], grid: Grid, order: int) -> NDArray[np.float32]:
     from scipy import ndimage
 
-    smooth = ndimage.gaussian_filter(voxels, grid.sigma, mode="nearest") if any(grid.sigma) else voxels
     sampled = ndimage.affine_transform(
-        smooth, grid.step, grid.offset, output_shape=grid.shape, order=order, mode="nearest"
+        voxels, grid.step, grid.offset, output_shape=grid.shape, order=order, mode="nearest"
     )
     return np.asarray(sampled, dtype=np.float32)
 

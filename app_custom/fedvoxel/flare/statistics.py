@@ -1,0 +1,82 @@
+"""Cohort statistics as a job: each site describes its cohort in numbers about many cases, the server merges them."""
+
+from pathlib import Path
+
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel
+
+from fedvoxel.errors import FedVoxelError, UpdateError
+from fedvoxel.federation.cohort_statistics import merge_statistics
+from fedvoxel.flare.messages import TASK_STATISTICS, error_reply, result_reply
+from fedvoxel.flare.site_tasks import SiteTasks, Wait
+from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.records.atomic import write_json
+
+STATISTICS_FILE = "cohort_statistics.json"
+
+
+class StatisticsExecutor(Executor):
+    """Answers the task statistics from the site's own cohort; the site's minimum cell size holds whatever a job says."""
+
+    def __init__(self, cohort: str, classes: list[str]) -> None:
+        """Keeps the job's words.
+
+        Args:
+            cohort: Name of a cohort in the site's own file.
+            classes: Class names.
+        """
+        super().__init__()
+        self.cohort, self.classes = cohort, classes
+
+    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        """Reads the cohort and replies with its statistics, or with the reason why not."""
+        # Imported here, not above: the server loads this module too, and has no imaging packages.
+        from fedvoxel.volumes.site import SITE_FILE, load_site_config
+        from fedvoxel.volumes.statistics import site_statistics
+
+        try:
+            if task_name != TASK_STATISTICS:
+                raise UpdateError(f"unknown task {task_name!r}; this job's sites answer {TASK_STATISTICS}")
+            site_file = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve() / SITE_FILE
+            site = load_site_config(site_file)
+            statistics = site_statistics(site, self.cohort, tuple(self.classes), site_file.parent)
+        except FedVoxelError as error:
+            self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
+            return error_reply(str(error))
+        return result_reply({"statistics": statistics}, {}, difference=False)
+
+
+class StatisticsController(SiteTasks):
+    """Gathers the sites' statistics and writes the merged table with the plan that it suggests."""
+
+    def __init__(self, timeout_s: float = 1800.0, task_check_period: float = 0.1) -> None:
+        """Keeps the job's words.
+
+        Args:
+            timeout_s: Longest wait for the sites, in seconds.
+            task_check_period: Seconds between two looks at open tasks.
+        """
+        super().__init__(task_check_period)
+        self.timeout_s = timeout_s
+
+    def run(self) -> None:
+        """Runs the job and writes `cohort_statistics.json` into its result."""
+        try:
+            self._run()
+        except FedVoxelError as error:
+            self.panic(f"the cohort statistics failed: {error}")
+
+    def _run(self) -> None:
+        sites = sorted(client.name for client in self.engine.get_clients())
+        received: dict[str, object] = {}
+
+        def receive(site: str, reply: FLModel) -> None:
+            received[site] = reply.meta.get("statistics")
+
+        gathered = self.ask(TASK_STATISTICS, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive)
+        summary = merge_statistics(received).model_dump(mode="json")
+        folder = Path(workspace_of(self.fl_ctx).get_run_dir(self.fl_ctx.get_job_id()))
+        write_json(folder / STATISTICS_FILE, {"summary": summary, "missing": gathered.missing})

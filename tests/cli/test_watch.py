@@ -1,0 +1,119 @@
+"""What `fedvoxel watch` draws, and how it fails before it has a server."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fedvoxel.cli.main import main
+from fedvoxel.cli.watch_view import duration, render
+from fedvoxel.ops.progress import Progress, SiteStep, parse_progress
+from fedvoxel.ops.snapshot import Snapshot
+
+NOW = 1110.0
+JOB = "3c5c62d1-6b7d-4f0e-a1f7-2b1f6d1e8a11"
+
+
+def _progress(**changes: Any) -> Progress | None:
+    values = {
+        "round": 3,
+        "rounds_planned": 12,
+        "phase": "training",
+        "started": 1000.0,
+        "round_started": 1100.0,
+        "round_seconds": [30.0, 30.0, 30.0],
+        "sites": {
+            "hospital-a": {"state": "training", "reason": None},
+            "hospital-b": {"state": "replied", "reason": None},
+            "hospital-c": {"state": "missing", "reason": "trainer ended with signal 9 [/red]"},
+            "hospital-d": {"state": "evaluation_only", "reason": None},
+        },
+        "validation": [
+            {"round": 0, "mean_dice": 0.4, "sites": {"hospital-a": 0.4}},
+            {"round": 1, "mean_dice": 0.81, "sites": {"hospital-a": 0.815}},
+            {"round": 2, "mean_dice": 0.79, "sites": {"hospital-a": None}},
+        ],
+    }
+    return parse_progress(values | changes)
+
+
+def _text(snapshot: Snapshot, width: int = 110) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(render(snapshot, NOW))
+    return console.export_text()
+
+
+def test_shows_rounds_sites_dice_and_time_left() -> None:
+    steps = {"hospital-a": SiteStep(step=10, steps=42, loss=0.31), "hospital-b": SiteStep(step=42, steps=42, loss=0.3)}
+    lines = _text(Snapshot(JOB, "hippocampus_fedavg", "RUNNING", _progress(), steps)).splitlines()
+    assert "hippocampus_fedavg" in lines[0]
+    assert JOB in lines[0]
+    assert "round 3 (training), 3 of 12 done" in lines[1]
+    assert "1 min 50 s so far, about 4 min 20 s left" in lines[2]
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[4:8]}
+    assert rows["hospital-a"] == "training 10/42 0.310 0.815"
+    assert rows["hospital-b"] == "replied 0.300"
+    assert rows["hospital-c"] == "missing trainer ended with signal 9 [/red]"
+    assert rows["hospital-d"] == "evaluation only"
+    assert "0.790, best 0.810 in round 1" in lines[8]
+
+
+def test_says_that_the_time_left_is_not_known_yet() -> None:
+    shown = _text(Snapshot(JOB, "j", "RUNNING", _progress(round=0, round_seconds=[], validation=[])))
+    assert "time left known after the first round" in shown
+    assert "validation" not in shown
+
+
+@pytest.mark.parametrize(("phase", "said"), [("test", "testing on unseen cases"), ("done", "so far, done")])
+def test_after_the_last_round(phase: str, said: str) -> None:
+    shown = _text(Snapshot(JOB, "j", "RUNNING", _progress(round=11, phase=phase)))
+    assert "12 of 12 done" in shown
+    assert said in shown
+
+
+def test_a_job_that_waits_says_why() -> None:
+    assert "Waiting to start. not enough sites" in _text(Snapshot(JOB, "j", "SUBMITTED", note="not enough sites"))
+    assert "its first round has not begun" in _text(Snapshot(JOB, "j", "RUNNING"))
+
+
+def test_a_finished_job_says_how_to_see_its_outcome() -> None:
+    shown = " ".join(_text(Snapshot(JOB, "j", "FINISHED:COMPLETED")).split())
+    assert "FLARE ended the job as FINISHED:COMPLETED, which is not the outcome" in shown
+    assert f"download_job {JOB}" in shown
+
+
+def test_fits_a_narrow_terminal() -> None:
+    assert max(len(line) for line in _text(Snapshot(JOB, "j", "RUNNING", _progress()), width=60).splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3599.9, "1 h 00 min"), (7500, "2 h 05 min")],
+)
+def test_durations_are_for_people(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_refuses_a_folder_that_is_no_kit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", JOB, "--kit", str(tmp_path)]) == 8
+    streams = capsys.readouterr()
+    assert "is not an admin kit: expected startup/fed_admin.json" in streams.err
+    assert streams.out == ""
+
+
+def test_refuses_a_kit_without_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "startup").mkdir()
+    (tmp_path / "startup" / "fed_admin.json").write_text(json.dumps({"admin": {}}), encoding="utf-8")
+    assert main(["watch", JOB, "--kit", str(tmp_path)]) == 8
+    assert "names no user: give one with --user" in capsys.readouterr().err
+
+
+def test_drawing_needs_no_flare() -> None:
+    program = "import sys, fedvoxel.cli.watch, fedvoxel.cli.watch_view; sys.exit('nvflare' in sys.modules)"
+    root = Path(__file__).resolve().parents[2] / "app_custom"
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, timeout=60, check=False).returncode == 0
