@@ -79,6 +79,7 @@ def test_after_the_last_round(phase: str, said: str) -> None:
 def test_a_job_that_waits_says_why() -> None:
     assert "Waiting to start. not enough sites" in _text(Snapshot(JOB, "j", "SUBMITTED", note="not enough sites"))
     assert "its first round has not begun" in _text(Snapshot(JOB, "j", "RUNNING"))
+    assert "begun" not in _text(Snapshot(JOB, "j", "RUNNING", note="FLARE is closing it"))
 
 
 def test_a_finished_job_says_how_to_see_its_outcome() -> None:

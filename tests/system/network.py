@@ -1,4 +1,4 @@
-"""Machines of their own for a server and hospitals: network namespaces on one bridge, each with its own idea of who is who."""
+"""Machines of their own for a server and hospitals: network namespaces on one bridge, with names of their own."""
 
 import os
 import shutil
@@ -43,7 +43,11 @@ class Network:
             self.addresses[machine] = address
             _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace)
             _ip("link", "set", cable, "master", self._bridge, "up")
-            for words in (["addr", "add", f"{address}/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
+            for words in (
+                ["addr", "add", f"{address}/24", "dev", "eth0"],
+                ["link", "set", "eth0", "up"],
+                ["link", "set", "lo", "up"],
+            ):
                 _ip("-n", namespace, *words)
 
     def close(self) -> None:
@@ -69,7 +73,12 @@ class Network:
     def run(self, machine: str, words: Sequence[str | Path], timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Runs a command on a machine and returns what it said."""
         return subprocess.run(
-            self.command(machine, words), capture_output=True, text=True, timeout=timeout_s, check=False, env=environment()
+            self.command(machine, words),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=environment(),
         )
 
 

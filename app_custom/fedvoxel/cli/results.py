@@ -1,5 +1,6 @@
 """`fedvoxel results`: turns a downloaded job into a report that people and programs read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,11 +8,12 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from fedvoxel.evaluation.figures import Picture
     from fedvoxel.evaluation.report import Report, ReportPaths
 
-app = typer.Typer(no_args_is_help=True, help="Report on a finished job.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Report on a finished job.")
 
 _EXAMPLE = "Example: fedvoxel results downloads/3c5c62d1 --baseline runs/baseline_local_hospital-a.json"
 
@@ -31,19 +33,47 @@ def results(
     """Writes report.html and report.json, and prints the scores and what each hospital gained."""
     from rich.console import Console
 
+    if as_json:
+        report, _ = make_report(job, baseline or (), picture or (), out)
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        show_report(Console(), job, baseline or (), picture or (), out)
+
+
+def show_report(
+    console: "Console",
+    job: Path,
+    baselines: Sequence[Path] = (),
+    pictures: Sequence[Path] = (),
+    out: Path | None = None,
+) -> None:
+    """Makes a job's report and prints what it says and where it is; see `make_report`."""
+    _print(console, *make_report(job, baselines, pictures, out))
+
+
+def make_report(
+    job: Path, baselines: Sequence[Path] = (), pictures: Sequence[Path] = (), out: Path | None = None
+) -> tuple["Report", "ReportPaths"]:
+    """Writes the report of a downloaded job.
+
+    Args:
+        job: The job's folder, its workspace, or a folder that holds this job alone.
+        baselines: Files of `fedvoxel baseline`.
+        pictures: PNG files to show.
+        out: The report's folder; None for `report` in the job's folder.
+
+    Raises:
+        JobError: There is no outcome, a picture is not a PNG, or the folder cannot be written.
+        ConfigError: The outcome or a baseline cannot be used.
+    """
     from fedvoxel.evaluation.baseline import load_baseline
     from fedvoxel.evaluation.job_result import model_warnings, open_job_result
     from fedvoxel.evaluation.report import build_report
 
     result = open_job_result(job)
-    report = build_report(result.outcome, [load_baseline(path) for path in baseline or ()], model_warnings(result))
-    shown = [_read_picture(path) for path in picture or ()]
-    paths = _write(out or result.folder / "report", report, shown)
-    console = Console(soft_wrap=as_json)
-    if as_json:
-        console.out(report.model_dump_json(indent=2), highlight=False)
-    else:
-        _print(console, report, paths)
+    report = build_report(result.outcome, [load_baseline(path) for path in baselines], model_warnings(result))
+    shown = [_read_picture(path) for path in pictures]
+    return report, _write(out or result.folder / "report", report, shown)
 
 
 def _read_picture(path: Path) -> "Picture":
@@ -90,19 +120,25 @@ def _print(console: "Console", report: "Report", paths: "ReportPaths") -> None:
     )
 
 
-def _table(report: "Report") -> "object":
+def _table(report: "Report") -> "Table":
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    from fedvoxel.evaluation.page import MODEL_TITLES, score_table, shown_models
+    from fedvoxel.evaluation.page import MODEL_TITLES, dice_text, distance_text
 
-    table = Table(title="Dice on unseen cases (95 % interval) and HD95 in mm", title_justify="left")
-    for heading in ("hospital", "class", "cases"):
-        table.add_column(heading, justify="right" if heading == "cases" else "left")
-    for model in shown_models(report):
-        table.add_column(f"{MODEL_TITLES[model].lower()} Dice", no_wrap=False)
-        table.add_column("HD95", justify="right")
-    for line in score_table(report):
-        cells = (text for cell in line.cells for text in cell)
-        table.add_row(escape(line.site), escape(line.class_name), str(line.cases), *cells)
+    table = Table(
+        title="Unseen cases: mean Dice (95 % interval), median HD95 in mm", title_justify="left", box=box.SIMPLE
+    )
+    for heading in ("hospital", "class", "model", "Dice"):
+        table.add_column(heading)
+    table.add_column("HD95", justify="right")
+    table.add_column("cases", justify="right")
+    above: tuple[str, str] | None = None
+    for row in sorted(report.rows, key=lambda row: (row.site, row.class_name, list(MODEL_TITLES).index(row.model))):
+        key = (row.site, row.class_name)
+        names = ("", "") if key == above else (escape(row.site), escape(row.class_name))
+        model = MODEL_TITLES[row.model].lower()
+        table.add_row(*names, model, dice_text(row.score), distance_text(row.score), str(row.score.cases))
+        above = key
     return table

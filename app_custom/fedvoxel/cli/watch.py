@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from fedvoxel.ops.snapshot import Snapshot
 
-app = typer.Typer(no_args_is_help=True, help="Show rounds, sites, Dice and time left while a job runs.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Show rounds, sites, Dice and time left while a job runs."
+)
 
 _EXAMPLE = "Example: fedvoxel watch 3c5c62d1-6b7d-4f0e-a1f7-2b1f6d1e8a11 --kit kits/scientist@consortium.example"
 

@@ -153,7 +153,7 @@ def _overall(outcome: RunOutcome) -> tuple[Overall, ...]:
 def _federated_rows(outcome: RunOutcome) -> tuple[ResultRow, ...]:
     return tuple(
         ResultRow(site=site, class_name=name, model="federated", score=score)
-        for site, scores in outcome.test.items()
+        for site, scores in sorted(outcome.test.items())
         for name, score in scores.classes.items()
     )
 

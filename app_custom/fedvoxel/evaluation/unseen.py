@@ -12,7 +12,9 @@ from fedvoxel.updates.update import Arrays
 from fedvoxel.volumes.plan import PreparedCase
 
 
-def unseen_picture(task: TrainingTask, model: Arrays, sites: Mapping[str, SiteCases], largest: int = 4) -> Picture | None:
+def unseen_picture(
+    task: TrainingTask, model: Arrays, sites: Mapping[str, SiteCases], largest: int = 4
+) -> Picture | None:
     """Draws each hospital's test case of median Dice with the outline of truth and prediction.
 
     Args:

@@ -113,6 +113,8 @@ class FedAvgController(SiteTasks):
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
         gathered = self.ask(TASK_TRAIN, model, sites, wait, receive)
         notes.missing, notes.refused = gathered.missing, gathered.refused
+        self._view["sites"] |= {site: _site("missing", why) for site, why in gathered.missing.items()}
+        self._view["sites"] |= {site: _site("refused", why) for site, why in gathered.refused.items()}
         notes.bytes_down = len(sites) * sum(array.nbytes for array in state.model.values())
         self._close_round(state, notes, time.monotonic() - started)
 
@@ -175,7 +177,12 @@ class FedAvgController(SiteTasks):
     def _show_scores(self, state: Rounds) -> None:
         """Shows the score of every validated round."""
         rows = [
-            {"round": index, "mean_dice": mean_dice(scores)} for index, scores in enumerate(state.validation)
+            {
+                "round": index,
+                "mean_dice": mean_dice(scores),
+                "sites": {site: mean_dice({site: score}) for site, score in scores.items()},
+            }
+            for index, scores in enumerate(state.validation)
         ]
         self._show(validation=rows, round_seconds=self._run_files().recorder.round_seconds)
 

@@ -100,7 +100,9 @@ def _download(work: Path, say: Say, progress: Progress, required: bool) -> Path 
 
 
 def _brains(work: Path, say: Say, progress: Progress) -> DemoData:
-    say("making simulated brains from the ICBM152 template, four hospitals with a scanner each; this is not patient data")
+    say(
+        "making simulated brains from the ICBM152 template, four hospitals with a scanner each; this is not patient data"
+    )
     tables = make_brain_demo(work / "brains", progress=progress)
     cohorts = {site: brain_demo_cohort(table) for site, table in tables.items()}
     return DemoData("brain_demo", "consortium.yml", "brain_demo", cohorts)

@@ -25,13 +25,13 @@ class OptimizerConfig(FrozenModel):
     """Configures a site's optimiser.
 
     Attributes:
-        name: A class of `torch.optim`.
+        name: A class of `torch.optim`, or MuonAdamW (Muon for kernels, AdamW for the rest).
         learning_rate: Peak learning rate.
         arguments: Further arguments of the class.
         keep_state: Whether moments live on from round to round at the site, or start anew each round.
     """
 
-    name: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam"] = "AdamW"
+    name: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "MuonAdamW"] = "AdamW"
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
     arguments: dict[str, Any] = Field(default_factory=dict)
     keep_state: bool = True

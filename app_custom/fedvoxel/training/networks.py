@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.training.config import ComponentConfig, OptimizerConfig
+from fedvoxel.training.muon import MuonAdamW
 from fedvoxel.updates.update import Arrays
 
 
@@ -49,12 +50,12 @@ def build_loss(config: ComponentConfig) -> torch.nn.Module:
 
 
 def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Builds an optimiser of `torch.optim`.
+    """Builds an optimiser of `torch.optim`, or `MuonAdamW`.
 
     Raises:
         ConfigError: An argument is unknown or out of range.
     """
-    optimizer_class = getattr(torch.optim, config.name)
+    optimizer_class = MuonAdamW if config.name == "MuonAdamW" else getattr(torch.optim, config.name)
     try:
         optimizer: torch.optim.Optimizer = optimizer_class(parameters, lr=config.learning_rate, **config.arguments)
     except (TypeError, ValueError) as error:

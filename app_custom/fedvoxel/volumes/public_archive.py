@@ -157,7 +157,11 @@ def _unpack(archive: PublicArchive, part: Path, into: Path) -> None:
             raise DownloadError(f"the archive does not hold the folder {archive.folder}; it cannot be used")
         os.replace(temporary / archive.folder, into / archive.folder)
     except (tarfile.TarError, EOFError) as error:
+        part.unlink()
         raise DownloadError(f"{archive.folder} is not a tar archive ({type(error).__name__}); run again") from None
+    except DownloadError:
+        part.unlink()
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,0 +1,119 @@
+"""`fedvoxel quickstart`: the whole thing on this machine, with the real processes and certificates."""
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedvoxel.governance.consortium import Consortium
+    from fedvoxel.ops.demo_data import DemoData
+
+app = typer.Typer(help="Run four hospitals and a server on this machine and train one model.")
+
+_EXAMPLE = "Example: fedvoxel quickstart --data ~/scans --full"
+
+
+@app.command(epilog=_EXAMPLE)
+def quickstart(
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="FEDVOXEL_DATA", help="Folder with the hippocampus set; fetched, or replaced, without."),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(help="hippocampus_fedavg, spinal_cord_fedavg or brain_demo; default: what the data allow.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Also train local-only and pooled models to compare.")] = False,
+    work: Annotated[Path, typer.Option(help="Where everything that it makes goes.")] = Path("work/quickstart"),
+) -> None:
+    """Provisions a consortium, trains over mutual TLS, and ends with a table, a picture and the paths of what it made.
+
+    Run it in the clone, whose jobs/ and provisioning/ it uses. It can be repeated.
+    """
+    from rich.console import Console
+
+    console = Console()
+    started = time.monotonic()
+    work = work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    # FLARE's tools write a history and settings to the home folder; nothing may be written outside the work folder.
+    os.environ["HOME"] = str(work / "home")
+    chosen = _prepare_data(console, job, data, work)
+    consortium = _provision(console, chosen, work)
+    result = _train(console, consortium, chosen)
+    _report(console, consortium, chosen, result, full)
+    console.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.", highlight=False)
+    console.print("Next: docs/data_scientist.md runs the same job from FLARE's own admin console.", highlight=False)
+
+
+def _prepare_data(console: "Console", job: str | None, data: Path | None, work: Path) -> "DemoData":
+    from fedvoxel.cli.progress import counting
+    from fedvoxel.ops.demo_data import choose_data
+
+    _say(console, "1/4", "data")
+    with counting(console, "preparing") as progress:
+        return choose_data(job, data, work, lambda text: console.print(f"  {text}", highlight=False), progress)
+
+
+def _provision(console: "Console", data: "DemoData", work: Path) -> "Consortium":
+    from fedvoxel.flare.provisioning import create_consortium
+    from fedvoxel.ops.demo_data import describe_cohorts
+
+    _say(console, "2/4", "certificates and startup kits")
+    project = _in_clone(f"provisioning/{data.consortium_file}")
+    consortium = create_consortium(project, work / data.job, _free_port())
+    describe_cohorts(consortium, data, threads=max(1, (os.cpu_count() or 1) // len(data.cohorts)))
+    console.print(f"  {len(consortium.sites)} hospitals: {', '.join(consortium.sites)}", highlight=False)
+    return consortium
+
+
+def _train(console: "Console", consortium: "Consortium", data: "DemoData") -> Path:
+    """Runs the job and returns the folder of its downloaded result."""
+    from rich.live import Live
+
+    from fedvoxel.cli.watch_view import render
+    from fedvoxel.flare.consortium_processes import running_consortium
+    from fedvoxel.ops.demo_run import run_job
+
+    folder = _in_clone(f"jobs/{data.job}")
+    _say(console, "3/4", f"training {folder.name} over mutual TLS (server and {len(consortium.sites)} sites start first)")
+    with running_consortium(consortium.workspace), Live(console=console, auto_refresh=False) as live:
+        return run_job(consortium, folder, lambda snapshot: live.update(render(snapshot, time.time()), refresh=True))
+
+
+def _report(console: "Console", consortium: "Consortium", data: "DemoData", result: Path, full: bool) -> None:
+    from fedvoxel.cli.progress import counting
+    from fedvoxel.cli.results import show_report
+    from fedvoxel.ops.demo_report import compare, draw
+
+    _say(console, "4/4", "local-only and pooled models, and the report" if full else "the report")
+    baselines: list[Path] = []
+    if full:
+        with counting(console, "training models to compare with") as progress:
+            baselines = compare(consortium, result, progress)
+    show_report(console, result, baselines, draw(consortium, result))
+
+
+def _say(console: "Console", step: str, text: str) -> None:
+    console.print(f"[bold]{step}[/bold] {text}")
+
+
+def _in_clone(path: str) -> Path:
+    from fedvoxel.errors import ConfigError
+
+    found = Path(path)
+    if not found.exists():
+        raise ConfigError(f"expected {path} here: run the quickstart in the clone of the project (scripts/quickstart does)")
+    return found
+
+
+def _free_port() -> int:
+    """Returns a port on loopback that nobody listens on; the file's own may be in use by a real server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,109 @@
+"""Whether a site would accept a job, from the site's own kit on this machine: policy, rights, and cases per split."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare.job_kinds import JobContent
+from fedvoxel.governance.job_policy import policy_reasons, read_policy
+from fedvoxel.governance.kit import Kit
+
+_RIGHT_SUBMIT = "submit_job"
+_RIGHT_CODE = "byoc"
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Is who would submit the job, as sites see it."""
+
+    name: str = "someone@elsewhere.example"
+    organisation: str = "elsewhere"
+    role: str = "lead"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Says whether one site would accept a job.
+
+    Attributes:
+        site: The site's name.
+        accepted: Whether it would.
+        reasons: Why not, or what else is worth knowing.
+        details: What the site says of itself: cases, versions.
+        trains: Whether it has training cases; None where that is not known.
+    """
+
+    site: str
+    accepted: bool
+    reasons: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    trains: bool | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the verdict as a JSON-like mapping."""
+        return asdict(self)
+
+
+def submitter_of(kit: Kit) -> Submitter:
+    """Returns whom a person's kit is for, as its certificate says."""
+    subject = x509.load_pem_x509_certificate(kit.certificate.read_bytes()).subject
+    roles = subject.get_attributes_for_oid(NameOID.UNSTRUCTURED_NAME)
+    return Submitter(kit.name, kit.organisation, str(roles[0].value) if roles else "")
+
+
+def judge_code(kit: Kit, submitter: Submitter) -> Verdict:
+    """Says what a site would do with a job that holds code; FedVoxel refuses such a job in any case."""
+    reasons = _right_reasons(kit, submitter, (_RIGHT_SUBMIT, _RIGHT_CODE))
+    return Verdict(kit.name, False, tuple(reasons) or ("this site would let code in; set byoc to none",))
+
+
+def judge(content: JobContent, kit: Kit, submitter: Submitter) -> Verdict:
+    """Says whether the kit's owner would accept the job; for a site, after reading every case of its cohort."""
+    reasons = policy_reasons(content.folder, kit) + _right_reasons(kit, submitter, (_RIGHT_SUBMIT,))
+    sites = content.folder.meta.sites
+    if kit.kind != "site":
+        return Verdict(kit.name, not reasons, tuple(reasons))
+    if sites is not None and kit.name not in sites:
+        reasons.append("the job's deploy_map does not name this site")
+    try:
+        details = _cases(content, kit)
+    except FedVoxelError as problem:
+        return Verdict(kit.name, False, (*reasons, str(problem)))
+    if not any(details["usable"].values()):
+        reasons.append(f"no usable case in cohort {content.client.cohort!r} ({details['refused']} refused)")
+    notes = [] if details["usable"]["training"] else ["no training case: this site would only evaluate"]
+    return Verdict(kit.name, not reasons, (*reasons, *notes), details, bool(details["usable"]["training"]))
+
+
+def _right_reasons(kit: Kit, submitter: Submitter, rights: tuple[str, ...]) -> list[str]:
+    from nvflare.fuel.sec.authz import AuthzContext, Person, parse_policy_config
+    from nvflare.security.security import COMMAND_CATEGORIES
+
+    try:
+        policy, problem = parse_policy_config(read_policy(kit, "authorization.json"), COMMAND_CATEGORIES)
+    except FedVoxelError as error:
+        return [str(error)]
+    if policy is None:
+        return [f"local/authorization.json cannot be used: {problem}; see: fedvoxel site check"]
+    person = Person(submitter.name, submitter.organisation, submitter.role)
+    refused = [
+        right for right in rights if not policy.evaluate(kit.organisation, AuthzContext(right, person, person))[0]
+    ]
+    return [f"local/authorization.json: {submitter.role} {submitter.name} has no right {right} here" for right in refused]
+
+
+def _cases(content: JobContent, kit: Kit) -> dict[str, Any]:
+    from fedvoxel.volumes.check import check_cohort
+    from fedvoxel.volumes.site import SITE_FILE, load_site_config
+
+    asked = content.client
+    report = check_cohort(load_site_config(kit.local / SITE_FILE), asked.cohort, asked.classes, kit.local)
+    return {
+        "usable": dict(report.usable_per_split),
+        "refused": len(report.refused),
+        "refused_per_reason": report.refused_per_reason,
+    }

@@ -1,0 +1,68 @@
+"""What can be said of a job before anyone is asked: whether its files, its arguments and its network are in order."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.flare.job_kinds import FedAvgArgs, JobContent, SiteArgs, understand
+from fedvoxel.governance.finding import Finding, error, ok, warning
+from fedvoxel.governance.job_folder import code_in, read_job_folder
+
+
+@dataclass(frozen=True)
+class StaticReport:
+    """Holds what was found without asking anyone.
+
+    Attributes:
+        content: The job; None where it cannot be understood.
+        code: The files in it that are code.
+        findings: What was found, an error for each reason to refuse it.
+    """
+
+    content: JobContent | None
+    code: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def examine(folder: Path) -> StaticReport:
+    """Reads a job and says what is wrong with it."""
+    code: tuple[str, ...] = ()
+    try:
+        code = code_in(folder)
+        job = read_job_folder(folder)
+    except ConfigError as problem:
+        return StaticReport(None, code, (error("folder", str(problem)),))
+    findings = [ok("folder", "JSON only, no code")]
+    try:
+        content = understand(job)
+    except ConfigError as problem:
+        return StaticReport(None, code, (*findings, error("config", str(problem))))
+    findings += [ok("config", "all keys known and in range"), *_quorum_findings(content), *_training_findings(content)]
+    return StaticReport(content, code, tuple(findings))
+
+
+def _quorum_findings(content: JobContent) -> list[Finding]:
+    needed, starts = content.sites_needed, content.folder.meta.min_clients
+    if isinstance(content.server, FedAvgArgs) and starts < needed:
+        return [
+            warning("config", f"the job starts with {starts} sites, but a round needs {needed}; set min_clients={needed}")
+        ]
+    return []
+
+
+def _training_findings(content: JobContent) -> list[Finding]:
+    if not isinstance(content.client, SiteArgs):
+        return []
+    if find_spec("torch") is None or find_spec("monai") is None:
+        return [
+            warning("network", "not checked: MONAI is not installed here; install fedvoxel[site], or ask the sites (--kit)")
+        ]
+    from fedvoxel.training.dry_run import dry_run
+
+    training = content.client.training
+    try:
+        parameters = dry_run(training, len(content.client.classes) + 1)
+    except ConfigError as problem:
+        return [error("network", str(problem))]
+    return [ok("network", f"{training.network.name} with {parameters:,} parameters and {training.loss.name} can be built")]

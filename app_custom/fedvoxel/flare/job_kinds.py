@@ -1,0 +1,208 @@
+"""What each kind of FedVoxel job is made of: its controller, its executor, and the typed arguments of both.
+
+Composes the configuration of rooms that do not know each other. Imports neither NVFlare nor torch.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.errors import ConfigError
+from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.governance.job_files import JobMeta
+from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
+from fedvoxel.governance.job_keys import check_key, known_keys, set_value
+from fedvoxel.training.setup import TrainingTask
+
+RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+ClassNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(min_length=1, max_length=255)]
+
+
+class FedAvgArgs(FrozenModel):
+    """Are the arguments of `FedAvgController`."""
+
+    rounds: RoundsConfig
+    run_key: RunKey
+    task_check_period: Seconds = 0.1
+
+
+class CrossSiteArgs(FrozenModel):
+    """Are the arguments of `CrossSiteController`."""
+
+    run_key: RunKey
+    timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
+class StatisticsArgs(FrozenModel):
+    """Are the arguments of `StatisticsController`."""
+
+    timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
+class CohortArgs(FrozenModel):
+    """Are the arguments of `StatisticsExecutor`."""
+
+    cohort: str = Field(min_length=1)
+    classes: ClassNames
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a class is named twice")
+        return self
+
+
+class SiteArgs(CohortArgs, TrainingTask):
+    """Are the arguments of `SiteExecutor`."""
+
+    classes: ClassNames
+    run_key: RunKey
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """Says what a kind of job is made of.
+
+    Attributes:
+        server_args: The model of the controller's arguments.
+        client_args: The model of the executor's arguments.
+        tasks: The tasks that the controller sends; FLARE aborts a job whose site does not know a task.
+    """
+
+    controller: str
+    executor: str
+    server_args: type[FrozenModel]
+    client_args: type[FrozenModel]
+    tasks: frozenset[str]
+
+
+_SITE_EXECUTOR = "fedvoxel.flare.executor.SiteExecutor"
+FEDAVG = JobKind(
+    "fedvoxel.flare.controller.FedAvgController",
+    _SITE_EXECUTOR,
+    FedAvgArgs,
+    SiteArgs,
+    frozenset({"initialize", "train", "validate"}),
+)
+CROSS_SITE = JobKind(
+    "fedvoxel.flare.cross_site.CrossSiteController",
+    _SITE_EXECUTOR,
+    CrossSiteArgs,
+    SiteArgs,
+    frozenset({"validate", "submit_model"}),
+)
+STATISTICS = JobKind(
+    "fedvoxel.flare.statistics.StatisticsController",
+    "fedvoxel.flare.statistics.StatisticsExecutor",
+    StatisticsArgs,
+    CohortArgs,
+    frozenset({"statistics"}),
+)
+KINDS = (FEDAVG, CROSS_SITE, STATISTICS)
+
+
+@dataclass(frozen=True)
+class JobContent:
+    """Is a job with everything in it understood."""
+
+    folder: JobFolder
+    kind: JobKind
+    server: FrozenModel
+    client: CohortArgs
+
+    @property
+    def sites_needed(self) -> int:
+        """Is the number of sites without which the job does not start, or a round fails."""
+        rounds = self.server.rounds.min_sites if isinstance(self.server, FedAvgArgs) else 1
+        return max(self.folder.meta.min_clients, rounds)
+
+
+def understand(folder: JobFolder) -> JobContent:
+    """Reads the arguments of a job's controller and executor.
+
+    Raises:
+        ConfigError: The components are unknown or do not go together, or an argument is wrong; the message names it.
+    """
+    kind = _kind_of(folder)
+    server = parse_config(kind.server_args, folder.controller.args, f"{SERVER_FILE}, arguments of the workflow")
+    client = parse_config(kind.client_args, folder.executor.executor.args, f"{CLIENT_FILE}, arguments of the executor")
+    if not isinstance(client, CohortArgs):
+        raise ConfigError(f"{folder.executor.executor.path} has no cohort")
+    _check_run_key(server, client)
+    _check_tasks(folder, kind)
+    named = folder.meta.sites
+    content = JobContent(folder, kind, server, client)
+    if named is not None and content.sites_needed > len(named):
+        raise ConfigError(f"rounds.min_sites is {content.sites_needed}, but {META_FILE} names {len(named)} sites")
+    return content
+
+
+def keys_of(kind: JobKind) -> frozenset[str]:
+    """Returns every dotted key of such a job in one view: the job's own, the rounds', the sites'."""
+    return known_keys(JobMeta) | known_keys(kind.server_args) | known_keys(kind.client_args)
+
+
+def variant(content: JobContent, values: Mapping[str, Any]) -> JobContent:
+    """Returns the job with other values.
+
+    Args:
+        content: The job to begin with; it is left as it is.
+        values: Value by dotted key.
+
+    Raises:
+        ConfigError: A key is unknown, or the result is not a valid job.
+    """
+    known = keys_of(content.kind)
+    for key in values:
+        check_key(key, known)
+    documents = deepcopy(dict(content.folder.documents))
+    homes = _homes(content, documents)
+    for key, value in values.items():
+        for names, home in homes:
+            if key.split(".")[0] in names:
+                set_value(home, key, value)
+    return understand(parse_job(documents))
+
+
+def _homes(content: JobContent, documents: dict[str, Any]) -> list[tuple[set[str], dict[str, Any]]]:
+    """Returns where in the files each first part of a key lives; the run key lives in two places."""
+    folder, kind = content.folder, content.kind
+    workflow = documents[folder.server_document]["workflows"][0]
+    executor = documents[folder.client_document]["executors"][0]["executor"]
+    return [
+        (set(JobMeta.model_fields), documents[META_FILE]),
+        (set(kind.server_args.model_fields), workflow.setdefault("args", {})),
+        (set(kind.client_args.model_fields), executor.setdefault("args", {})),
+    ]
+
+
+def _kind_of(folder: JobFolder) -> JobKind:
+    controller, executor = folder.controller.path, folder.executor.executor.path
+    for kind in KINDS:
+        if kind.controller == controller:
+            if executor != kind.executor:
+                raise ConfigError(f"{CLIENT_FILE}: {controller} goes with {kind.executor}, got {executor}")
+            return kind
+    known = ", ".join(kind.controller for kind in KINDS)
+    raise ConfigError(f"{SERVER_FILE}: unknown workflow {controller}; known are {known}")
+
+
+def _check_run_key(server: FrozenModel, client: FrozenModel) -> None:
+    keys = [getattr(part, "run_key", None) for part in (server, client)]
+    if keys[0] != keys[1]:
+        raise ConfigError(
+            f"run_key is {keys[0]!r} in {SERVER_FILE} and {keys[1]!r} in {CLIENT_FILE}; they name one run, write the same"
+        )
+
+
+def _check_tasks(folder: JobFolder, kind: JobKind) -> None:
+    missing = sorted(kind.tasks - set(folder.executor.tasks))
+    if missing:
+        raise ConfigError(f"{CLIENT_FILE}: the executor's tasks lack {', '.join(missing)}, which the workflow sends")

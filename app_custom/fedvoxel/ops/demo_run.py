@@ -1,0 +1,40 @@
+"""Runs one job of the quickstart: submits it as the data scientist, shows it, and brings the result home."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fedvoxel.errors import JobError
+from fedvoxel.flare.session import download, flare_session, submit
+from fedvoxel.governance.consortium import Consortium
+from fedvoxel.ops.job_session import JobSession
+from fedvoxel.ops.snapshot import Snapshot
+
+_LOOK_S = 1.0
+
+
+def run_job(consortium: Consortium, folder: Path, show: Callable[[Snapshot], None]) -> Path:
+    """Submits a job, shows it while it runs, and downloads it.
+
+    Args:
+        consortium: A running consortium.
+        folder: The job folder.
+        show: Receives what is known of the job about once a second.
+
+    Returns:
+        The folder of the downloaded result, in `results/` of the workspace.
+
+    Raises:
+        JobError: The job was refused, or ended without an outcome.
+    """
+    with flare_session(consortium.kit(consortium.person("lead"))) as session:
+        job_id = submit(session, folder)
+        watcher = JobSession(session)
+        while not (snapshot := watcher.look(job_id)).finished:
+            show(snapshot)
+            time.sleep(_LOOK_S)
+        show(snapshot)
+        result = download(session, job_id, consortium.workspace / "results")
+    if not (result / "workspace" / "outcome.json").is_file():
+        raise JobError(f"job {job_id} ended as {snapshot.status} without an outcome; its log is {result}/workspace/log.txt")
+    return result

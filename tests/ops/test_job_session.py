@@ -1,0 +1,94 @@
+"""What a job session makes of a server's answers, with a fake server session."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from nvflare.fuel.flare_api.api_spec import AuthorizationError, JobNotFound, JobNotRunning, NoConnection
+
+from fedvoxel.errors import ConfigError, JobError
+from fedvoxel.ops.job_session import JobSession
+
+PROGRESS = {"round": 0, "rounds_planned": 2, "phase": "training", "started": 1.0, "round_started": 1.0}
+
+
+class FakeSession:
+    """Answers as a FLARE session does, or raises what it was given."""
+
+    def __init__(self, meta: Any, stats: Any = None) -> None:
+        self.meta, self.stats = meta, stats
+
+    def get_job_meta(self, job_id: str) -> Any:
+        return _answer(self.meta)
+
+    def show_stats(self, job_id: str, target_type: str) -> Any:
+        assert target_type == "all"
+        return _answer(self.stats)
+
+
+def _answer(value: Any) -> Any:
+    if isinstance(value, Exception):
+        raise value
+    return value
+
+
+def _meta(status: str, **more: Any) -> dict[str, Any]:
+    return {"name": "hippocampus_fedavg", "status": status, **more}
+
+
+def _stats(progress: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "server": {"ServerRunner": {"job_id": "1"}, "fedvoxel": {"progress": progress}},
+        "hospital-a": {"ClientRunner": {}, "fedvoxel": {"step": 3, "steps": 9, "loss": 0.5}},
+        "hospital-b": {"fedvoxel": {"step": "?"}},
+        "hospital-c": "invalid_reply",
+    }
+
+
+def test_a_running_job_shows_the_servers_account_and_the_sites_steps() -> None:
+    snapshot = JobSession(FakeSession(_meta("RUNNING"), _stats(PROGRESS))).look("job-1")
+    assert snapshot.job_name == "hippocampus_fedavg"
+    assert snapshot.progress is not None
+    assert snapshot.progress.rounds_planned == 2
+    assert list(snapshot.steps) == ["hospital-a"]
+
+
+def test_a_job_that_waits_gives_the_schedulers_last_word() -> None:
+    meta = _meta("SUBMITTED", schedule_history=["first", "not enough sites"])
+    assert JobSession(FakeSession(meta)).look("job-1").note == "not enough sites"
+
+
+def test_a_finished_job_is_not_asked_for_statistics() -> None:
+    snapshot = JobSession(FakeSession(_meta("FINISHED:ABNORMAL"), AssertionError())).look("job-1")
+    assert snapshot.finished
+    assert snapshot.note is None
+
+
+def test_a_job_between_two_states_is_shown_without_progress() -> None:
+    fake = FakeSession(_meta("RUNNING"), JobNotRunning("job-1"))
+    session = JobSession(fake)
+    assert session.look("job-1").note is None
+    fake.stats = _stats(PROGRESS)
+    assert session.look("job-1").progress is not None
+    fake.stats = JobNotRunning("job-1")
+    assert "reports no progress any more" in str(session.look("job-1").note)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (JobNotFound("x"), "the server knows no job job-1"),
+        (AuthorizationError("x"), "this user may not look at job job-1"),
+        (NoConnection("lost\nit"), "does not answer about job job-1: lost it"),
+    ],
+)
+def test_says_why_it_cannot_look(error: Exception, said: str) -> None:
+    with pytest.raises(JobError, match=said):
+        JobSession(FakeSession(error)).look("job-1")
+    with pytest.raises(JobError, match="lost"):
+        JobSession(FakeSession(_meta("RUNNING"), NoConnection("lost"))).look("job-1")
+
+
+def test_refuses_an_account_that_it_cannot_read() -> None:
+    with pytest.raises(ConfigError, match="phase"):
+        JobSession(FakeSession(_meta("RUNNING"), _stats(PROGRESS | {"phase": "?"}))).look("job-1")

@@ -1,0 +1,275 @@
+"""One consortium of four hospitals for all system tests: real processes from real kits, mutual TLS, tiny cohorts."""
+
+import json
+import os
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import psutil
+import pytest
+
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
+from fedvoxel.flare.consortium_processes import RunningConsortium, running_consortium
+from fedvoxel.flare.provisioning import create_consortium
+from fedvoxel.governance.consortium import Consortium
+from fedvoxel.volumes.hippocampus import CLASSES, find_hippocampus, hippocampus_tables
+from fedvoxel.volumes.site import SITE_FILE
+from fedvoxel.volumes.split import SplitFractions, split_of
+
+ROOT = Path(__file__).resolve().parents[2]
+CONSORTIUM_FILE = ROOT / "provisioning" / "consortium.yml"
+HIPPOCAMPUS_JOB = ROOT / "jobs" / "hippocampus_fedavg"
+SCIENTIST = "scientist@consortium.example"
+SITES = ("hospital-a", "hospital-b", "hospital-c", "hospital-d")
+SHAPE = (40, 56, 40)
+WANTED = {"training": 5, "validation": 1, "test": 2}
+_TABLE_HEAD = "case,patient,image,label"
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Returns the first true answer of `condition`; fails after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.1)
+    pytest.fail(f"not within {timeout_s:.0f} s: {what}")
+
+
+def free_port() -> int:
+    """Returns a port of this suite's range that nobody listens on."""
+    for port in range(29500, 30000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail("no free port between 29500 and 29999")
+
+
+def processes_of(folder: Path, naming: str = "") -> list[psutil.Process]:
+    """Returns the living processes whose command names `folder` (and `naming`)."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = " ".join(process.cmdline())
+            if str(folder) in command and naming in command and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def trainers_of(kit: Path) -> list[psutil.Process]:
+    """Returns a site's trainer processes: they name no folder, but descend from the site's own process."""
+    parents = processes_of(kit)
+    found = []
+    for parent in parents:
+        try:
+            found += [child for child in parent.children() if "fedvoxel.training.worker" in child.cmdline()]
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@dataclass
+class SystemUnderTest:
+    """Is the running consortium together with the data scientist's session."""
+
+    running: RunningConsortium
+    session: Any
+    downloads: Path
+    jobs: list[str] = field(default_factory=list)
+
+    def kit(self, name: str) -> Path:
+        """Returns a participant's kit."""
+        return self.running.consortium.kit(name)
+
+    def submit(self, job: Path) -> str:
+        """Submits a job folder and returns the job's id."""
+        self.jobs.append(self.session.submit_job(str(job)))
+        return self.jobs[-1]
+
+    def meta(self, job_id: str) -> dict[str, Any]:
+        """Returns what FLARE knows of a job."""
+        return dict(self.session.get_job_meta(job_id))
+
+    def ended(self, job_id: str) -> bool:
+        """Says whether FLARE has ended the job, well or badly."""
+        return str(self.meta(job_id)["status"]).startswith(("FINISHED", "FAILED"))
+
+    def wait(self, job_id: str, timeout_s: float = 240.0) -> dict[str, Any]:
+        """Waits until FLARE has ended the job and returns what it knows of it."""
+        wait_until(lambda: self.ended(job_id), timeout_s, f"job {job_id} has ended")
+        return self.meta(job_id)
+
+    def outcome(self, job_id: str) -> RunOutcome:
+        """Downloads an ended job and returns its outcome."""
+        return load_outcome(self.download(job_id) / OUTCOME_FILE)
+
+    def download(self, job_id: str) -> Path:
+        """Downloads an ended job and returns the folder of its result."""
+        return Path(self.session.download_job_result(job_id, str(self.downloads))) / "workspace"
+
+    def run(self, job: Path, timeout_s: float = 240.0) -> RunOutcome:
+        """Submits a job, waits for it, and returns its outcome."""
+        job_id = self.submit(job)
+        self.wait(job_id, timeout_s)
+        return self.outcome(job_id)
+
+    def wait_for_first_round(self, job_id: str) -> None:
+        """Waits until the server has committed round 0, so that round 1 is under way."""
+        model = self.kit(self.running.consortium.record.server) / job_id / "global_model.npz"
+        wait_until(model.is_file, 120, "round 0 is committed")
+
+    def bring_up(self) -> None:
+        """Starts the sites that a test before has stopped, and waits until the server has them back."""
+        missing = [site for site in SITES if not self.running.alive().get(site)]
+        since = time.time()
+        for site in missing:
+            self.running.start(site)
+        wait_until(lambda: set(missing) <= self._connected_since(since), 60, f"{missing} are back")
+
+    def settle(self) -> None:
+        """Aborts what still runs and waits until only the server's and the sites' own processes are left."""
+        for job_id in self.jobs:
+            if not self.ended(job_id):
+                self.session.abort_job(job_id)
+        self.jobs.clear()
+        workspace = self.running.consortium.workspace
+        expected = {process.pid for process in self.running.processes.values()}
+        wait_until(lambda: {p.pid for p in processes_of(workspace)} <= expected, 60, "all job processes have ended")
+
+    def _connected_since(self, moment: float) -> set[str]:
+        clients = self.session.get_system_info().client_info
+        return {client.name for client in clients if client.last_connect_time > moment}
+
+
+def job_variant(folder: Path, run_key: str, rounds: int, **changes: Any) -> Path:
+    """Writes a small variant of the hippocampus job and returns its folder.
+
+    Args:
+        folder: Where the job's folder goes.
+        run_key: Names the job and its run.
+        rounds: Number of rounds.
+        changes: `cohort`, `classes`; `rounds_section` and `training` are merged into the job's sections; `epochs`.
+    """
+    client = json.loads((HIPPOCAMPUS_JOB / "app/config/config_fed_client.json").read_text())
+    server = json.loads((HIPPOCAMPUS_JOB / "app/config/config_fed_server.json").read_text())
+    meta = json.loads((HIPPOCAMPUS_JOB / "meta.json").read_text())
+    task = client["executors"][0]["executor"]["args"]
+    task |= {"run_key": run_key} | {key: changes[key] for key in ("cohort", "classes") if key in changes}
+    small = {"name": "UNet", "arguments": {"channels": [4, 8], "strides": [2], "num_res_units": 0}}
+    task["training"] |= {"network": small, "epochs_per_round": changes.get("epochs", 1)} | changes.get("training", {})
+    controller = server["workflows"][0]["args"]
+    controller["run_key"] = run_key
+    controller["rounds"] |= {"num_rounds": rounds} | changes.get("rounds_section", {})
+    config = folder / run_key / "app" / "config"
+    config.mkdir(parents=True)
+    (config / "config_fed_client.json").write_text(json.dumps(client))
+    (config / "config_fed_server.json").write_text(json.dumps(server))
+    (folder / run_key / "meta.json").write_text(json.dumps(meta | {"name": run_key}))
+    return folder / run_key
+
+
+def describe_cohort(kit: Path, name: str, rows: list[str]) -> None:
+    """Writes a table into a site's kit and describes it as cohort `name` in the site's own file."""
+    (kit / "local" / f"{name}.csv").write_text("\n".join([_TABLE_HEAD, *rows]) + "\n")
+    path = kit / "local" / SITE_FILE
+    site = json.loads(path.read_text())
+    source = {"layout": "csv", "table": f"{name}.csv"}
+    site["cohorts"][name] = {"source": source, "classes": CLASSES}
+    path.write_text(json.dumps(site | {"compute": {"threads": 1, "device": "cpu"}}))
+
+
+@pytest.fixture(scope="session")
+def cohort_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Eight cases a hospital, as lines of its table: hippocampi where they are at hand, else made-up blobs."""
+    folder = tmp_path_factory.mktemp("cohorts")
+    named = os.environ.get("FEDVOXEL_DATA")
+    place = find_hippocampus(Path(named)) if named else None
+    if place is None:
+        return {site: _blob_rows(folder, site, seed) for seed, site in enumerate(SITES)}
+    tables = hippocampus_tables(place, folder)
+    return {site: _choose(table.read_text().splitlines()[1:]) for site, table in tables.items()}
+
+
+def _choose(rows: list[str]) -> list[str]:
+    """Returns as many rows of each split as `WANTED` says."""
+    by_split: dict[str, list[str]] = {split: [] for split in WANTED}
+    for row in rows:
+        by_split[split_of(row.split(",")[1], SplitFractions())].append(row)
+    chosen = [row for split, wanted in WANTED.items() for row in by_split[split][:wanted]]
+    assert len(chosen) == sum(WANTED.values())
+    return chosen
+
+
+def _blob_rows(folder: Path, site: str, seed: int) -> list[str]:
+    names = [f"{site}-{index:03d}" for index in range(200)]
+    rows = _choose([f"{name},{name},{folder / name}_image.nii.gz,{folder / name}_label.nii.gz" for name in names])
+    random = np.random.default_rng(seed)
+    grid = np.indices(SHAPE).transpose(1, 2, 3, 0)
+    for row in rows:
+        _, _, image_path, label_path = row.split(",")
+        label = np.zeros(SHAPE, np.uint8)
+        for code in CLASSES.values():
+            centre = random.integers((10, 16 * code, 10), (30, 16 * code + 8, 30))
+            label[np.linalg.norm(grid - centre, axis=-1) < 6] = code
+        image = (random.normal(size=SHAPE) * 0.2 + label).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), image_path)
+        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), label_path)
+    return rows
+
+
+@pytest.fixture(scope="session")
+def provisioned(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Consortium:
+    """The kits of the four hospitals of provisioning/consortium.yml, each with its tiny cohort."""
+    made = create_consortium(CONSORTIUM_FILE, tmp_path_factory.mktemp("consortium"), free_port())
+    for site in SITES:
+        describe_cohort(made.kit(site), "hippocampus", cohort_rows[site])
+    return made
+
+
+@pytest.fixture(scope="session")
+def _system(provisioned: Consortium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTest]:
+    try:
+        with running_consortium(provisioned.workspace) as running:
+            session = _log_in(provisioned)
+            try:
+                yield SystemUnderTest(running, session, tmp_path_factory.mktemp("downloads"))
+            finally:
+                session.close()
+    finally:
+        left = processes_of(provisioned.workspace)
+        for process in left:
+            process.kill()
+        assert not left, "processes of the consortium were left running"
+
+
+def _log_in(provisioned: Consortium) -> Any:
+    from nvflare.fuel.flare_api.flare_api import new_secure_session
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # FLARE's connection is given up at a warning that is an error
+        return new_secure_session(SCIENTIST, str(provisioned.kit(SCIENTIST)))
+
+
+@pytest.fixture
+def system(_system: SystemUnderTest) -> Iterator[SystemUnderTest]:
+    """The running consortium with all four hospitals up; no job and no trainer outlives the test."""
+    _system.bring_up()
+    try:
+        yield _system
+    finally:
+        _system.settle()
