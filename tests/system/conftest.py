@@ -19,6 +19,7 @@ from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.consortium_processes import RunningConsortium, running_consortium
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
+from fedvoxel.ops.job_session import JobSession
 from fedvoxel.volumes.hippocampus import CLASSES, find_hippocampus, hippocampus_tables
 from fedvoxel.volumes.site import SITE_FILE
 from fedvoxel.volumes.split import SplitFractions, split_of
@@ -128,10 +129,19 @@ class SystemUnderTest:
         self.wait(job_id, timeout_s)
         return self.outcome(job_id)
 
-    def wait_for_first_round(self, job_id: str) -> None:
-        """Waits until the server has committed round 0, so that round 1 is under way."""
-        model = self.kit(self.running.consortium.record.server) / job_id / "global_model.npz"
-        wait_until(model.is_file, 120, "round 0 is committed")
+    def state(self, name: str, run_key: str) -> Path:
+        """Returns the folder that a site, or the `server`, keeps of a run."""
+        participant = self.running.consortium.record.server if name == "server" else name
+        return self.kit(participant) / "state" / "runs" / run_key
+
+    def wait_for_rounds(self, job_id: str, committed: int) -> None:
+        """Waits until the server has committed this many rounds and trains the next one."""
+
+        def begun() -> bool:
+            shown = JobSession(self.session).look(job_id).progress
+            return shown is not None and (shown.round, shown.phase) == (committed, "training")
+
+        wait_until(begun, 120, f"round {committed} has begun")
 
     def bring_up(self) -> None:
         """Starts the sites that a test before has stopped, and waits until the server has them back."""

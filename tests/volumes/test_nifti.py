@@ -150,12 +150,28 @@ def test_affine_is_judged(tmp_path: Path, affine: np.ndarray, reason: str) -> No
     assert reason_of(path, path) == reason
 
 
-def test_file_without_orientation_is_refused(tmp_path: Path, label: Path) -> None:
+@pytest.mark.parametrize(
+    ("codes", "spacing", "reason"),
+    [
+        ((0, 0), (1.0, 1.0, 1.0), "no_orientation"),
+        ((0, 99), (1.0, 1.0, 1.0), "no_orientation"),
+        ((-1, 0), (1.0, 1.0, 1.0), "no_orientation"),
+        ((1, 0), (1.0, 0.0, 1.0), "implausible_spacing"),
+        ((1, 0), (1.0, np.nan, 1.0), "implausible_spacing"),
+        ((1, 99), (1.0, 1.0, 1.0), None),
+        ((1, 0), (1.0, 1.0, 1.0), None),
+        ((0, 2), (1.0, 0.0, 1.0), None),
+    ],
+)
+def test_geometry_is_never_made_up(
+    tmp_path: Path, label: Path, codes: tuple[int, int], spacing: tuple[float, ...], reason: str | None
+) -> None:
     path = write_nifti(tmp_path / "image.nii", image_voxels())
     content = bytearray(path.read_bytes())
-    content[252:256] = struct.pack("<hh", 0, 0)
+    content[80:92] = struct.pack("<3f", *spacing)
+    content[252:256] = struct.pack("<hh", *codes)
     path.write_bytes(content)
-    assert reason_of(path, label) == "no_orientation"
+    assert reason_of(path, label) == reason
 
 
 @pytest.mark.parametrize(

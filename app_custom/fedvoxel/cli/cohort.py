@@ -165,7 +165,10 @@ def _judge(reports: "dict[str, CohortReport]", strict: bool) -> None:
     counts = "; ".join(f"{name}: {_reasons(report)}" for name, report in refused.items())
     if strict:
         raise CohortError(f"refused cases in {counts}")
-    Console(stderr=True).print(f"warning: refused cases in {counts}; the others are used", style="yellow")
+    Console(stderr=True, soft_wrap=True).print(
+        f"warning: refused cases in {counts}; the others are used. --key-file tells which files they are",
+        style="yellow",
+    )
 
 
 def _reasons(report: "CohortReport") -> str:

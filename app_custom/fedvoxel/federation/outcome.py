@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveInt,
     StringConstraints,
     model_validator,
 )
@@ -27,12 +26,15 @@ OUTCOME_FILE = "outcome.json"
 NO_GUARANTEE = "no formal guarantee"
 """What a run without privacy accounting says of itself."""
 
+MAX_REASON = 2000
+"""Longest reason that an outcome holds, in characters."""
+
 RunStatus = Literal["finished", "stopped_early", "failed", "aborted"]
 
 Dice = Annotated[float, Field(ge=0.0, le=1.0)]
 SiteName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON)]
 
 
 class ClassScore(FrozenModel):
@@ -133,6 +135,7 @@ class RunOutcome(FrozenModel):
         run_key: Key of the run; several FLARE jobs may be attempts of one run.
         status: How the run ended; "stopped_early" is an early stop on purpose.
         reason: Why, where the status needs one.
+        rounds_planned: Rounds that the job asks for; 0 where it does not say so in a way that can be read.
         best_round: Round whose global model validated best; None where no round was validated.
         sites: Every site of the run, whether or not it ever answered.
         rounds: One record per round that was begun, in order; more than `rounds_committed` where the last one failed.
@@ -148,7 +151,7 @@ class RunOutcome(FrozenModel):
     job_name: str
     status: RunStatus
     reason: Reason | None = None
-    rounds_planned: PositiveInt
+    rounds_planned: NonNegativeInt
     rounds_committed: NonNegativeInt
     best_round: NonNegativeInt | None = None
     sites: tuple[SiteName, ...]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
+from fedvoxel.federation.outcome import MAX_REASON, ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
 from fedvoxel.federation.rounds import Rounds
 
 
@@ -75,7 +75,7 @@ class RunRecorder:
             job_id=identity.job_id,
             job_name=identity.job_name,
             status=status,
-            reason=reason,
+            reason=reason and reason[:MAX_REASON],
             rounds_planned=identity.rounds_planned,
             rounds_committed=rounds.round if rounds else 0,
             best_round=rounds.best_round if rounds else None,

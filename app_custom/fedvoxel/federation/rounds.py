@@ -86,12 +86,23 @@ class Rounds:
         """Takes a site's validation of the current global model.
 
         Raises:
-            UpdateError: The score is not a number of cases with a Dice in [0, 1] by class.
+            UpdateError: See `read_validation`.
+        """
+        self._scores[site] = self.read_validation(score)
+
+    def read_validation(self, score: Any) -> ValidationScore:
+        """Returns a site's validation score as it was sent, without taking it.
+
+        Raises:
+            UpdateError: The score is not a plausible number of cases with a Dice in [0, 1] by class.
         """
         try:
-            self._scores[site] = parse_config(ValidationScore, score, "the validation score")
+            read = parse_config(ValidationScore, score, "the validation score")
         except ConfigError as error:
             raise UpdateError(str(error)) from None
+        if read.cases:
+            check_case_count(read.cases, self.config.max_cases_per_site)
+        return read
 
     @property
     def accepted(self) -> int:

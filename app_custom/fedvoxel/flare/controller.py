@@ -4,6 +4,7 @@ It asks, converts and records; every decision about updates, models and scores i
 the job's result holds an `outcome.json` that says what was committed and who was missing or refused, and why.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,8 @@ from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
 from fedvoxel.flare.messages import STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
 from fedvoxel.flare.run_files import RunFiles
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
-from fedvoxel.updates.update import Arrays, Update
+from fedvoxel.updates.update import Arrays, Update, check_values
+
 
 class FedAvgController(SiteTasks):
     """Runs federated averaging with quorum, deadline, validation, early stopping and a truthful outcome."""
@@ -42,12 +44,19 @@ class FedAvgController(SiteTasks):
 
     def run(self) -> None:
         """Runs the job; ends it as failed for FLARE too, if it failed."""
-        config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
         sites = sorted(client.name for client in self.engine.get_clients())
+        try:
+            config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
+        except ConfigError as error:
+            self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
+            self._end("failed", str(error))
+            return
         self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds)
-        status, reason = self._run(config, sites)
+        self._end(*self._run(config, sites))
+
+    def _end(self, status: RunStatus, reason: str | None) -> None:
         self._show(phase="done", status=status, reason=reason)
-        self._files.finish(status, reason, self._state)
+        self._run_files().finish(status, reason, self._state)
         if status == "failed":
             self.panic(f"the run failed: {reason}")
 
@@ -80,17 +89,21 @@ class FedAvgController(SiteTasks):
         """Asks one site after another for the initial weights, which every site draws from the job's seed alike."""
         received: dict[str, Arrays] = {}
         reasons: dict[str, str] = {}
+
+        def receive(site: str, reply: FLModel) -> None:
+            arrays: Arrays = reply.params or {}
+            if not arrays:
+                raise UpdateError("an empty initial model")
+            check_values(arrays)
+            received[site] = arrays
+
         for site in sites:
             gathered = self.ask(
-                TASK_INITIALIZE,
-                FLModel(metrics={"arrays": 0}),
-                [site],
-                Wait(config.round_timeout_s),
-                lambda name, reply: received.update({name: reply.params or {}}),
+                TASK_INITIALIZE, FLModel(metrics={"arrays": 0}), [site], Wait(config.round_timeout_s), receive
             )
             if site in received:
                 return received[site]
-            reasons |= gathered.missing
+            reasons |= gathered.missing | gathered.refused
         said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
         raise ConfigError(f"no site could build the initial model ({said})")
 
@@ -130,22 +143,32 @@ class FedAvgController(SiteTasks):
         files.commit_round(state, notes)
 
     def _receive_update(self, state: Rounds, notes: RoundNotes, site: str, reply: FLModel) -> None:
+        """Takes a site's reply as a whole or not at all."""
         meta = reply.meta
-        if meta.get("validation") is not None:
-            state.add_validation(site, meta["validation"])
+        score = state.read_validation(meta["validation"]) if meta.get("validation") is not None else None
         if not meta.get("case_count") and reply.params is None:
             notes.evaluation_only.append(site)
             self._view["sites"][site] = _site("evaluation_only")
-            return
+        else:
+            self._take_update(state, notes, site, reply)
+        if score is not None:
+            state.add_validation(site, score)
+
+    def _take_update(self, state: Rounds, notes: RoundNotes, site: str, reply: FLModel) -> None:
+        meta = reply.meta
         if reply.params_type != ParamsType.DIFF:
-            raise UpdateError("expected a difference to the global model, got full weights")
+            got = "full weights" if reply.params else "no arrays"
+            raise UpdateError(f"expected a difference to the global model, got {got}")
+        loss = meta.get("loss")
+        if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
+            raise UpdateError("expected a finite number as the loss")
         arrays: Mapping[str, Any] = reply.params or {}
         case_count = meta.get("case_count")
         state.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
         notes.contributed[site] = int(case_count or 0)
         notes.bytes_up += sum(array.nbytes for array in arrays.values())
-        if isinstance(meta.get("loss"), float):
-            notes.loss[site] = meta["loss"]
+        if loss is not None:
+            notes.loss[site] = loss
         self._view["sites"][site] = _site("replied")
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:

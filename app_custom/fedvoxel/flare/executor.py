@@ -22,6 +22,7 @@ from fedvoxel.evaluation.case_table import read_scores, write_case_table
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.flare.messages import (
     STATS_GROUP,
+    TASK_CHECK,
     TASK_INITIALIZE,
     TASK_SUBMIT_MODEL,
     TASK_TRAIN,
@@ -116,6 +117,8 @@ class SiteExecutor(Executor):
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:
             return {"command": "initialize"}
+        if task_name == TASK_CHECK:
+            return {"command": "check"}
         if task_name == TASK_VALIDATE:
             return {"command": "evaluate", "split": model.meta["split"]}
         if task_name == TASK_TRAIN and self._folder:

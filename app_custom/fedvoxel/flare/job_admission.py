@@ -1,6 +1,6 @@
 """Whether a site would accept a job, from the site's own kit on this machine: policy, rights, and cases per split."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -79,6 +79,24 @@ def judge(content: JobContent, kit: Kit, submitter: Submitter) -> Verdict:
     return Verdict(kit.name, not reasons, (*reasons, *notes), details, bool(details["usable"]["training"]))
 
 
+def quorum_problem(content: JobContent, verdicts: Sequence[Verdict]) -> str | None:
+    """Returns why too few sites would take part, or None if enough would.
+
+    Args:
+        content: The job.
+        verdicts: What every site said that the job would go to.
+    """
+    accepting = [verdict.site for verdict in verdicts if verdict.accepted]
+    training = [verdict.site for verdict in verdicts if verdict.accepted and verdict.trains]
+    needed, starts = content.updates_needed, content.folder.meta.min_clients
+    absent = sorted(set(content.folder.meta.mandatory_clients) - set(accepting))
+    if len(accepting) < starts:
+        return f"{len(accepting)} of {len(verdicts)} sites would accept the job, it starts with {starts}"
+    if len(training) < needed:
+        return f"{len(training)} of {len(verdicts)} sites would train, a round needs {needed}"
+    return f"{', '.join(absent)} must take part (mandatory_clients) and would not" if absent else None
+
+
 def _right_reasons(kit: Kit, submitter: Submitter, rights: tuple[str, ...]) -> list[str]:
     from nvflare.fuel.sec.authz import AuthzContext, Person, parse_policy_config
     from nvflare.security.security import COMMAND_CATEGORIES
@@ -93,7 +111,8 @@ def _right_reasons(kit: Kit, submitter: Submitter, rights: tuple[str, ...]) -> l
     refused = [
         right for right in rights if not policy.evaluate(kit.organisation, AuthzContext(right, person, person))[0]
     ]
-    return [f"local/authorization.json: {submitter.role} {submitter.name} has no right {right} here" for right in refused]
+    who = f"{submitter.role} {submitter.name}"
+    return [f"local/authorization.json: {who} has no right {right} here" for right in refused]
 
 
 def _cases(content: JobContent, kit: Kit) -> dict[str, Any]:

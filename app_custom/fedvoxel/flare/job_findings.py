@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.flare.job_kinds import FedAvgArgs, JobContent, SiteArgs, understand
+from fedvoxel.flare.job_kinds import JobContent, SiteArgs, understand
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.job_folder import code_in, read_job_folder
 
@@ -43,21 +43,18 @@ def examine(folder: Path) -> StaticReport:
 
 
 def _quorum_findings(content: JobContent) -> list[Finding]:
-    needed, starts = content.sites_needed, content.folder.meta.min_clients
-    if isinstance(content.server, FedAvgArgs) and starts < needed:
-        return [
-            warning("config", f"the job starts with {starts} sites, but a round needs {needed}; set min_clients={needed}")
-        ]
-    return []
+    needed, starts = content.updates_needed, content.folder.meta.min_clients
+    if starts >= needed:
+        return []
+    return [warning("config", f"the job starts with {starts} sites, a round needs {needed}; set min_clients={needed}")]
 
 
 def _training_findings(content: JobContent) -> list[Finding]:
     if not isinstance(content.client, SiteArgs):
         return []
     if find_spec("torch") is None or find_spec("monai") is None:
-        return [
-            warning("network", "not checked: MONAI is not installed here; install fedvoxel[site], or ask the sites (--kit)")
-        ]
+        missing = "MONAI is not installed here; install fedvoxel[site], or ask the sites with --kit"
+        return [warning("network", f"network, loss and sizes were not checked: {missing}")]
     from fedvoxel.training.dry_run import dry_run
 
     training = content.client.training
@@ -65,4 +62,5 @@ def _training_findings(content: JobContent) -> list[Finding]:
         parameters = dry_run(training, len(content.client.classes) + 1)
     except ConfigError as problem:
         return [error("network", str(problem))]
-    return [ok("network", f"{training.network.name} with {parameters:,} parameters and {training.loss.name} can be built")]
+    built = f"{training.network.name} with {parameters:,} parameters"
+    return [ok("network", f"{built} and {training.loss.name} can be built, and the sizes fit")]

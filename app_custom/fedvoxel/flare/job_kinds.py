@@ -20,7 +20,8 @@ from fedvoxel.training.setup import TrainingTask
 
 RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
-ClassNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(min_length=1, max_length=255)]
+ClassName = Annotated[str, Field(min_length=1, max_length=64)]
+ClassNames = Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=255)]
 
 
 class FedAvgArgs(FrozenModel):
@@ -118,10 +119,9 @@ class JobContent:
     client: CohortArgs
 
     @property
-    def sites_needed(self) -> int:
-        """Is the number of sites without which the job does not start, or a round fails."""
-        rounds = self.server.rounds.min_sites if isinstance(self.server, FedAvgArgs) else 1
-        return max(self.folder.meta.min_clients, rounds)
+    def updates_needed(self) -> int:
+        """Is the number of sites whose updates a round needs; 0 for a job that trains nothing."""
+        return self.server.rounds.min_sites if isinstance(self.server, FedAvgArgs) else 0
 
 
 def understand(folder: JobFolder) -> JobContent:
@@ -139,8 +139,8 @@ def understand(folder: JobFolder) -> JobContent:
     _check_tasks(folder, kind)
     named = folder.meta.sites
     content = JobContent(folder, kind, server, client)
-    if named is not None and content.sites_needed > len(named):
-        raise ConfigError(f"rounds.min_sites is {content.sites_needed}, but {META_FILE} names {len(named)} sites")
+    if named is not None and content.updates_needed > len(named):
+        raise ConfigError(f"rounds.min_sites is {content.updates_needed}, but {META_FILE} names {len(named)} sites")
     return content
 
 
@@ -198,7 +198,8 @@ def _check_run_key(server: FrozenModel, client: FrozenModel) -> None:
     keys = [getattr(part, "run_key", None) for part in (server, client)]
     if keys[0] != keys[1]:
         raise ConfigError(
-            f"run_key is {keys[0]!r} in {SERVER_FILE} and {keys[1]!r} in {CLIENT_FILE}; they name one run, write the same"
+            f"run_key is {keys[0]!r} in {SERVER_FILE} and {keys[1]!r} in {CLIENT_FILE}; they name one run: write the "
+            "same in both"
         )
 
 

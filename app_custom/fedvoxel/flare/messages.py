@@ -14,6 +14,7 @@ TASK_TRAIN = "train"
 TASK_VALIDATE = "validate"
 TASK_SUBMIT_MODEL = "submit_model"
 TASK_STATISTICS = "statistics"
+TASK_CHECK = "check"
 
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
@@ -30,7 +31,11 @@ def error_reply(message: str) -> Shareable:
 
 def error_of(reply: Shareable) -> str:
     """Returns why a reply failed, at most 500 characters on one line."""
-    text = str(reply.get_header(_ERROR_HEADER) or f"the site answered {reply.get_return_code()}")
+    return one_line(str(reply.get_header(_ERROR_HEADER) or f"the site answered {reply.get_return_code()}"))
+
+
+def one_line(text: str) -> str:
+    """Returns a reason as the outcome keeps it: one line of at most 500 characters."""
     return " ".join(text.split())[:500]
 
 

@@ -1,6 +1,6 @@
 """A logged-in session with a FLARE server, closed whatever happens, and errors that say what to do.
 
-FLARE prints while it connects and answers; that goes to standard error, since standard output is for what was asked for.
+FLARE prints while it connects and answers. That goes to standard error: standard output is for what was asked for.
 """
 
 import logging
@@ -46,7 +46,9 @@ def flare_session(kit: Path, user: str | None = None) -> Iterator[Session]:
     """
     opened = open_kit(kit)
     if opened.kind != "person":
-        raise ConsortiumError(f"kit {opened.name} is a {opened.kind}'s: log in with a person's kit, such as the data scientist's")
+        raise ConsortiumError(
+            f"kit {opened.name} is a {opened.kind}'s: log in with a person's kit, the data scientist's"
+        )
     session = _log_in(user or opened.name, opened.folder, f"{opened.server.host}:{opened.server.port}")
     try:
         yield session
@@ -113,7 +115,9 @@ def wait_for_job(session: Session, job_id: str, on_poll: OnPoll | None = None, t
         if status.startswith("FINISHED"):
             return status
         if deadline is not None and time.monotonic() > deadline:
-            raise JobError(f"job {job_id} is still {status} after {timeout_s:.0f} s; watch it, or abort_job in the console")
+            raise JobError(
+                f"job {job_id} is still {status} after {timeout_s:.0f} s; watch it, or abort it in the console"
+            )
         time.sleep(POLL_S)
 
 
@@ -165,11 +169,13 @@ def _log_in(user: str, kit: Path, address: str) -> Session:
             return new_secure_session(user, str(kit), timeout=LOGIN_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
     except (AuthenticationError, AuthorizationError) as error:
         raise ConsortiumError(
-            f"the server at {address} refuses {user}: {_one_line(error)}; check the name, and the kit with: fedvoxel site check"
+            f"the server at {address} refuses {user}: {_one_line(error)}; check the name, and the kit with fedvoxel "
+            "site check"
         ) from None
     except Exception as error:
         raise ConsortiumError(
-            f"cannot log in at {address} as {user}: {_one_line(error)}; is the server up, and is this kit its consortium's?"
+            f"cannot log in at {address} as {user}: {_one_line(error)}; is the server up, and is this kit of its "
+            "consortium?"
         ) from None
 
 

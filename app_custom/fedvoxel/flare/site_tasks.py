@@ -4,6 +4,7 @@ Stock FLARE waits for every sampled client without a deadline and stops the job 
 is noted with its reason, a site that FLARE has found disconnected is not waited for, and every wait has an end.
 """
 
+import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.errors import JobError, UpdateError
-from fedvoxel.flare.messages import error_of
+from fedvoxel.flare.messages import error_of, one_line
 
 OnReply = Callable[[str, FLModel], None]
 """Takes a site's name and reply; raises UpdateError to refuse it."""
@@ -53,6 +55,7 @@ class SiteTasks(ModelController):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=task_check_period)
         self._failed: dict[str, str] = {}
         self._answered: set[str] = set()
+        self._receive: Callable[[FLModel], bool] | None = None
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
         """Sends one task to `sites` and waits as `wait` says.
@@ -63,22 +66,31 @@ class SiteTasks(ModelController):
         self._failed, self._answered = {}, set()
         good: set[str] = set()
         refused: dict[str, str] = {}
+        over, lock = threading.Event(), threading.Lock()
 
         def receive(reply: FLModel) -> bool:
             site = str(reply.meta["client_name"])
-            self._answered.add(site)
-            try:
-                on_reply(site, reply)
-            except UpdateError as error:
-                refused[site] = str(error)
-                self.warning(f"event=update_refused site={site} task={task_name} reason={error}")
-                return False
-            good.add(site)
-            return True
+            with lock:  # replies come on FLARE's threads; one that is read as the wait ends must not count later
+                if over.is_set() or site in self._answered:
+                    self.warning(f"event=late_reply site={site} task={task_name}")
+                    return False
+                self._answered.add(site)
+                reason = _refusal(on_reply, site, reply)
+                if reason is None:
+                    good.add(site)
+                else:
+                    refused[site] = reason
+                    self.warning(f"event=update_refused site={site} task={task_name} reason={reason}")
+                return reason is None
 
+        self._receive = receive
         timeout_s = int(wait.timeout_s) + 1
         self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
-        why = self._wait_for(set(sites), good, refused, wait)
+        try:
+            why = self._wait_for(set(sites), good, refused, wait)
+        finally:
+            with lock:
+                over.set()
         self.cancel_all_tasks()
         failed = dict(self._failed)
         missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
@@ -110,8 +122,11 @@ class SiteTasks(ModelController):
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Notes a reply that FLARE could not even convert, which would otherwise be waited for until the deadline."""
-        super()._process_result(client_task, fl_ctx)
         site = client_task.client.name
+        if client_task.task.get_prop(AppConstants.TASK_PROP_CALLBACK) is not self._receive:
+            self.warning(f"event=late_reply site={site} task={client_task.task.name}")
+            return
+        super()._process_result(client_task, fl_ctx)
         if site not in self._answered:
             self._failed.setdefault(site, "an unreadable reply")
 
@@ -126,3 +141,14 @@ class SiteTasks(ModelController):
             self._failed[client_name] = error_of(result)
             return False
         return True
+
+
+def _refusal(on_reply: OnReply, site: str, reply: FLModel) -> str | None:
+    """Hands a reply on, and returns why it was refused or None; a reply that breaks the reading is a refused one."""
+    try:
+        on_reply(site, reply)
+    except UpdateError as error:
+        return one_line(str(error))
+    except Exception as error:
+        return f"an unusable reply ({type(error).__name__})"
+    return None

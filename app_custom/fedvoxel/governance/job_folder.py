@@ -1,8 +1,8 @@
 """A job as it lies on disk: three JSON files and nothing else, so that no code travels with it.
 
-FLARE ignores misspelt keys, runs whatever lies in `custom/`, and then no longer asks the site's list of allowed classes.
-Here everything that is not known is refused, in words that name the file and the key. What the arguments of the job's
-components mean is not known here: the rooms above read them.
+FLARE ignores misspelt keys, runs whatever lies in `custom/`, and then no longer asks the site's list of allowed
+classes. Here everything that is not known is refused, in words that name the file and the key. What the arguments of
+the job's components mean is not known here: the rooms above read them.
 """
 
 import shutil
@@ -127,7 +127,7 @@ def write_job_folder(job: JobFolder, destination: Path) -> None:
     """
     destination = destination.absolute()
     if not JOB_NAME.fullmatch(destination.name):
-        raise JobError(f"the folder name {destination.name!r}: use letters, digits, '.', '_' and '-'; FLARE refuses others")
+        raise JobError(f"folder name {destination.name!r}: FLARE takes letters, digits, '.', '_' and '-' only")
     if destination.exists():
         raise JobError(f"{destination} exists already; remove it, or choose another folder")
     destination.parent.mkdir(parents=True, exist_ok=True)

@@ -46,8 +46,9 @@ def check_key(key: str, known: frozenset[str]) -> None:
     if key in known or any(head + OPEN in known for head in heads):
         return
     plain = sorted(name.removesuffix(OPEN) for name in known)
-    close = difflib.get_close_matches(key, plain, n=3) or [name for name in plain if name.endswith("." + parts[-1])][:3]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(_tops(plain))} and what is in them"
+    close = difflib.get_close_matches(key, plain, n=3) or [name for name in plain if name.endswith("." + parts[-1])]
+    tops = ", ".join(_tops(plain))
+    hint = f"did you mean {' or '.join(close[:3])}?" if close else f"known are {tops} and what is in them"
     raise ConfigError(f"unknown key {key!r}; {hint}")
 
 

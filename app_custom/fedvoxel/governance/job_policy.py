@@ -1,4 +1,4 @@
-"""Whether a site's own files admit a job: its list of allowed classes and its privacy scopes, read as FLARE reads them."""
+"""Whether a site's own files admit a job: its list of allowed classes and its privacy scopes, as FLARE reads them."""
 
 from typing import Any
 

@@ -18,7 +18,11 @@ from fedvoxel.records.atomic import write_json, write_text
 
 JOB_CLASSES = (
     "fedvoxel.flare.controller.FedAvgController",
+    "fedvoxel.flare.cross_site.CrossSiteController",
     "fedvoxel.flare.executor.SiteExecutor",
+    "fedvoxel.flare.job_check.JobCheckController",
+    "fedvoxel.flare.statistics.StatisticsController",
+    "fedvoxel.flare.statistics.StatisticsExecutor",
 )
 """What a job may build: these classes of the installed package, one by one.
 

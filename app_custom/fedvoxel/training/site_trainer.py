@@ -9,6 +9,7 @@ import torch
 
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.training.messages import Message
+from fedvoxel.training.readiness import readiness
 from fedvoxel.training.scoring import mean_dice_by_class
 from fedvoxel.training.setup import TrainerSetup
 from fedvoxel.training.trainer import Progress, Trainer
@@ -49,6 +50,7 @@ class SiteTrainer:
             "initialize": self._initialize,
             "train": self._train,
             "evaluate": self._evaluate,
+            "check": self._check,
         }
         command = message.header.get("command")
         if command not in commands:
@@ -91,6 +93,10 @@ class SiteTrainer:
 
     def _initialize(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
         return Message({"event": "result"}, self.trainer.weights())
+
+    def _check(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
+        # The network is built and the training cases are read before any command is answered.
+        return Message({"event": "result", **readiness(self.trainer.case_count, self.refused_cases)})
 
     def _train(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
         started = time.monotonic()

@@ -47,12 +47,14 @@ def check_layout(arrays: Arrays, layout: Layout) -> None:
     """Checks that names and shapes are exactly those of `layout`.
 
     Raises:
-        UpdateError: A name is missing or unknown, or a shape differs.
+        UpdateError: A name is missing or unknown, something is no array, or a shape differs.
     """
     missing, unknown = sorted(set(layout) - set(arrays)), sorted(set(arrays) - set(layout))
     if missing or unknown:
         raise UpdateError(f"wrong keys: {_some(missing)} missing, {_some(unknown)} unknown to the global model")
     for name, shape in layout.items():
+        if not isinstance(arrays[name], np.ndarray):
+            raise UpdateError(f"wrong type: {name} should be an array, got {type(arrays[name]).__name__}")
         if tuple(arrays[name].shape) != tuple(shape):
             raise UpdateError(f"wrong shape: {name} should be {tuple(shape)}, got {tuple(arrays[name].shape)}")
 
@@ -86,4 +88,4 @@ def check_case_count(case_count: Any, maximum: int = MAX_CASES) -> int:
 def _some(names: list[str]) -> str:
     if not names:
         return "none"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return ", ".join(name[:60] for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

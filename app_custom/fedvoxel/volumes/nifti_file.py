@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_KNOWN_CODES = range(1, 6)
 _PIECE_BYTES = 2**20
 _ROOM_BYTES = 2**24  # for header extensions, and for what some writers leave after the voxels
 
@@ -110,8 +111,7 @@ def _expected_bytes(header: "Nifti1Header") -> int:
     if min(sizes) < 1:
         raise geometry_error("unreadable", "the header claims an axis without voxels")
     check_shape(_without_trailing_ones(sizes))
-    if header["qform_code"] <= 0 and header["sform_code"] <= 0:
-        raise geometry_error("no_orientation", "the header has neither a qform nor an sform")
+    _require_geometry(header)
     kind = header.get_data_dtype()
     if kind.kind == "c":
         raise geometry_error("complex_values", "the voxels are complex numbers")
@@ -121,6 +121,20 @@ def _expected_bytes(header: "Nifti1Header") -> int:
     if not 0 <= offset <= _ROOM_BYTES // 2:
         raise geometry_error("unreadable", "the header claims that the voxels begin far from it")
     return max(int(offset), _NIFTI1_BYTES) + math.prod(sizes) * int(kind.itemsize)
+
+
+def _require_geometry(header: "Nifti1Header") -> None:
+    """Refuses a header for which nibabel would make up an orientation or a voxel size.
+
+    Source: NIfTI-1 header definition, qform_code and sform_code (methods 1 to 3).
+    """
+    if header["sform_code"] in _KNOWN_CODES:
+        return
+    if header["qform_code"] not in _KNOWN_CODES:
+        raise geometry_error("no_orientation", "the header has neither a qform nor an sform")
+    spacing = header["pixdim"][1:4]
+    if not np.all(np.isfinite(spacing) & (spacing > 0)):
+        raise geometry_error("implausible_spacing", "the header has a qform without a voxel size")
 
 
 def _parse(content: bytes) -> tuple[NDArray[Any], Affine]:

@@ -39,7 +39,7 @@ REMEDIES: dict[Reason, str] = {
     "unnamed_case": "give every row of the table a case name",
     "unknown_patient": "make patient_pattern match this case, so that its patient stays in one split",
     "unreadable": "export the case again as NIfTI (.nii or .nii.gz)",
-    "truncated": "copy or export the file again, it ends too early",
+    "truncated": "copy or export the file again",
     "too_large": "crop or resample the volume before adding it to the cohort",
     "unsupported_type": "save the file with one real number per voxel",
     "complex_values": "save the magnitude image",
@@ -53,7 +53,7 @@ REMEDIES: dict[Reason, str] = {
     "affine_mismatch": "resample the label onto the image's grid",
     "fractional_label": "save the label as whole numbers (nearest-neighbour interpolation)",
     "unexpected_class": "correct the label, or the classes of the cohort and the job",
-    "empty_label": "check that the right label was exported, it marks nothing",
+    "empty_label": "check that the right label was exported",
 }
 
 REASONS: tuple[Reason, ...] = get_args(Reason)

@@ -1,0 +1,151 @@
+"""`fedvoxel site`: says what is not in order before a kit starts, prepares a kit, and runs it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fedvoxel.cli.main import main
+from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.governance.consortium import Consortium
+from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.kit_lock import is_running
+from tests.consortium_kits import small_consortium
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Consortium:
+    """Kits that nobody runs, but for the server in one test."""
+    return small_consortium(tmp_path_factory.mktemp("consortium"))
+
+
+@pytest.fixture
+def site(consortium: Consortium, tmp_path: Path) -> Path:
+    """A copy of a hospital's kit that a test may spoil."""
+    return Path(shutil.copytree(consortium.kit("hospital-a"), tmp_path / "hospital-a"))
+
+
+def _check(kit: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    code = main(["site", "check", str(kit), "--json"])
+    shown: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert shown["ready"] == (code == 0)
+    return code, shown
+
+
+def _said(shown: dict[str, Any], level: str) -> list[str]:
+    return [f"{finding['topic']}: {finding['message']}" for finding in shown["findings"] if finding["level"] == level]
+
+
+def test_a_server_that_is_not_there_is_the_only_error(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown = _check(site, capsys)
+    assert code == 9
+    assert [message.split(":")[0] for message in _said(shown, "error")] == ["server"]
+    assert [message.split(":")[0] for message in _said(shown, "warning")] == ["data"]
+
+
+def test_a_servers_kit_is_ready(consortium: Consortium, capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown = _check(consortium.server_kit, capsys)
+    assert code == 0, shown
+    assert shown["kind"] == "server"
+
+
+def test_the_table_ends_with_one_line_on_stderr(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["site", "check", str(site)]) == 9
+    said = capsys.readouterr()
+    assert "hospital-a (site of small)" in said.out
+    assert len(said.err.splitlines()) == 1
+
+
+def test_neither_torch_nor_flare_is_needed_to_check(site: Path) -> None:
+    script = (
+        "import sys\nfrom fedvoxel.cli.main import main\nmain(['site', 'check', sys.argv[1]])\n"
+        "print([name for name in ('torch', 'monai', 'nvflare', 'nibabel') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(site)], capture_output=True, text=True, env=child_environment(), check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_flares_sample_privacy_policy_is_refused(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = {
+        "scopes": [{"name": "public", "task_data_filters": [{"name": "BadModelDetector"}]}],
+        "default_scope": "public",
+    }
+    (site / "local" / "privacy.json").write_text(json.dumps(sample))
+    assert any("BadModelDetector" in message for message in _said(_check(site, capsys)[1], "error"))
+
+
+def test_a_filter_that_does_not_exist_is_found_before_a_job(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope = {"name": "fedvoxel", "task_result_filters": [{"path": "fedvoxel.flare.kit_filters.Nothing"}]}
+    (site / "local" / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "fedvoxel"}))
+    assert any("does not exist here" in message for message in _said(_check(site, capsys)[1], "error"))
+
+
+@pytest.mark.parametrize(
+    ("cohort", "complaint"),
+    [
+        ({"source": {"layout": "csv", "table": "none.csv"}, "classes": {"a": 1}}, "data: cohort one:"),
+        ({"source": {"layout": "csv", "table": "cases.csv"}, "classes": {"a": 1}}, "data: cohort one:"),
+        ({"source": {"layout": "dicom"}}, "local/fedvoxel_site.json"),
+    ],
+)
+def test_data_that_cannot_be_used_is_found(
+    site: Path, capsys: pytest.CaptureFixture[str], cohort: dict[str, Any], complaint: str
+) -> None:
+    path = site / "local" / "fedvoxel_site.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cohorts": {"one": cohort}}))
+    (site / "local" / "cases.csv").write_text("case,patient,image,label\nc1,p1,none.nii,none.nii\n")
+    errors = _said(_check(site, capsys)[1], "error")
+    assert any(complaint in message for message in errors), errors
+    secret = json.loads(path.read_text())["pseudonym_key"]
+    assert not any(secret in message for message in errors)
+
+
+def test_a_folder_that_is_no_kit_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["site", "check", str(tmp_path)]) == 8
+    assert "not a startup kit" in capsys.readouterr().err
+
+
+def test_init_writes_what_is_missing(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (site / "local" / "privacy.json").unlink()
+    assert main(["site", "init", str(site)]) == 0
+    assert "local/privacy.json" in capsys.readouterr().out
+    assert main(["site", "init", str(site)]) == 0
+    assert "local/privacy.json" not in capsys.readouterr().out
+
+
+def test_start_refuses_what_check_refuses(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (site / "startup" / "client.key").chmod(0o644)
+    assert main(["site", "start", str(site)]) == 9
+    assert "can be read by others" in capsys.readouterr().err
+    assert not is_running(open_kit(site))
+
+
+def test_start_runs_until_it_is_told_to_stop(consortium: Consortium, capsys: pytest.CaptureFixture[str]) -> None:
+    kit = consortium.server_kit
+    command = [sys.executable, "-m", "fedvoxel.cli.main", "site", "start", str(kit)]
+    runner = subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert runner.stdout is not None
+        assert any(b"Server started" in line for line in runner.stdout)
+        family = psutil.Process(runner.pid).children(recursive=True)
+        assert family
+        assert main(["site", "start", str(kit)]) == 8
+        assert "already running" in capsys.readouterr().err
+        assert _check(kit, capsys)[0] == 0
+    finally:
+        runner.send_signal(signal.SIGTERM)
+        _, still = psutil.wait_procs([psutil.Process(runner.pid)], timeout=10)
+        runner.communicate()
+    assert not still
+    time.sleep(0.2)
+    assert not [process for process in family if process.is_running()]
+    assert not is_running(open_kit(kit))

@@ -1,0 +1,190 @@
+"""Provisioning: what is in the kits, who may read what, and that a second run keeps what must be kept."""
+
+import importlib
+import json
+import pkgutil
+import stat
+from pathlib import Path
+
+import pytest
+
+import fedvoxel.flare
+from fedvoxel.errors import ConfigError, ConsortiumError
+from fedvoxel.flare.kit_filters import check_filter_classes
+from fedvoxel.flare.kit_process import kit_command, kit_environment
+from fedvoxel.flare.kit_storage import KitStorage
+from fedvoxel.flare.provisioning import create_consortium
+from fedvoxel.governance.consortium import Consortium
+from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.local_policy import JOB_CLASSES
+from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Consortium:
+    """Kits that the tests read but do not change."""
+    return small_consortium(tmp_path_factory.mktemp("consortium"))
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_authoritys_state_is_its_owners_alone(consortium: Consortium) -> None:
+    state = consortium.workspace / "small" / "state"
+    assert _mode(state) == 0o700
+    assert [_mode(path) for path in state.iterdir()] == [0o600]
+    for name in (SERVER, *consortium.sites, "scientist@consortium.example"):
+        assert _mode(open_kit(consortium.kit(name)).private_key) == 0o600
+
+
+def test_the_server_listens_on_loopback_and_sites_dial_its_host(consortium: Consortium) -> None:
+    server = json.loads((consortium.server_kit / "startup" / "fed_server.json").read_text())["servers"][0]
+    site = json.loads((consortium.kit("hospital-a") / "startup" / "fed_client.json").read_text())["servers"][0]
+    assert server["service"]["target"].startswith("127.0.0.1:")
+    assert site["service"]["target"].startswith("localhost:")
+    assert site["identity"] == SERVER
+
+
+def test_the_kits_hold_the_safe_policy(consortium: Consortium) -> None:
+    for name in (SERVER, *consortium.sites):
+        local = consortium.kit(name) / "local"
+        values = json.loads((local / "resources.json.default").read_text())
+        assert values["class_allow_list"] == list(JOB_CLASSES)
+        assert values["class_list_enforcement_mode"] == "enforce"
+        assert values["allow_log_streaming"] is False
+        assert not (local / "privacy.json.sample").exists()
+        assert json.loads((local / "privacy.json").read_text())["default_scope"] == "fedvoxel"
+
+
+def test_nothing_of_the_making_is_left(consortium: Consortium) -> None:
+    assert sorted(path.name for path in consortium.workspace.iterdir()) == ["consortium.json", "small"]
+    assert sorted(path.name for path in (consortium.workspace / "small").iterdir()) == ["prod_00", "state"]
+
+
+def test_an_unchanged_file_leaves_the_kits_alone(tmp_path: Path) -> None:
+    made = small_consortium(tmp_path)
+    mark = made.kit("hospital-a") / "mark"
+    mark.touch()
+    again = create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace")
+    assert again.folder == made.folder
+    assert mark.exists()
+
+
+def test_a_changed_file_keeps_authority_certificates_and_pseudonyms(tmp_path: Path) -> None:
+    before = small_consortium(tmp_path)
+    site_file = before.kit("hospital-a") / "local" / "fedvoxel_site.json"
+    own = json.loads(site_file.read_text()) | {"compute": {"threads": 3, "device": "cpu"}}
+    site_file.write_text(json.dumps(own))
+    text = (tmp_path / "consortium.yml").read_text()
+    added = "  - {name: hospital-c, type: client, org: hospital_c}\n  - {name: admin@"
+    (tmp_path / "consortium.yml").write_text(text.replace("  - {name: admin@", added))
+    after = create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace")
+    assert after.folder.name == "prod_01"
+    assert after.sites == ("hospital-a", "hospital-b", "hospital-c")
+    for name in ("startup/rootCA.pem", "startup/client.crt"):
+        assert (after.kit("hospital-a") / name).read_bytes() == (before.kit("hospital-a") / name).read_bytes()
+    kept = after.kit("hospital-a") / "local" / "fedvoxel_site.json"
+    assert json.loads(kept.read_text()) == own
+    assert _mode(kept) == 0o600
+
+
+def test_a_failure_leaves_the_good_kits(tmp_path: Path) -> None:
+    made = small_consortium(tmp_path)
+    record, state = made.workspace / "consortium.json", made.workspace / "small" / "state" / "cert.json"
+    before = record.read_bytes(), state.read_bytes()
+    text = (tmp_path / "consortium.yml").read_text()
+    (tmp_path / "consortium.yml").write_text(text.replace("role: lead", "role: member"))
+    with pytest.raises(ConsortiumError, match="previous role is lead"):
+        create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace")
+    assert (record.read_bytes(), state.read_bytes()) == before
+    assert sorted(path.name for path in made.workspace.iterdir()) == ["consortium.json", "small"]
+
+
+def test_another_port_is_in_every_kit(tmp_path: Path) -> None:
+    port = free_port()
+    made = create_consortium(consortium_file(tmp_path), tmp_path / "workspace", port=port)
+    for name in (SERVER, *made.sites, "admin@consortium.example"):
+        assert open_kit(made.kit(name)).server.port == port
+
+
+def test_a_workspace_with_a_space_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConsortiumError, match="space"):
+        create_consortium(consortium_file(tmp_path), tmp_path / "my kits")
+
+
+def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None:
+    """A new component must be added to JOB_CLASSES, or jobs that use it are refused."""
+    from nvflare.apis.fl_component import FLComponent
+
+    components = set()
+    for module in pkgutil.iter_modules(fedvoxel.flare.__path__, "fedvoxel.flare."):
+        for name, found in vars(importlib.import_module(module.name)).items():
+            if isinstance(found, type) and found.__module__ == module.name and issubclass(found, FLComponent):
+                components.add(f"{module.name}.{name}")
+    unlisted = {path for path in components if path not in JOB_CLASSES and not _is_base(path, components)}
+    assert set(JOB_CLASSES) <= components
+    assert unlisted == set(), "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
+
+
+def _is_base(path: str, components: set[str]) -> bool:
+    """Says whether other components of ours derive from this one, so that no job names it."""
+    module, _, name = path.rpartition(".")
+    base = getattr(importlib.import_module(module), name)
+    return any(issubclass(_load(other), base) for other in components if other != path)
+
+
+def _load(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["/tmp/jobs", "../jobs", "state/../../jobs"])  # noqa: S108
+def test_storage_stays_in_the_kit(folder: str) -> None:
+    with pytest.raises(ConfigError, match="inside the kit"):
+        KitStorage(folder)
+
+
+def test_storage_is_where_the_kit_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = KitStorage("state/jobs")
+    storage.create_object("/one", b"data", {"a": 1})
+    assert (tmp_path / "state" / "jobs" / "one" / "data").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars"}, None),
+        ({"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars", "args": {"exclude_vars": ["a"]}}, None),
+        ({"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars", "args": {"vars": []}}, "cannot be built"),
+        ({"path": "nvflare.app_common.statistics.min_max_cleanser.AddNoiseToMinMax"}, "not a FLARE Filter"),
+        ({"path": "nvflare.app_common.filters.bad_model_detector.BadModelDetector"}, "does not exist"),
+        ({"path": "os.path.join"}, "not a FLARE Filter"),
+    ],
+)
+def test_filters_that_would_end_every_job_are_found(entry: dict[str, object], complaint: str | None) -> None:
+    found = check_filter_classes([entry])
+    assert [complaint in finding.message for finding in found if complaint] == ([True] if complaint else [])
+    assert bool(found) == bool(complaint)
+
+
+def test_a_kits_command_uses_this_python_and_its_own_environment(consortium: Consortium) -> None:
+    import sys
+
+    site, server = open_kit(consortium.kit("hospital-a")), open_kit(consortium.server_kit)
+    command = kit_command(site)
+    assert command[0] == sys.executable
+    assert {"uid=hospital-a", "org=hospital_a", "secure_train=true", "heart_beat_interval=3"} <= set(command)
+    assert not any(word.startswith("uid=") for word in kit_command(server))
+    assert kit_environment(server)["NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT"] == "15"
+    with pytest.raises(ConsortiumError, match="a person's"):
+        kit_command(open_kit(consortium.kit("admin@consortium.example")))
+
+
+def test_a_broken_environment_file_is_refused(tmp_path: Path) -> None:
+    kit = open_kit(small_consortium(tmp_path).kit("hospital-a"))
+    (kit.local / "environment").write_text("rm -rf /\n")
+    with pytest.raises(ConsortiumError, match="not KEY=VALUE"):
+        kit_environment(kit)

@@ -1,0 +1,261 @@
+"""The controller against hostile, broken and silent sites: the run goes on with the others; the outcome says why."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nvflare.apis.client import Client
+from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
+from fedvoxel.flare.controller import FedAvgController
+from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
+
+HOSTILE = "hospital-b"
+GOOD = ("hospital-a", "hospital-c")
+MODEL = {"weight": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float32)}
+META = {"case_count": 5, "validation": {"cases": 2, "dice": {"organ": 0.5}}, "loss": 0.3}
+TEST_SCORE = {"score": {"cases": 2, "classes": {"organ": {"cases": 2, "dice_mean": 0.5}}}}
+
+Answer = Callable[[str], list[Shareable]]
+"""What a site replies to a task of that name: nothing, one reply, or several."""
+
+
+def update(value: float = 0.5, meta: dict[str, Any] | None = None, **arrays: Any) -> Shareable:
+    """Returns the reply of a site to the task train."""
+    filled = {name: np.full_like(array, value) for name, array in MODEL.items()}
+    return result_reply(META | (meta or {}), filled | arrays, difference=True)
+
+
+def well_behaved(task: str) -> list[Shareable]:
+    replies = {
+        TASK_INITIALIZE: result_reply({}, MODEL, difference=False),
+        TASK_TRAIN: update(),
+        TASK_VALIDATE: result_reply(TEST_SCORE, {}, difference=False),
+    }
+    return [replies[task]]
+
+
+def in_training(*replies: Shareable) -> Answer:
+    """Returns a site that behaves, but for what it replies to the task train."""
+    return lambda task: list(replies) if task == TASK_TRAIN else well_behaved(task)
+
+
+class FakeSites:
+    """Stands where FLARE's communicator does: hands each task to the sites and their replies back at once."""
+
+    def __init__(self, controller: FedAvgController, answers: dict[str, Answer]) -> None:
+        self._controller, self._answers = controller, answers
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *_: Any) -> None:
+        for site in targets:
+            for reply in self._answers[site](task.name):
+                answered = ClientTask(Client(site, ""), task)
+                answered.result = reply
+                assert task.result_received_cb
+                task.result_received_cb(answered, fl_ctx)
+
+    def cancel_all_tasks(self, *_: Any) -> None:
+        pass
+
+    def get_client_disconnect_time(self, site: str) -> None:
+        return None
+
+
+class FakeEngine:
+    """Is as much of FLARE's server engine as the controller meets."""
+
+    def __init__(self, folder: Path, sites: list[str]) -> None:
+        self._folder, self._sites = folder, sites
+        self.panics: list[str] = []
+
+    def get_clients(self) -> list[Client]:
+        return [Client(site, "") for site in self._sites]
+
+    def get_workspace(self) -> "FakeEngine":
+        return self
+
+    def get_root_dir(self) -> str:
+        return str(self._folder)
+
+    def get_run_dir(self, job_id: str) -> str:
+        folder = self._folder / job_id
+        folder.mkdir(exist_ok=True)
+        return str(folder)
+
+    def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        if event_type == EventType.FATAL_SYSTEM_ERROR:
+            self.panics.append(str(fl_ctx.get_prop(FLContextKey.EVENT_DATA)))
+
+
+def run(folder: Path, hostile: Answer, good: tuple[str, ...] = GOOD, **rounds: Any) -> RunOutcome:
+    """Runs two rounds with the good sites and the hostile one and returns the outcome that was written."""
+    return run_sites(folder, dict.fromkeys(good, well_behaved) | {HOSTILE: hostile}, **rounds)
+
+
+def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> RunOutcome:
+    """Runs two rounds with these sites and returns the outcome that was written."""
+    section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
+    controller = FedAvgController(section, "a_run", task_check_period=0.01)
+    engine = FakeEngine(folder, list(answers))
+    context = FLContext()
+    context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
+    context.set_prop(ReservedKey.RUN_NUM, "job-1", private=False, sticky=False)
+    controller.communicator = kind(controller, answers)
+    controller.initialize(context)
+    controller.control_flow(Signal(), context)
+    outcome = load_outcome(folder / "job-1" / OUTCOME_FILE)
+    assert bool(engine.panics) == (outcome.status == "failed")
+    return outcome
+
+
+REFUSED = {
+    "NaN": (update(math.nan), "non-finite"),
+    "infinity": (update(math.inf), "non-finite"),
+    "absurd values": (update(1e6), "absurd values"),
+    "unknown key": (update(extra=np.zeros(1, np.float32)), "wrong keys"),
+    "missing key": (result_reply(META, {"bias": MODEL["bias"]}, difference=True), "wrong keys"),
+    "wrong shape": (update(bias=np.zeros((3, 1), np.float32)), "wrong shape"),
+    "integers": (update(bias=np.zeros(3, np.int64)), "wrong type"),
+    "objects": (update(bias=np.array([None, None, None])), "wrong type"),
+    "no array": (update(bias=[0.0, 0.0, 0.0]), "wrong type"),
+    "nested": (update(bias={"weight": np.zeros(3, np.float32)}), "wrong type"),
+    "very long key": (update(**{"k" * 5000: np.zeros(1, np.float32)}), "wrong keys"),
+    "full weights": (result_reply(META, MODEL, difference=False), "full weights"),
+    "no arrays": (result_reply(META, {}, difference=False), "difference"),
+    "huge weight": (update(meta={"case_count": 10**12}), "absurd weight"),
+    "negative weight": (update(meta={"case_count": -5}), "absurd weight"),
+    "fractional weight": (update(meta={"case_count": 2.5}), "absurd weight"),
+    "weight in words": (update(meta={"case_count": "many"}), "absurd weight"),
+    "NaN loss": (update(meta={"loss": math.nan}), "loss"),
+    "validation in words": (update(meta={"validation": "good"}), "validation score"),
+    "validation above one": (update(meta={"validation": {"cases": 2, "dice": {"organ": 1.5}}}), "validation score"),
+    "NaN validation": (update(meta={"validation": {"cases": 2, "dice": {"organ": math.nan}}}), "validation score"),
+    "huge validation": (
+        update(meta={"validation": {"cases": 10**15, "dice": {"organ": 1.0}}}),
+        "absurd weight",
+    ),
+    "much nonsense": (update(meta={"validation": {f"key{i}": i for i in range(500)}}), "validation score"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_unacceptable_update_is_refused_and_the_others_go_on(case: str, tmp_path: Path) -> None:
+    reply, reason = REFUSED[case]
+    outcome = run(tmp_path, in_training(reply))
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2)
+    for record in outcome.rounds:
+        assert set(record.contributed) == set(GOOD)
+        assert set(record.refused) == {HOSTILE} and reason in record.refused[HOSTILE]
+        assert HOSTILE not in record.validation
+    np.testing.assert_array_equal(_final_model(tmp_path)["bias"], np.full(3, 1.0, np.float32))
+
+
+def _final_model(folder: Path) -> dict[str, np.ndarray]:
+    return dict(np.load(folder / "job-1" / "global_model.npz"))
+
+
+def test_everyone_well_behaved(tmp_path: Path) -> None:
+    outcome = run(tmp_path, well_behaved)
+    assert (outcome.status, outcome.rounds_committed, len(outcome.test)) == ("finished", 2, 3)
+    assert all(len(record.contributed) == 3 and not record.refused for record in outcome.rounds)
+
+
+def test_a_second_update_in_one_round_does_not_count(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(update(0.5), update(900.0)))
+    assert outcome.status == "finished"
+    assert all(set(record.contributed) == {*GOOD, HOSTILE} for record in outcome.rounds)
+    np.testing.assert_array_equal(_final_model(tmp_path)["bias"], np.full(3, 1.0, np.float32))
+
+
+def test_an_error_reply_is_missing_with_its_reason(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(error_reply("the trainer process ended with signal 9")))
+    assert all(record.missing == {HOSTILE: "the trainer process ended with signal 9"} for record in outcome.rounds)
+
+
+def test_a_silent_site_is_missing_after_the_deadline(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training())
+    assert outcome.status == "finished"
+    assert all("no reply within" in record.missing[HOSTILE] for record in outcome.rounds)
+
+
+class LateSites(FakeSites):
+    """Holds back the hostile site's update of a round until the next round is open."""
+
+    _held: Callable[[], None] | None = None
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *rest: Any) -> None:
+        held, self._held = self._held, None
+        if held:
+            held()
+        if task.name != TASK_TRAIN:
+            super().broadcast(task, fl_ctx, targets, *rest)
+            return
+        super().broadcast(task, fl_ctx, [site for site in targets if site != HOSTILE], *rest)
+        self._held = lambda: super(LateSites, self).broadcast(task, fl_ctx, [HOSTILE], *rest)
+
+
+@pytest.mark.parametrize("reply", [update(900.0), error_reply("out of memory")])
+def test_a_late_reply_does_not_count_in_the_next_round(reply: Shareable, tmp_path: Path) -> None:
+    answers = dict.fromkeys(GOOD, well_behaved) | {HOSTILE: in_training(reply)}
+    outcome = run_sites(tmp_path, answers, LateSites, round_timeout_s=0.5)
+    assert all("no reply within" in record.missing[HOSTILE] for record in outcome.rounds)
+    np.testing.assert_array_equal(_final_model(tmp_path)["bias"], np.full(3, 1.0, np.float32))
+
+
+def test_an_unreadable_reply_is_not_waited_for(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(Shareable()), round_timeout_s=60)
+    assert all(record.missing == {HOSTILE: "an unreadable reply"} for record in outcome.rounds)
+    assert (outcome.finished - outcome.started).total_seconds() < 30
+
+
+def test_a_site_without_training_cases_takes_part_without_counting(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(result_reply({"case_count": 0, "validation": None}, {}, difference=True)))
+    assert all(record.evaluation_only == (HOSTILE,) and not record.refused for record in outcome.rounds)
+
+
+@pytest.mark.parametrize("model", [{}, {"bias": np.full(3, math.nan, np.float32)}, {"bias": "none"}])
+def test_a_useless_initial_model_is_not_taken(model: dict[str, Any], tmp_path: Path) -> None:
+    def hostile(task: str) -> list[Shareable]:
+        return [result_reply({}, model, difference=False)] if task == TASK_INITIALIZE else well_behaved(task)
+
+    outcome = run(tmp_path, hostile, good=("hospital-c", "hospital-d"))
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2)
+
+
+@pytest.mark.parametrize(
+    "score", [None, {"cases": -1, "classes": {}}, {"cases": 1, "classes": {"organ": {"cases": 7}}}]
+)
+def test_a_malformed_test_score_is_left_out(score: Any, tmp_path: Path) -> None:
+    def hostile(task: str) -> list[Shareable]:
+        return [result_reply({"score": score}, {}, difference=False)] if task == TASK_VALIDATE else well_behaved(task)
+
+    outcome = run(tmp_path, hostile)
+    assert outcome.status == "finished" and set(outcome.test) == set(GOOD)
+
+
+def test_too_few_sites_fail_the_run_with_everyones_reason(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(error_reply("out of memory")), min_sites=3)
+    assert (outcome.status, outcome.rounds_committed, outcome.model) == ("failed", 0, None)
+    assert outcome.reason and "2 of the 3 sites" in outcome.reason and "out of memory" in outcome.reason
+    assert outcome.rounds[0].missing == {HOSTILE: "out of memory"}
+
+
+def test_a_long_list_of_reasons_still_makes_an_outcome(tmp_path: Path) -> None:
+    failing = {f"hospital-{index}": in_training(error_reply("out of memory " * 500)) for index in range(40)}
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved) | failing, min_sites=3)
+    assert outcome.status == "failed" and outcome.reason and "2 of the 3 sites" in outcome.reason
+    assert set(outcome.rounds[0].missing) == set(failing)
+
+
+def test_a_wrong_rounds_section_is_said_in_the_outcome(tmp_path: Path) -> None:
+    outcome = run(tmp_path, well_behaved, num_round=3)
+    assert outcome.status == "failed" and outcome.reason and "num_round" in outcome.reason

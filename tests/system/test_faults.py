@@ -1,0 +1,76 @@
+"""What breaks in the middle of a run costs that site's rounds only, and the outcome says whose and why."""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fedvoxel.federation.outcome import RunOutcome
+
+from .conftest import SITES, SystemUnderTest, job_variant, trainers_of, wait_until
+
+pytestmark = pytest.mark.slow
+
+KILLED_TRAINER, KILLED_SITE = "hospital-b", "hospital-d"
+
+
+def _kill_trainer(system: SystemUnderTest, site: str) -> None:
+    (trainer,) = trainers_of(system.kit(site))
+    trainer.kill()
+
+
+def _missing(outcome: RunOutcome, site: str) -> dict[int, str]:
+    """Returns the rounds that a site missed, with the reasons; it must have contributed to all the others."""
+    for record in outcome.rounds:
+        assert (site in record.contributed) != (site in record.missing), record
+    return {record.round: record.missing[site] for record in outcome.rounds if site in record.missing}
+
+
+def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: SystemUnderTest, tmp_path: Path) -> None:
+    job_id = system.submit(job_variant(tmp_path, "faults", rounds=5, epochs=3))
+    system.wait_for_rounds(job_id, 1)
+    _kill_trainer(system, KILLED_TRAINER)
+    system.wait_for_rounds(job_id, 3)
+    system.running.stop(KILLED_SITE, abruptly=True)
+    outcome_file = system.state("server", "faults") / "outcome.json"
+    wait_until(outcome_file.is_file, 120, "the run has an outcome")
+    ended = time.monotonic()
+    system.wait(job_id, 60)
+    assert time.monotonic() - ended < 60
+
+    outcome = system.outcome(job_id)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 5)
+    (missed,) = _missing(outcome, KILLED_TRAINER).items()
+    assert missed[0] == 1 and "signal 9" in missed[1]
+    assert _missing(outcome, KILLED_SITE) == {3: "lost its connection", 4: "lost its connection"}
+    assert all(_missing(outcome, site) == {} for site in set(SITES) - {KILLED_TRAINER, KILLED_SITE})
+    assert set(outcome.test) == set(SITES) - {KILLED_SITE}
+
+
+def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp_path: Path) -> None:
+    rounds = {"min_sites": 3}
+    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=3, rounds_section=rounds))
+    system.wait_for_rounds(job_id, 1)
+    for site in ("hospital-a", "hospital-c"):
+        system.running.stop(site, abruptly=True)
+    assert system.wait(job_id)["status"] != "FINISHED:COMPLETED"
+    outcome = system.outcome(job_id)
+    assert (outcome.status, outcome.rounds_committed) == ("failed", 1)
+    assert outcome.reason and "round 1: 2 of the 3 sites" in outcome.reason
+    assert "hospital-a: lost its connection; hospital-c: lost its connection" in outcome.reason
+    assert outcome.model
+
+
+def test_an_aborted_job_ends_its_trainers_and_says_so(system: SystemUnderTest, tmp_path: Path) -> None:
+    job_id = system.submit(job_variant(tmp_path, "aborted", rounds=50, epochs=3))
+    system.wait_for_rounds(job_id, 1)
+    trainers = [trainer for site in SITES for trainer in trainers_of(system.kit(site))]
+    assert len(trainers) == len(SITES)
+    system.session.abort_job(job_id)
+    _, alive = psutil.wait_procs(trainers, timeout=10)
+    assert not alive
+    assert system.wait(job_id)["status"] == "FINISHED:ABORTED"
+    outcome = system.outcome(job_id)
+    assert (outcome.status, outcome.reason) == ("aborted", "the run was aborted")
+    assert 1 <= outcome.rounds_committed < 50
