@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,14 +134,16 @@ class SystemUnderTest:
         participant = self.running.consortium.record.server if name == "server" else name
         return self.kit(participant) / "state" / "runs" / run_key
 
-    def wait_for_rounds(self, job_id: str, committed: int) -> None:
-        """Waits until the server has committed this many rounds and trains the next one."""
+    def wait_until_training(self, job_id: str, round_index: int, sites: Iterable[str]) -> None:
+        """Waits until all of `sites` are in the middle of a round's training."""
 
-        def begun() -> bool:
-            shown = JobSession(self.session).look(job_id).progress
-            return shown is not None and (shown.round, shown.phase) == (committed, "training")
+        def in_the_middle() -> bool:
+            seen = JobSession(self.session).look(job_id)
+            if seen.progress is None or (seen.progress.round, seen.progress.phase) != (round_index, "training"):
+                return False
+            return all(site in seen.steps and seen.steps[site].step < seen.steps[site].steps for site in sites)
 
-        wait_until(begun, 120, f"round {committed} has begun")
+        wait_until(in_the_middle, 120, f"round {round_index} is under way")
 
     def bring_up(self) -> None:
         """Starts the sites that a test before has stopped, and waits until the server has them back."""

@@ -12,6 +12,7 @@ from .conftest import SITES, SystemUnderTest, job_variant, trainers_of, wait_unt
 
 pytestmark = pytest.mark.slow
 
+LOST = ("hospital-a", "hospital-c")
 KILLED_TRAINER, KILLED_SITE = "hospital-b", "hospital-d"
 
 
@@ -28,10 +29,10 @@ def _missing(outcome: RunOutcome, site: str) -> dict[int, str]:
 
 
 def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: SystemUnderTest, tmp_path: Path) -> None:
-    job_id = system.submit(job_variant(tmp_path, "faults", rounds=5, epochs=3))
-    system.wait_for_rounds(job_id, 1)
+    job_id = system.submit(job_variant(tmp_path, "faults", rounds=4, epochs=5))
+    system.wait_until_training(job_id, 1, [KILLED_TRAINER])
     _kill_trainer(system, KILLED_TRAINER)
-    system.wait_for_rounds(job_id, 3)
+    system.wait_until_training(job_id, 2, [KILLED_SITE])
     system.running.stop(KILLED_SITE, abruptly=True)
     outcome_file = system.state("server", "faults") / "outcome.json"
     wait_until(outcome_file.is_file, 120, "the run has an outcome")
@@ -40,19 +41,19 @@ def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: Syste
     assert time.monotonic() - ended < 60
 
     outcome = system.outcome(job_id)
-    assert (outcome.status, outcome.rounds_committed) == ("finished", 5)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 4)
     (missed,) = _missing(outcome, KILLED_TRAINER).items()
     assert missed[0] == 1 and "signal 9" in missed[1]
-    assert _missing(outcome, KILLED_SITE) == {3: "lost its connection", 4: "lost its connection"}
+    assert _missing(outcome, KILLED_SITE) == {2: "lost its connection", 3: "lost its connection"}
     assert all(_missing(outcome, site) == {} for site in set(SITES) - {KILLED_TRAINER, KILLED_SITE})
     assert set(outcome.test) == set(SITES) - {KILLED_SITE}
 
 
 def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp_path: Path) -> None:
     rounds = {"min_sites": 3}
-    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=3, rounds_section=rounds))
-    system.wait_for_rounds(job_id, 1)
-    for site in ("hospital-a", "hospital-c"):
+    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=5, rounds_section=rounds))
+    system.wait_until_training(job_id, 1, LOST)
+    for site in LOST:
         system.running.stop(site, abruptly=True)
     assert system.wait(job_id)["status"] != "FINISHED:COMPLETED"
     outcome = system.outcome(job_id)
@@ -63,8 +64,8 @@ def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp
 
 
 def test_an_aborted_job_ends_its_trainers_and_says_so(system: SystemUnderTest, tmp_path: Path) -> None:
-    job_id = system.submit(job_variant(tmp_path, "aborted", rounds=50, epochs=3))
-    system.wait_for_rounds(job_id, 1)
+    job_id = system.submit(job_variant(tmp_path, "aborted", rounds=50, epochs=5))
+    system.wait_until_training(job_id, 1, SITES)
     trainers = [trainer for site in SITES for trainer in trainers_of(system.kit(site))]
     assert len(trainers) == len(SITES)
     system.session.abort_job(job_id)

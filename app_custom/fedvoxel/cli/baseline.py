@@ -8,7 +8,9 @@ import typer
 if TYPE_CHECKING:
     from fedvoxel.evaluation.baseline import BaselineKind
 
-app = typer.Typer(no_args_is_help=True, help="Train local-only and pooled models to compare with.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Train local-only and pooled models to compare with."
+)
 
 ResultArgument = Annotated[Path, typer.Argument(help="The folder that download_job made.", show_default=False)]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the file; default: the job's folder.")]
@@ -29,7 +31,9 @@ def local(
     _run("local", result, [site], out, as_json)
 
 
-@app.command(epilog="Example: fedvoxel baseline pooled downloads/3c5c62d1 --site kits/hospital-a --site kits/hospital-b")
+@app.command(
+    epilog="Example: fedvoxel baseline pooled downloads/3c5c62d1 --site kits/hospital-a --site kits/hospital-b"
+)
 def pooled(
     result: ResultArgument,
     site: Annotated[list[Path], typer.Option(help="A hospital's kit; repeat for each.", show_default=False)],

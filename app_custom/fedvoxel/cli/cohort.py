@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from fedvoxel.volumes.check import Progress as OnProgress
     from fedvoxel.volumes.site import SiteConfig
 
-app = typer.Typer(no_args_is_help=True, help="List which scans a site can use, which it cannot, and why.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="List which scans a site can use, which it cannot, and why."
+)
 
 SiteOption = Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
 ClassesOption = Annotated[

@@ -11,7 +11,9 @@ from rich.table import Table
 from fedvoxel.governance.consortium import Consortium
 
 app = typer.Typer(
-    no_args_is_help=True, help="Create the consortium's startup kits; run them all on this machine to develop."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Create the consortium's startup kits; run them all on this machine to develop.",
 )
 
 DEFAULT_FILE = Path("provisioning/consortium.yml")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from fedvoxel.flare.job_kinds import JobContent
 
 app = typer.Typer(
-    no_args_is_help=True, help="Write variants of jobs, check them before they are submitted, submit them."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Write variants of jobs, check them before they are submitted, submit them.",
 )
 
 JobArgument = Annotated[Path, typer.Argument(help="The job folder, with meta.json in it.", show_default=False)]

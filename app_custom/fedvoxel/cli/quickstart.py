@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fedvoxel.governance.consortium import Consortium
     from fedvoxel.ops.demo_data import DemoData
 
-app = typer.Typer(help="Run four hospitals and a server on this machine and train one model.")
+app = typer.Typer(add_completion=False, help="Run four hospitals and a server on this machine and train one model.")
 
 _EXAMPLE = "Example: fedvoxel quickstart --data ~/scans --full"
 
@@ -26,7 +26,8 @@ def quickstart(
         typer.Option(envvar="FEDVOXEL_DATA", help="Folder with the hippocampus set; fetched, or replaced, without."),
     ] = None,
     job: Annotated[
-        str | None, typer.Option(help="hippocampus_fedavg, spinal_cord_fedavg or brain_demo; default: what the data allow.")
+        str | None,
+        typer.Option(help="hippocampus_fedavg, spinal_cord_fedavg or brain_demo; default: what the data allow."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also train local-only and pooled models to compare.")] = False,
     work: Annotated[Path, typer.Option(help="Where everything that it makes goes.")] = Path("work/quickstart"),
@@ -81,7 +82,9 @@ def _train(console: "Console", consortium: "Consortium", data: "DemoData") -> Pa
     from fedvoxel.ops.demo_run import run_job
 
     folder = _in_clone(f"jobs/{data.job}")
-    _say(console, "3/4", f"training {folder.name} over mutual TLS (server and {len(consortium.sites)} sites start first)")
+    _say(
+        console, "3/4", f"training {folder.name} over mutual TLS (server and {len(consortium.sites)} sites start first)"
+    )
     with running_consortium(consortium.workspace), Live(console=console, auto_refresh=False) as live:
         return run_job(consortium, folder, lambda snapshot: live.update(render(snapshot, time.time()), refresh=True))
 
@@ -108,7 +111,9 @@ def _in_clone(path: str) -> Path:
 
     found = Path(path)
     if not found.exists():
-        raise ConfigError(f"expected {path} here: run the quickstart in the clone of the project (scripts/quickstart does)")
+        raise ConfigError(
+            f"expected {path} here: run the quickstart in the clone of the project (scripts/quickstart does)"
+        )
     return found
 
 

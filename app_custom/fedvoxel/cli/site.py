@@ -12,7 +12,9 @@ from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.kit import Kit, open_kit
 
-app = typer.Typer(no_args_is_help=True, help="Prepare a hospital's kit, check that it is ready, and run it.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Prepare a hospital's kit, check that it is ready, and run it."
+)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)

@@ -27,7 +27,7 @@ def unseen_picture(
         The picture, or None where no site has a test case.
     """
     trainer = Trainer(task.training, task.classes, (), "picture", "cpu")
-    rows = []
+    rows: list[OverlayCase] = []
     for site, cases in sites.items():
         if cases.test and len(rows) < largest:
             rows.append(_median_case(trainer, model, site, cases.test))

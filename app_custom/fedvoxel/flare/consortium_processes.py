@@ -18,7 +18,7 @@ import psutil
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.flare.kit_process import KitProcess, end_family, last_complaint, start_kit
+from fedvoxel.flare.kit_process import KitProcess, end_family, last_complaint, processes_of, start_kit
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.surroundings import port_is_free
@@ -71,9 +71,8 @@ class RunningConsortium:
     def stop(self, name: str, abruptly: bool = False) -> None:
         """Ends one participant with all that it started; `abruptly` as a power cut would."""
         running = self.processes.pop(name, None)
-        process = running.process() if running else None
-        if process:
-            end_family([process], grace_s=0 if abruptly else 5.0)
+        if running:
+            end_family(self._family_of(running), grace_s=0 if abruptly else 5.0)
         self._reap(name)
         self._record()
 
@@ -105,13 +104,17 @@ class RunningConsortium:
     def stop_all(self) -> list[str]:
         """Ends everything that was started, the sites before the server, and returns their names."""
         names = list(self.processes)
-        found = [running.process() for running in reversed(self.processes.values())]
-        end_family([process for process in found if process])
+        end_family([process for running in reversed(self.processes.values()) for process in self._family_of(running)])
         for name in names:
             self._reap(name)
         self.processes.clear()
         (self.consortium.workspace / RECORD).unlink(missing_ok=True)
         return names
+
+    def _family_of(self, running: KitProcess) -> list[psutil.Process]:
+        """Returns the participant's process while it runs, and job processes that were orphaned when it was killed."""
+        own = running.process()
+        return [*([own] if own else []), *processes_of(self.consortium.kit(running.name))]
 
     def _reap(self, name: str) -> None:
         child = self._children.pop(name, None)
@@ -150,7 +153,7 @@ def start_consortium(
     """
     consortium = load_consortium(workspace)
     chosen = tuple(sites) if sites is not None else consortium.sites
-    if _recorded(consortium).alive():
+    if any(_recorded(consortium).alive().values()):
         raise ConsortiumError(
             f"the consortium in {workspace} is already running; stop it with: fedvoxel consortium stop"
         )
@@ -195,10 +198,10 @@ def running_consortium(
 
 
 def _recorded(consortium: Consortium) -> RunningConsortium:
-    """Returns what the workspace's record says is running; dead processes are left out."""
+    """Returns what the workspace's record says was started."""
     path = consortium.workspace / RECORD
     if not path.is_file():
         return RunningConsortium(consortium, {})
     rows = load_json_config(_Running, path, "the record of running processes").processes
     processes = {row.name: KitProcess(row.name, row.pid, row.started) for row in rows}
-    return RunningConsortium(consortium, {name: p for name, p in processes.items() if p.process()})
+    return RunningConsortium(consortium, processes)

@@ -21,7 +21,7 @@ import psutil
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.provisioning import child_environment
 from fedvoxel.governance.kit import Kit
-from fedvoxel.governance.kit_lock import lock_kit
+from fedvoxel.governance.kit_lock import is_running, lock_kit
 from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S
 
 _MODULES = {
@@ -100,6 +100,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
         ConsortiumError: The kit already runs.
     """
     command, environment = kit_command(kit), kit_environment(kit)
+    _end_orphans(kit)
     lock = lock_kit(kit)
     try:
         for name in _STALE_FILES:
@@ -151,6 +152,27 @@ def _run_once(kit: Kit) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Returns the FLARE processes that run from the kit in `folder`: its own and its jobs', orphaned ones included."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if str(folder) in words and any(word.startswith("nvflare.private.") for word in words):
+            found.append(process)
+    return found
+
+
+def _end_orphans(kit: Kit) -> None:
+    """Ends job processes that outlived a killed kit; they hold its lock for some seconds before they notice."""
+    if not is_running(kit):
+        return
+    processes = processes_of(kit.folder)
+    if not any(
+        _MODULES["server" if kit.kind == "server" else "site"] in process.info["cmdline"] for process in processes
+    ):
+        end_family(processes)
 
 
 def family(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -88,7 +88,7 @@ def _shake_hands(kit: Kit, connection: socket.socket, where: str) -> Finding:
     """Makes a mutual TLS handshake with the kit's own certificate, and looks at whose the other's is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # FLARE checks the server's identity, not its host name
-    # Within TLS 1.2's handshake the server accepts or refuses the certificate; in TLS 1.3 it does so unheard, afterwards.
+    # In TLS 1.2 the handshake says whether the server accepts the certificate; in TLS 1.3 that comes unheard, after it.
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_verify_locations(kit.root_certificate)

@@ -42,13 +42,12 @@ class MuonAdamW(torch.optim.Optimizer):
         self._kernels = [parameter for parameter in everything if _is_kernel(parameter)]
         self._matrices = [torch.nn.Parameter(kernel.detach().view(kernel.shape[0], -1)) for kernel in self._kernels]
         others = [parameter for parameter in everything if not _is_kernel(parameter)]
-        shared = {"lr": lr, "weight_decay": weight_decay}
         self._parts: list[torch.optim.Optimizer] = []
         if self._matrices:
-            muon = torch.optim.Muon(self._matrices, momentum=momentum, adjust_lr_fn="match_rms_adamw", **shared)
-            self._parts.append(muon)
+            options: dict[str, Any] = {"momentum": momentum, "adjust_lr_fn": "match_rms_adamw"}
+            self._parts.append(torch.optim.Muon(self._matrices, lr, weight_decay=weight_decay, **options))
         if others:
-            self._parts.append(torch.optim.AdamW(others, betas=betas, **shared))
+            self._parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]

@@ -43,8 +43,12 @@ def score_case(
 
 def mean_dice_by_class(scores: Sequence[CaseScore], classes: Sequence[str]) -> dict[str, float | None]:
     """Returns the mean Dice of each class over the cases that have it, None where none has."""
-    known = {name: [score.dice[name] for score in scores if score.dice[name] is not None] for name in classes}
-    return {name: float(np.mean(values)) if values else None for name, values in known.items()}
+    return {name: _mean([score.dice[name] for score in scores]) for name in classes}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _one_hot(codes: Labels, class_count: int) -> torch.Tensor:
