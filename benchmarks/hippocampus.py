@@ -30,7 +30,7 @@ from fedvoxel.volumes.site import SITE_FILE, ComputeConfig
 PORT = 28102
 POOLED: dict[str, dict[str, Any]] = {
     "muon_0.003": {"name": "MuonAdamW", "learning_rate": 0.003, "arguments": {"momentum": 0.9}},
-    "muon_0.008": {"name": "MuonAdamW", "learning_rate": 0.008, "arguments": {"momentum": 0.9}},
+    "muon_0.006": {"name": "MuonAdamW", "learning_rate": 0.006, "arguments": {"momentum": 0.9}},
     "adamw_0.002": {"name": "AdamW", "learning_rate": 0.002, "arguments": {"weight_decay": 1e-4}},
 }
 """Optimisers that pooled training may choose from; the rest of the recipe is the job's."""

@@ -19,6 +19,7 @@ from benchmarks.overhead.stock import run_stock
 from benchmarks.parts import Parts, Values
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.governance.job_folder import read_job_folder
+from fedvoxel.training.process import KEEP_MEMORY
 
 
 def main() -> int:
@@ -26,7 +27,8 @@ def main() -> int:
     options = _options()
     work = WORK / ("overhead" if options.cases is None else f"overhead-{options.cases}-cases")
     keep_home_inside(work)
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # What a training step costs must not differ, so all systems get what our trainer's process has.
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **KEEP_MEMORY}
     hospitals = make_hospitals(work, options.data, options.port, options.cases)
     parts = Parts(work / "parts")
     if options.fresh:

@@ -13,10 +13,11 @@ from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome
 from fedvoxel.flare.consortium_processes import running_consortium
-from fedvoxel.flare.session import flare_session, job_meta, submit
+from fedvoxel.flare.session import Session, flare_session, job_meta, submit
 
 RUN_KEY = "benchmark_overhead"
-_LOOK_S = 0.25
+_LOOK_S = 0.1
+_SELDOM_S = 5.0
 
 
 def run_federated(hospitals: Hospitals, rounds: int, work: Path) -> Values:
@@ -32,8 +33,7 @@ def run_federated(hospitals: Hospitals, rounds: int, work: Path) -> Values:
     with running_consortium(consortium.workspace), flare_session(consortium.kit(consortium.person("lead"))) as session:
         started = time.time()
         job_id = submit(session, job)
-        while not str(job_meta(session, job_id).get("status")).startswith("FINISHED"):
-            time.sleep(_LOOK_S)
+        _wait(session, job_id, record)
         finished = time.time()
     outcome = _complete(record)
     return {
@@ -43,6 +43,14 @@ def run_federated(hospitals: Hospitals, rounds: int, work: Path) -> Values:
         "test_dice": _mean_dice(outcome),
         "stages": _stages(outcome, started, finished),
     }
+
+
+def _wait(session: Session, job_id: str, record: Path) -> None:
+    """Waits for FLARE's word; asks often only when the outcome is there, since asking costs the server time."""
+    while not str(job_meta(session, job_id).get("status")).startswith("FINISHED"):
+        deadline = time.monotonic() + (_LOOK_S if record.is_file() else _SELDOM_S)
+        while time.monotonic() < deadline and not (record.is_file() and deadline - time.monotonic() > _LOOK_S):
+            time.sleep(_LOOK_S)
 
 
 def _complete(record: Path) -> RunOutcome:

@@ -7,6 +7,7 @@ its hospitals' cases; the hospitals are dealt out so that the two have as equal 
 import itertools
 import multiprocessing
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -83,6 +84,7 @@ def _work(connection: Connection, task: dict[str, Any], files: Mapping[str, str]
     """Is the loop of one worker process."""
     from benchmarks.overhead.site_work import SiteWork
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     parsed = TrainingTask.model_validate(task)
     works = [SiteWork(parsed, site, Path(path)) for site, path in files.items()]
     connection.send(sum(work.trainer.case_count for work in works))

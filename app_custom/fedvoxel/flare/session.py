@@ -1,10 +1,11 @@
 """A logged-in session with a FLARE server, closed whatever happens, and errors that say what to do.
 
-FLARE prints while it connects and answers. That goes to standard error: standard output is for what was asked for.
+FLARE prints while it connects and answers. That is left out: standard output is for what was asked for, and standard
+error for one clear line.
 """
 
+import io
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -163,7 +164,9 @@ def delete(session: Session, job_id: str) -> None:
 
 
 def _log_in(user: str, kit: Path, address: str) -> Session:
-    logging.getLogger("nvflare").setLevel(logging.CRITICAL)
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        # What FLARE logs on the way to an error says less than the error.
+        logging.getLogger("nvflare").setLevel(logging.CRITICAL)
     try:
         with _quiet():
             return new_secure_session(user, str(kit), timeout=LOGIN_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
@@ -180,7 +183,7 @@ def _log_in(user: str, kit: Path, address: str) -> Session:
 
 
 def _quiet() -> redirect_stdout[Any]:
-    return redirect_stdout(sys.stderr)
+    return redirect_stdout(io.StringIO())
 
 
 def _one_line(error: Exception) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fedvoxel.training.trainer import Progress
 
 _PROGRESS_INTERVAL_S = 0.5
+_LEFT_OUT = ("matplotlib", "pandas", "scipy.signal", "scipy.stats", "sklearn", "tensorboard")
+"""What MONAI imports wherever it is installed, and training never calls: half of the time that a trainer starts in."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ def main(descriptor: int) -> None:
     """Serves commands on the connection `descriptor` until it closes."""
     # MONAI calls functions of its own with arguments that it deprecates itself, once per scored case.
     warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+    for name in _LEFT_OUT:
+        # Python's own sign for "do not import this"; MONAI takes each of them for not installed.
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(descriptor)

@@ -1,0 +1,144 @@
+"""What a job's components and arguments may be, variants of jobs, and that FLARE takes what is written."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.flare.job_kinds import KINDS, SiteArgs, understand, variant
+from fedvoxel.flare.job_probe import probe_folder
+from fedvoxel.governance.job_folder import parse_job, read_job_folder, write_job_folder
+from tests.blob_job import CLIENT, META, SERVER, controller_of, executor_of, job_documents, write_job
+
+JOBS = sorted(path.parent for path in (Path(__file__).parents[2] / "jobs").glob("*/meta.json"))
+Change = Callable[[dict[str, Any]], object]
+
+
+def _training(job: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = executor_of(job)["executor"]["args"]["training"]
+    return found
+
+
+def _flare_accepts(folder: Path) -> None:
+    """Judges a job folder as FLARE's server does when submit_job brings it."""
+    from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in [folder, *sorted(folder.rglob("*"))]:
+            archive.write(path, path.relative_to(folder.parent))
+    valid, problem, meta = JobMetaValidator().validate(folder.name, packed.getvalue())
+    assert valid, problem
+    assert "byoc" not in meta
+
+
+@pytest.mark.parametrize("folder", JOBS, ids=lambda folder: folder.name)
+def test_a_variant_of_every_job_is_one_that_flare_takes(folder: Path, tmp_path: Path) -> None:
+    made = variant(understand(read_job_folder(folder)), {"name": "other", "min_clients": 3})
+    write_job_folder(made.folder, tmp_path / "other")
+    _flare_accepts(tmp_path / "other")
+    assert understand(read_job_folder(tmp_path / "other")).folder.meta.min_clients == 3
+
+
+def test_the_probe_of_a_job_is_a_job_that_flare_takes(tmp_path: Path) -> None:
+    documents = job_documents()
+    documents[META] |= {"deploy_map": {"app": ["server", "a", "b"]}, "mandatory_clients": ["b"]}
+    probe = probe_folder(parse_job(documents), ["a"], 60)
+    write_job_folder(probe, tmp_path / "probe")
+    _flare_accepts(tmp_path / "probe")
+    assert probe.meta.deploy_map == {"app": ("server", "a")} and probe.meta.min_clients == 1
+    assert probe.executor.tasks == ("check",)
+    asked, probed = executor_of(documents)["executor"]["args"], probe.executor.executor.args
+    assert probed == {**asked, "run_key": "job_check"}
+
+
+def test_the_models_have_the_arguments_of_the_components() -> None:
+    import inspect
+
+    from nvflare.fuel.utils.class_loader import load_class
+
+    for kind in KINDS:
+        for path, model in ((kind.controller, kind.server_args), (kind.executor, kind.client_args)):
+            assert set(inspect.signature(load_class(path)).parameters) == set(model.model_fields), path
+
+
+WRONG: list[tuple[Change, str]] = [
+    (lambda job: controller_of(job).update(path="a.B"), "unknown workflow a.B; known are"),
+    (lambda job: executor_of(job)["executor"].update(path="a.B"), "goes with .*SiteExecutor, got a.B"),
+    (lambda job: controller_of(job)["args"].update(run_key="x"), "run_key is 'x' in .* and 'blobs' in"),
+    (lambda job: controller_of(job)["args"].update(run_key="../x"), "workflow is not valid: run_key"),
+    (lambda job: controller_of(job)["args"]["rounds"].pop("num_rounds"), "rounds.num_rounds: Field required"),
+    (lambda job: executor_of(job).update(tasks=["train"]), "tasks lack initialize, validate"),
+    (lambda job: executor_of(job)["executor"]["args"].update(classes=[]), "executor is not valid: classes"),
+    (lambda job: executor_of(job)["executor"]["args"].update(classes=["a", "a"]), "a class is named twice"),
+    (lambda job: executor_of(job)["executor"]["args"].update(data="/x"), "executor is not valid: data: Extra"),
+    (lambda job: _training(job)["optimizer"].update(learning_rate=-1), "training.optimizer.learning_rate"),
+    (lambda job: _training(job)["network"].update(name="os.system"), "training.network.name"),
+    (lambda job: executor_of(job)["executor"]["args"]["plan"].update(orientation="XYZ"), "plan.orientation"),
+    (
+        lambda job: (
+            job[META].update(deploy_map={"app": ["server", "a", "b"]}),
+            controller_of(job)["args"]["rounds"].update(min_sites=3),
+        ),
+        "min_sites is 3, but meta.json names 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_a_wrong_argument_is_named(spoil: Change, message: str) -> None:
+    documents = job_documents()
+    spoil(documents)
+    with pytest.raises(ConfigError, match=message):
+        understand(parse_job(documents))
+
+
+def test_a_variant_changes_what_is_asked_and_nothing_else() -> None:
+    begun = understand(parse_job(job_documents()))
+    values = {
+        "name": "other",
+        "run_key": "again",
+        "rounds.num_rounds": 4,
+        "cohort": "spinal",
+        "training.optimizer.learning_rate": 0.5,
+        "training.network.arguments.num_res_units": 2,
+        "plan": {"orientation": "LPS"},
+    }
+    made = variant(begun, values)
+    assert begun.folder.documents == job_documents()
+    expected = job_documents()
+    expected[META]["name"] = "other"
+    controller_of(expected)["args"] |= {"run_key": "again", "rounds": {"num_rounds": 4, "min_sites": 2}}
+    executor_of(expected)["executor"]["args"] |= {"run_key": "again", "cohort": "spinal", "plan": values["plan"]}
+    _training(expected)["optimizer"]["learning_rate"] = 0.5
+    _training(expected)["network"]["arguments"]["num_res_units"] = 2
+    assert made.folder.documents == expected
+    assert isinstance(made.client, SiteArgs) and made.client.plan.orientation == "LPS"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("rounds.num_round", 4, "did you mean rounds.num_rounds"),
+        ("rounds.num_rounds", "four", "rounds.num_rounds: .*integer"),
+        ("min_clients", 0, "min_clients"),
+        ("training", 1, "training"),
+        ("format_version", 3, "unknown key"),
+    ],
+)
+def test_a_variant_that_is_not_valid_is_refused(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        variant(understand(parse_job(job_documents())), {key: value})
+
+
+def test_a_job_without_arguments_is_refused_and_not_a_crash(tmp_path: Path) -> None:
+    documents = job_documents()
+    del controller_of(documents)["args"]
+    folder = write_job(tmp_path / "job", documents)
+    with pytest.raises(ConfigError, match=r"rounds: Field required.*run_key: Field required"):
+        understand(read_job_folder(folder))
+    assert SERVER in documents and CLIENT in documents

@@ -1,0 +1,61 @@
+"""Atomic files and canonical hashes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fedvoxel.records.atomic import write_bytes, write_json
+from fedvoxel.records.canonical import canonical_json, sha256_of, sha256_of_file
+
+
+def test_a_write_replaces_the_whole_file_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"b": "ü"}, mode=0o600)
+    assert json.loads(path.read_text()) == {"b": "ü"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+    limit = _limit_file_size(2)
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_bytes(path, b"longer than two bytes")
+    finally:
+        limit()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def _limit_file_size(size: int):
+    """Makes every longer file fail as a full disk would, and returns what undoes it."""
+    import resource
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+    def undo() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    return undo
+
+
+def test_nan_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "file.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hashes_do_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
+    assert canonical_json({"b": 1, "a": [1, 2]}) == b'{"a":[1,2],"b":1}'
+    assert sha256_of({"b": 1, "a": 2}) == sha256_of({"a": 2, "b": 1}) != sha256_of({"a": 2, "b": 2})
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256_of_file(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
