@@ -47,10 +47,13 @@ def run_federated(hospitals: Hospitals, rounds: int, work: Path) -> Values:
 
 def _wait(session: Session, job_id: str, record: Path) -> None:
     """Waits for FLARE's word; asks often only when the outcome is there, since asking costs the server time."""
-    while not str(job_meta(session, job_id).get("status")).startswith("FINISHED"):
-        deadline = time.monotonic() + (_LOOK_S if record.is_file() else _SELDOM_S)
-        while time.monotonic() < deadline and not (record.is_file() and deadline - time.monotonic() > _LOOK_S):
-            time.sleep(_LOOK_S)
+    asked_s = -_SELDOM_S
+    while True:
+        if record.is_file() or time.monotonic() - asked_s >= _SELDOM_S:
+            asked_s = time.monotonic()
+            if str(job_meta(session, job_id).get("status")).startswith("FINISHED"):
+                return
+        time.sleep(_LOOK_S)
 
 
 def _complete(record: Path) -> RunOutcome:

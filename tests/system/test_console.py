@@ -1,5 +1,6 @@
 """The path of the data scientist: the interactive admin console takes the job as it lies in the repository."""
 
+import json
 import os
 import re
 import sys
@@ -84,9 +85,14 @@ def test_the_console_trains_the_hippocampus_job(system: SystemUnderTest) -> None
     _check_result(next(system.kit(SCIENTIST).glob(f"transfer/**/{job_id}/workspace")))
 
 
+def _rounds_planned() -> int:
+    config = json.loads((HIPPOCAMPUS_JOB / "app" / "config" / "config_fed_server.json").read_text())
+    return int(config["workflows"][0]["args"]["rounds"]["num_rounds"])
+
+
 def _check_result(result: Path) -> None:
     outcome = load_outcome(result / OUTCOME_FILE)
-    assert (outcome.status, outcome.reason, outcome.rounds_committed) == ("finished", None, 12)
+    assert (outcome.status, outcome.reason, outcome.rounds_committed) == ("finished", None, _rounds_planned())
     for record in outcome.rounds:
         assert set(record.contributed) == set(SITES)
         assert (record.missing, record.refused) == ({}, {})

@@ -73,5 +73,5 @@ def test_an_aborted_job_ends_its_trainers_and_says_so(system: SystemUnderTest, t
     assert not alive
     assert system.wait(job_id)["status"] == "FINISHED:ABORTED"
     outcome = system.outcome(job_id)
-    assert (outcome.status, outcome.reason) == ("aborted", "the run was aborted")
+    assert outcome.status == "aborted" and outcome.reason and "by a person" in outcome.reason
     assert 1 <= outcome.rounds_committed < 50

@@ -25,17 +25,17 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
 @dataclass
 class NetworkedConsortium:
-    """Is a running consortium whose members are on machines of their own; `kits` are the copies that each machine has."""
+    """Is a running consortium whose members are on machines of their own; `kits` are what each machine has."""
 
     network: Network
     kits: dict[str, Path]
     console: dict[str, Path]
 
 
-def documented(command: str) -> list[str]:
-    """Returns a command's words once docs/operator.md has been seen to give it."""
-    shown = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "operator.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert command in "".join(shown).splitlines(), f"docs/operator.md does not say: {command}"
+def documented(command: str, page: str = "operator.md") -> list[str]:
+    """Returns a command's words once a page of docs/ has been seen to give it."""
+    shown = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert command in "".join(shown).splitlines(), f"docs/{page} does not say: {command}"
     return command.split()
 
 
@@ -87,10 +87,9 @@ def _here(words: list[str]) -> list[str]:
 
 
 def _start(network: Network, machine: str, kit: Path, console: Path) -> subprocess.Popen[bytes]:
-    page = "fl.consortium.example" if machine == "server" else None
-    if page:
-        documented(f"fedvoxel site check {page}")
-        documented(f"fedvoxel site start {page}")
+    page, shown = ("operator.md", SERVER) if machine == "server" else ("hospital_it.md", "hospital-a")
+    documented(f"fedvoxel site check {shown}", page)
+    documented(f"fedvoxel site start {shown}", page)
     checked = network.run(machine, ["fedvoxel", "site", "check", kit])
     assert checked.returncode == 0, checked.stdout + checked.stderr
     with console.open("wb") as log:

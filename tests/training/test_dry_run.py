@@ -57,8 +57,8 @@ def test_a_network_that_fits_its_sizes_passes(network: dict[str, Any], size: lis
         ),
         ({"network": UNET, "inference": {"roi_size": [16, 16, 18]}}, "training.inference.roi_size: UNet does not take"),
         (
-            {"network": {"name": "EfficientNetBN", "arguments": {"model_name": "efficientnet-b0"}}},
-            r"expected 3 channels of \[16, 16, 16\] voxels from EfficientNetBN, got \[1, 1000\]",
+            {"network": {"name": "DenseNet121"}, "sampling": {"kind": "whole", "size": [32, 32, 32]}},
+            r"expected 3 channels of \[32, 32, 32\] voxels from DenseNet121, got \[1, 3\]",
         ),
         ({"optimizer": {"name": "AdamW", "arguments": {"speed": 1}}}, "training.optimizer.arguments"),
     ],

@@ -81,6 +81,8 @@ class FedAvgController(SiteTasks):
             return "aborted", str(error)
         except FedVoxelError as error:
             return "failed", str(error)
+        except OSError as error:
+            return "failed", f"the server could not write its files ({error.strerror})"
         if state.finished:
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"

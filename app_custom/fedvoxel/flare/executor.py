@@ -35,7 +35,7 @@ from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.updates.weights_file import load_weights
-from fedvoxel.volumes.site import SITE_FILE, load_site_config
+from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 LOCAL_MODEL_FILE = "local_model.npz"
 
@@ -82,14 +82,14 @@ class SiteExecutor(Executor):
             return error_reply(str(error))
         except OSError as error:
             self.log_error(fl_ctx, f"event=task_failed task={task_name} errno={error.errno}", fire_event=False)
-            return error_reply(f"the site could not read or write its files ({error.strerror})")
+            return error_reply(_file_trouble(error))
 
     def _open(self, fl_ctx: FLContext) -> None:
         try:
             task = {"cohort": self.cohort, "classes": self.classes, "plan": self.plan, "training": self.training}
             workspace = workspace_of(fl_ctx)
             site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
-            compute = load_site_config(site_file).compute
+            compute = self._compute(site_file, fl_ctx)
             setup = TrainerSetup(
                 task=parse_config(TrainingTask, task, "the job"), site=fl_ctx.get_identity_name(), site_file=str(site_file)
             )
@@ -100,6 +100,17 @@ class SiteExecutor(Executor):
         except FedVoxelError as error:
             self._problem = str(error)
             self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)
+        except OSError as error:
+            self._problem = _file_trouble(error)
+            self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
+
+    def _compute(self, site_file: Path, fl_ctx: FLContext) -> ComputeConfig:
+        """Reads what the trainer may use; what is wrong with the site's own file is said in the site's log only."""
+        try:
+            return load_site_config(site_file).compute
+        except ConfigError as error:
+            self.log_error(fl_ctx, f"event=site_file_unusable reason={error}", fire_event=False)
+            raise ConfigError("the site's own file cannot be used; `fedvoxel site check` there says why") from None
 
     def _execute(self, task_name: str, shareable: Shareable, abort_signal: Signal) -> Shareable:
         if self._problem or not self._process or not self._folder:
@@ -141,3 +152,7 @@ class SiteExecutor(Executor):
 
 def _public(answer: Message) -> dict[str, Any]:
     return {key: value for key, value in answer.header.items() if key != "event"}
+
+
+def _file_trouble(error: OSError) -> str:
+    return f"the site could not read or write its files ({error.strerror})"

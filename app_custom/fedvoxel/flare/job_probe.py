@@ -20,13 +20,14 @@ from fedvoxel.flare.job_admission import Verdict
 from fedvoxel.flare.job_check import CHECK_FILE, CheckResult, SiteReadiness
 from fedvoxel.flare.job_kinds import STATISTICS, JobContent
 from fedvoxel.flare.messages import TASK_CHECK
-from fedvoxel.flare.session import connected_sites, delete, download, job_meta, submit, wait_for_job
+from fedvoxel.flare.session import abort, connected_sites, delete, download, job_meta, submit, wait_for_job
 from fedvoxel.governance.job_files import SERVER
 from fedvoxel.governance.job_folder import META_FILE, JobFolder, parse_job, write_job_folder
 
 CONTROLLER = "fedvoxel.flare.job_check.JobCheckController"
 PROBE_RUN_KEY = "job_check"
 _MARGIN_S = 120.0
+_NEVER_RAN = ("FINISHED:FAILED_TO_RUN", "FINISHED:CAN_NOT_SCHEDULE", "FINISHED:ABANDONED")
 
 OnStep = Callable[[str], None]
 """Receives a line on what is being done."""
@@ -93,7 +94,11 @@ def _silent(job: JobFolder, site: str) -> Verdict:
 
 
 def _probe(session: Session, job: JobFolder, sites: Sequence[str], timeout_s: float) -> list[Verdict] | None:
-    """Runs one probe; None if FLARE ended it before the sites had answered."""
+    """Runs one probe; None if FLARE ended it before the sites had answered.
+
+    Raises:
+        JobError: The server refuses the probe, or does not answer.
+    """
     with tempfile.TemporaryDirectory(prefix="fedvoxel-check-") as scratch:
         folder = Path(scratch) / "job_check"
         write_job_folder(probe_folder(job, sites, timeout_s), folder)
@@ -101,7 +106,10 @@ def _probe(session: Session, job: JobFolder, sites: Sequence[str], timeout_s: fl
         try:
             status = wait_for_job(session, job_id, timeout_s=timeout_s + _MARGIN_S)
             refused = _not_deployed(job_meta(session, job_id).get("job_deploy_detail"), sites)
-            result = _result(session, job_id, Path(scratch))
+            result = None if status in _NEVER_RAN else _result(session, job_id, Path(scratch))
+        except BaseException:
+            abort(session, job_id)
+            raise
         finally:
             delete(session, job_id)
     if result is None:
@@ -122,7 +130,10 @@ def _result(session: Session, job_id: str, scratch: Path) -> CheckResult | None:
 def _not_deployed(detail: Any, sites: Sequence[str]) -> dict[str, str]:
     """Reads who refused the deployment, and why, from FLARE's list of "site: OK" and "site: reason"."""
     lines = [str(line).partition(": ") for line in detail] if isinstance(detail, list) else []
-    return {site: f"refused the deployment: {said}" for site, _, said in lines if site in sites and said != "OK"}
+    refused = {who: f"refused the deployment: {said}" for who, _, said in lines if said != "OK"}
+    if SERVER in refused:
+        raise JobError(f"the server {refused[SERVER]}")
+    return {site: reason for site, reason in refused.items() if site in sites}
 
 
 def _refused(site: str, reason: str) -> Verdict:

@@ -23,6 +23,7 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from fedvoxel.errors import ConsortiumError, JobError
 from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.surroundings import check_server
 
 LOGIN_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 30.0
@@ -50,6 +51,10 @@ def flare_session(kit: Path, user: str | None = None) -> Iterator[Session]:
         raise ConsortiumError(
             f"kit {opened.name} is a {opened.kind}'s: log in with a person's kit, the data scientist's"
         )
+    # FLARE says "cannot connect" after 15 s, whatever the reason; a handshake tells at once what is wrong.
+    reached = check_server(opened)
+    if reached.level == "error":
+        raise ConsortiumError(f"cannot log in: {reached.message}")
     session = _log_in(user or opened.name, opened.folder, f"{opened.server.host}:{opened.server.port}")
     try:
         yield session
@@ -154,13 +159,22 @@ def connected_sites(session: Session) -> tuple[str, ...]:
         raise JobError(f"the server does not say which sites are connected: {_one_line(error)}") from None
 
 
+def abort(session: Session, job_id: str) -> None:
+    """Aborts a job; one that cannot be aborted runs on, and that is logged."""
+    _try(session.abort_job, job_id, "aborted")
+
+
 def delete(session: Session, job_id: str) -> None:
-    """Deletes a finished job at the server; what cannot be deleted stays, and that is logged."""
+    """Deletes a finished job at the server; one that cannot be deleted stays, and that is logged."""
+    _try(session.delete_job, job_id, "deleted")
+
+
+def _try(command: Callable[[str], Any], job_id: str, done: str) -> None:
     try:
         with _quiet():
-            session.delete_job(job_id)
+            command(job_id)
     except Exception as error:
-        logger.warning("event=job_not_deleted job=%s reason=%s", job_id, _one_line(error))
+        logger.warning("event=job_not_%s job=%s reason=%s", done, job_id, _one_line(error))
 
 
 def _log_in(user: str, kit: Path, address: str) -> Session:
@@ -177,8 +191,7 @@ def _log_in(user: str, kit: Path, address: str) -> Session:
         ) from None
     except Exception as error:
         raise ConsortiumError(
-            f"cannot log in at {address} as {user}: {_one_line(error)}; is the server up, and is this kit of its "
-            "consortium?"
+            f"cannot log in at {address} as {user}: {_one_line(error)}; check the kit with fedvoxel site check"
         ) from None
 
 

@@ -26,6 +26,11 @@ _TORCH_DOWNLOADS = "nvflare.app_opt.pt.tensor_downloader"
 OnReply = Callable[[str, FLModel], None]
 """Takes a site's name and reply; raises UpdateError to refuse it."""
 
+_ABORTED = (
+    "the run was aborted: by a person (FLARE's status is then ABORTED), or by FLARE because a site's job process could "
+    "not run, for example for a class that is not on its allow-list; that site's log says why"
+)
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -121,7 +126,7 @@ class SiteTasks(ModelController):
             open_sites = sites - good - set(refused) - set(self._failed)
             lost = {site for site in open_sites if self.communicator.get_client_disconnect_time(site)}
             if self.abort_signal.triggered:
-                raise JobError("the run was aborted")
+                raise JobError(_ABORTED)
             if enough_since is None and len(good) >= wait.enough:
                 enough_since = now
             if open_sites == lost or now - started > wait.timeout_s:

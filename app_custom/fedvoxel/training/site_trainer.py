@@ -1,5 +1,6 @@
 """Answers a trainer process's commands: loads the site's cases once, then initialises, trains and evaluates."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from fedvoxel.volumes.loading import load_cases
 from fedvoxel.volumes.plan import PreparedCase
 from fedvoxel.volumes.site import ComputeConfig, load_site_config
 from fedvoxel.volumes.split import Split
+
+logger = logging.getLogger(__name__)
 
 
 class SiteTrainer:
@@ -81,6 +84,8 @@ class SiteTrainer:
             )
             self._cases[split] = loaded
             self.refused_cases += len(refused)
+            for refusal in refused:
+                logger.warning("event=case_refused split=%s case=%s reason=%s", split, refusal.case, refusal.reason)
         return self._cases[split]
 
     @property

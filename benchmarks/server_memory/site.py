@@ -1,0 +1,33 @@
+"""A simulated site: a real FLARE client whose executor answers at once with random updates, without torch or scans.
+
+Every site answers at the same moment, which is the hardest case for the server's memory.
+"""
+
+import numpy as np
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+
+from benchmarks.server_memory.layout import layout
+from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
+
+_CASES = 5
+
+
+class RandomUpdates(Executor):
+    """Answers the tasks of a training job."""
+
+    def __init__(self, run_key: str) -> None:
+        """Takes the run's key, which every executor of a FedVoxel job is given."""
+        super().__init__()
+        self.run_key = run_key
+        self._random = np.random.default_rng()
+
+    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        """Returns an initial model, a random update, or a made-up score."""
+        if task_name in (TASK_INITIALIZE, TASK_TRAIN):
+            arrays = {name: self._random.normal(0, 0.01, shape).astype(np.float32) for name, shape in layout().items()}
+            meta = {"case_count": _CASES, "loss": 1.0} if task_name == TASK_TRAIN else {}
+            return result_reply(meta, arrays, difference=task_name == TASK_TRAIN)
+        return result_reply({"score": {"cases": 0, "dice": {}}}, {}, difference=False)
