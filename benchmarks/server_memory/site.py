@@ -8,6 +8,7 @@ from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from benchmarks.server_memory.layout import layout
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
@@ -30,4 +31,6 @@ class RandomUpdates(Executor):
             arrays = {name: self._random.normal(0, 0.01, shape).astype(np.float32) for name, shape in layout().items()}
             meta = {"case_count": _CASES, "loss": 1.0} if task_name == TASK_TRAIN else {}
             return result_reply(meta, arrays, difference=task_name == TASK_TRAIN)
-        return result_reply({"score": {"cases": 0, "dice": {}}}, {}, difference=False)
+        split = FLModelUtils.from_shareable(shareable).meta["split"]
+        scores = {"dice": {}} if split == "validation" else {"classes": {}}
+        return result_reply({"score": {"cases": 0, **scores}}, {}, difference=False)

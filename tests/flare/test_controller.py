@@ -70,12 +70,26 @@ class FakeSites:
         return None
 
 
+class FakeCell:
+    """Is as much of FLARE's messaging as the controller meets: here replies come with their arrays."""
+
+    def __init__(self) -> None:
+        self.decode_pass_through_topics: set[tuple[str, str]] = set()
+
+    def update_fobs_context(self, props: dict[str, Any]) -> None:
+        pass
+
+
 class FakeEngine:
     """Is as much of FLARE's server engine as the controller meets."""
 
     def __init__(self, folder: Path, sites: list[str]) -> None:
         self._folder, self._sites = folder, sites
         self.panics: list[str] = []
+        self._cell = FakeCell()
+
+    def get_cell(self) -> FakeCell:
+        return self._cell
 
     def get_clients(self) -> list[Client]:
         return [Client(site, "") for site in self._sites]

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
 import psutil
 import pytest
 
@@ -20,18 +18,15 @@ from fedvoxel.flare.consortium_processes import RunningConsortium, running_conso
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.ops.job_session import JobSession
-from fedvoxel.volumes.hippocampus import CLASSES, find_hippocampus, hippocampus_tables
-from fedvoxel.volumes.site import SITE_FILE
-from fedvoxel.volumes.split import SplitFractions, split_of
+from fedvoxel.volumes.hippocampus import find_hippocampus, hippocampus_tables
+
+from .tiny_cohorts import blob_rows, choose, describe_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSORTIUM_FILE = ROOT / "provisioning" / "consortium.yml"
 HIPPOCAMPUS_JOB = ROOT / "jobs" / "hippocampus_fedavg"
 SCIENTIST = "scientist@consortium.example"
 SITES = ("hospital-a", "hospital-b", "hospital-c", "hospital-d")
-SHAPE = (40, 56, 40)
-WANTED = {"training": 5, "validation": 1, "test": 2}
-_TABLE_HEAD = "case,patient,image,label"
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
@@ -40,7 +35,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
-        time.sleep(0.1)
+        time.sleep(0.2)
     pytest.fail(f"not within {timeout_s:.0f} s: {what}")
 
 
@@ -139,6 +134,7 @@ class SystemUnderTest:
 
         def in_the_middle() -> bool:
             seen = JobSession(self.session).look(job_id)
+            assert not seen.finished, f"job {job_id} ended before round {round_index}: {seen.status}"
             if seen.progress is None or (seen.progress.round, seen.progress.phase) != (round_index, "training"):
                 return False
             return all(site in seen.steps and seen.steps[site].step < seen.steps[site].steps for site in sites)
@@ -195,16 +191,6 @@ def job_variant(folder: Path, run_key: str, rounds: int, **changes: Any) -> Path
     return folder / run_key
 
 
-def describe_cohort(kit: Path, name: str, rows: list[str]) -> None:
-    """Writes a table into a site's kit and describes it as cohort `name` in the site's own file."""
-    (kit / "local" / f"{name}.csv").write_text("\n".join([_TABLE_HEAD, *rows]) + "\n")
-    path = kit / "local" / SITE_FILE
-    site = json.loads(path.read_text())
-    source = {"layout": "csv", "table": f"{name}.csv"}
-    site["cohorts"][name] = {"source": source, "classes": CLASSES}
-    path.write_text(json.dumps(site | {"compute": {"threads": 1, "device": "cpu"}}))
-
-
 @pytest.fixture(scope="session")
 def cohort_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Eight cases a hospital, as lines of its table: hippocampi where they are at hand, else made-up blobs."""
@@ -212,36 +198,9 @@ def cohort_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]
     named = os.environ.get("FEDVOXEL_DATA")
     place = find_hippocampus(Path(named)) if named else None
     if place is None:
-        return {site: _blob_rows(folder, site, seed) for seed, site in enumerate(SITES)}
+        return {site: blob_rows(folder, site, seed) for seed, site in enumerate(SITES)}
     tables = hippocampus_tables(place, folder)
-    return {site: _choose(table.read_text().splitlines()[1:]) for site, table in tables.items()}
-
-
-def _choose(rows: list[str]) -> list[str]:
-    """Returns as many rows of each split as `WANTED` says."""
-    by_split: dict[str, list[str]] = {split: [] for split in WANTED}
-    for row in rows:
-        by_split[split_of(row.split(",")[1], SplitFractions())].append(row)
-    chosen = [row for split, wanted in WANTED.items() for row in by_split[split][:wanted]]
-    assert len(chosen) == sum(WANTED.values())
-    return chosen
-
-
-def _blob_rows(folder: Path, site: str, seed: int) -> list[str]:
-    names = [f"{site}-{index:03d}" for index in range(200)]
-    rows = _choose([f"{name},{name},{folder / name}_image.nii.gz,{folder / name}_label.nii.gz" for name in names])
-    random = np.random.default_rng(seed)
-    grid = np.indices(SHAPE).transpose(1, 2, 3, 0)
-    for row in rows:
-        _, _, image_path, label_path = row.split(",")
-        label = np.zeros(SHAPE, np.uint8)
-        for code in CLASSES.values():
-            centre = random.integers((10, 16 * code, 10), (30, 16 * code + 8, 30))
-            label[np.linalg.norm(grid - centre, axis=-1) < 6] = code
-        image = (random.normal(size=SHAPE) * 0.2 + label).astype(np.float32)
-        nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), image_path)
-        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), label_path)
-    return rows
+    return {site: choose(table.read_text().splitlines()[1:]) for site, table in tables.items()}
 
 
 @pytest.fixture(scope="session")

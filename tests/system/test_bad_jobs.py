@@ -14,7 +14,8 @@ import pytest
 
 from fedvoxel.volumes.split import SplitFractions, split_of
 
-from .conftest import SITES, WANTED, SystemUnderTest, describe_cohort, job_variant, trainers_of
+from .conftest import SITES, SystemUnderTest, job_variant, trainers_of
+from .tiny_cohorts import WANTED, describe_cohort
 
 
 def _explain(system: SystemUnderTest, job_id: str) -> str:

@@ -12,6 +12,9 @@ from .conftest import SITES, SystemUnderTest, job_variant, trainers_of, wait_unt
 
 pytestmark = pytest.mark.slow
 
+EPOCHS = 15
+"""Enough for a round to last seconds, so that a fault meets a site in the middle of its training."""
+
 LOST = ("hospital-a", "hospital-c")
 KILLED_TRAINER, KILLED_SITE = "hospital-b", "hospital-d"
 
@@ -29,7 +32,7 @@ def _missing(outcome: RunOutcome, site: str) -> dict[int, str]:
 
 
 def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: SystemUnderTest, tmp_path: Path) -> None:
-    job_id = system.submit(job_variant(tmp_path, "faults", rounds=4, epochs=5))
+    job_id = system.submit(job_variant(tmp_path, "faults", rounds=4, epochs=EPOCHS))
     system.wait_until_training(job_id, 1, [KILLED_TRAINER])
     _kill_trainer(system, KILLED_TRAINER)
     system.wait_until_training(job_id, 2, [KILLED_SITE])
@@ -51,7 +54,7 @@ def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: Syste
 
 def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp_path: Path) -> None:
     rounds = {"min_sites": 3}
-    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=5, rounds_section=rounds))
+    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=EPOCHS, rounds_section=rounds))
     system.wait_until_training(job_id, 1, LOST)
     for site in LOST:
         system.running.stop(site, abruptly=True)
@@ -64,7 +67,7 @@ def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp
 
 
 def test_an_aborted_job_ends_its_trainers_and_says_so(system: SystemUnderTest, tmp_path: Path) -> None:
-    job_id = system.submit(job_variant(tmp_path, "aborted", rounds=50, epochs=5))
+    job_id = system.submit(job_variant(tmp_path, "aborted", rounds=50, epochs=EPOCHS))
     system.wait_until_training(job_id, 1, SITES)
     trainers = [trainer for site in SITES for trainer in trainers_of(system.kit(site))]
     assert len(trainers) == len(SITES)

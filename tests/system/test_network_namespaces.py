@@ -13,6 +13,8 @@ import psutil
 import pytest
 import yaml
 
+from fedvoxel.federation.outcome import load_outcome
+from tests.blob_job import give_blobs, job_documents, write_job
 from tests.system.network import Network, environment, why_not
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +141,20 @@ def test_the_data_scientist_logs_in_from_another_machine(networked_consortium: N
     kit = networked_consortium.kits[SCIENTIST]
     said = networked_consortium.network.run("scientist", [sys.executable, "-c", script, SCIENTIST, kit])
     assert str(sorted(HOSPITALS)) in said.stdout, said.stdout + said.stderr
+
+
+def test_a_job_trains_across_the_machines(networked_consortium: NetworkedConsortium, tmp_path: Path) -> None:
+    for hospital in HOSPITALS:
+        give_blobs(networked_consortium.kits[hospital])
+    job = write_job(tmp_path / "job", job_documents())
+    command = [sys.executable, "-m", "fedvoxel.cli.main", "job", "submit", job]
+    options = ["--kit", networked_consortium.kits[SCIENTIST], "--download", tmp_path]
+    done = networked_consortium.network.run("scientist", [*command, *options], timeout_s=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (outcome_file,) = tmp_path.glob("*/workspace/outcome.json")
+    outcome = load_outcome(outcome_file)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 1)
+    assert set(outcome.rounds[0].contributed) == set(HOSPITALS)
 
 
 def test_a_machine_without_a_kit_is_refused(networked_consortium: NetworkedConsortium) -> None:

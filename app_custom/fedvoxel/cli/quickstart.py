@@ -30,23 +30,28 @@ def quickstart(
         typer.Option(help="hippocampus_fedavg, spinal_cord_fedavg or brain_demo; default: what the data allow."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also train local-only and pooled models to compare.")] = False,
-    work: Annotated[Path, typer.Option(help="Where everything that it makes goes.")] = Path("work/quickstart"),
+    work: Annotated[
+        Path | None, typer.Option(help="Where everything that it makes goes; default: work/quickstart in the clone.")
+    ] = None,
+    clone: Annotated[
+        Path, typer.Option(help="The clone of the project, whose jobs/ and provisioning/ it uses.")
+    ] = Path(),
 ) -> None:
     """Provisions a consortium, trains over mutual TLS, and ends with a table, a picture and the paths of what it made.
 
-    Run it in the clone, whose jobs/ and provisioning/ it uses. It can be repeated.
+    It can be repeated: kits, tables and downloads are kept, and every run has a result folder of its own.
     """
     from rich.console import Console
 
     console = Console()
     started = time.monotonic()
-    work = work.resolve()
+    work = (work or clone / "work" / "quickstart").resolve()
     work.mkdir(parents=True, exist_ok=True)
     # FLARE's tools write a history and settings to the home folder; nothing may be written outside the work folder.
     os.environ["HOME"] = str(work / "home")
     chosen = _prepare_data(console, job, data, work)
-    consortium = _provision(console, chosen, work)
-    result = _train(console, consortium, chosen)
+    consortium = _provision(console, chosen, work, clone)
+    result = _train(console, consortium, _in_clone(clone, f"jobs/{chosen.job}"))
     _report(console, consortium, chosen, result, full)
     console.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.", highlight=False)
     console.print("Next: docs/data_scientist.md runs the same job from FLARE's own admin console.", highlight=False)
@@ -61,19 +66,19 @@ def _prepare_data(console: "Console", job: str | None, data: Path | None, work: 
         return choose_data(job, data, work, lambda text: console.print(f"  {text}", highlight=False), progress)
 
 
-def _provision(console: "Console", data: "DemoData", work: Path) -> "Consortium":
+def _provision(console: "Console", data: "DemoData", work: Path, clone: Path) -> "Consortium":
     from fedvoxel.flare.provisioning import create_consortium
     from fedvoxel.ops.demo_data import describe_cohorts
 
     _say(console, "2/4", "certificates and startup kits")
-    project = _in_clone(f"provisioning/{data.consortium_file}")
+    project = _in_clone(clone, f"provisioning/{data.consortium_file}")
     consortium = create_consortium(project, work / data.job, _free_port())
     describe_cohorts(consortium, data, threads=max(1, (os.cpu_count() or 1) // len(data.cohorts)))
     console.print(f"  {len(consortium.sites)} hospitals: {', '.join(consortium.sites)}", highlight=False)
     return consortium
 
 
-def _train(console: "Console", consortium: "Consortium", data: "DemoData") -> Path:
+def _train(console: "Console", consortium: "Consortium", folder: Path) -> Path:
     """Runs the job and returns the folder of its downloaded result."""
     from rich.live import Live
 
@@ -81,7 +86,6 @@ def _train(console: "Console", consortium: "Consortium", data: "DemoData") -> Pa
     from fedvoxel.flare.consortium_processes import running_consortium
     from fedvoxel.ops.demo_run import run_job
 
-    folder = _in_clone(f"jobs/{data.job}")
     _say(
         console, "3/4", f"training {folder.name} over mutual TLS (server and {len(consortium.sites)} sites start first)"
     )
@@ -106,13 +110,13 @@ def _say(console: "Console", step: str, text: str) -> None:
     console.print(f"[bold]{step}[/bold] {text}")
 
 
-def _in_clone(path: str) -> Path:
+def _in_clone(clone: Path, path: str) -> Path:
     from fedvoxel.errors import ConfigError
 
-    found = Path(path)
+    found = clone / path
     if not found.exists():
         raise ConfigError(
-            f"expected {path} here: run the quickstart in the clone of the project (scripts/quickstart does)"
+            f"expected {path} in the clone of the project: run scripts/quickstart there, or name it with --clone"
         )
     return found
 

@@ -14,6 +14,7 @@ from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE, Arrays, Layout, check_la
 
 FRACTION_BITS = 32
 _SCALE = float(2**FRACTION_BITS)
+_SLICE = 2**16
 MAX_TOTAL_WEIGHT = int(2 ** (63 - FRACTION_BITS) / MAX_ABSOLUTE_VALUE) - 1
 """Largest sum of weights for which no int64 sum can overflow (about two million cases)."""
 
@@ -43,7 +44,7 @@ class FixedPointMean:
         if weight < 1 or self.total_weight + weight > MAX_TOTAL_WEIGHT:
             raise UpdateError(f"absurd weight: {weight} on top of {self.total_weight} (at most {MAX_TOTAL_WEIGHT})")
         for name, array in arrays.items():
-            self._sums[name] += np.rint(array.astype(np.float64) * _SCALE).astype(np.int64) * weight
+            _add_to(self._sums[name].reshape(-1), array.reshape(-1), weight)
         self.total_weight += weight
         self.count += 1
 
@@ -57,3 +58,10 @@ class FixedPointMean:
             raise UpdateError("no update to average: expected at least one accepted site")
         divisor = _SCALE * self.total_weight
         return {name: (total / divisor).astype(np.float32) for name, total in self._sums.items()}
+
+
+def _add_to(total: NDArray[np.int64], values: NDArray[np.float32], weight: int) -> None:
+    """Adds to a flat sum in place, slice by slice: the float64 copies of a whole layer would double the memory."""
+    for start in range(0, total.size, _SLICE):
+        part = slice(start, start + _SLICE)
+        total[part] += np.rint(values[part].astype(np.float64) * _SCALE).astype(np.int64) * weight

@@ -4,11 +4,12 @@ Stock FLARE waits for every sampled client without a deadline and stops the job 
 is noted with its reason, a site that FLARE has found disconnected is not waited for, and every wait has an end.
 """
 
-import threading
+import gc
 import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_constant import ReturnCode
@@ -19,7 +20,9 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.errors import JobError, UpdateError
+from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import error_of, one_line
+from fedvoxel.flare.pacing import pace_downloads
 
 _TORCH_DOWNLOADS = "nvflare.app_opt.pt.tensor_downloader"
 
@@ -74,37 +77,42 @@ class SiteTasks(ModelController):
         self._failed, self._answered = {}, set()
         good: set[str] = set()
         refused: dict[str, str] = {}
-        over, lock = threading.Event(), threading.Lock()
+        with Fetches(self.engine.get_cell(), size_bytes(model.params)) as fetches:
 
-        def receive(reply: FLModel) -> bool:
-            site = str(reply.meta["client_name"])
-            with lock:  # replies come on FLARE's threads; one that is read as the wait ends must not count later
-                if over.is_set() or site in self._answered:
-                    self.warning(f"event=late_reply site={site} task={task_name}")
-                    return False
-                self._answered.add(site)
+            def take(site: str, reply: FLModel) -> None:
                 reason = _refusal(on_reply, site, reply)
                 if reason is None:
                     good.add(site)
                 else:
                     refused[site] = reason
                     self.warning(f"event=update_refused site={site} task={task_name} reason={reason}")
-                return reason is None
 
-        self._receive = receive
-        timeout_s = int(wait.timeout_s) + 1
-        self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
-        try:
+            def receive(reply: FLModel) -> bool:
+                site = str(reply.meta["client_name"])
+                fail = partial(self._failed.setdefault, site)
+                if site in self._answered or not fetches.add(reply, partial(take, site), fail):
+                    self.warning(f"event=late_reply site={site} task={task_name}")
+                    return False
+                self._answered.add(site)
+                return True
+
+            self._receive = receive
+            timeout_s = int(wait.timeout_s) + 1
+            self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
             why = self._wait_for(set(sites), good, refused, wait)
-        finally:
-            with lock:
-                over.set()
         self.cancel_all_tasks()
         failed = dict(self._failed)
         missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
         return Gathered(missing, refused)
+
+    def start_controller(self, fl_ctx: FLContext) -> None:
+        """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
+        super().start_controller(fl_ctx)
+        leave_arrays_at_sites(self.engine.get_cell())
+        pace_downloads()
+        gc.freeze()
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
         """Ends the workflow, and keeps torch out of the server's process where torch is installed.

@@ -1,0 +1,89 @@
+"""Lets a few sites at a time load the global model from the server's job process.
+
+FLARE serves every site at once, and holds several copies of the model's largest arrays for each of them until they have
+arrived: with many sites that is what fills the server's memory. Here a site whose turn has not come is told to ask
+again, so that nothing waits inside the server.
+"""
+
+import gc
+import threading
+import time
+from typing import Any
+
+from nvflare.app_common.np.np_downloader import ArrayDownloadable
+from nvflare.fuel.f3.streaming.download_service import ProduceRC
+from nvflare.fuel.utils import fobs
+from nvflare.fuel.utils.fobs import dots
+
+AT_ONCE = 4
+"""How many sites load the model at once; enough to fill the server's line, since each asks for piece after piece."""
+
+_LOST_AFTER_S = 20.0
+_ASK_AGAIN_S = 0.2
+
+
+class Turns:
+    """Gives turns to those who ask; a turn ends when it is given back, or when its holder has not asked for long."""
+
+    def __init__(self, at_once: int = AT_ONCE, lost_after_s: float = _LOST_AFTER_S) -> None:
+        """Starts with `at_once` free turns."""
+        self._at_once, self._lost_after_s = at_once, lost_after_s
+        self._lock = threading.Lock()
+        self._last_asked: dict[int, float] = {}
+
+    def take(self, who: int, now: float) -> bool:
+        """Returns whether `who` has a turn at `now` (seconds of a monotonic clock)."""
+        with self._lock:
+            lost = [one for one, asked in self._last_asked.items() if now - asked > self._lost_after_s]
+            for one in lost:
+                del self._last_asked[one]
+            if who not in self._last_asked and len(self._last_asked) >= self._at_once:
+                return False
+            self._last_asked[who] = now
+            return True
+
+    def give_back(self, who: int) -> None:
+        """Ends `who`'s turn, if it has one."""
+        with self._lock:
+            self._last_asked.pop(who, None)
+
+
+class PacedArrays(ArrayDownloadable):
+    """Is what FLARE sends a message's arrays with, and waits for its turn."""
+
+    def __init__(self, arrays: dict[str, Any], max_chunk_size: int, turns: Turns) -> None:
+        """Keeps the arrays until they have arrived."""
+        super().__init__(arrays, max_chunk_size)
+        self._turns = turns
+
+    def produce(self, state: dict[str, Any], requester: str) -> tuple[str, Any, dict[str, Any]]:
+        """Returns the next piece, or nothing yet and the same state."""
+        if self._turns.take(id(self), time.monotonic()):
+            piece: tuple[str, Any, dict[str, Any]] = super().produce(state, requester)
+            return piece
+        time.sleep(_ASK_AGAIN_S)
+        return ProduceRC.OK, [], state or {"start": 0, "count": 0}
+
+    def get_item_size(self, index: int) -> int | None:
+        """Returns an array's size in bytes, so that FLARE need not encode the next array to see that it is too large."""
+        arrays = self.base_obj
+        return int(arrays[self.keys[index]].nbytes) if arrays else None
+
+    def downloaded_to_all(self) -> None:
+        """Ends the turn when everything has arrived."""
+        self._turns.give_back(id(self))
+        super().downloaded_to_all()
+        gc.collect()
+
+    def transaction_done(self, transaction_id: str, status: str) -> None:
+        """Ends the turn when FLARE gives up."""
+        self._turns.give_back(id(self))
+        super().transaction_done(transaction_id, status)
+
+
+def pace_downloads() -> None:
+    """Has this process, the server's job process, send arrays in turns."""
+    turns = Turns()
+    decomposer = fobs.get_dot_handler(dots.NUMPY_DOWNLOAD)
+    if decomposer is not None:
+        decomposer.to_downloadable = lambda items, size, context: PacedArrays(items, size, turns)
