@@ -1,8 +1,8 @@
 """Is the federated model as good as training on everybody's scans in one place, and better than every hospital alone?
 
-Runs `jobs/hippocampus_fedavg` on a real consortium (five processes, mutual TLS) with several seeds, and with the same cases,
-network and number of epochs: pooled training with each of several optimisers, of which the best counts, and each hospital
-alone. Scores are of cases that no model was trained on. Every finished part is kept: a repeated command goes on.
+Runs `jobs/hippocampus_fedavg` on a real consortium (five processes, mutual TLS) with several seeds, and with the same
+cases, network and number of epochs: pooled training with each of several optimisers, of which the best counts, and each
+hospital alone. Scores are of cases that no model was trained on. Every finished part is kept.
 
     FEDVOXEL_DATA=... python -m benchmarks.hippocampus
 """
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,12 @@ def _comparisons(parts: Parts, consortium: Consortium, result: Path, seed: int) 
 
 def _baseline(result: Path, files: dict[str, Path], optimizer: dict[str, Any] | None) -> dict[str, Any]:
     job = read_trained_job(open_job_result(result))
-    task = job.task
     if optimizer is not None:
-        chosen = task.training.model_copy(update={"optimizer": OptimizerConfig(**optimizer)})
-        task = task.model_copy(update={"training": chosen})
-    cases = {site: load_site_cases(file, task) for site, file in files.items()}
+        chosen = job.task.training.model_copy(update={"optimizer": OptimizerConfig(**optimizer)})
+        job = replace(job, task=job.task.model_copy(update={"training": chosen}))
+    cases = {site: load_site_cases(file, job.task) for site, file in files.items()}
     kind = "pooled" if len(files) > 1 else "local"
-    return run_baseline(kind, task, cases, job.rounds, job.model, ComputeConfig(threads=1)).model_dump(mode="json")
+    return run_baseline(kind, job, cases, ComputeConfig(threads=1)).model_dump(mode="json")
 
 
 if __name__ == "__main__":

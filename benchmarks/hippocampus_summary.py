@@ -61,7 +61,7 @@ def _class_means(scores: Scores) -> dict[str, float]:
 
 
 def _hospitals(folder: Path, seeds: Sequence[int], pooled: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """Compares the federated with each hospital's own model, case by case, each case averaged over seeds and classes."""
+    """Compares the federated with each hospital's own model by case, each averaged over seeds and classes."""
     found = {}
     for site in pooled[seeds[0]]["per_site"]:
         federated = _case_means([pooled[seed]["federated_per_site"][site] for seed in seeds])
@@ -113,7 +113,7 @@ def _markdown(summary: Mapping[str, Any]) -> str:
         )
     lines += [
         "",
-        "The second table averages each case over seeds and classes; the interval is a paired percentile bootstrap over cases.",
+        "The second table averages each case over seeds and classes; intervals: paired percentile bootstrap over cases.",
         "",
     ]
     return "\n".join(lines)

@@ -69,7 +69,10 @@ def write_variant(destination: Path, rounds: int, run_key: str) -> Path:
     """Writes the hippocampus job for `rounds` rounds under a run key of its own, in place of what was there."""
     job = read_job_folder(JOB)
     documents: dict[str, Any] = dict(job.documents)
-    for component in (documents[job.server_document]["workflows"][0], documents[job.client_document]["executors"][0]["executor"]):
+    for component in (
+        documents[job.server_document]["workflows"][0],
+        documents[job.client_document]["executors"][0]["executor"],
+    ):
         component["args"]["run_key"] = run_key
     documents[job.server_document]["workflows"][0]["args"]["rounds"]["num_rounds"] = rounds
     shutil.rmtree(destination, ignore_errors=True)

@@ -20,7 +20,7 @@ _EXPLANATION = """
 What is timed, with the same `Trainer`, cases, one thread per process and two cores, taking turns:
 
 - **plain two-process pool**: from before the two processes are started until the last model is scored.
-- **FedVoxel**: from `submit_job` until FLARE tells the submitter that the job is finished. Server and four hospitals are
+- **FedVoxel**: from `submit_job` until FLARE tells the submitter that the job is finished. Server and hospitals are
   processes of their own, connected by mutual TLS; they are up and registered before. "outcome" is the time until
   `outcome.json` lies on the server's disk.
 - **stock FLARE**: `recipe.execute` of `FedAvgRecipe` with the Client API in FLARE's simulator, four clients; no
@@ -83,7 +83,11 @@ def markdown(rows: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> s
     for row in rows:
         lines += _table_lines(row)
     lines += ["", "![times](overhead.png)", "", *(_verdict(row) for row in rows), _EXPLANATION]
-    lines += ["Where FedVoxel's seconds go (medians):", "", "| stage | " + " | ".join(f"{row['rounds']} rounds" for row in rows) + " |"]
+    lines += [
+        "Where FedVoxel's seconds go (medians):",
+        "",
+        "| stage | " + " | ".join(f"{row['rounds']} rounds" for row in rows) + " |",
+    ]
     lines += ["|---" * (len(rows) + 1) + "|"]
     for stage in rows[0]["ours_stages_s"]:
         lines.append(f"| {stage} | " + " | ".join(f"{row['ours_stages_s'][stage]:.1f}" for row in rows) + " |")
@@ -96,7 +100,9 @@ def _table_lines(row: Mapping[str, Any]) -> list[str]:
     for system in ("ours", "stock"):
         ratios = f"{row[f'{system}_ratio']:.3f} | {row[f'{system}_ratio_without_start']:.3f}"
         lines.append(f"| {row['rounds']} | {SYSTEMS[system]} | {row[f'{system}_s']:.1f} | {ratios} |")
-    lines.append(f"| {row['rounds']} | FedVoxel, outcome | {row['ours_outcome_s']:.1f} | {row['ours_outcome_ratio']:.3f} | |")
+    lines.append(
+        f"| {row['rounds']} | FedVoxel, outcome | {row['ours_outcome_s']:.1f} | {row['ours_outcome_ratio']:.3f} | |"
+    )
     return lines
 
 

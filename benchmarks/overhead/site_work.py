@@ -22,7 +22,7 @@ class SiteWork:
         """Reads all cases and builds the network."""
         described = load_site_config(site_file)
 
-        def load(split: Split):  # noqa: ANN202
+        def load(split: Split):
             return load_cases(described, task.cohort, task.classes, task.plan, split, site_file.parent)[0]
 
         self._validation, self._test = load("validation"), load("test")

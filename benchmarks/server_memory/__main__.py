@@ -40,7 +40,9 @@ def main() -> int:
     rows = []
     for sites in options.sites or [4, 64]:
         asked = {"sites": sites, "rounds": options.rounds, "parameters": parameter_count()}
-        values = parts.run(f"{sites:03d}-sites", asked, lambda sites=sites: measure(work, sites, options.rounds, options.port))
+        values = parts.run(
+            f"{sites:03d}-sites", asked, lambda sites=sites: measure(work, sites, options.rounds, options.port)
+        )
         rows.append(asked | values)
         print(f"{sites:3d} sites: {values['peak_mib']:.0f} MiB, rounds {values['round_seconds']} s", flush=True)
     write_json(options.out / "server_memory.json", rows)
@@ -51,7 +53,10 @@ def main() -> int:
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Returns the report's text."""
     lines = ["# Memory of the server's job process", "", "`python -m benchmarks.server_memory`", ""]
-    lines += ["| sites | parameters | rounds | peak (MB) | under 400 MB | torch loaded | seconds a round |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "| sites | parameters | rounds | peak (MB) | under 400 MB | torch loaded | seconds a round |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         megabytes = row["peak_mib"] * 1.048576
         cells = [row["sites"], f"{row['parameters']:,}", row["rounds"], f"{megabytes:.0f}"]

@@ -1,5 +1,6 @@
 """The simulated model: names and shapes of a plain stack of three-dimensional convolutions, five million parameters."""
 
+import itertools
 import math
 
 CHANNELS = (1, 32, 64, 128, 256, 256, 256, 64, 3)
@@ -8,7 +9,7 @@ CHANNELS = (1, 32, 64, 128, 256, 256, 256, 64, 3)
 def layout() -> dict[str, tuple[int, ...]]:
     """Returns the shape of every array by name."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for index, (inputs, outputs) in enumerate(zip(CHANNELS, CHANNELS[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(CHANNELS)):
         shapes[f"block{index}.conv.weight"] = (outputs, inputs, 3, 3, 3)
         shapes[f"block{index}.conv.bias"] = (outputs,)
     return shapes

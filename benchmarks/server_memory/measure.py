@@ -1,4 +1,4 @@
-"""Runs the simulated job on real FLARE processes and reads the peak memory of the server's job process from the kernel."""
+"""Runs the simulated job on real FLARE processes and asks the kernel for the peak memory of the server's job process."""
 
 import re
 import threading

@@ -12,7 +12,7 @@ from fedvoxel.evaluation.baseline import load_baseline
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases, run_baseline
 from fedvoxel.evaluation.job_result import open_job_result
 from fedvoxel.evaluation.make_baseline import make_baseline
-from fedvoxel.evaluation.trained_job import read_trained_job
+from fedvoxel.evaluation.trained_job import TrainedJob, read_trained_job
 from fedvoxel.evaluation.unseen import unseen_picture
 from fedvoxel.federation.outcome import ModelFile, write_outcome
 from fedvoxel.training.networks import build_network, get_weights
@@ -49,10 +49,18 @@ def result(tmp_path: Path, task: TrainingTask) -> Path:
     config.write_text(json.dumps({"executors": [{"executor": {"args": ARGUMENTS | {"run_key": "test"}}}]}))
     save_weights(workspace / "best_model.npz", get_weights(build_network(task.training.network, 2, 1)))
     outcome = sample_outcome().model_copy(
-        update={"rounds_planned": 2, "rounds_committed": 2, "best_model": ModelFile(file="best_model.npz", sha256="0" * 64)}
+        update={
+            "rounds_planned": 2,
+            "rounds_committed": 2,
+            "best_model": ModelFile(file="best_model.npz", sha256="0" * 64),
+        }
     )
     write_outcome(outcome, workspace / "outcome.json")
     return workspace.parent
+
+
+def _job(task: TrainingTask) -> TrainedJob:
+    return TrainedJob(task, 1, get_weights(build_network(task.training.network, 2, 1)))
 
 
 def test_a_local_baseline_pairs_the_federated_model_on_the_same_cases(result: Path, kit: Path) -> None:
@@ -68,16 +76,16 @@ def test_a_local_baseline_pairs_the_federated_model_on_the_same_cases(result: Pa
 def test_pooled_training_sees_every_sites_cases_and_is_reproducible(kit: Path, task: TrainingTask) -> None:
     cases = load_site_cases(kit / "local" / "fedvoxel_site.json", task)
     sites = {"hospital-a": cases, "hospital-b": SiteCases(cases.training[:2], cases.test)}
-    first, again = (run_baseline("pooled", task, sites, 1, None, COMPUTE) for _ in range(2))
+    first, again = (run_baseline("pooled", _job(task), sites, COMPUTE) for _ in range(2))
     assert first.per_site == again.per_site
     assert set(first.per_site) == {"hospital-a", "hospital-b"}
-    assert first.federated_per_site == {}
+    assert set(first.federated_per_site) == {"hospital-a", "hospital-b"}
 
 
 def test_a_site_that_only_evaluates_has_no_model_of_its_own(kit: Path, task: TrainingTask) -> None:
     cases = load_site_cases(kit / "local" / "fedvoxel_site.json", task)
     with pytest.raises(CohortError, match="no training case"):
-        run_baseline("local", task, {"hospital-a": SiteCases((), cases.test)}, 1, None, COMPUTE)
+        run_baseline("local", _job(task), {"hospital-a": SiteCases((), cases.test)}, COMPUTE)
 
 
 def test_a_result_of_another_kind_of_job_is_refused(result: Path) -> None:

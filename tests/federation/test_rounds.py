@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.config import parse_config
-from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
+from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
 from fedvoxel.updates.update import Update
 
 INITIAL = {"w": np.zeros(3, np.float32)}
@@ -90,7 +90,9 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
     assert rounds.best_round == 0
 
 
-@pytest.mark.parametrize("bad", [None, {}, {"cases": 3, "dice": {"organ": 1.5}}, {"cases": 3, "dice": {"organ": float("nan")}}])
+@pytest.mark.parametrize(
+    "bad", [None, {}, {"cases": 3, "dice": {"organ": 1.5}}, {"cases": 3, "dice": {"organ": float("nan")}}]
+)
 def test_a_malformed_score_is_refused(bad) -> None:
     rounds = _rounds()
     with pytest.raises(UpdateError, match="validation score"):

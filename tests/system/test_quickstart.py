@@ -1,4 +1,4 @@
-"""The quickstart as a newcomer runs it without any data: real processes, simulated brains, a report, nothing left running."""
+"""The quickstart as a newcomer runs it without any data: real processes, simulated brains, nothing left running."""
 
 import os
 import subprocess
@@ -29,4 +29,6 @@ def test_without_data_it_trains_on_simulated_brains_and_can_be_repeated(tmp_path
         assert (result / "report" / "report.html").is_file()
     models = {open_job_result(result).outcome.model.sha256 for result in results}
     assert len(models) == 1, "the same job gave two different models"
-    assert not [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(process.info["cmdline"])]
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(process.info["cmdline"])
+    ]

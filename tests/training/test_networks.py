@@ -69,7 +69,10 @@ def test_a_model_that_does_not_fit_is_refused(change: dict) -> None:
         ({"name": "UNett"}, r"training.network.name: unknown network 'UNett'.*did you mean UNet"),
         ({"name": "os"}, "unknown network 'os'"),
         ({"name": "UNet", "arguments": {"chanels": [4]}}, "no argument chanels"),
-        ({"name": "UNet", "arguments": {"channels": [4, 8], "strides": []}}, "training.network.arguments: UNet refuses"),
+        (
+            {"name": "UNet", "arguments": {"channels": [4, 8], "strides": []}},
+            "training.network.arguments: UNet refuses",
+        ),
         ({"name": "UNet", "arguments": {"out_channels": 9, **NETWORKS["UNet"]}}, "follow from the job's classes"),
     ],
 )
@@ -79,7 +82,7 @@ def test_an_unknown_network_or_argument_is_named(config: dict, message: str) -> 
 
 
 def test_an_unknown_loss_or_optimiser_argument_is_named() -> None:
-    with pytest.raises(ConfigError, match="training.loss.name: unknown loss 'DiceLos'"):
+    with pytest.raises(ConfigError, match=r"training\.loss\.name: unknown loss 'DiceLos'"):
         build_loss(ComponentConfig(name="DiceLos"))
     with pytest.raises(ConfigError, match=r"training.optimizer.arguments"):
         build_optimizer(OptimizerConfig(arguments={"momentumm": 1}), [torch.nn.Parameter(torch.zeros(1))])

@@ -50,16 +50,23 @@ def test_initialise_train_and_evaluate(process: TrainerProcess, tmp_path: Path) 
     assert all(row["case"].startswith("case-") for row in scores)
 
 
-def test_a_killed_trainer_is_an_error_and_the_next_task_gets_a_new_one(process: TrainerProcess) -> None:
+def test_a_killed_trainer_is_an_error_and_the_next_task_gets_a_new_one(site_file: Path, tmp_path: Path) -> None:
+    process = TrainerProcess(make_setup(site_file, epochs_per_round=1000), tmp_path / "trainer.log", threads=1)
     model = dict(_ask(process, {"command": "initialize"}).arrays)
     first = process.pid
-    os.kill(first, signal.SIGKILL)
+    killed: list[None] = []
+
+    def kill_once() -> bool:
+        if not killed:
+            killed.append(os.kill(first, signal.SIGKILL))
+        return False
+
     with pytest.raises(TrainingError, match="signal 9"):
-        while True:
-            _ask(process, {"command": "evaluate", "split": "validation"}, model)
+        _ask(process, _train_header(tmp_path), model, should_stop=kill_once)
     again = _ask(process, {"command": "initialize"}).arrays
     assert process.pid not in (None, first)
     assert all(np.array_equal(model[name], again[name]) for name in model)
+    process.end()
 
 
 def test_an_abort_ends_the_child_within_seconds(site_file: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A trainer learns, is reproducible from its seed, and refuses what it cannot train on."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_the_schedule_warms_up_and_ends_at_its_final_factor() -> None:
     assert factors[0] == pytest.approx(0.1)
     assert factors[10] == pytest.approx(1.0)
     assert factors[100] == pytest.approx(0.2)
-    assert all(later <= earlier for earlier, later in zip(factors[10:], factors[11:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(factors[10:]))
     assert rate_factor(ScheduleConfig(name="constant"), 57, 100) == 1.0
 
 

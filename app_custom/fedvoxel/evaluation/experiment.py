@@ -1,4 +1,4 @@
-"""Trains without a federation, on cases that are in one place, with the same trainer: what a federated model is judged by.
+"""Trains without a federation, on cases in one place, with the same trainer: what a federated model is judged by.
 
 A site alone is a federation of one, and pooled training is one site that has everybody's cases; both run for as many
 rounds as the job plans, so that the number of epochs and the learning-rate schedule are the same.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import CohortError
 from fedvoxel.evaluation.baseline import Baseline, BaselineKind, CaseRecord
+from fedvoxel.evaluation.trained_job import TrainedJob
 from fedvoxel.training.setup import TrainingTask
 from fedvoxel.training.site_trainer import use_compute
 from fedvoxel.training.trainer import Progress, Trainer
@@ -85,10 +86,8 @@ def train_together(
 
 def run_baseline(
     kind: BaselineKind,
-    task: TrainingTask,
+    job: TrainedJob,
     sites: Mapping[str, SiteCases],
-    rounds: int,
-    federated: Arrays | None,
     compute: ComputeConfig,
     progress: Progress | None = None,
 ) -> Baseline:
@@ -96,25 +95,23 @@ def run_baseline(
 
     Args:
         kind: `local` for the one site in `sites`, `pooled` for all of them together.
-        task: The job's task.
+        job: The federated job to compare with.
         sites: Cases by site.
-        rounds: As many as the job plans.
-        federated: The federated model, or None to leave that comparison out.
         compute: Threads and device to use.
         progress: See `train_together`.
     """
     started = time.monotonic()
     name = next(iter(sites)) if kind == "local" else "pooled"
     cases = [case for site in sites.values() for case in site.training]
-    trainer, model = train_together(task, cases, name, rounds, compute, progress)
+    trainer, model = train_together(job.task, cases, name, job.rounds, compute, progress)
     seconds = time.monotonic() - started
     return Baseline(
         kind=kind,
         site=name if kind == "local" else None,
-        epochs=rounds * task.training.epochs_per_round,
-        seed=task.training.seed,
+        epochs=job.rounds * job.task.training.epochs_per_round,
+        seed=job.task.training.seed,
         per_site=_scores(trainer, model, sites),
-        federated_per_site=_scores(trainer, federated, sites) if federated is not None else {},
+        federated_per_site=_scores(trainer, job.model, sites),
         seconds=seconds,
     )
 

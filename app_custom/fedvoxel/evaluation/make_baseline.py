@@ -35,7 +35,7 @@ def make_baseline(
     files = {kit.resolve().name: kit.resolve() / "local" / SITE_FILE for kit in kits}
     cases = {name: load_site_cases(file, job.task) for name, file in files.items()}
     compute = load_site_config(next(iter(files.values()))).compute
-    baseline = run_baseline(kind, job.task, cases, job.rounds, job.model, compute, progress)
+    baseline = run_baseline(kind, job, cases, compute, progress)
     name = "baseline_pooled.json" if kind == "pooled" else f"baseline_local_{baseline.site}.json"
     path = (out or job_result.folder) / name
     write_json(path, baseline.model_dump(mode="json"), mode=0o600)

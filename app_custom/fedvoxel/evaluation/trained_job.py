@@ -40,7 +40,9 @@ def read_trained_job(result: JobResult) -> TrainedJob:
     try:
         arguments = dict(config["executors"][0]["executor"]["args"])
     except (KeyError, IndexError, TypeError):
-        raise ConfigError("the job's configuration for sites names no executor; give the result of a training job") from None
+        raise ConfigError(
+            "the job's configuration for sites names no executor; give the result of a training job"
+        ) from None
     arguments.pop("run_key", None)
     outcome = result.outcome
     file = outcome.best_model or outcome.model

@@ -71,4 +71,6 @@ class ServerOptimizer:
         first = np.float32(config.beta_1) * self._first.get(name, zero) + np.float32(1 - config.beta_1) * delta
         second = np.float32(config.beta_2) * self._second.get(name, zero) + np.float32(1 - config.beta_2) * delta**2
         self._first[name], self._second[name] = first, second
-        return (np.float32(config.learning_rate) * first / (np.sqrt(second) + np.float32(config.tau))).astype(np.float32)
+        return (np.float32(config.learning_rate) * first / (np.sqrt(second) + np.float32(config.tau))).astype(
+            np.float32
+        )

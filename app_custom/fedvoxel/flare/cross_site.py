@@ -67,9 +67,7 @@ class CrossSiteController(SiteTasks):
             check_values(arrays)
             models[site] = arrays
 
-        gathered = self.ask(
-            TASK_SUBMIT_MODEL, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive
-        )
+        gathered = self.ask(TASK_SUBMIT_MODEL, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive)
         self._missing |= gathered.missing | gathered.refused
         return models
 

@@ -91,7 +91,9 @@ class SiteExecutor(Executor):
             site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
             setup = TrainerSetup(
-                task=parse_config(TrainingTask, task, "the job"), site=fl_ctx.get_identity_name(), site_file=str(site_file)
+                task=parse_config(TrainingTask, task, "the job"),
+                site=fl_ctx.get_identity_name(),
+                site_file=str(site_file),
             )
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._folder = run_state_folder(fl_ctx, self.run_key)
@@ -119,7 +121,9 @@ class SiteExecutor(Executor):
             return result_reply({}, load_weights(self._folder / LOCAL_MODEL_FILE), difference=False)
         model = FLModelUtils.from_shareable(shareable)
         answer = self._process.ask(
-            Message(self._command(task_name, model), model.params or {}), lambda: abort_signal.triggered, self._progress.update
+            Message(self._command(task_name, model), model.params or {}),
+            lambda: abort_signal.triggered,
+            self._progress.update,
         )
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))

@@ -18,6 +18,8 @@ from nvflare.fuel.utils.fobs import dots
 AT_ONCE = 4
 """How many sites load the model at once; enough to fill the server's line, since each asks for piece after piece."""
 
+_LARGE_BYTES = 4 * 2**20
+"""FLARE's messages hold themselves in reference cycles; after a piece of this size they are looked for at once."""
 _LOST_AFTER_S = 20.0
 _ASK_AGAIN_S = 0.2
 
@@ -60,12 +62,14 @@ class PacedArrays(ArrayDownloadable):
         """Returns the next piece, or nothing yet and the same state."""
         if self._turns.take(id(self), time.monotonic()):
             piece: tuple[str, Any, dict[str, Any]] = super().produce(state, requester)
+            if sum(map(len, piece[1] or ())) > _LARGE_BYTES:
+                gc.collect()
             return piece
         time.sleep(_ASK_AGAIN_S)
         return ProduceRC.OK, [], state or {"start": 0, "count": 0}
 
     def get_item_size(self, index: int) -> int | None:
-        """Returns an array's size in bytes, so that FLARE need not encode the next array to see that it is too large."""
+        """Returns an array's size in bytes, so that FLARE need not encode the next one to see that it is too large."""
         arrays = self.base_obj
         return int(arrays[self.keys[index]].nbytes) if arrays else None
 

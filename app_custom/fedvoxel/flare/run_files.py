@@ -1,4 +1,4 @@
-"""The files of one run on the server: models, TensorBoard events and the outcome, in the job's result and in the state."""
+"""The files of one run on the server: models, TensorBoard events, the outcome; in the job's result and the state."""
 
 import shutil
 from collections.abc import Sequence

@@ -123,9 +123,7 @@ class SiteTasks(ModelController):
         sys.modules.setdefault(_TORCH_DOWNLOADS, None)  # type: ignore[arg-type]
         super().stop_controller(fl_ctx)
 
-    def _wait_for(
-        self, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait
-    ) -> Callable[[str], str]:
+    def _wait_for(self, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait) -> Callable[[str], str]:
         """Waits and returns a function that says why a site has not replied."""
         started = time.monotonic()
         enough_since: float | None = None

@@ -19,7 +19,9 @@ def check_run_key(run_key: str) -> str:
         ConfigError: It is empty, too long, or holds anything but letters, digits, `_`, `.` and `-`.
     """
     if not isinstance(run_key, str) or not _RUN_KEY.fullmatch(run_key):
-        raise ConfigError("run_key: expected 1 to 80 letters, digits, '_', '.' or '-', beginning with a letter or digit")
+        raise ConfigError(
+            "run_key: expected 1 to 80 letters, digits, '_', '.' or '-', beginning with a letter or digit"
+        )
     return run_key
 
 

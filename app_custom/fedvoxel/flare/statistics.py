@@ -19,7 +19,7 @@ STATISTICS_FILE = "cohort_statistics.json"
 
 
 class StatisticsExecutor(Executor):
-    """Answers the task statistics from the site's own cohort; the site's minimum cell size holds whatever a job says."""
+    """Answers the task statistics from the site's own cohort; the minimum cell size holds whatever a job says."""
 
     def __init__(self, cohort: str, classes: list[str]) -> None:
         """Keeps the job's words.

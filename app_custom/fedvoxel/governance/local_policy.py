@@ -58,6 +58,9 @@ _SERVER_ENVIRONMENT = {
     "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "15",
     "NVFLARE_DEAD_CLIENT_GRACE_PERIOD": "10",
     "NVFLARE_DEAD_CLIENT_CHECK_LEAD_TIME": "10",
+    # Has glibc give the memory of every array back at once, so that many sites' arrays do not add up.
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 
 

@@ -60,7 +60,7 @@ def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progre
         return _brains(work, say, progress)
     if job not in (None, "hippocampus_fedavg"):
         raise CohortError(
-            f"the quickstart cannot prepare data for {job!r}; it knows hippocampus_fedavg, spinal_cord_fedavg, brain_demo"
+            f"the quickstart has no data for {job!r}; it knows hippocampus_fedavg, spinal_cord_fedavg, brain_demo"
         )
     folder = find_hippocampus(data) if data else None
     if folder is None:
@@ -100,9 +100,7 @@ def _download(work: Path, say: Say, progress: Progress, required: bool) -> Path 
 
 
 def _brains(work: Path, say: Say, progress: Progress) -> DemoData:
-    say(
-        "making simulated brains from the ICBM152 template, four hospitals with a scanner each; this is not patient data"
-    )
+    say("making simulated brains from the ICBM152 template for four hospitals; this is not patient data")
     tables = make_brain_demo(work / "brains", progress=progress)
     cohorts = {site: brain_demo_cohort(table) for site, table in tables.items()}
     return DemoData("brain_demo", "consortium.yml", "brain_demo", cohorts)
@@ -112,6 +110,6 @@ def _spinal_cord(data: Path | None) -> DemoData:
     root = data / SPINAL_CORD_FOLDER if data else None
     if root is None or not root.is_dir():
         raise CohortError(
-            f"spinal_cord_fedavg needs --data with a folder {SPINAL_CORD_FOLDER} (the spinal cord grey matter challenge)"
+            f"spinal_cord_fedavg needs --data with a folder {SPINAL_CORD_FOLDER} (the grey matter challenge)"
         )
     return DemoData("spinal_cord_fedavg", "consortium_spinal.yml", "spinal_cord", spinal_cord_cohorts(root.resolve()))

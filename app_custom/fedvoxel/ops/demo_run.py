@@ -10,7 +10,7 @@ from fedvoxel.governance.consortium import Consortium
 from fedvoxel.ops.job_session import JobSession
 from fedvoxel.ops.snapshot import Snapshot
 
-_LOOK_S = 1.0
+_LOOK_S = 2.0
 
 
 def run_job(consortium: Consortium, folder: Path, show: Callable[[Snapshot], None]) -> Path:
@@ -19,7 +19,7 @@ def run_job(consortium: Consortium, folder: Path, show: Callable[[Snapshot], Non
     Args:
         consortium: A running consortium.
         folder: The job folder.
-        show: Receives what is known of the job about once a second.
+        show: Receives what is known of the job every two seconds.
 
     Returns:
         The folder of the downloaded result, in `results/` of the workspace.
@@ -36,5 +36,7 @@ def run_job(consortium: Consortium, folder: Path, show: Callable[[Snapshot], Non
         show(snapshot)
         result = download(session, job_id, consortium.workspace / "results")
     if not (result / "workspace" / "outcome.json").is_file():
-        raise JobError(f"job {job_id} ended as {snapshot.status} without an outcome; its log is {result}/workspace/log.txt")
+        raise JobError(
+            f"job {job_id} ended as {snapshot.status} without an outcome; its log is {result}/workspace/log.txt"
+        )
     return result

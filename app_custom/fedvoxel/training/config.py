@@ -1,5 +1,7 @@
-"""The training section of a job: what is trained, how, for how long. Names of networks, losses and optimisers are
-those of MONAI and PyTorch; arguments are JSON values. Parsing needs neither torch nor MONAI.
+"""The training section of a job: what is trained, how, for how long.
+
+Names of networks, losses and optimisers are those of MONAI and PyTorch; arguments are JSON values. Parsing needs
+neither torch nor MONAI.
 """
 
 from typing import Annotated, Any, Literal, Self

@@ -31,7 +31,7 @@ class MuonAdamW(torch.optim.Optimizer):
         """Sorts the parameters.
 
         Args:
-            params: The network's parameters; those of two or more dimensions, the first two of at least four, are kernels.
+            params: The network's parameters; kernels have two or more dimensions, the first two of at least four.
             lr: Learning rate.
             momentum: Muon's momentum, in [0, 1).
             weight_decay: Decoupled weight decay of both.

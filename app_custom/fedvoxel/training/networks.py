@@ -103,7 +103,9 @@ def _build(component: Any, config: ComponentConfig, filled: dict[str, Any], kind
         raise ConfigError(f"training.{kind}.arguments: {config.name} has no argument {', '.join(unknown)}")
     taken = sorted(set(config.arguments) & set(filled))
     if taken:
-        raise ConfigError(f"training.{kind}.arguments: {', '.join(taken)} follow from the job's classes; leave them out")
+        raise ConfigError(
+            f"training.{kind}.arguments: {', '.join(taken)} follow from the job's classes; leave them out"
+        )
     arguments = {key: value for key, value in filled.items() if key in accepted} | config.arguments
     try:
         built: torch.nn.Module = component(**arguments)

@@ -79,9 +79,7 @@ class SiteTrainer:
         """
         if split not in self._cases:
             task = self._setup.task
-            loaded, refused = load_cases(
-                self._site, task.cohort, task.classes, task.plan, split, self._file.parent
-            )
+            loaded, refused = load_cases(self._site, task.cohort, task.classes, task.plan, split, self._file.parent)
             self._cases[split] = loaded
             self.refused_cases += len(refused)
             for refusal in refused:

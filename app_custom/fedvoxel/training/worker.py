@@ -101,7 +101,9 @@ def _describe(error: Exception) -> str:
         return "out of memory; lower training.batch_size or training.sampling.size, or free memory at the site"
     if isinstance(error, OSError):  # a full disk, most likely; the text of the error itself would name the file
         return f"the site could not read or write its files ({error.strerror})"
-    logger.error("event=unexpected type=%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    logger.error(
+        "event=unexpected type=%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+    )
     return f"unexpected {type(error).__name__}; the site's trainer.log says where"
 
 
