@@ -8,11 +8,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import RESULTS, WORK
 from benchmarks.hospitals import JOB, Hospitals, keep_home_inside, make_hospitals
 from benchmarks.overhead.federated import run_federated
+from benchmarks.overhead.machine import QUIET, watched
 from benchmarks.overhead.pool import run_pool
 from benchmarks.overhead.report import Measured, write_report
 from benchmarks.overhead.stock import run_stock
@@ -52,8 +54,13 @@ def _measure(hospitals: Hospitals, parts: Parts, options: argparse.Namespace, wo
             }
             for system, run in systems.items():
                 configuration = {"job": job, "rounds": rounds, "repeat": repeat, "cases": options.cases}
-                values = parts.run(f"{rounds:02d}-rounds-{system}-{repeat}", configuration, run)
-                print(f"{rounds:3d} rounds, repeat {repeat}, {system:5s}: {values['seconds']:7.1f} s", flush=True)
+                values = parts.run(f"{rounds:02d}-rounds-{system}-{repeat}", configuration, partial(watched, run))
+                seconds, others_s = values["seconds"], values["others_cpu_s"]
+                print(f"{rounds:3d} rounds, repeat {repeat}, {system:5s}: {seconds:7.1f} s", flush=True)
+                if others_s > QUIET * seconds:
+                    print(
+                        f"    not a quiet machine: other programs used {others_s:.0f} s of processor time", flush=True
+                    )
                 measured.append(Measured(system, rounds, repeat, values))
     return measured
 

@@ -11,6 +11,7 @@ from fedvoxel.training.site_trainer import use_compute
 from fedvoxel.training.trainer import Trainer
 from fedvoxel.updates.update import Arrays, Update
 from fedvoxel.volumes.loading import load_cases
+from fedvoxel.volumes.plan import PreparedCase
 from fedvoxel.volumes.site import load_site_config
 from fedvoxel.volumes.split import Split
 
@@ -22,7 +23,7 @@ class SiteWork:
         """Reads all cases and builds the network."""
         described = load_site_config(site_file)
 
-        def load(split: Split):
+        def load(split: Split) -> tuple[PreparedCase, ...]:
             return load_cases(described, task.cohort, task.classes, task.plan, split, site_file.parent)[0]
 
         self._validation, self._test = load("validation"), load("test")

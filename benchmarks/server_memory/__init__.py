@@ -1,1 +1,1 @@
-"""How much memory the server's job process takes for a model of five million parameters, with few sites and with many."""
+"""How much memory the server's job process takes for five million parameters, with few sites and with many."""

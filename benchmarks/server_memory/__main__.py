@@ -66,9 +66,9 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", _EXPLANATION])
 
 
-_EXPLANATION = """Peak resident memory as the kernel counts it (VmHWM) of the process in which `FedAvgController` runs, over its whole
-life. Every site is a real FLARE client with a real job process over mutual TLS; its executor answers at once with
-random float32 updates, so that all replies arrive together, which is the worst case.
+_EXPLANATION = """Peak resident memory as the kernel counts it (VmHWM) of the process in which `FedAvgController` runs,
+over its whole life. Every site is a real FLARE client with a real job process over mutual TLS; its executor answers at
+once with random float32 updates, so that all replies arrive together, which is the worst case.
 """
 
 

@@ -18,7 +18,7 @@ _CONSORTIUM = ROOT / "provisioning" / "consortium.yml"
 
 
 def make_consortium(work: Path, sites: int, port: int) -> Consortium:
-    """Makes kits for the usual server and data scientist, and for `sites` sites that may build the simulated executor."""
+    """Makes kits for the usual server and data scientist, and for `sites` simulated sites."""
     described = yaml.safe_load(_CONSORTIUM.read_text(encoding="utf-8"))
     described["name"] = f"memory_{sites}"
     kept = [one for one in described["participants"] if one["type"] == "server" or one.get("role") == "lead"]

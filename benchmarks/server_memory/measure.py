@@ -1,4 +1,4 @@
-"""Runs the simulated job on real FLARE processes and asks the kernel for the peak memory of the server's job process."""
+"""Runs the simulated job on real FLARE processes and asks the kernel for the server's peak memory."""
 
 import re
 import threading

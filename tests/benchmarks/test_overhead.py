@@ -11,7 +11,8 @@ STAGES = {"rounds": 90.0, "outcome until FLARE says finished": 6.0}
 def measured(pool: float, ours: float, stock: float, repeat: int = 0) -> list[Measured]:
     ours_values = {"seconds": ours, "outcome_s": ours - 6, "stages": STAGES}
     values = {"pool": {"seconds": pool, "ready_s": 5.0}, "ours": ours_values, "stock": {"seconds": stock}}
-    return [Measured(system, 12, repeat, one) for system, one in values.items()]
+    machine = {"cpu_s": 2 * pool, "others_cpu_s": 1.0}
+    return [Measured(system, 12, repeat, one | machine) for system, one in values.items()]
 
 
 def test_work_is_dealt_out_as_evenly_as_can_be() -> None:

@@ -59,6 +59,8 @@ def _one_hot(codes: Labels, class_count: int) -> torch.Tensor:
 def _hd95_mm(predicted: torch.Tensor, truth: torch.Tensor, spacing_mm: Sequence[float]) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(prediction|ground truth).*all 0.*")
+        # MONAI calls a function of its own with an argument that it deprecates itself.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
         distance: torch.Tensor = compute_hausdorff_distance(
             predicted, truth, include_background=True, percentile=95, spacing=[float(length) for length in spacing_mm]
         )[0]

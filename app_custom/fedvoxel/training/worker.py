@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 def main(descriptor: int) -> None:
     """Serves commands on the connection `descriptor` until it closes."""
-    # MONAI calls functions of its own with arguments that it deprecates itself, once per scored case.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
     for name in _LEFT_OUT:
         # Python's own sign for "do not import this"; MONAI takes each of them for not installed.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
