@@ -10,6 +10,7 @@ hospital alone. Scores are of cases that no model was trained on. Every finished
 import argparse
 import multiprocessing
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
@@ -70,8 +71,11 @@ def _federated(consortium: Consortium, seed: int) -> dict[str, Any]:
         write_job_folder(variant(understand(read_job_folder(JOB)), changes).folder, folder)
     with running_consortium(consortium.workspace):
         result = run_job(consortium, folder, lambda snapshot: None)
-    outcome = open_job_result(result).outcome
-    return {"result": str(result), "outcome": outcome.model_dump(mode="json")}
+    # Kept beside the consortium, which a repeated command makes anew.
+    kept = consortium.workspace.parent / "results" / f"seed_{seed}"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(result, kept)
+    return {"result": str(kept), "outcome": open_job_result(kept).outcome.model_dump(mode="json")}
 
 
 def _comparisons(parts: Parts, consortium: Consortium, result: Path, seed: int) -> None:

@@ -113,7 +113,7 @@ def _markdown(summary: Mapping[str, Any]) -> str:
         )
     lines += [
         "",
-        "The second table averages each case over seeds and classes; intervals: paired percentile bootstrap over cases.",
+        "The second table averages cases over seeds and classes; intervals: paired percentile bootstrap over cases.",
         "",
     ]
     return "\n".join(lines)

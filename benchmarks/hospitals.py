@@ -58,6 +58,7 @@ def make_hospitals(work: Path, data: Path, port: int, cases: int | None) -> Hosp
     tables = hippocampus_tables(folder, work / "cohorts")
     for table in tables.values():
         _shorten(table, cases)
+    shutil.rmtree(work / "consortium", ignore_errors=True)
     consortium = create_consortium(ROOT / "provisioning" / "consortium.yml", work / "consortium", port)
     cohorts = {site: hippocampus_cohort(table) for site, table in tables.items()}
     describe_cohorts(consortium, DemoData(JOB.name, "consortium.yml", "hippocampus", cohorts), threads=1)

@@ -27,6 +27,7 @@ def make_consortium(work: Path, sites: int, port: int) -> Consortium:
     described["builders"][1]["args"] = {"allow_classes": [_EXECUTOR]}
     path = work / f"consortium-{sites}.yml"
     write_text(path, yaml.safe_dump(described, sort_keys=False))
+    shutil.rmtree(work / f"consortium-{sites}", ignore_errors=True)
     return create_consortium(path, work / f"consortium-{sites}", port)
 
 

@@ -4,6 +4,7 @@ Every site answers at the same moment, which is the hardest case for the server'
 """
 
 import numpy as np
+from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
@@ -12,6 +13,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from benchmarks.server_memory.layout import layout
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
+from fedvoxel.flare.pieces import use_pieces
 
 _CASES = 5
 
@@ -24,6 +26,11 @@ class RandomUpdates(Executor):
         super().__init__()
         self.run_key = run_key
         self._random = np.random.default_rng()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Sends and receives arrays as our own executor does."""
+        if event_type == EventType.START_RUN:
+            use_pieces()
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Returns an initial model, a random update, or a made-up score."""

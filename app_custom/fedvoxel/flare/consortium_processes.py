@@ -153,16 +153,7 @@ def start_consortium(
     """
     consortium = load_consortium(workspace)
     chosen = tuple(sites) if sites is not None else consortium.sites
-    if any(_recorded(consortium).alive().values()):
-        raise ConsortiumError(
-            f"the consortium in {workspace} is already running; stop it with: fedvoxel consortium stop"
-        )
-    address = open_kit(consortium.server_kit).server
-    if not port_is_free(address):
-        raise ConsortiumError(
-            f"port {address.port} on {address.host} is in use by another program; "
-            "stop that program, or create the kits again with another --port"
-        )
+    _check_idle(consortium)
     running = RunningConsortium(consortium, {})
     names = (consortium.record.server, *chosen)
     try:
@@ -175,6 +166,19 @@ def start_consortium(
         running.stop_all()
         raise
     return running
+
+
+def _check_idle(consortium: Consortium) -> None:
+    if any(_recorded(consortium).alive().values()):
+        raise ConsortiumError(
+            f"the consortium in {consortium.workspace} is already running; stop it with: fedvoxel consortium stop"
+        )
+    address = open_kit(consortium.server_kit).server
+    if not port_is_free(address):
+        raise ConsortiumError(
+            f"port {address.port} on {address.host} is in use by another program; "
+            "stop that program, or create the kits again with another --port"
+        )
 
 
 def stop_consortium(workspace: Path) -> list[str]:

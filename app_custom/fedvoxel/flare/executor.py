@@ -30,6 +30,7 @@ from fedvoxel.flare.messages import (
     error_reply,
     result_reply,
 )
+from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -65,6 +66,7 @@ class SiteExecutor(Executor):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
         if event_type == EventType.START_RUN:
+            use_pieces()
             self._open(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()

@@ -10,16 +10,15 @@ import threading
 import time
 from typing import Any
 
-from nvflare.app_common.np.np_downloader import ArrayDownloadable
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
-from nvflare.fuel.utils import fobs
-from nvflare.fuel.utils.fobs import dots
+
+from fedvoxel.flare.pieces import ArrayPieces, use_pieces
 
 AT_ONCE = 4
 """How many sites load the model at once; enough to fill the server's line, since each asks for piece after piece."""
 
-_LARGE_BYTES = 4 * 2**20
-"""FLARE's messages hold themselves in reference cycles; after a piece of this size they are looked for at once."""
+_TIDY_EVERY = 4
+"""FLARE's messages hold themselves in reference cycles; they are looked for after about so many pieces."""
 _LOST_AFTER_S = 20.0
 _ASK_AGAIN_S = 0.2
 
@@ -50,7 +49,7 @@ class Turns:
             self._last_asked.pop(who, None)
 
 
-class PacedArrays(ArrayDownloadable):
+class PacedArrays(ArrayPieces):
     """Is what FLARE sends a message's arrays with, and waits for its turn."""
 
     def __init__(self, arrays: dict[str, Any], max_chunk_size: int, turns: Turns) -> None:
@@ -62,16 +61,11 @@ class PacedArrays(ArrayDownloadable):
         """Returns the next piece, or nothing yet and the same state."""
         if self._turns.take(id(self), time.monotonic()):
             piece: tuple[str, Any, dict[str, Any]] = super().produce(state, requester)
-            if sum(map(len, piece[1] or ())) > _LARGE_BYTES:
+            if state and state.get("start", 0) % _TIDY_EVERY == 0:
                 gc.collect()
             return piece
         time.sleep(_ASK_AGAIN_S)
         return ProduceRC.OK, [], state or {"start": 0, "count": 0}
-
-    def get_item_size(self, index: int) -> int | None:
-        """Returns an array's size in bytes, so that FLARE need not encode the next one to see that it is too large."""
-        arrays = self.base_obj
-        return int(arrays[self.keys[index]].nbytes) if arrays else None
 
     def downloaded_to_all(self) -> None:
         """Ends the turn when everything has arrived."""
@@ -88,6 +82,4 @@ class PacedArrays(ArrayDownloadable):
 def pace_downloads() -> None:
     """Has this process, the server's job process, send arrays in turns."""
     turns = Turns()
-    decomposer = fobs.get_dot_handler(dots.NUMPY_DOWNLOAD)
-    if decomposer is not None:
-        decomposer.to_downloadable = lambda items, size, context: PacedArrays(items, size, turns)
+    use_pieces().to_downloadable = lambda items, size, context: PacedArrays(items, size, turns)
