@@ -1,4 +1,4 @@
-"""The jobs that do not train: every model on every site's cases, and the cohorts' statistics, over the real consortium."""
+"""The jobs that do not train: every model on every site's cases, and the cohorts' statistics, on real processes."""
 
 from pathlib import Path
 

@@ -50,7 +50,7 @@ def test_every_simulated_case_is_usable_and_small(demo: Path) -> None:
 def test_hospitals_differ_as_their_scanners_do(demo: Path) -> None:
     seen = {}
     for hospital, style in zip(HOSPITALS, STYLES, strict=True):
-        image = nibabel.load(demo / hospital / "images" / "simulated_001.nii.gz")
+        image = nibabel.load(demo / hospital / "images" / "head_001.nii.gz")
         assert "".join(nibabel.aff2axcodes(image.affine)) == style.orientation
         in_ras = nibabel.as_closest_canonical(image).header.get_zooms()
         assert in_ras == pytest.approx(style.spacing_mm, rel=1e-3)
@@ -71,7 +71,7 @@ def test_patients_of_two_hospitals_are_never_the_same(demo: Path) -> None:
 def test_same_seed_makes_the_same_bytes(demo: Path, tmp_path: Path) -> None:
     make_brain_demo(tmp_path / "again", ("hospital-a",), CASES, seed=3)
     make_brain_demo(tmp_path / "other", ("hospital-a",), CASES, seed=4)
-    names = ["cases.csv", "images/simulated_001.nii.gz", "labels/simulated_002.nii.gz"]
+    names = ["cases.csv", "images/head_001.nii.gz", "labels/head_002.nii.gz"]
     again = filecmp.cmpfiles(demo / "hospital-a", tmp_path / "again" / "hospital-a", names, shallow=False)
     assert again == (names, [], [])
     other = filecmp.cmpfiles(demo / "hospital-a", tmp_path / "other" / "hospital-a", names[1:], shallow=False)

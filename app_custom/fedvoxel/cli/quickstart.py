@@ -3,6 +3,8 @@
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from fedvoxel.governance.consortium import Consortium
     from fedvoxel.ops.demo_data import DemoData
+    from fedvoxel.ops.snapshot import Snapshot
 
 app = typer.Typer(add_completion=False, help="Run four hospitals and a server on this machine and train one model.")
 
@@ -80,17 +83,36 @@ def _provision(console: "Console", data: "DemoData", work: Path, clone: Path) ->
 
 def _train(console: "Console", consortium: "Consortium", folder: Path) -> Path:
     """Runs the job and returns the folder of its downloaded result."""
-    from rich.live import Live
-
-    from fedvoxel.cli.watch_view import render
     from fedvoxel.flare.consortium_processes import running_consortium
     from fedvoxel.ops.demo_run import run_job
 
     _say(
         console, "3/4", f"training {folder.name} over mutual TLS (server and {len(consortium.sites)} sites start first)"
     )
-    with running_consortium(consortium.workspace), Live(console=console, auto_refresh=False) as live:
-        return run_job(consortium, folder, lambda snapshot: live.update(render(snapshot, time.time()), refresh=True))
+    with running_consortium(consortium.workspace), _screen(console) as show:
+        return run_job(consortium, folder, show)
+
+
+@contextmanager
+def _screen(console: "Console") -> Iterator[Callable[["Snapshot"], None]]:
+    """Yields what shows the run: a live view in a terminal, a line for each round elsewhere."""
+    from rich.live import Live
+
+    from fedvoxel.cli.watch_view import render
+
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            yield lambda snapshot: live.update(render(snapshot, time.time()), refresh=True)
+        return
+    shown: set[int] = set()
+
+    def tell(snapshot: "Snapshot") -> None:
+        progress = snapshot.progress
+        if progress and progress.phase == "training" and progress.round not in shown:
+            shown.add(progress.round)
+            console.print(f"  round {progress.round + 1} of {progress.rounds_planned}", highlight=False)
+
+    yield tell
 
 
 def _report(console: "Console", consortium: "Consortium", data: "DemoData", result: Path, full: bool) -> None:

@@ -33,7 +33,6 @@ def run_job(consortium: Consortium, folder: Path, show: Callable[[Snapshot], Non
         while not (snapshot := watcher.look(job_id)).finished:
             show(snapshot)
             time.sleep(_LOOK_S)
-        show(snapshot)
         result = download(session, job_id, consortium.workspace / "results")
     if not (result / "workspace" / "outcome.json").is_file():
         raise JobError(

@@ -34,7 +34,7 @@ _NOTICE = (
 def make_brain_demo(
     out: Path,
     hospitals: tuple[str, ...] = HOSPITALS,
-    cases_per_hospital: int = 14,
+    cases_per_hospital: int = 18,
     seed: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Path]:
@@ -61,7 +61,7 @@ def make_brain_demo(
         rows = []
         for number in range(1, cases_per_hospital + 1):
             random = np.random.default_rng((seed, index, number))
-            rows.append(_write_case(out / hospital, f"simulated_{number:03d}", template, style, random))
+            rows.append(_write_case(out / hospital, f"head_{number:03d}", template, style, random))
             if progress is not None:
                 progress(index * cases_per_hospital + number, len(hospitals) * cases_per_hospital)
         tables[hospital] = _write_table(out / hospital / "cases.csv", hospital, rows)
@@ -70,7 +70,9 @@ def make_brain_demo(
 
 def brain_demo_cohort(table: Path) -> dict[str, Any]:
     """Returns the description of a simulated hospital's cohort for its site file."""
-    return {"source": {"layout": "csv", "table": str(table)}, "classes": dict(CLASSES)}
+    # A third is held back: with 18 cases, every hospital then has at least five that nobody trained on.
+    split = {"validation": 0.1, "test": 0.35}
+    return {"source": {"layout": "csv", "table": str(table)}, "classes": dict(CLASSES), "split": split}
 
 
 def make_case(
