@@ -1,8 +1,9 @@
-"""Lets a few sites at a time load the global model from the server's job process.
+"""Says when sites ask for their next task, and lets a few at a time load the global model from the server.
 
-FLARE serves every site at once, and holds several copies of the model's largest arrays for each of them until they have
-arrived: with many sites that is what fills the server's memory. Here a site whose turn has not come is told to ask
-again, so that nothing waits inside the server.
+FLARE has every site ask several times a second for as long as it has nothing to do, which costs a server of many sites
+a core. It serves all of them at once, and holds several copies of the model's largest arrays for each until they have
+arrived: that is what fills the server's memory. Here a site is told when to ask again, and nothing waits inside the
+server.
 """
 
 import gc
@@ -21,6 +22,43 @@ _TIDY_EVERY = 4
 """FLARE's messages hold themselves in reference cycles; they are looked for after about so many pieces."""
 _LOST_AFTER_S = 20.0
 _ASK_AGAIN_S = 0.2
+
+_REQUESTS_PER_S = 20.0
+_LONGEST_REST_S = 5.0
+
+
+class RequestPace:
+    """Tells sites that wait for their next task how many seconds to rest before they ask again."""
+
+    def __init__(self, server_config: Any) -> None:
+        """Starts with the interval that the job asks for.
+
+        Args:
+            server_config: Configuration of FLARE's server runner, whose `task_request_interval` every answer carries.
+        """
+        self._config = server_config
+        self._shortest_s: float = server_config.task_request_interval
+        self._took_s: dict[str, float] = {}
+
+    def wait(self, task_name: str, elapsed_s: float, waiting: int) -> None:
+        """Sets the rest while a question is open.
+
+        It is half of what remains of the time that the last such question took, so that a site asks seldom at first
+        and often when its next task is near; and long enough that all who wait make few requests a second.
+
+        Args:
+            task_name: The question's task.
+            elapsed_s: Seconds since it was asked.
+            waiting: How many of the sites asked have nothing to do.
+        """
+        remaining_s = self._took_s.get(task_name, 0.0) - elapsed_s if waiting else 0.0
+        rest_s = max(self._shortest_s, waiting / _REQUESTS_PER_S, min(remaining_s / 2, _LONGEST_REST_S))
+        self._config.task_request_interval = rest_s
+
+    def done(self, task_name: str, took_s: float) -> None:
+        """Notes how many seconds a question took; sites that ask now are about to be given the next."""
+        self._took_s[task_name] = took_s
+        self._config.task_request_interval = self._shortest_s
 
 
 class Turns:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nvflare.apis.controller_spec import ClientTask
-from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
@@ -22,7 +22,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from fedvoxel.errors import JobError, UpdateError
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import error_of, one_line
-from fedvoxel.flare.pacing import pace_downloads
+from fedvoxel.flare.pacing import RequestPace, pace_downloads
 
 _TORCH_DOWNLOADS = "nvflare.app_opt.pt.tensor_downloader"
 
@@ -67,6 +67,7 @@ class SiteTasks(ModelController):
         self._failed: dict[str, str] = {}
         self._answered: set[str] = set()
         self._receive: Callable[[FLModel], bool] | None = None
+        self._pace: RequestPace
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
         """Sends one task to `sites` and waits as `wait` says.
@@ -99,7 +100,7 @@ class SiteTasks(ModelController):
             self._receive = receive
             timeout_s = int(wait.timeout_s) + 1
             self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
-            why = self._wait_for(set(sites), good, refused, wait)
+            why = self._wait_for(task_name, set(sites), good, refused, wait)
         self.cancel_all_tasks()
         failed = dict(self._failed)
         missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
@@ -110,6 +111,7 @@ class SiteTasks(ModelController):
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
         super().start_controller(fl_ctx)
+        self._pace = RequestPace(fl_ctx.get_prop(FLContextKey.RUNNER).config)
         leave_arrays_at_sites(self.engine.get_cell())
         pace_downloads()
         gc.freeze()
@@ -123,7 +125,9 @@ class SiteTasks(ModelController):
         sys.modules.setdefault(_TORCH_DOWNLOADS, None)  # type: ignore[arg-type]
         super().stop_controller(fl_ctx)
 
-    def _wait_for(self, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait) -> Callable[[str], str]:
+    def _wait_for(
+        self, task_name: str, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait
+    ) -> Callable[[str], str]:
         """Waits and returns a function that says why a site has not replied."""
         started = time.monotonic()
         enough_since: float | None = None
@@ -139,8 +143,10 @@ class SiteTasks(ModelController):
                 break
             if enough_since is not None and wait.grace_s is not None and now - enough_since > wait.grace_s:
                 break
+            self._pace.wait(task_name, now - started, len(sites) - len(open_sites))
             time.sleep(self._task_check_period)
         waited_s = time.monotonic() - started
+        self._pace.done(task_name, waited_s)
         return lambda site: "lost its connection" if site in lost else f"no reply within {waited_s:.0f} s"
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:

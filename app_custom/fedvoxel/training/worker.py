@@ -5,6 +5,7 @@ parent is gone. What it reports of an error is the text of FedVoxel's own errors
 text of a foreign error may hold a path or a name.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fedvoxel.training.trainer import Progress
 
 _PROGRESS_INTERVAL_S = 0.5
-_LEFT_OUT = ("matplotlib", "pandas", "scipy.signal", "scipy.stats", "sklearn", "tensorboard")
+_LEFT_OUT = ("matplotlib", "pandas", "requests", "scipy.signal", "scipy.stats", "sklearn", "tensorboard")
 """What MONAI imports wherever it is installed, and training never calls: half of the time that a trainer starts in."""
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ def _serve(connection: Connection) -> None:
 
 def _open(setup: TrainerSetup) -> tuple["SiteTrainer | None", Message | None]:
     """Imports, reads and builds what every command needs, before the first command comes."""
+    # Nothing of all that becomes garbage, and looking for it would take a third of the time.
+    gc.disable()
     try:
         # torch and MONAI take seconds to import; the parent must not wait for them to send the set-up.
         from fedvoxel.training.site_trainer import SiteTrainer
@@ -62,6 +65,9 @@ def _open(setup: TrainerSetup) -> tuple["SiteTrainer | None", Message | None]:
         trainer.prepare()
     except Exception as error:
         return None, _error_message(error)
+    finally:
+        gc.freeze()
+        gc.enable()
     return trainer, None
 
 
