@@ -6,7 +6,7 @@ import numpy as np
 
 from fedvoxel.evaluation.baseline import Baseline, CaseRecord
 from fedvoxel.evaluation.summary import summarise
-from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, SiteScore, ValidationScore
+from fedvoxel.federation.outcome import Absences, ModelFile, RoundRecord, RunOutcome, SiteScore, ValidationScore
 from fedvoxel.updates.scores import CaseScore
 
 CASES = {"hospital-a": 14, "hospital-b": 11, "hospital-c": 8, "hospital-d": 3}
@@ -51,6 +51,9 @@ def sample_outcome() -> RunOutcome:
         model=ModelFile(file="global_model.npz", sha256="0b" * 32),
         best_model=ModelFile(file="best_model.npz", sha256="1c" * 32),
         test=test,
+        unvalidated=Absences(missing={"hospital-c": "lost its connection"}),
+        untested=Absences(),
+        refused_cases={"hospital-a": 0, "hospital-b": 2},
         started=STARTED,
         finished=STARTED + timedelta(minutes=7, seconds=24),
         versions={"fedvoxel": "0.1.0", "nvflare": "2.9.0", "monai": "1.6.1"},

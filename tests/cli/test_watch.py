@@ -103,15 +103,15 @@ def test_durations_are_for_people(seconds: float, said: str) -> None:
 def test_refuses_a_folder_that_is_no_kit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", JOB, "--kit", str(tmp_path)]) == 8
     streams = capsys.readouterr()
-    assert "is not an admin kit: expected startup/fed_admin.json" in streams.err
+    assert "is not a startup kit: expected a folder startup/" in streams.err
     assert streams.out == ""
 
 
-def test_refuses_a_kit_without_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_a_kit_that_names_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup" / "fed_admin.json").write_text(json.dumps({"admin": {}}), encoding="utf-8")
     assert main(["watch", JOB, "--kit", str(tmp_path)]) == 8
-    assert "names no user: give one with --user" in capsys.readouterr().err
+    assert "does not say where the server is" in capsys.readouterr().err
 
 
 def test_drawing_needs_no_flare() -> None:

@@ -13,8 +13,16 @@ from fedvoxel.evaluation.charts import illustrate
 from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.page import render_page
 from fedvoxel.evaluation.report import Report, build_report, write_report
-from fedvoxel.federation.outcome import RunOutcome
-from tests.sample_run import all_baselines, failed_outcome, local_baseline, pooled_baseline, sample_outcome, site_score
+from fedvoxel.federation.outcome import Absences, RunOutcome
+from tests.sample_run import (
+    CASES,
+    all_baselines,
+    failed_outcome,
+    local_baseline,
+    pooled_baseline,
+    sample_outcome,
+    site_score,
+)
 
 VOID = {"meta", "img", "link", "br"}
 
@@ -76,6 +84,30 @@ def test_names_who_was_missing_refused_or_too_small() -> None:
     assert "hospital-d has 3 unseen cases: nothing is claimed about it." in caveats
     assert "hospital-c was missing in rounds 3, 4 (0 is the first)." in caveats
     assert "hospital-c was refused in round 7 (0 is the first)." in caveats
+
+
+def test_names_who_was_not_validated_or_tested_and_who_has_unusable_cases() -> None:
+    untested = Absences(missing={"hospital-b": "no reply within 60 s"}, refused={"hospital-d": "a score above 1"})
+    kept = {site: score for site, score in sample_outcome().test.items() if site not in untested.said}
+    report = build_report(sample_outcome().model_copy(update={"test": kept, "untested": untested}))
+    said = [caveat for caveat in report.caveats if caveat.startswith("No ")]
+    assert said == [
+        "No score of the last model's validation came from hospital-c (missing: lost its connection).",
+        "No test scores came from hospital-b (missing: no reply within 60 s).",
+        "No test scores came from hospital-d (refused: a score above 1).",
+    ]
+    assert [caveat for caveat in report.caveats if "could not use" in caveat] == [
+        "hospital-b could not use 2 of its cases: `fedvoxel cohort check` there says which and why."
+    ]
+    page = render_page(report, [])
+    assert "refused: non-finite values in model.0.conv.weight; last validation missing: lost its connection" in page
+    assert "test refused: a score above 1" in page
+
+
+def test_page_counts_unusable_cases_where_the_site_told_them() -> None:
+    page = render_page(build_report(sample_outcome()), [])
+    rows = {site: re.findall(r"<td[^>]*>([^<]*)</td>", page.split(f'row">{site}</th>')[-1])[1] for site in CASES}
+    assert rows == {"hospital-a": "0", "hospital-b": "2", "hospital-c": "\N{EN DASH}", "hospital-d": "\N{EN DASH}"}
 
 
 @pytest.mark.parametrize(("cases", "claim"), [(9, False), (10, True)])

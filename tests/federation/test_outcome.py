@@ -19,6 +19,16 @@ def test_reads_what_was_written(outcome: RunOutcome, tmp_path: Path) -> None:
     assert load_outcome(tmp_path / "outcome.json") == outcome
 
 
+def test_an_outcome_from_before_it_told_who_was_untested_is_read() -> None:
+    old = {
+        key: value
+        for key, value in sample_outcome().model_dump(mode="json").items()
+        if key not in ("unvalidated", "untested", "refused_cases")
+    }
+    read = parse_config(RunOutcome, old, "the outcome")
+    assert (read.unvalidated, read.untested, read.refused_cases) == (None, None, {})
+
+
 def test_times_are_written_with_their_zone() -> None:
     assert sample_outcome().model_dump(mode="json")["started"] == "2026-03-02T09:30:00Z"
 
@@ -35,6 +45,10 @@ def test_times_are_written_with_their_zone() -> None:
         ({"model": {"file": "../global_model.npz", "sha256": "0" * 64}}, "model.file"),
         ({"model": {"file": "global_model.npz", "sha256": "0"}}, "model.sha256"),
         ({"patients": 3}, "patients"),
+        ({"refused_cases": {"hospital-a": -1}}, "refused_cases.hospital-a"),
+        ({"refused_cases": {"hospital-a": 1.5}}, "refused_cases.hospital-a"),
+        ({"unvalidated": {"missing": {"hospital-a": ""}}}, "unvalidated.missing.hospital-a"),
+        ({"untested": {"late": {"hospital-a": "no reply"}}}, "untested.late"),
     ],
 )
 def test_refuses(change: dict[str, Any], said: str) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
+from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, RunOutcome, load_outcome
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
 
@@ -117,18 +118,26 @@ def run(folder: Path, hostile: Answer, good: tuple[str, ...] = GOOD, **rounds: A
 
 def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> RunOutcome:
     """Runs two rounds with these sites and returns the outcome that was written."""
+    panics = panics_of(folder, answers, kind, **rounds)
+    outcome = load_outcome(folder / "job-1" / OUTCOME_FILE)
+    assert bool(panics) == (outcome.status == "failed")
+    return outcome
+
+
+def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> list[str]:
+    """Runs two rounds with these sites and returns what FLARE was told went wrong."""
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
     controller = FedAvgController(section, "a_run", task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
     context.set_prop(ReservedKey.RUN_NUM, "job-1", private=False, sticky=False)
+    runner = SimpleNamespace(config=SimpleNamespace(task_request_interval=0.2))
+    context.set_prop(FLContextKey.RUNNER, runner, private=True, sticky=False)
     controller.communicator = kind(controller, answers)
     controller.initialize(context)
     controller.control_flow(Signal(), context)
-    outcome = load_outcome(folder / "job-1" / OUTCOME_FILE)
-    assert bool(engine.panics) == (outcome.status == "failed")
-    return outcome
+    return engine.panics
 
 
 REFUSED = {
@@ -157,6 +166,11 @@ REFUSED = {
         update(meta={"validation": {"cases": 10**15, "dice": {"organ": 1.0}}}),
         "absurd weight",
     ),
+    "negative refused cases": (update(meta={"refused_cases": -1}), "absurd refused_cases"),
+    "true refused cases": (update(meta={"refused_cases": True}), "absurd refused_cases"),
+    "fractional refused cases": (update(meta={"refused_cases": 2.0}), "absurd refused_cases"),
+    "refused cases in words": (update(meta={"refused_cases": "some"}), "absurd refused_cases"),
+    "huge refused cases": (update(meta={"refused_cases": 10**12}), "absurd refused_cases"),
     "much nonsense": (update(meta={"validation": {f"key{i}": i for i in range(500)}}), "validation score"),
 }
 
@@ -170,6 +184,7 @@ def test_an_unacceptable_update_is_refused_and_the_others_go_on(case: str, tmp_p
         assert set(record.contributed) == set(GOOD)
         assert set(record.refused) == {HOSTILE} and reason in record.refused[HOSTILE]
         assert HOSTILE not in record.validation
+    assert HOSTILE not in outcome.refused_cases
     np.testing.assert_array_equal(_final_model(tmp_path)["bias"], np.full(3, 1.0, np.float32))
 
 
@@ -181,6 +196,14 @@ def test_everyone_well_behaved(tmp_path: Path) -> None:
     outcome = run(tmp_path, well_behaved)
     assert (outcome.status, outcome.rounds_committed, len(outcome.test)) == ("finished", 2, 3)
     assert all(len(record.contributed) == 3 and not record.refused for record in outcome.rounds)
+    assert outcome.untested == Absences() and outcome.refused_cases == {}
+
+
+def test_the_cases_that_a_site_could_not_use_are_counted(tmp_path: Path) -> None:
+    only_evaluates = result_reply({"case_count": 0, "refused_cases": 3}, {}, difference=True)
+    answers = {HOSTILE: in_training(only_evaluates), "hospital-d": in_training(update(meta={"refused_cases": 0}))}
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved) | answers)
+    assert outcome.refused_cases == {HOSTILE: 3, "hospital-d": 0}
 
 
 def test_a_second_update_in_one_round_does_not_count(tmp_path: Path) -> None:
@@ -254,6 +277,20 @@ def test_a_malformed_test_score_is_left_out(score: Any, tmp_path: Path) -> None:
 
     outcome = run(tmp_path, hostile)
     assert outcome.status == "finished" and set(outcome.test) == set(GOOD)
+    assert outcome.untested and outcome.untested.missing == {} and set(outcome.untested.refused) == {HOSTILE}
+    assert "the test score" in outcome.untested.refused[HOSTILE]
+
+
+def test_a_site_that_fails_after_the_last_round_is_missing_in_validation_and_test(tmp_path: Path) -> None:
+    outcome = run(tmp_path, lambda task: [error_reply("no disk")] if task == TASK_VALIDATE else well_behaved(task))
+    missing = Absences(missing={HOSTILE: "no disk"})
+    assert outcome.untested == missing and set(outcome.test) == set(GOOD)
+    assert outcome.unvalidated and outcome.unvalidated.missing == missing.missing
+
+
+def test_a_run_that_fails_before_says_of_nobody_that_they_were_not_tested(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(), min_sites=3, round_timeout_s=0.5)
+    assert (outcome.status, outcome.unvalidated, outcome.untested) == ("failed", None, None)
 
 
 def test_too_few_sites_fail_the_run_with_everyones_reason(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.evaluation.report import Report
+from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, load_outcome
 from fedvoxel.records.canonical import sha256_of_file
 
 from .conftest import HIPPOCAMPUS_JOB, SCIENTIST, SITES, SystemUnderTest
@@ -75,6 +77,7 @@ def test_the_console_trains_the_hippocampus_job(system: SystemUnderTest) -> None
     with console_of(system.kit(SCIENTIST), SCIENTIST) as console:
         job_id = _submit(console)
         system.jobs.append(job_id)
+        watching = _fedvoxel("watch", job_id, "--kit", system.kit(SCIENTIST))
         status = console.command("check_status server")
         assert all(site in status for site in SITES)
         assert job_id in console.command("list_jobs")
@@ -82,7 +85,10 @@ def test_the_console_trains_the_hippocampus_job(system: SystemUnderTest) -> None
         assert "FINISHED:COMPLETED" in console.command(f"list_jobs {job_id}")
         console.command(f"download_job {job_id}")
         console.bye()
-    _check_result(next(system.kit(SCIENTIST).glob(f"transfer/**/{job_id}/workspace")))
+    result = next(system.kit(SCIENTIST).glob(f"transfer/**/{job_id}/workspace"))
+    _check_result(result)
+    _check_watched(_said(watching), job_id)
+    _check_report(_said(_fedvoxel("results", result.parent, "--json")), job_id)
 
 
 def _rounds_planned() -> int:
@@ -100,6 +106,40 @@ def _check_result(result: Path) -> None:
     for model in (outcome.model, outcome.best_model):
         assert model and sha256_of_file(result / model.file) == model.sha256
     assert list((result / "events").glob("events.out.tfevents.*"))
+
+
+def _fedvoxel(*words: str | Path) -> "subprocess.Popen[str]":
+    """Starts a command as a person does whose output goes to a file."""
+    return subprocess.Popen(
+        [Path(sys.executable).parent / "fedvoxel", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _said(command: "subprocess.Popen[str]") -> str:
+    """Waits until a command has ended well and silently, and returns what it printed."""
+    try:
+        out, err = command.communicate(timeout=60)
+    finally:
+        command.kill()
+    assert (command.returncode, err) == (0, ""), out + err
+    return out
+
+
+def _check_watched(shown: str, job_id: str) -> None:
+    words = " ".join(shown.split())
+    assert f"hippocampus_fedavg {job_id}" in words
+    assert re.search(rf"round \d+ \(training\), \d+ of {_rounds_planned()} done", words), shown
+    assert re.search(r"hospital-a (training|replied)", words) and "validation" in words
+    assert "FLARE ended the job as FINISHED:COMPLETED, which is not the outcome." in words
+    assert words.endswith(f"fedvoxel results FOLDER/{job_id}"), shown[-500:]
+
+
+def _check_report(printed: str, job_id: str) -> None:
+    report = Report.model_validate_json(printed)
+    assert (report.run.job_id, report.run.status) == (job_id, "finished")
+    assert {row.site for row in report.rows} == set(SITES)
+    assert (report.run.unvalidated, report.run.untested) == (Absences(), Absences())
+    assert report.run.refused_cases == dict.fromkeys(SITES, 0)
 
 
 def test_a_clinician_may_look_but_not_submit(system: SystemUnderTest) -> None:

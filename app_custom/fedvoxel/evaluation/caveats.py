@@ -14,8 +14,8 @@ _SAME_DICE = 0.005  # threads and hardware change a Dice by less; another model 
 
 
 def caveats_of(outcome: RunOutcome) -> tuple[str, ...]:
-    """Returns the caveats that follow from the outcome alone: too few cases, silent sites, lost rounds."""
-    return (*_too_few(outcome), *_untested(outcome), *_lost_sites(outcome))
+    """Returns the caveats that follow from the outcome alone: too few cases, silent sites, lost rounds, bad cases."""
+    return (*_too_few(outcome), *_untested(outcome), *_lost_sites(outcome), *_refused_cases(outcome))
 
 
 def comparable(outcome: RunOutcome, baseline: Baseline, site: str) -> bool:
@@ -55,10 +55,14 @@ def _too_few(outcome: RunOutcome) -> list[str]:
 
 
 def _untested(outcome: RunOutcome) -> list[str]:
-    silent = [site for site in outcome.sites if site not in outcome.test]
-    if not outcome.test or not silent:
-        return []
-    return [f"No test scores came from {', '.join(silent)}."]
+    unvalidated = outcome.unvalidated.said if outcome.unvalidated else {}
+    untested = outcome.untested.said if outcome.untested else {}
+    lines = [f"No score of the last model's validation came from {site} ({why})." for site, why in unvalidated.items()]
+    lines += [f"No test scores came from {site} ({why})." for site, why in untested.items()]
+    silent = [site for site in outcome.sites if site not in outcome.test and site not in untested]
+    if outcome.test and silent:
+        lines.append(f"No test scores came from {', '.join(silent)}.")
+    return lines
 
 
 def _lost_sites(outcome: RunOutcome) -> list[str]:
@@ -71,6 +75,14 @@ def _lost_sites(outcome: RunOutcome) -> list[str]:
                 plural = "round" if len(rounds) == 1 else "rounds"
                 lines.append(f"{site} {word} in {plural} {', '.join(rounds)} (0 is the first).")
     return lines
+
+
+def _refused_cases(outcome: RunOutcome) -> list[str]:
+    return [
+        f"{site} could not use {count} of its cases: `fedvoxel cohort check` there says which and why."
+        for site, count in outcome.refused_cases.items()
+        if count
+    ]
 
 
 def _cases(count: int) -> str:

@@ -43,6 +43,7 @@ class SiteLine:
 
     site: str
     training_cases: str
+    refused_cases: str
     test_cases: str
     contributed: int
     absent: str
@@ -112,6 +113,7 @@ def _site_line(run: RunOutcome, site: str) -> SiteLine:
     return SiteLine(
         site=site,
         training_cases=str(counts[-1]) if counts else ("evaluation only" if only else _UNKNOWN),
+        refused_cases=str(run.refused_cases.get(site, _UNKNOWN)),
         test_cases=_UNKNOWN if tested is None else str(tested.cases),
         contributed=len(counts),
         absent=_absences(run, site),
@@ -124,10 +126,14 @@ def _absences(run: RunOutcome, site: str) -> str:
         for word, reasons in (("missing", record.missing), ("refused", record.refused)):
             if site in reasons:
                 by_reason.setdefault(f"{word}: {reasons[site]}", []).append(record.round)
-    return "; ".join(
+    said = [
         f"round{'s' if len(rounds) > 1 else ''} {', '.join(map(str, rounds))} {reason}"
         for reason, rounds in by_reason.items()
-    )
+    ]
+    for name, absences in (("last validation", run.unvalidated), ("test", run.untested)):
+        if absences and site in absences.said:
+            said.append(f"{name} {absences.said[site]}")
+    return "; ".join(said)
 
 
 def _number(value: float | None) -> str:

@@ -121,6 +121,19 @@ class RoundRecord(FrozenModel):
         return self
 
 
+class Absences(FrozenModel):
+    """Says which sites gave no usable answer to one question, each with the reason: none came, or a wrong one."""
+
+    missing: dict[SiteName, Reason] = Field(default_factory=dict)
+    refused: dict[SiteName, Reason] = Field(default_factory=dict)
+
+    @property
+    def said(self) -> dict[str, str]:
+        """Is the word and the reason for each absent site: "missing: lost its connection"."""
+        missing = {site: f"missing: {reason}" for site, reason in self.missing.items()}
+        return missing | {site: f"refused: {reason}" for site, reason in self.refused.items()}
+
+
 class ModelFile(FrozenModel):
     """Names a model file beside the outcome, with the SHA-256 of its bytes."""
 
@@ -139,8 +152,13 @@ class RunOutcome(FrozenModel):
         best_round: Round whose global model validated best; None where no round was validated.
         sites: Every site of the run, whether or not it ever answered.
         rounds: One record per round that was begun, in order; more than `rounds_committed` where the last one failed.
-        model: The last committed global model; None where no round was committed.
+        model: The last committed global model; None where no round was committed, or it could not be written.
         test: Each site's scores of the best validated model (of the last, where none was) on cases never trained on.
+        unvalidated: Sites without a score of the last model, which is validated by itself after the last round; None
+            where the run did not get that far.
+        untested: Sites without scores of the test; None where the run did not get that far.
+        refused_cases: Training and validation cases that a site could not use, as its last accepted reply to a round
+            says; a site that never said is left out.
         privacy: The guarantee in words, or "no formal guarantee".
         versions: Version of each package that matters.
     """
@@ -159,6 +177,9 @@ class RunOutcome(FrozenModel):
     model: ModelFile | None = None
     best_model: ModelFile | None = None
     test: dict[SiteName, SiteScore] = Field(default_factory=dict)
+    unvalidated: Absences | None = None
+    untested: Absences | None = None
+    refused_cases: dict[SiteName, NonNegativeInt] = Field(default_factory=dict)
     privacy: str = NO_GUARANTEE
     started: AwareDatetime
     finished: AwareDatetime

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fedvoxel.federation.outcome import MAX_REASON, ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
+from fedvoxel.federation.outcome import MAX_REASON, Absences, ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
 from fedvoxel.federation.rounds import Rounds
 
 
@@ -42,6 +42,9 @@ class RunRecorder:
         self._identity = identity
         self._notes: list[tuple[RoundNotes, float]] = []
         self.test: dict[str, SiteScore] = {}
+        self.unvalidated: Absences | None = None
+        self.untested: Absences | None = None
+        self.refused_cases: dict[str, int] = {}
 
     @property
     def round_seconds(self) -> list[float]:
@@ -84,6 +87,9 @@ class RunRecorder:
             model=models[0],
             best_model=models[1],
             test=self.test,
+            unvalidated=self.unvalidated,
+            untested=self.untested,
+            refused_cases=self.refused_cases,
             started=identity.started,
             finished=finished,
             versions=identity.versions,

@@ -104,6 +104,19 @@ class Rounds:
             check_case_count(read.cases, self.config.max_cases_per_site)
         return read
 
+    def read_refused_cases(self, count: Any) -> int | None:
+        """Returns how many of its cases a site says it could not use; None where it does not say.
+
+        Raises:
+            UpdateError: It is not a plausible number of cases.
+        """
+        most = self.config.max_cases_per_site
+        if count is None:
+            return None
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
+            raise UpdateError(f"absurd refused_cases: expected a number of cases between 0 and {most}, got {count!r}")
+        return count
+
     @property
     def accepted(self) -> int:
         """Is the number of updates accepted in the open round."""

@@ -6,7 +6,7 @@ the job's result holds an `outcome.json` that says what was committed and who wa
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nvflare.apis.fl_context import FLContext
@@ -16,11 +16,11 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.cross_site import GLOBAL_MODEL
-from fedvoxel.federation.outcome import RunStatus, SiteScore
+from fedvoxel.federation.outcome import Absences, SiteScore
 from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
 from fedvoxel.flare.messages import STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
-from fedvoxel.flare.run_files import RunFiles
+from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
 from fedvoxel.updates.update import Arrays, Update, check_values
 
@@ -44,21 +44,23 @@ class FedAvgController(SiteTasks):
 
     def run(self) -> None:
         """Runs the job; ends it as failed for FLARE too, if it failed."""
-        sites = sorted(client.name for client in self.engine.get_clients())
+        try:
+            status, reason = self._run_and_record(sorted(client.name for client in self.engine.get_clients()))
+        except OSError as error:
+            status, reason = "failed", f"{write_trouble(error)}; {NO_OUTCOME}"
+        self._show(phase="done", status=status, reason=reason)
+        if status == "failed":
+            self.panic(f"the run failed: {reason}")
+
+    def _run_and_record(self, sites: list[str]) -> Ending:
         try:
             config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
         except ConfigError as error:
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
-            self._end("failed", str(error))
-            return
+            return self._files.finish("failed", str(error), None)
         self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds)
-        self._end(*self._run(config, sites))
-
-    def _end(self, status: RunStatus, reason: str | None) -> None:
-        self._show(phase="done", status=status, reason=reason)
-        self._run_files().finish(status, reason, self._state)
-        if status == "failed":
-            self.panic(f"the run failed: {reason}")
+        status, reason = self._run(config, sites)
+        return self._files.finish(status, reason, self._state)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Answers show_stats with the run's progress."""
@@ -68,7 +70,7 @@ class FedAvgController(SiteTasks):
             if isinstance(collector, GroupInfoCollector):
                 collector.set_info(STATS_GROUP, {"progress": dict(self._view)})
 
-    def _run(self, config: RoundsConfig, sites: list[str]) -> tuple[RunStatus, str | None]:
+    def _run(self, config: RoundsConfig, sites: list[str]) -> Ending:
         self._view = {"rounds_planned": config.num_rounds, "started": time.time(), "validation": []}
         try:
             self._show(phase="starting", sites={site: _site("waiting") for site in sites})
@@ -82,7 +84,7 @@ class FedAvgController(SiteTasks):
         except FedVoxelError as error:
             return "failed", str(error)
         except OSError as error:
-            return "failed", f"the server could not write its files ({error.strerror})"
+            return "failed", write_trouble(error)
         if state.finished:
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"
@@ -148,6 +150,7 @@ class FedAvgController(SiteTasks):
         """Takes a site's reply as a whole or not at all."""
         meta = reply.meta
         score = state.read_validation(meta["validation"]) if meta.get("validation") is not None else None
+        refused_cases = state.read_refused_cases(meta.get("refused_cases"))
         if not meta.get("case_count") and reply.params is None:
             notes.evaluation_only.append(site)
             self._view["sites"][site] = _site("evaluation_only")
@@ -155,6 +158,8 @@ class FedAvgController(SiteTasks):
             self._take_update(state, notes, site, reply)
         if score is not None:
             state.add_validation(site, score)
+        if refused_cases is not None:
+            self._run_files().recorder.refused_cases[site] = refused_cases
 
     def _take_update(self, state: Rounds, notes: RoundNotes, site: str, reply: FLModel) -> None:
         meta = reply.meta
@@ -175,26 +180,33 @@ class FedAvgController(SiteTasks):
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:
         self._show(phase="validation")
-        self._evaluate(state, sites, "validation", state.model, lambda site, score: state.add_validation(site, score))
+        self._run_files().recorder.unvalidated = self._evaluate(
+            state, sites, "validation", state.model, state.add_validation
+        )
         state.score_model()
         self._show_scores(state)
 
     def _test(self, state: Rounds, sites: list[str]) -> None:
         self._show(phase="test")
-        scores = self._run_files().recorder.test
+        recorder = self._run_files().recorder
 
         def receive(site: str, score: Any) -> None:
             try:
-                scores[site] = parse_config(SiteScore, score, "the test score")
+                recorder.test[site] = parse_config(SiteScore, score, "the test score")
             except ConfigError as error:
                 raise UpdateError(str(error)) from None
 
-        self._evaluate(state, sites, "test", state.best_model or state.model, receive)
+        recorder.untested = self._evaluate(state, sites, "test", state.best_model or state.model, receive)
 
-    def _evaluate(self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Any) -> None:
+    def _evaluate(
+        self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Callable[[str, Any], None]
+    ) -> Absences:
         message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split, "model": GLOBAL_MODEL})
         wait = Wait(state.config.round_timeout_s, state.config.min_sites, state.config.grace_s)
-        self.ask(TASK_VALIDATE, message, sites, wait, lambda site, reply: take(site, reply.meta.get("score")))
+        gathered = self.ask(
+            TASK_VALIDATE, message, sites, wait, lambda site, reply: take(site, reply.meta.get("score"))
+        )
+        return Absences(missing=gathered.missing, refused=gathered.refused)
 
     def _show(self, **changes: Any) -> None:
         self._view |= changes

@@ -3,47 +3,43 @@
 Models come from the sites' and the server's own state of an earlier run; nothing is trained.
 """
 
-from pathlib import Path
+from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.errors import ConfigError, JobError, UpdateError
 from fedvoxel.federation.cross_site import CROSS_SITE_FILE, GLOBAL_MODEL, CrossSiteTable
 from fedvoxel.federation.outcome import SiteScore
+from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import TASK_SUBMIT_MODEL, TASK_VALIDATE
 from fedvoxel.flare.run_files import BEST_MODEL_FILE, GLOBAL_MODEL_FILE
-from fedvoxel.flare.site_tasks import SiteTasks, Wait
-from fedvoxel.flare.state_folder import run_state_folder, workspace_of
-from fedvoxel.records.atomic import write_json
+from fedvoxel.flare.site_tasks import Wait
+from fedvoxel.flare.state_folder import run_state_folder
 from fedvoxel.updates.update import Arrays, check_layout, check_values, layout_of
 from fedvoxel.updates.weights_file import load_weights
 
 
-class CrossSiteController(SiteTasks):
+class CrossSiteController(InquiryController):
     """Evaluates the models of one earlier run across all sites."""
 
+    title = "cross-site evaluation"
+    file = CROSS_SITE_FILE
+
     def __init__(self, run_key: str, timeout_s: float = 1800.0, task_check_period: float = 0.1) -> None:
-        """Keeps the job's words.
+        """Keeps the job's words; see `InquiryController`.
 
         Args:
             run_key: The run whose models are evaluated.
             timeout_s: Longest wait for each task, in seconds.
             task_check_period: Seconds between two looks at open tasks.
         """
-        super().__init__(task_check_period)
-        self.run_key, self.timeout_s = run_key, timeout_s
+        super().__init__(timeout_s, task_check_period)
+        self.run_key = run_key
         self._missing: dict[str, str] = {}
 
-    def run(self) -> None:
-        """Runs the evaluation and writes the table into the job's result."""
-        try:
-            self._run()
-        except FedVoxelError as error:
-            self.panic(f"the cross-site evaluation failed: {error}")
-
-    def _run(self) -> None:
-        sites = sorted(client.name for client in self.engine.get_clients())
+    def answers(self, sites: list[str]) -> dict[str, Any]:
+        """Returns a `CrossSiteTable`."""
         models = self._models(sites)
         scores = {name: self._score(name, model, sites) for name, model in models.items()}
         if not any(scores.values()):
@@ -51,8 +47,7 @@ class CrossSiteController(SiteTasks):
             raise JobError(f"no site could score any model ({said})")
         job_id = self.fl_ctx.get_job_id()
         table = CrossSiteTable(run_key=self.run_key, job_id=job_id, scores=scores, missing=self._missing)
-        folder = Path(workspace_of(self.fl_ctx).get_run_dir(job_id))
-        write_json(folder / CROSS_SITE_FILE, table.model_dump(mode="json"))
+        return table.model_dump(mode="json")
 
     def _models(self, sites: list[str]) -> dict[str, Arrays]:
         """Returns the global model and that of each site that has one of the same layout."""

@@ -1,7 +1,7 @@
 """The files of one run on the server: models, TensorBoard events, the outcome; in the job's result and the state."""
 
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +10,7 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
-from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunStatus, write_outcome
+from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
 from fedvoxel.federation.recorder import RoundNotes, RunIdentity, RunRecorder
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
@@ -21,6 +21,15 @@ from fedvoxel.updates.weights_file import save_weights
 
 GLOBAL_MODEL_FILE = "global_model.npz"
 BEST_MODEL_FILE = "best_model.npz"
+
+NO_OUTCOME = "the outcome could not be written either"
+"""What the reason ends with where no `outcome.json` says it."""
+
+Ending = tuple[RunStatus, str | None]
+"""How a run ended, and why where that needs a reason."""
+
+Models = tuple[ModelFile | None, ModelFile | None]
+"""The files of the last and of the best model."""
 
 
 class RunFiles:
@@ -52,17 +61,50 @@ class RunFiles:
         self._add_scores(state)
         self._events.flush()
 
-    def finish(self, status: RunStatus, reason: str | None, state: Rounds | None) -> None:
-        """Writes the best model, the state of the run and the outcome."""
-        models: list[ModelFile | None] = [None, None]
-        if state is not None and state.round:
-            models = [self._keep(GLOBAL_MODEL_FILE, state.model)]
-            models.append(self._keep(BEST_MODEL_FILE, state.best_model) if state.best_model else None)
-            self._add_scores(state)
-        outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, models)
-        write_outcome(outcome, self._folder / OUTCOME_FILE)
-        shutil.copyfile(self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE)
-        self._events.close()
+    def finish(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
+        """Writes the last models, and the outcome into the job's result and the run's state.
+
+        Returns:
+            How the run ended, and why: as given, or failed where not all could be written. The outcome says the same,
+            wherever there was room for it.
+        """
+        models: Models = (None, None)
+        try:
+            models = self._keep_models(state)
+            self._events.close()
+            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, models)
+            for path in self._outcome_paths:
+                write_outcome(outcome, path)
+        except OSError as error:
+            trouble = write_trouble(error)
+            reason = trouble if reason in (None, trouble) else f"{reason}; {trouble}"
+            outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, models)
+            return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
+        return status, reason
+
+    def _write_anywhere(self, outcome: RunOutcome) -> bool:
+        """Writes the outcome of a run that could not write its files, in one place at least if that can be."""
+        for path in self._outcome_paths:
+            # The place of an outcome that may say better is the first that is free on a full disk.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        written = 0
+        for path in self._outcome_paths:
+            with suppress(OSError):
+                write_outcome(outcome, path)
+                written += 1
+        return written > 0
+
+    @property
+    def _outcome_paths(self) -> tuple[Path, Path]:
+        return self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE
+
+    def _keep_models(self, state: Rounds | None) -> Models:
+        if state is None or not state.round:
+            return None, None
+        self._add_scores(state)
+        best = self._keep(BEST_MODEL_FILE, state.best_model) if state.best_model else None
+        return self._keep(GLOBAL_MODEL_FILE, state.model), best
 
     def _keep(self, name: str, model: Arrays) -> ModelFile:
         save_weights(self._folder / name, model)
@@ -81,3 +123,8 @@ class RunFiles:
             for name, dice in score.dice.items():
                 if dice is not None:
                     self._events.add(f"validation/{name}/{site}", dice, index)
+
+
+def write_trouble(error: OSError) -> str:
+    """Returns why files could not be written, without their names."""
+    return f"the server could not write its files ({error.strerror or type(error).__name__})"

@@ -8,16 +8,19 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from nvflare.fuel.flare_api.api_spec import (
     AuthenticationError,
     AuthorizationError,
+    InternalError,
     InvalidJobDefinition,
     JobNotDone,
     JobNotFound,
+    JobNotRunning,
+    NoReply,
 )
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
@@ -99,6 +102,23 @@ def job_meta(session: Session, job_id: str) -> Mapping[str, Any]:
         raise JobError(f"this user may not look at job {job_id}; use the kit of a person who may") from None
     except Exception as error:
         raise JobError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
+
+
+def job_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
+    """Returns what a running job's server and sites say of it, by participant; nothing where the job does not run.
+
+    Raises:
+        JobError: The user may not see it, or the server does not answer.
+    """
+    try:
+        with _quiet():
+            found = session.show_stats(job_id, "all")
+    except (JobNotRunning, JobNotFound, NoReply, InternalError):
+        # Its process starts or ends just now: the next look at the job says which.
+        return {}
+    except Exception as error:
+        raise JobError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def wait_for_job(session: Session, job_id: str, on_poll: OnPoll | None = None, timeout_s: float | None = None) -> str:
@@ -195,8 +215,15 @@ def _log_in(user: str, kit: Path, address: str) -> Session:
         ) from None
 
 
-def _quiet() -> redirect_stdout[Any]:
-    return redirect_stdout(io.StringIO())
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Tracebacks are among what FLARE prints, to both streams; what matters comes as an exception.
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            yield
+    finally:
+        logger.debug("FLARE said: %s", said.getvalue())
 
 
 def _one_line(error: Exception) -> str:

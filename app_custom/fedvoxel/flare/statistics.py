@@ -1,6 +1,7 @@
 """Cohort statistics as a job: each site describes its cohort in numbers about many cases, the server merges them."""
 
 from pathlib import Path
+from typing import Any
 
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
@@ -10,10 +11,10 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.federation.cohort_statistics import merge_statistics
+from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import TASK_STATISTICS, error_reply, result_reply
-from fedvoxel.flare.site_tasks import SiteTasks, Wait
+from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import workspace_of
-from fedvoxel.records.atomic import write_json
 
 STATISTICS_FILE = "cohort_statistics.json"
 
@@ -49,34 +50,18 @@ class StatisticsExecutor(Executor):
         return result_reply({"statistics": statistics}, {}, difference=False)
 
 
-class StatisticsController(SiteTasks):
-    """Gathers the sites' statistics and writes the merged table with the plan that it suggests."""
+class StatisticsController(InquiryController):
+    """Gathers the sites' statistics and merges them into a table with the plan that it suggests."""
 
-    def __init__(self, timeout_s: float = 1800.0, task_check_period: float = 0.1) -> None:
-        """Keeps the job's words.
+    title = "cohort statistics job"
+    file = STATISTICS_FILE
 
-        Args:
-            timeout_s: Longest wait for the sites, in seconds.
-            task_check_period: Seconds between two looks at open tasks.
-        """
-        super().__init__(task_check_period)
-        self.timeout_s = timeout_s
-
-    def run(self) -> None:
-        """Runs the job and writes `cohort_statistics.json` into its result."""
-        try:
-            self._run()
-        except FedVoxelError as error:
-            self.panic(f"the cohort statistics failed: {error}")
-
-    def _run(self) -> None:
-        sites = sorted(client.name for client in self.engine.get_clients())
+    def answers(self, sites: list[str]) -> dict[str, Any]:
+        """Returns the merged summary, and who is missing in it."""
         received: dict[str, object] = {}
 
         def receive(site: str, reply: FLModel) -> None:
             received[site] = reply.meta.get("statistics")
 
         gathered = self.ask(TASK_STATISTICS, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive)
-        summary = merge_statistics(received).model_dump(mode="json")
-        folder = Path(workspace_of(self.fl_ctx).get_run_dir(self.fl_ctx.get_job_id()))
-        write_json(folder / STATISTICS_FILE, {"summary": summary, "missing": gathered.missing})
+        return {"summary": merge_statistics(received).model_dump(mode="json"), "missing": gathered.missing}

@@ -1,0 +1,121 @@
+"""A server that cannot write: the run ends as failed with the reason, FLARE is told, and no file is half written."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nvflare.apis.shareable import Shareable
+
+from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
+from fedvoxel.flare.run_files import NO_OUTCOME
+from tests.flare.test_controller import META, Answer, panics_of, well_behaved
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN, STATE = "job-1", "state/runs/a_run"
+SITES = ("hospital-a", "hospital-b")
+DISK_BYTES = 256 * 1024
+TROUBLE = "the server could not write its files"
+
+
+def said_by(folder: Path) -> dict[str, tuple[str, str | None]]:
+    """Returns how the run ended by the outcome in its result and by that in its state, where there is one."""
+    found = {place: folder / place / OUTCOME_FILE for place in (RUN, STATE)}
+    outcomes = {place: load_outcome(path) for place, path in found.items() if path.is_file()}
+    return {place: (outcome.status, outcome.reason) for place, outcome in outcomes.items()}
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Returns the files that an unfinished write would have left."""
+    return [path.name for path in folder.rglob(".*")]
+
+
+@pytest.mark.parametrize(
+    ("unwritable", "places"),
+    [
+        ([f"{RUN}/global_model.npz"], {RUN, STATE}),
+        ([f"{STATE}/global_model.npz"], {RUN, STATE}),
+        ([f"{RUN}/{OUTCOME_FILE}"], {STATE}),
+        ([f"{STATE}/{OUTCOME_FILE}"], {RUN}),
+        ([f"{RUN}/global_model.npz", f"{RUN}/{OUTCOME_FILE}"], {STATE}),
+        ([f"{RUN}/{OUTCOME_FILE}", f"{STATE}/{OUTCOME_FILE}"], set()),
+    ],
+)
+def test_a_file_that_cannot_be_written(unwritable: list[str], places: set[str], tmp_path: Path) -> None:
+    for name in unwritable:
+        (tmp_path / name).mkdir(parents=True)  # a folder in its place, which even root cannot write over
+    (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
+    reason = f"{TROUBLE} (Is a directory)"
+    assert said_by(tmp_path) == dict.fromkeys(places, ("failed", reason))
+    assert panic.endswith(reason if places else f"{reason}; {NO_OUTCOME}")
+    assert leftovers(tmp_path) == []
+
+
+def test_a_run_that_failed_anyway_keeps_its_own_reason(tmp_path: Path) -> None:
+    (tmp_path / RUN / OUTCOME_FILE).mkdir(parents=True)
+    (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved), num_round=3)
+    ((status, reason),) = said_by(tmp_path).values()
+    assert status == "failed" and reason and "num_round" in reason and reason.endswith(f"{TROUBLE} (Is a directory)")
+    assert panic.endswith(reason)
+
+
+def test_a_server_that_cannot_even_begin_its_files(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("not a folder")
+    (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
+    assert TROUBLE in panic and panic.endswith(NO_OUTCOME)
+
+
+def large_model(task: str) -> list[Shareable]:
+    """Is a site whose model is larger than the disk."""
+    model = {"weight": np.zeros(DISK_BYTES // 4, np.float32)}
+    if task == TASK_VALIDATE:
+        return well_behaved(task)
+    return [result_reply(META if task == TASK_TRAIN else {}, model, difference=task != TASK_INITIALIZE)]
+
+
+def filling(folder: Path) -> Answer:
+    """Returns a site during whose test something else fills the server's disk."""
+
+    def answer(task: str) -> list[Shareable]:
+        if task == TASK_VALIDATE:
+            with (folder / "filler").open("ab", buffering=0) as filler:
+                try:
+                    while True:
+                        filler.write(bytes(1024))
+                except OSError:
+                    pass
+        return well_behaved(task)
+
+    return answer
+
+
+def run_on_a_full_disk(folder: Path, kind: str) -> None:
+    """Runs in a process whose `folder` is a tiny disk, and prints what is left there as JSON."""
+    answers = dict.fromkeys(SITES, large_model if kind == "large model" else filling(folder))
+    panics = panics_of(folder, answers)
+    sys.stdout.write(json.dumps({"panics": panics, "said": said_by(folder), "left": leftovers(folder)}))
+
+
+@pytest.mark.parametrize(("kind", "places"), [("large model", [RUN, STATE]), ("filled meanwhile", [])])
+def test_a_disk_that_is_full(kind: str, places: list[str], tmp_path: Path) -> None:
+    mounted = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'mount -t tmpfs -o size={DISK_BYTES} x "$0"; "$@"']
+    if not shutil.which("unshare") or "tmpfs" not in _output([*mounted, tmp_path, "df", "-T", tmp_path]):
+        pytest.skip("no tiny disk can be mounted here")
+    program = "import sys, pathlib; from tests.flare.test_full_disk import run_on_a_full_disk as run; "
+    program += "run(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    told = json.loads(_output([*mounted, tmp_path, sys.executable, "-c", program, tmp_path, kind]))
+    reason = f"{TROUBLE} (No space left on device)"
+    assert told["said"] == {place: ["failed", reason] for place in places}
+    (panic,) = told["panics"]
+    assert panic.endswith(reason if places else f"{reason}; {NO_OUTCOME}")
+    assert told["left"] == []
+
+
+def _output(command: list[str | Path]) -> str:
+    paths = os.environ | {"PYTHONPATH": f"{ROOT / 'app_custom'}{os.pathsep}{ROOT}"}
+    return subprocess.run(command, env=paths, capture_output=True, text=True, timeout=120, check=False).stdout
