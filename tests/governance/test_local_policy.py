@@ -58,7 +58,9 @@ def test_log_streaming_goes_and_the_rest_stays() -> None:
 
 def test_the_server_waits_seconds_for_a_lost_site() -> None:
     assert "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT=15\n" in environment("server")
-    assert "=" not in environment("site")
+    assert "TIMEOUT" not in environment("site")
+    for kind in ("server", "site"):
+        assert "NVFLARE_STREAMING_CHUNK_SIZE=131072\n" in environment(kind)
 
 
 def test_writing_again_changes_nothing(kit: Copy) -> None:

@@ -18,8 +18,6 @@ from fedvoxel.flare.pieces import ArrayPieces, use_pieces
 AT_ONCE = 4
 """How many sites load the model at once; enough to fill the server's line, since each asks for piece after piece."""
 
-_TIDY_EVERY = 4
-"""FLARE's messages hold themselves in reference cycles; they are looked for after about so many pieces."""
 _LOST_AFTER_S = 20.0
 _ASK_AGAIN_S = 0.2
 
@@ -99,8 +97,6 @@ class PacedArrays(ArrayPieces):
         """Returns the next piece, or nothing yet and the same state."""
         if self._turns.take(id(self), time.monotonic()):
             piece: tuple[str, Any, dict[str, Any]] = super().produce(state, requester)
-            if state and state.get("start", 0) % _TIDY_EVERY == 0:
-                gc.collect()
             return piece
         time.sleep(_ASK_AGAIN_S)
         return ProduceRC.OK, [], state or {"start": 0, "count": 0}

@@ -54,7 +54,12 @@ _GRANTED: dict[str, dict[str, str]] = {
     },
     "member": {"view": "any"},
 }
-_SERVER_ENVIRONMENT = {
+_ENVIRONMENT = {
+    # FLARE takes a buffer of this many bytes for every message, however small, and lets it go only when Python looks
+    # for cycles of garbage: at its own 1 MB, sites that ask for tasks fill the server's memory.
+    "NVFLARE_STREAMING_CHUNK_SIZE": "131072",
+}
+_SERVER_ENVIRONMENT = _ENVIRONMENT | {
     "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "15",
     "NVFLARE_DEAD_CLIENT_GRACE_PERIOD": "10",
     "NVFLARE_DEAD_CLIENT_CHECK_LEAD_TIME": "10",
@@ -107,7 +112,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
 def environment(kind: KitKind) -> str:
     """Returns `local/environment`: settings that FLARE reads from the environment only, as KEY=VALUE lines."""
     header = "# Read when this kit is started. FLARE takes these settings from the environment only.\n"
-    settings = _SERVER_ENVIRONMENT if kind == "server" else {}
+    settings = _SERVER_ENVIRONMENT if kind == "server" else _ENVIRONMENT
     return header + "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
