@@ -32,5 +32,7 @@ def test_ratios_are_those_of_the_medians() -> None:
 def test_the_text_says_honestly_whether_the_target_is_met() -> None:
     good = markdown(summarise(measured(100, 110, 130)), {"cores": 2})
     bad = markdown(summarise(measured(100, 130, 120)), {"cores": 2})
-    assert "within 1.12, below stock FLARE's 1.300" in good
-    assert "above 1.12, not below stock FLARE's 1.200" in bad
+    assert "1.040 of the pool's time until the outcome, within 1.12" in good
+    assert "1.100 until FLARE says finished, both below stock FLARE's 1.300" in good
+    assert "1.240 of the pool's time until the outcome, above 1.12" in bad
+    assert "1.300 until FLARE says finished, not both below stock FLARE's 1.200" in bad

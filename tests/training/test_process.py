@@ -46,6 +46,8 @@ def test_initialise_train_and_evaluate(process: TrainerProcess, tmp_path: Path) 
     local = load_weights(tmp_path / "local.npz")
     for name in model:
         np.testing.assert_allclose(local[name], model[name] + trained.arrays[name], atol=1e-6)
+    again = _ask(process, {"command": "initialize"}).arrays
+    assert all(np.array_equal(again[name], model[name]) for name in model), "a trained model left as an initial one"
     scores = _ask(process, {"command": "evaluate", "split": "test"}, local).header["scores"]
     assert all(row["case"].startswith("case-") for row in scores)
 
@@ -121,7 +123,7 @@ def test_the_child_ends_when_its_parent_is_killed(site_file: Path, tmp_path: Pat
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as parent:
         child = int(parent.stdout.readline())
         parent.kill()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not Path(f"/proc/{child}").exists()

@@ -18,7 +18,14 @@ import psutil
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.flare.kit_process import KitProcess, end_family, last_complaint, processes_of, start_kit
+from fedvoxel.flare.kit_process import (
+    KitProcess,
+    end_family,
+    interrupted_by_signals,
+    last_complaint,
+    processes_of,
+    start_kit,
+)
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.surroundings import port_is_free
@@ -194,11 +201,12 @@ def running_consortium(
     workspace: Path, sites: Iterable[str] | None = None, timeout_s: float = START_TIMEOUT_S
 ) -> Iterator[RunningConsortium]:
     """Starts a consortium, hands it over, and stops it whatever happens; see `start_consortium`."""
-    running = start_consortium(workspace, sites, timeout_s)
-    try:
-        yield running
-    finally:
-        running.stop_all()
+    with interrupted_by_signals():
+        running = start_consortium(workspace, sites, timeout_s)
+        try:
+            yield running
+        finally:
+            running.stop_all()
 
 
 def _recorded(consortium: Consortium) -> RunningConsortium:

@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -130,14 +132,11 @@ def run_kit(kit: Kit) -> int:
     Raises:
         ConsortiumError: The kit already runs.
     """
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    with interrupted_by_signals():
         while True:
             code = _run_once(kit)
             if not (kit.folder / "restart.fl").exists():
                 return code
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _run_once(kit: Kit) -> int:
@@ -148,6 +147,24 @@ def _run_once(kit: Kit) -> int:
         if child.poll() is None:
             end_family([psutil.Process(child.pid)])
             child.wait()
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Has a request to end this process, or its terminal's closing, interrupt it as Ctrl-C does.
+
+    What it started can then be ended before it ends itself; without this, all of that would live on. Does nothing
+    outside the main thread, which alone receives signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.training.messages import Message
+from fedvoxel.training.networks import build_network, get_weights
 from fedvoxel.training.readiness import readiness
 from fedvoxel.training.scoring import mean_dice_by_class
 from fedvoxel.training.setup import TrainerSetup
@@ -95,7 +96,10 @@ class SiteTrainer:
         return self._trainer
 
     def _initialize(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
-        return Message({"event": "result"}, self.trainer.weights())
+        # Built anew: once trained, this site's own weights are no initial model, and hold what it learnt.
+        task = self._setup.task
+        network = build_network(task.training.network, len(task.classes) + 1, task.training.seed)
+        return Message({"event": "result"}, get_weights(network))
 
     def _check(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
         # The network is built and the training cases are read before any command is answered.
