@@ -60,7 +60,7 @@ def test_the_server_waits_seconds_for_a_lost_site() -> None:
     assert "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT=15\n" in environment("server")
     assert "TIMEOUT" not in environment("site")
     for kind in ("server", "site"):
-        assert "NVFLARE_STREAMING_CHUNK_SIZE=131072\n" in environment(kind)
+        assert "NVFLARE_STREAMING_CHUNK_SIZE=65536\n" in environment(kind)
 
 
 def test_writing_again_changes_nothing(kit: Copy) -> None:

@@ -6,7 +6,6 @@ arrived: that is what fills the server's memory. Here a site is told when to ask
 server.
 """
 
-import gc
 import threading
 import time
 from typing import Any
@@ -105,7 +104,6 @@ class PacedArrays(ArrayPieces):
         """Ends the turn when everything has arrived."""
         self._turns.give_back(id(self))
         super().downloaded_to_all()
-        gc.collect()
 
     def transaction_done(self, transaction_id: str, status: str) -> None:
         """Ends the turn when FLARE gives up."""

@@ -24,6 +24,9 @@ from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import error_of, one_line
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 
+_TIDY_EVERY_S = 0.5
+"""FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
+
 _TORCH_DOWNLOADS = "nvflare.app_opt.pt.tensor_downloader"
 
 OnReply = Callable[[str, FLModel], None]
@@ -129,10 +132,13 @@ class SiteTasks(ModelController):
         self, task_name: str, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait
     ) -> Callable[[str], str]:
         """Waits and returns a function that says why a site has not replied."""
-        started = time.monotonic()
+        started = tidied = time.monotonic()
         enough_since: float | None = None
         while True:
             now = time.monotonic()
+            if now - tidied > _TIDY_EVERY_S:
+                gc.collect()
+                tidied = time.monotonic()
             open_sites = sites - good - set(refused) - set(self._failed)
             lost = {site for site in open_sites if self.communicator.get_client_disconnect_time(site)}
             if self.abort_signal.triggered:

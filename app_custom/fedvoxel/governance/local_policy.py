@@ -57,7 +57,7 @@ _GRANTED: dict[str, dict[str, str]] = {
 _ENVIRONMENT = {
     # FLARE takes a buffer of this many bytes for every message, however small, and lets it go only when Python looks
     # for cycles of garbage: at its own 1 MB, sites that ask for tasks fill the server's memory.
-    "NVFLARE_STREAMING_CHUNK_SIZE": "131072",
+    "NVFLARE_STREAMING_CHUNK_SIZE": "65536",
 }
 _SERVER_ENVIRONMENT = _ENVIRONMENT | {
     "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "15",
