@@ -67,3 +67,15 @@ class DownloadError(FedVoxelError):
     """Says that a public data set could not be fetched or does not match its checksum."""
 
     exit_code = 11
+
+
+class LedgerError(FedVoxelError):
+    """Says that an append-only ledger cannot be trusted or written, or that an entry does not fit what stands there."""
+
+    exit_code = 12
+
+
+class BudgetExceededError(FedVoxelError):
+    """Says that a release would pass the privacy budget that the site's own policy grants; nothing was released."""
+
+    exit_code = 13

@@ -18,13 +18,11 @@ from pydantic import (
 )
 
 from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.atomic import write_json
 
 OUTCOME_FILE = "outcome.json"
 """The name of the outcome in a job's workspace."""
-
-NO_GUARANTEE = "no formal guarantee"
-"""What a run without privacy accounting says of itself."""
 
 MAX_REASON = 2000
 """Longest reason that an outcome holds, in characters."""

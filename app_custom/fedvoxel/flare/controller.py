@@ -19,7 +19,7 @@ from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import Absences, SiteScore
 from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
-from fedvoxel.flare.messages import STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
 from fedvoxel.updates.update import Arrays, Update, check_values
@@ -103,7 +103,7 @@ class FedAvgController(SiteTasks):
 
         for site in sites:
             gathered = self.ask(
-                TASK_INITIALIZE, FLModel(metrics={"arrays": 0}), [site], Wait(config.round_timeout_s), receive
+                TASK_INITIALIZE, FLModel(metrics=dict(NO_ARRAYS)), [site], Wait(config.round_timeout_s), receive
             )
             if site in received:
                 return received[site]

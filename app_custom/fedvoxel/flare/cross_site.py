@@ -12,7 +12,7 @@ from fedvoxel.errors import ConfigError, JobError, UpdateError
 from fedvoxel.federation.cross_site import CROSS_SITE_FILE, GLOBAL_MODEL, CrossSiteTable
 from fedvoxel.federation.outcome import SiteScore
 from fedvoxel.flare.inquiry import InquiryController
-from fedvoxel.flare.messages import TASK_SUBMIT_MODEL, TASK_VALIDATE
+from fedvoxel.flare.messages import NO_ARRAYS, TASK_SUBMIT_MODEL, TASK_VALIDATE
 from fedvoxel.flare.run_files import BEST_MODEL_FILE, GLOBAL_MODEL_FILE
 from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import run_state_folder
@@ -62,7 +62,7 @@ class CrossSiteController(InquiryController):
             check_values(arrays)
             models[site] = arrays
 
-        gathered = self.ask(TASK_SUBMIT_MODEL, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive)
+        gathered = self.ask(TASK_SUBMIT_MODEL, FLModel(metrics=dict(NO_ARRAYS)), sites, Wait(self.timeout_s), receive)
         self._missing |= gathered.missing | gathered.refused
         return models
 

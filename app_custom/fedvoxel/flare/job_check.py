@@ -8,7 +8,7 @@ from pydantic import Field
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.flare.inquiry import InquiryController
-from fedvoxel.flare.messages import TASK_CHECK
+from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK
 from fedvoxel.flare.site_tasks import Wait
 
 CHECK_FILE = "job_check.json"
@@ -53,5 +53,5 @@ class JobCheckController(InquiryController):
             except ConfigError as error:
                 raise UpdateError(str(error)) from None
 
-        gathered = self.ask(TASK_CHECK, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive)
+        gathered = self.ask(TASK_CHECK, FLModel(metrics=dict(NO_ARRAYS)), sites, Wait(self.timeout_s), receive)
         return {"ready": ready, "missing": gathered.missing | gathered.refused}

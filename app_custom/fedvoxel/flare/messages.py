@@ -19,6 +19,9 @@ TASK_CHECK = "check"
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
 
+NO_ARRAYS = {"arrays": 0}
+"""Stands where FLARE's model wants arrays or metrics, and an answer has none."""
+
 _ERROR_HEADER = "fedvoxel_error"
 
 
@@ -48,6 +51,6 @@ def result_reply(meta: dict[str, Any], arrays: Arrays, difference: bool) -> Shar
         difference: Whether the arrays are a difference to the model received, rather than a model.
     """
     if not arrays:
-        return FLModelUtils.to_shareable(FLModel(metrics={"arrays": 0}, meta=meta))
+        return FLModelUtils.to_shareable(FLModel(metrics=dict(NO_ARRAYS), meta=meta))
     kind = ParamsType.DIFF if difference else ParamsType.FULL
     return FLModelUtils.to_shareable(FLModel(params_type=kind, params=dict(arrays), meta=meta))

@@ -12,7 +12,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.federation.cohort_statistics import merge_statistics
 from fedvoxel.flare.inquiry import InquiryController
-from fedvoxel.flare.messages import TASK_STATISTICS, error_reply, result_reply
+from fedvoxel.flare.messages import NO_ARRAYS, TASK_STATISTICS, error_reply, result_reply
 from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import workspace_of
 
@@ -63,5 +63,5 @@ class StatisticsController(InquiryController):
         def receive(site: str, reply: FLModel) -> None:
             received[site] = reply.meta.get("statistics")
 
-        gathered = self.ask(TASK_STATISTICS, FLModel(metrics={"arrays": 0}), sites, Wait(self.timeout_s), receive)
+        gathered = self.ask(TASK_STATISTICS, FLModel(metrics=dict(NO_ARRAYS)), sites, Wait(self.timeout_s), receive)
         return {"summary": merge_statistics(received).model_dump(mode="json"), "missing": gathered.missing}

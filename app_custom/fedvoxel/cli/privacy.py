@@ -1,0 +1,238 @@
+"""`fedvoxel privacy`: what a hospital may spend of its patients' privacy, what it has spent, and how sure that is."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fedvoxel.privacy.ledger import Ledger
+    from fedvoxel.privacy.ledger_status import LedgerStatus
+    from fedvoxel.privacy.simulation import Simulation
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Show, check and plan what is spent of a hospital's privacy budget.",
+)
+
+KitArgument = Annotated[
+    Path, typer.Argument(help="The hospital's kit: the folder with local/ and state/ in it.", show_default=False)
+]
+CohortOption = Annotated[
+    str | None, typer.Option("--cohort", help="One cohort; every cohort of the policy by default.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+
+
+@app.command(epilog="Example: fedvoxel privacy status hospital-a --cohort hippocampus")
+def status(kit: KitArgument, cohort: CohortOption = None, as_json: JsonOption = False) -> None:
+    """Shows budget, spent and left of each cohort, and which run has spent it.
+
+    Exit codes: 3 if the policy is missing or wrong, 12 if a ledger cannot be trusted.
+    """
+    statuses = [ledger.status() for ledger in _ledgers(kit, cohort).values()]
+    if as_json:
+        _print_json({"cohorts": [_status_json(shown) for shown in statuses]})
+        return
+    from rich.console import Console
+
+    for shown in statuses:
+        _show(shown, Console())
+    if not statuses:
+        typer.echo("The site's privacy policy names no cohort: nothing may be released under a privacy mechanism.")
+
+
+@app.command(epilog="Example: fedvoxel privacy verify hospital-a --cohort hippocampus --noted 9f86d081884c7d65...")
+def verify(
+    kit: KitArgument,
+    cohort: CohortOption = None,
+    noted: Annotated[
+        str | None,
+        typer.Option(help="A head's hash, or the id of a sent release, as noted outside the site; needs --cohort."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Checks every line of the ledgers, and shows each head's hash: note it outside the site, and ask for it later.
+
+    A ledger that was changed, cut or replaced by an older copy is refused with exit code 12. A restored copy of the
+    whole site can only be told with --noted.
+    """
+    if noted is not None and cohort is None:
+        raise typer.BadParameter("name the cohort whose ledger should know it with --cohort", param_hint="--noted")
+    results: list[dict[str, Any]] = []
+    for name, ledger in _ledgers(kit, cohort).items():
+        damaged = ledger.verify(noted)
+        shown = ledger.status()
+        results.append(
+            {"cohort": name, "entries": shown.entries, "head": shown.head, "damaged_releases": list(damaged)}
+        )
+    if as_json:
+        _print_json({"cohorts": results})
+        return
+    for result in results:
+        typer.echo(f"{result['cohort']}: {result['entries']} entries, unbroken; head {result['head'] or '(empty)'}")
+        for release_id in result["damaged_releases"]:
+            typer.echo(f"{result['cohort']}: the bytes of release {release_id} are missing or damaged", err=True)
+
+
+@app.command(
+    epilog="Example: fedvoxel privacy simulate --noise-multiplier 2.2 --sampling-probability 0.32 --steps 10 "
+    "--rounds 18 --delta 0.001 --epsilon 8"
+)
+def simulate(
+    sampling_probability: Annotated[
+        float, typer.Option(help="Probability with which each patient takes part in a step; 1 for all.")
+    ],
+    steps: Annotated[int, typer.Option(min=1, help="Noisy steps in one round.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, and spare ones for draws lost to crashes.")],
+    delta: Annotated[float, typer.Option(help="The run's delta; at most a tenth of one over the number of patients.")],
+    noise_multiplier: Annotated[
+        float | None, typer.Option(help="Noise over sensitivity; left out: the least that --epsilon allows.")
+    ] = None,
+    epsilon: Annotated[float | None, typer.Option(help="The budget to stay within.")] = None,
+    unit: Annotated[str, typer.Option(help="Who is protected: patient or hospital.")] = "patient",
+    as_json: JsonOption = False,
+) -> None:
+    """Computes what a planned run would cost, how many rounds a budget allows, or how much noise it takes.
+
+    Nothing is spent. Give --noise-multiplier, --epsilon, or both.
+    """
+    from fedvoxel.config import parse_config
+    from fedvoxel.privacy.accounting import noise_multiplier as calibrated
+    from fedvoxel.privacy.guarantee import ACCOUNTANT
+    from fedvoxel.privacy.ledger_entries import RunPlan
+    from fedvoxel.privacy.simulation import simulate as simulated
+
+    if noise_multiplier is None:
+        if epsilon is None:
+            raise typer.BadParameter("give it, or --epsilon, or both", param_hint="--noise-multiplier")
+        noise_multiplier = calibrated(epsilon, delta, sampling_probability, rounds * steps)
+    event = {"noise_multiplier": noise_multiplier, "sampling_probability": sampling_probability, "count": steps}
+    plan = parse_config(RunPlan, {"unit": unit, "event": event, "draws": rounds, "delta": delta}, "the plan")
+    result = simulated(plan, epsilon)
+    if as_json:
+        cost = {"epsilon": result.epsilon, "most_rounds": result.most_draws, "accountant": ACCOUNTANT}
+        _print_json({"plan": plan.model_dump(mode="json"), **cost})
+        return
+    _show_simulation(result, epsilon)
+
+
+@app.command(
+    "record-gap",
+    epilog="Example: fedvoxel privacy record-gap hospital-a --cohort hippocampus --epsilon 2.5 --delta 0.0001 "
+    "--operator 'J. Doe, IT' --reason 'disk failed, ledger restored from Monday'",
+)
+def record_gap(
+    kit: KitArgument,
+    cohort: Annotated[str, typer.Option(help="The cohort whose ledger has lost entries.")],
+    epsilon: Annotated[float, typer.Option(min=0, help="What the lost entries have spent; rather more than less.")],
+    delta: Annotated[float, typer.Option(min=0, help="Likewise.")],
+    operator: Annotated[str, typer.Option(help="Who answers for this.")],
+    reason: Annotated[str, typer.Option(help="What happened.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Records what lost entries have spent, after an older copy of a ledger was put back; cannot be undone.
+
+    Stop the site first. Where a line is damaged and there is no other copy, delete the lines from that one on, then
+    record the gap. Runs that had begun take no more draws. Exit code 12 if less is given than is known to be lost.
+    """
+    shown = _ledgers(kit, cohort)[cohort].record_gap(epsilon, delta, operator, reason)
+    if as_json:
+        _print_json({"cohorts": [_status_json(shown)]})
+        return
+    from rich.console import Console
+
+    _show(shown, Console())
+
+
+def _ledgers(kit: Path, cohort: str | None) -> dict[str, "Ledger"]:
+    """Returns the ledgers of a cohort, or of all that the kit's policy names; only local/ and state/ are needed."""
+    from fedvoxel.privacy.ledger import open_ledger
+    from fedvoxel.privacy.policy import load_privacy_policy
+
+    names = sorted(load_privacy_policy(kit / "local").cohorts) if cohort is None else [cohort]
+    return {name: open_ledger(kit / "local", kit / "state", name) for name in names}
+
+
+def _status_json(shown: "LedgerStatus") -> dict[str, Any]:
+    from fedvoxel.privacy.guarantee import ACCOUNTANT, NEIGHBOURING
+
+    return {
+        "cohort": shown.cohort,
+        "budget": shown.budget.model_dump(mode="json"),
+        "spent": {"epsilon": shown.spent_epsilon, "delta": shown.spent_delta},
+        "remaining": {"epsilon": shown.remaining_epsilon, "delta": shown.remaining_delta},
+        "neighbouring": NEIGHBOURING[shown.unit],
+        "accountant": ACCOUNTANT,
+        "runs": [{**asdict(run), "plan": run.plan.model_dump(mode="json")} for run in shown.runs],
+        "gaps": [gap.model_dump(mode="json") for gap in shown.gaps],
+        "entries": shown.entries,
+        "head": shown.head,
+    }
+
+
+def _show(shown: "LedgerStatus", console: "Console") -> None:
+    from rich.markup import escape
+
+    from fedvoxel.privacy.guarantee import ACCOUNTANT, NEIGHBOURING
+
+    budget = shown.budget
+    console.print(
+        f"[bold]{escape(shown.cohort)}[/bold]  each {shown.unit} ({NEIGHBOURING[shown.unit]}), by {ACCOUNTANT}"
+    )
+    spent, left = _at_most(shown.spent_epsilon), math.floor(shown.remaining_epsilon * 1e3) / 1e3
+    console.print(f"epsilon: {spent} of {budget.epsilon:g} spent, {left:.3f} left")
+    console.print(f"delta: {shown.spent_delta:g} of {budget.delta:g} spent, {shown.remaining_delta:g} left")
+    if shown.runs:
+        console.print(_runs_table(shown))
+    for gap in shown.gaps:
+        console.print(
+            f"gap: epsilon {gap.epsilon:g}, delta {gap.delta:g}, {escape(gap.operator)}: {escape(gap.reason)}",
+            highlight=False,
+        )
+
+
+def _show_simulation(result: "Simulation", wanted_epsilon: float | None) -> None:
+    from fedvoxel.privacy.guarantee import ACCOUNTANT
+
+    plan, event = result.plan, result.plan.event
+    typer.echo(
+        f"{plan.draws} rounds of {event.count} steps, noise multiplier {event.noise_multiplier:.4g}, sampling "
+        f"probability {event.sampling_probability:g}: epsilon {_at_most(result.epsilon)} at delta {plan.delta:g} for "
+        f"each {plan.unit} (by {ACCOUNTANT})"
+    )
+    if result.most_draws is not None:
+        typer.echo(f"epsilon {wanted_epsilon:g} allows {result.most_draws} rounds of this kind")
+
+
+def _runs_table(shown: "LedgerStatus") -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for heading in ("run", "noise", "sampling", "steps", "drawn", "kept", "sent", "epsilon", "delta"):
+        table.add_column(heading, justify="left" if heading == "run" else "right")
+    for run in shown.runs:
+        event = run.plan.event
+        numbers = f"{event.noise_multiplier:g}", f"{event.sampling_probability:g}", str(event.count)
+        drawn = f"{run.drawn} of {run.plan.draws}" + (" (closed)" if run.closed else "")
+        counts = drawn, str(run.kept), str(run.sent)
+        table.add_row(escape(run.run_key), *numbers, *counts, _at_most(run.epsilon), f"{run.plan.delta:g}")
+    return table
+
+
+def _at_most(epsilon: float) -> str:
+    """Returns epsilon with three decimals, rounded up: a text never promises more than the number."""
+    return f"{math.ceil(epsilon * 1e3) / 1e3:.3f}" if math.isfinite(epsilon) else "infinite"
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    typer.echo(json.dumps({"schema_version": 1, **values}, indent=2))

@@ -1,0 +1,123 @@
+"""What may leave a site, task by task: a known, short list. Everything else is refused.
+
+An answer that is admitted is rebuilt from its checked values, so that nothing can travel along with it. Where a
+cohort's policy promises differential privacy, the list is shorter still: noised differences that the site's ledger
+knows, and initial weights, which come from the job's seed alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
+
+from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
+from fedvoxel.federation.outcome import SiteScore, ValidationScore
+from fedvoxel.updates.update import Arrays, check_values
+
+ArraysKind = Literal["none", "model", "difference"]
+"""What an answer's arrays are: none at all, a whole model, or a difference to the model received."""
+
+
+class _Nothing(FrozenModel):
+    """Is the values of an answer that is arrays only."""
+
+
+class _Trained(FrozenModel):
+    case_count: NonNegativeInt
+    loss: FiniteFloat | None = None
+    seconds: NonNegativeFloat | None = None
+    refused_cases: NonNegativeInt | None = None
+    validation: ValidationScore | None = None
+
+
+class _Released(FrozenModel):
+    release_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+
+class _Scored(FrozenModel):
+    score: SiteScore | ValidationScore
+
+
+class _Described(FrozenModel):
+    statistics: SiteStatistics | BelowMinimum
+
+
+class SiteReadiness(FrozenModel):
+    """Is what a site replies that is ready for a job.
+
+    Attributes:
+        training_cases: Band of usable training cases, "none" at a site that only evaluates.
+        refused_cases: Band of training cases that it cannot use.
+        versions: Version of each package that matters.
+    """
+
+    training_cases: str = Field(max_length=40)
+    refused_cases: str = Field(max_length=40)
+    versions: dict[str, str]
+
+
+_Rule = tuple[type[FrozenModel], frozenset[ArraysKind]]
+
+_MODEL: _Rule = (_Nothing, frozenset({"model"}))
+_OPEN: Mapping[str, _Rule] = {
+    "initialize": _MODEL,
+    "train": (_Trained, frozenset({"none", "difference"})),
+    "validate": (_Scored, frozenset({"none"})),
+    "submit_model": _MODEL,
+    "statistics": (_Described, frozenset({"none"})),
+    "check": (SiteReadiness, frozenset({"none"})),
+}
+_PRIVATE: Mapping[str, _Rule] = {
+    "initialize": _MODEL,
+    "train": (_Released, frozenset({"difference"})),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Is a site's answer to one task.
+
+    Attributes:
+        kind: What the arrays are.
+        arrays: Arrays by name; empty exactly where `kind` is "none".
+        values: JSON values by name.
+    """
+
+    kind: ArraysKind
+    arrays: Arrays
+    values: Mapping[str, Any]
+
+
+def admit(task: str, answer: Answer, private: bool) -> Answer:
+    """Returns the answer that may leave, made anew from what the list knows.
+
+    Args:
+        task: The task that is answered.
+        answer: What the executor answered.
+        private: Whether the cohort's policy promises differential privacy.
+
+    Raises:
+        UpdateError: The list has no such task, or the answer holds anything that the list does not name for it.
+    """
+    rules = _PRIVATE if private else _OPEN
+    if task not in rules:
+        promise = "a cohort under differential privacy answers" if private else "this site answers"
+        raise UpdateError(f"task {task!r} may not be answered: {promise} {', '.join(rules)}")
+    model, kinds = rules[task]
+    if answer.kind not in kinds or (answer.kind == "none") != (not answer.arrays):
+        came = f"{answer.kind} with {len(answer.arrays)} arrays"
+        raise UpdateError(f"the answer to {task} should hold {' or '.join(sorted(kinds))}, got {came}")
+    check_values(answer.arrays)
+    try:
+        values = parse_config(model, dict(answer.values), f"the answer to {task}")
+    except ConfigError:
+        # What came may be anything, a patient's name too, so the reason names keys only.
+        known = ", ".join(model.model_fields) or "no values"
+        raise UpdateError(
+            f"the answer to {task} holds values that may not leave: expected {known}, "
+            f"got {', '.join(sorted(str(key)[:40] for key in answer.values)) or 'none'}"
+        ) from None
+    return Answer(answer.kind, dict(answer.arrays), values.model_dump(mode="json", exclude_unset=True))

@@ -1,0 +1,139 @@
+"""The hospital-level mechanism: noise once, at the server, on the sum of clipped updates with uniform weights.
+
+Clip, sum and noise are exact whole-number arithmetic on a grid of 2**-32, so that floating-point attacks have nothing
+to hold on to; only the division by the public number of sites is not exact, and it comes after the noise. The
+accountant computes with the Gaussian rounded to that grid, which is a released Gaussian looked at more coarsely; what
+is drawn is the discrete Gaussian. The two differ, in total variation, by about 0.02 / sigma^2 for each parameter, with
+sigma in grid steps. `MIN_GRID_SIGMA` keeps that below 5e-18: ten million parameters over a hundred rounds add less
+than 5e-9 (1 + exp(epsilon)) to delta at the very least noise, and 4096 times less where the noise is 1.
+
+The clip bound does not adapt to the data: at five to fifty hospitals the noise on the adapted quantile would be larger
+than the quantile (Andrew et al., NeurIPS 2021, need a noise multiplier below 0.5 at five sites).
+
+Source: McMahan et al., "Learning differentially private recurrent language models", ICLR 2018, with fixed denominator
+and full participation.
+"""
+
+import math
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.errors import UpdateError
+from fedvoxel.privacy import accounting
+from fedvoxel.privacy.clipping import GRID, MAX_SUMMANDS, ClippedSum, ClippedUpdate, clip_update
+from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, GaussianEvent
+from fedvoxel.privacy.guarantee import Guarantee
+from fedvoxel.privacy.noise import Noise, SecureNoise
+from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE, Arrays, Layout
+
+MIN_GRID_SIGMA = 2**26
+"""Least noise of a release, in grid steps (1/64 in the units of the parameters): see above."""
+
+ADVERSARY = (
+    "sees every global model and knows all other hospitals' updates, while the server is trusted with the updates that "
+    "it receives and timing and other side channels are left out"
+)
+
+
+class HospitalMechanismConfig(FrozenModel):
+    """Is a job's privacy section for the unit hospital (noise once, at the server, on the sum).
+
+    Attributes:
+        clip_norm: l2 bound of one hospital's update, over all parameters together.
+        noise_multiplier: Standard deviation of the noise on the sum over `clip_norm`; None for a comparison run without
+            noise, which gives no guarantee.
+        sites: What the sum is divided by: the public number of sites in the job, whoever answered.
+        delta: Of the claim.
+    """
+
+    unit: Literal["hospital"]
+    clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
+    noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
+    sites: int = Field(ge=1, le=MAX_SUMMANDS)
+    delta: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _noise_spans_the_grid(self) -> Self:
+        if self.noise_multiplier is not None and self.noise_multiplier * self.clip_norm * GRID < MIN_GRID_SIGMA:
+            raise ValueError(
+                f"noise_multiplier * clip_norm is {self.noise_multiplier * self.clip_norm:g}, "
+                f"expected at least {MIN_GRID_SIGMA / GRID:g}: the noise must be wide against the grid of the sum"
+            )
+        return self
+
+
+class HospitalMechanism:
+    """Protects each hospital's whole contribution, with uniform weights, where the server is trusted."""
+
+    def __init__(self, config: HospitalMechanismConfig, noise: Noise | None = None) -> None:
+        """Takes the job's section.
+
+        Args:
+            config: Everything that decides the guarantee.
+            noise: `SecureNoise` unless given; with any other the mechanism makes no claim.
+        """
+        self.config = config
+        self._noise = noise or SecureNoise()
+
+    @property
+    def grid_sigma(self) -> int:
+        """Is the noise's standard deviation on the sum in grid steps, rounded up; 0 without noise."""
+        return math.ceil((self.config.noise_multiplier or 0.0) * self.config.clip_norm * GRID)
+
+    def clip(self, arrays: Arrays) -> ClippedUpdate:
+        """Bounds one hospital's update; see `clipping.clip_update`."""
+        return clip_update(arrays, self.config.clip_norm)
+
+    def new_sum(self, layout: Layout) -> ClippedSum:
+        """Returns an empty sum for updates that this mechanism clipped, each with weight one."""
+        return ClippedSum(layout, self.config.clip_norm)
+
+    def release(self, total: ClippedSum) -> dict[str, NDArray[np.float32]]:
+        """Returns (sum + noise) / sites in float32. A sum is released once.
+
+        A hospital that did not answer counts as zero; the divisor stays the same.
+
+        Raises:
+            UpdateError: Nothing was added, more was added than there are sites, the sum was clipped to another bound,
+                or it was released before.
+        """
+        if total.clip_norm != self.config.clip_norm:
+            raise UpdateError(f"wrong clip bound: expected {self.config.clip_norm:g}, got {total.clip_norm:g}")
+        if not 1 <= total.count <= self.config.sites:
+            raise UpdateError(f"expected between 1 and {self.config.sites} updates in the sum, got {total.count}")
+        divisor = float(GRID * self.config.sites)
+        return {name: (self._noised(grid) / divisor).astype(np.float32) for name, grid in total.take().items()}
+
+    def round_event(self) -> GaussianEvent:
+        """Returns what one round costs: every hospital takes part, so nothing is gained by sampling."""
+        return self._event(1)
+
+    def events(self, rounds: int) -> tuple[GaussianEvent, ...]:
+        """Returns what `rounds` rounds cost together."""
+        return (self._event(rounds),) if rounds else ()
+
+    def guarantee(self, rounds: int) -> Guarantee | None:
+        """Returns what may be claimed after `rounds` rounds; None where there is no guarantee."""
+        if not self._noise.gives_guarantee:
+            return None
+        return accounting.claim(
+            "hospital",
+            self.events(rounds),
+            self.config.delta,
+            adversary=ADVERSARY,
+            composition=f"{rounds} rounds of this job (other jobs add up)",
+        )
+
+    def _event(self, count: int) -> GaussianEvent:
+        return GaussianEvent(
+            noise_multiplier=self.config.noise_multiplier or 0.0, sampling_probability=1.0, count=count
+        )
+
+    def _noised(self, grid: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.config.noise_multiplier is None:
+            return grid
+        return grid + self._noise.discrete_gaussian(grid.shape, self.grid_sigma)

@@ -1,0 +1,48 @@
+"""The noised bytes of a ledger's releases: written once, read back only if they are still those that were kept."""
+
+import hashlib
+from pathlib import Path
+
+from fedvoxel.errors import LedgerError
+from fedvoxel.privacy.ledger_entries import Kept
+from fedvoxel.records.atomic import write_bytes
+
+
+class KeptBytes:
+    """Is the folder with one file for each kept release."""
+
+    def __init__(self, folder: Path) -> None:
+        """Touches no file.
+
+        Args:
+            folder: The ledger's folder; the files lie in `releases/` in it.
+        """
+        self._folder = folder
+
+    def write(self, release_id: str, content: bytes) -> tuple[Path, str]:
+        """Writes a release's bytes, synced, and returns their file and SHA-256 (hexadecimal).
+
+        Raises:
+            LedgerError: The disk is full or cannot be written.
+        """
+        path = self._path(release_id)
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_bytes(path, content, mode=0o600)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise LedgerError(f"release {release_id} cannot be kept ({reason}); it is not sent") from None
+        return path, hashlib.sha256(content).hexdigest()
+
+    def read(self, kept: Kept | None) -> bytes | None:
+        """Returns a release's bytes, or None if it has none, or they are missing or not the ones that were kept."""
+        if kept is None:
+            return None
+        try:
+            content = self._path(kept.release_id).read_bytes()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == kept.sha256 else None
+
+    def _path(self, release_id: str) -> Path:
+        return self._folder / "releases" / f"{release_id}.bin"

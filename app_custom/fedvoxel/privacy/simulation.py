@@ -1,0 +1,28 @@
+"""What a planned run would cost: epsilon for so many releases, or releases for so much epsilon. Spends nothing."""
+
+from dataclasses import dataclass
+
+from fedvoxel.privacy.charging import most_draws
+from fedvoxel.privacy.ledger_entries import RunPlan
+from fedvoxel.privacy.spending import planned_epsilon
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Is the cost of a plan; nothing was released, so that it is no claim.
+
+    Attributes:
+        plan: The plan.
+        epsilon: What all its draws cost at `plan.delta`.
+        most_draws: How many draws of this kind the wanted epsilon allows, at most `MAX_DRAWS`; None if none was given.
+    """
+
+    plan: RunPlan
+    epsilon: float
+    most_draws: int | None
+
+
+def simulate(plan: RunPlan, wanted_epsilon: float | None = None) -> Simulation:
+    """Returns what `plan` costs and, for a wanted epsilon, how many draws of its kind that allows."""
+    most = None if wanted_epsilon is None else most_draws(plan, wanted_epsilon)
+    return Simulation(plan, planned_epsilon(plan), most)

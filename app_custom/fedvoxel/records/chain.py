@@ -1,0 +1,238 @@
+"""An append-only record: a file with one JSON object a line, each of which holds the hash of the one before it.
+
+A chain has a folder of its own, with three files: the lines, `head.json` (a copy of the last line) and `lock`. An
+append writes the line, syncs it, replaces the head, syncs that and the folder, and only then returns. So:
+
+- `kill -9` or a power cut before the line is whole: the append never returned, nobody acted on it, and the unfinished
+  end of the file (no line break) is removed by the next writer. Nothing else is ever removed or changed.
+- between line and head: the entry stands although its append never returned. The head is then one entry behind, which
+  is allowed, and the next writer brings it up before anything else.
+- full disk or I/O error: LedgerError, and half a line is cut off again; if even that fails, it is as after a crash.
+- two processes, or two threads: `writing` holds a file lock (flock) from reading to writing, so that a decision and
+  its entry are one step. The kernel frees the lock of a killed process. Whoever waits longer than `LOCK_TIMEOUT_S`
+  for a stopped one gives up with LedgerError.
+- a clock that goes back: the index decides the order. `at` never decreases, and `clock_behind_s` says by how much the
+  clock was behind it.
+- a line that was changed, dropped, repeated, exchanged with another or put in: refused, because its index, the hash
+  before it or its own hash does not fit.
+- an older copy of the file, lines cut off its end, another chain in its place, a missing or foreign head: refused,
+  because lines and head do not fit.
+
+What it cannot see: an older copy of the whole folder (a restored backup, a cloned machine), and a forger who works out
+new hashes for all that follows and for the head, since nothing here is signed. (One single line put in at the very end
+looks like a crash between line and head.) Against these, tell a hash to somebody outside now and then, and look for it
+in the entries. The lock holds on one machine, and on network file systems that support flock.
+"""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fedvoxel.errors import LedgerError
+from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.chain_entry import (
+    ADVICE,
+    HEAD_FILE,
+    Body,
+    Entry,
+    check_head,
+    entry_of,
+    next_entry,
+    verified_entries,
+)
+
+LOCK_FILE = "lock"
+LOCK_TIMEOUT_S = 60.0
+_LOCK_POLL_S = 0.01
+
+_logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+"""Returns the present time with its zone."""
+
+
+class OpenChain:
+    """Is a chain whose lock this process holds: its entries do not change but by `append`.
+
+    Attributes:
+        entries: All entries, verified.
+        head: What `head.json` holds; None where there is none, or where it cannot be read and that was forgiven.
+    """
+
+    def __init__(self, path: Path, clock: Clock, entries: list[Entry], head: Entry | None) -> None:
+        """Is made by `Chain`."""
+        self.entries, self.head = entries, head
+        self._path, self._clock = path, clock
+        self._size_bytes = sum(len(entry.line) + 1 for entry in entries)
+
+    def append(self, body: Body, *more: Body) -> Entry:
+        """Adds entries in one write and returns the last; they are on disk when this returns.
+
+        Raises:
+            LedgerError: The disk is full or cannot be written.
+            ValueError: A body holds NaN or an infinity.
+        """
+        last = self.entries[-1] if self.entries else None
+        added = [next_entry(last, body, self._clock())]
+        for another in more:
+            added.append(next_entry(added[-1], another, self._clock()))
+        if added[-1].clock_behind_s:
+            _logger.warning("event=clock_went_back file=%s seconds=%.3f", self._path.name, added[-1].clock_behind_s)
+        content = b"".join(entry.line + b"\n" for entry in added)
+        with _file_trouble(self._path):
+            _write_after(self._path, self._size_bytes, content)
+        self.entries, self._size_bytes = self.entries + added, self._size_bytes + len(content)
+        self.write_head()
+        return added[-1]
+
+    def write_head(self) -> None:
+        """Makes the last entry the head, if it is not.
+
+        Raises:
+            LedgerError: The disk is full or cannot be written.
+        """
+        if self.entries and self.head != self.entries[-1]:
+            with _file_trouble(self._path):
+                write_bytes(self._path.with_name(HEAD_FILE), self.entries[-1].line + b"\n", mode=0o600)
+            self.head = self.entries[-1]
+
+
+class Chain:
+    """Is a chain on disk."""
+
+    def __init__(self, path: Path, clock: Clock = lambda: datetime.now(UTC)) -> None:
+        """Touches no file.
+
+        Args:
+            path: The file with the lines, in a folder of its own.
+            clock: Says when an entry was written.
+        """
+        self._path, self._clock = path, clock
+
+    def append(self, body: Body) -> Entry:
+        """Adds one entry and returns it, the new head; it is on disk when this returns. See `writing`."""
+        with self.writing() as chain:
+            return chain.append(body)
+
+    def read(self) -> list[Entry]:
+        """Returns all entries, verified; none where there is no chain yet. An unfinished last line is left out.
+
+        Raises:
+            LedgerError: The chain cannot be read or trusted, or stays locked.
+        """
+        if not self._path.parent.is_dir():
+            return []
+        with self._locked():
+            return self._load().entries
+
+    @contextmanager
+    def writing(self) -> Iterator[OpenChain]:
+        """Opens the chain under its lock, for a decision and the entries that follow from it.
+
+        Raises:
+            LedgerError: The chain cannot be read, trusted or written, or stays locked.
+        """
+        with self._locked():
+            chain = self._load()
+            chain.write_head()
+            yield chain
+
+    @contextmanager
+    def recovering(self) -> Iterator[OpenChain]:
+        """Opens the chain as `writing` does, but also where it has lost entries that its head names.
+
+        Only the head is forgiven: the lines must verify. `append` makes its last entry the head, and with it the loss
+        is forgotten: what accounts for it must be in the first append.
+
+        Raises:
+            LedgerError: The lines cannot be read or trusted, or the chain stays locked.
+        """
+        with self._locked():
+            yield self._load(forgive_head=True)
+
+    def _load(self, forgive_head: bool = False) -> OpenChain:
+        with _file_trouble(self._path):
+            entries = verified_entries(_bytes_of(self._path) or b"", self._path.name)
+            head_content = _bytes_of(self._path.with_name(HEAD_FILE))
+        head: Entry | None = None
+        try:
+            head = entry_of(head_content.removesuffix(b"\n")) if head_content is not None else None
+        except ValueError:
+            if not forgive_head:
+                raise LedgerError(f"{HEAD_FILE} of {self._path.name} is not what was written; {ADVICE}") from None
+        if not forgive_head:
+            check_head(entries, head, self._path.name)
+        return OpenChain(self._path, self._clock, entries, head)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _file_trouble(self._path):
+            _make_folder(self._path.parent)
+            handle = os.open(self._path.with_name(LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            with _file_trouble(self._path):
+                _wait_for_lock(handle, self._path.name)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write_after(path: Path, size_bytes: int, content: bytes) -> None:
+    """Writes `content` after the first `size_bytes` of a file and syncs it; those bytes are never touched."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as stream:
+        stream.truncate(size_bytes)
+        stream.seek(size_bytes)
+        try:
+            while content:
+                content = content[stream.write(content) :]
+            os.fsync(stream.fileno())
+        except OSError:
+            with suppress(OSError):
+                stream.truncate(size_bytes)
+            raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, each synced, so that a power cut cannot take them with what is in them."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _wait_for_lock(handle: int, name: str) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LedgerError(f"{name} has been locked by another process for {LOCK_TIMEOUT_S:.0f} s") from None
+            time.sleep(_LOCK_POLL_S)
+
+
+@contextmanager
+def _file_trouble(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses into one line, without the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise LedgerError(f"{path.name} cannot be read or written ({error.strerror or type(error).__name__})") from None
