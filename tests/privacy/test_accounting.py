@@ -16,8 +16,8 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.privacy.accounting import LARGEST_EPSILON, check_target, claim, epsilon, noise_multiplier
-from fedvoxel.privacy.events import GaussianEvent, to_dp_event
+from fedvoxel.privacy.accounting import LARGEST_EPSILON, check_target, claim, epsilon, noise_multiplier, to_dp_event
+from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import ACCOUNTANT
 
 TABLE = {

@@ -4,7 +4,8 @@ import dp_accounting
 import pytest
 from pydantic import ValidationError
 
-from fedvoxel.privacy.events import MAX_COUNT, GaussianEvent, to_dp_event
+from fedvoxel.privacy.accounting import to_dp_event
+from fedvoxel.privacy.events import MAX_COUNT, GaussianEvent
 
 
 def _event(noise: float, probability: float, count: int) -> GaussianEvent:

@@ -12,8 +12,9 @@ from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.privacy import hospital_mechanism
 from fedvoxel.privacy.accounting import epsilon
 from fedvoxel.privacy.clipping import GRID, ClippedSum, clip_update
-from fedvoxel.privacy.hospital_mechanism import HospitalMechanism, HospitalMechanismConfig
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.noise import FixedNoise, SecureNoise
+from fedvoxel.privacy.sections import HospitalMechanismConfig
 
 SECTION = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 5.0, "sites": 4, "delta": 1e-5}
 LAYOUT = {"kernel": (400, 500), "bias": (30,)}

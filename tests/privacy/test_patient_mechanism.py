@@ -13,7 +13,8 @@ from fedvoxel.privacy import patient_mechanism
 from fedvoxel.privacy.accounting import epsilon
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.noise import FixedNoise, SecureNoise
-from fedvoxel.privacy.patient_mechanism import PatientMechanism, PatientMechanismConfig
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import PatientMechanismConfig
 
 SECTION = {
     "unit": "patient",

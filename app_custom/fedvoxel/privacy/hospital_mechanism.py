@@ -15,55 +15,23 @@ and full participation.
 """
 
 import math
-from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from fedvoxel.config import FrozenModel
 from fedvoxel.errors import UpdateError
 from fedvoxel.privacy import accounting
-from fedvoxel.privacy.clipping import GRID, MAX_SUMMANDS, ClippedSum, ClippedUpdate, clip_update
-from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, GaussianEvent
+from fedvoxel.privacy.clipping import GRID, ClippedSum, ClippedUpdate, clip_update
+from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
-from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE, Arrays, Layout
-
-MIN_GRID_SIGMA = 2**26
-"""Least noise of a release, in grid steps (1/64 in the units of the parameters): see above."""
+from fedvoxel.privacy.sections import HospitalMechanismConfig
+from fedvoxel.updates.update import Arrays, Layout
 
 ADVERSARY = (
     "sees every global model and knows all other hospitals' updates, while the server is trusted with the updates that "
     "it receives and timing and other side channels are left out"
 )
-
-
-class HospitalMechanismConfig(FrozenModel):
-    """Is a job's privacy section for the unit hospital (noise once, at the server, on the sum).
-
-    Attributes:
-        clip_norm: l2 bound of one hospital's update, over all parameters together.
-        noise_multiplier: Standard deviation of the noise on the sum over `clip_norm`; None for a comparison run without
-            noise, which gives no guarantee.
-        sites: What the sum is divided by: the public number of sites in the job, whoever answered.
-        delta: Of the claim.
-    """
-
-    unit: Literal["hospital"]
-    clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
-    noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
-    sites: int = Field(ge=1, le=MAX_SUMMANDS)
-    delta: float = Field(gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _noise_spans_the_grid(self) -> Self:
-        if self.noise_multiplier is not None and self.noise_multiplier * self.clip_norm * GRID < MIN_GRID_SIGMA:
-            raise ValueError(
-                f"noise_multiplier * clip_norm is {self.noise_multiplier * self.clip_norm:g}, "
-                f"expected at least {MIN_GRID_SIGMA / GRID:g}: the noise must be wide against the grid of the sum"
-            )
-        return self
 
 
 class HospitalMechanism:

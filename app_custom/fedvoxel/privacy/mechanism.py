@@ -8,13 +8,10 @@ What remains of attacks on floating-point arithmetic is said in `noise`, and for
 `patient_mechanism` and `hospital_mechanism`.
 """
 
-from typing import Annotated
-
-from pydantic import Field
-
-from fedvoxel.privacy.hospital_mechanism import HospitalMechanism, HospitalMechanismConfig
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.noise import Noise
-from fedvoxel.privacy.patient_mechanism import PatientMechanism, PatientMechanismConfig
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import HospitalMechanismConfig, MechanismConfig, PatientMechanismConfig, PrivacySection
 
 __all__ = [
     "HospitalMechanism",
@@ -25,11 +22,6 @@ __all__ = [
     "PrivacySection",
     "build_mechanism",
 ]
-
-MechanismConfig = PatientMechanismConfig | HospitalMechanismConfig
-
-PrivacySection = Annotated[MechanismConfig, Field(discriminator="unit")]
-"""A job's section "privacy", told apart by its unit, as a field of a pydantic model."""
 
 
 def build_mechanism(config: MechanismConfig, noise: Noise | None = None) -> PatientMechanism | HospitalMechanism:

@@ -14,19 +14,17 @@ float64: in float32 its rounding alone could move it by 2**-24 times the square 
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.privacy import accounting
 from fedvoxel.privacy.clipping import clip_factors
-from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, GaussianEvent
+from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
+from fedvoxel.privacy.sections import PatientMechanismConfig
 
 ADVERSARY = (
     "sees every message of the site and every global model and knows all other patients, while the site runs the "
@@ -36,31 +34,6 @@ ADVERSARY = (
 _GRID_BITS = 40
 _LARGEST_SUM = 2**20
 """Largest value in a sum, in clip bounds: more patients than that in one sample are a mistake."""
-
-
-class PatientMechanismConfig(FrozenModel):
-    """Is a job's privacy section for the unit patient (DP-SGD at each site).
-
-    Attributes:
-        clip_norm: l2 bound of one patient's gradient, over all parameters together.
-        noise_multiplier: Standard deviation of the noise over `clip_norm`; None for a comparison run without noise,
-            which gives no guarantee.
-        sampling_probability: Probability with which each patient takes part in each step, by a coin of its own.
-        steps_per_round: Steps, each on a fresh sample, in every round.
-        delta: Of the claim.
-        expected_batch: What the sum is divided by: a public number, sampling probability times a public idea of the
-            cohort's size. Never the number of patients that happened to be drawn.
-        views_per_patient: Augmented views of a patient in one step, averaged before the clip.
-    """
-
-    unit: Literal["patient"] = "patient"
-    clip_norm: float = Field(gt=0, le=1e6)
-    noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
-    sampling_probability: float = Field(gt=0, le=1)
-    steps_per_round: int = Field(ge=1, le=100_000)
-    delta: float = Field(gt=0, lt=1)
-    expected_batch: float = Field(gt=0, le=1e6)
-    views_per_patient: int = Field(default=1, ge=1, le=1000)
 
 
 class PatientMechanism:
