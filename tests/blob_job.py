@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedvoxel.privacy.policy import NoBudget, grant
 from tests.training.conftest import training_section, write_blobs
 
 META = "meta.json"
@@ -57,7 +58,7 @@ def give_blobs(kit: Path, cases: int = 12) -> None:
 
 
 def describe_blobs(kit: Path, **changes: Any) -> None:
-    """Describes the cohort `blobs` in a site's own file; keywords replace parts of the description."""
+    """Describes the cohort `blobs` at a site, of which updates may leave; keywords replace parts of the description."""
     path = kit / "local" / "fedvoxel_site.json"
     cohort = {
         "source": {"layout": "csv", "table": "cases.csv"},
@@ -66,6 +67,7 @@ def describe_blobs(kit: Path, **changes: Any) -> None:
     }
     site = json.loads(path.read_text()) | {"compute": {"threads": 1, "device": "cpu"}}
     path.write_text(json.dumps(site | {"cohorts": {"blobs": cohort | changes}}))
+    grant(kit / "local", "blobs", NoBudget())
 
 
 def change_policy(kit: Path, name: str, **changes: Any) -> None:

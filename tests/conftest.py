@@ -1,6 +1,7 @@
 """Fixtures that every test shares: the development scans, and a home folder that is nobody's."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.fail(f"FEDVOXEL_DATA names {named}, which is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heeds_interrupts() -> None:
+    """Undoes what a shell does to a command that it runs in the background: it has that ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from fedvoxel.flare.job_admission import Verdict, quorum_problem
 from fedvoxel.flare.job_kinds import understand
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.job_folder import parse_job
+from fedvoxel.privacy.policy import PRIVACY_FILE
 from tests.blob_job import (
     META,
     change_policy,
@@ -160,6 +161,15 @@ class TestCheckWithSiteKits:
 
     def test_a_site_without_the_cohort(self, job: Path, kit: Callable[[str], Path], capsys: Shown) -> None:
         assert "no cohort 'blobs'" in self._refused(capsys, job, kit("hospital-b"))
+
+    def test_a_site_that_has_not_decided_what_may_leave(
+        self, job: Path, kit: Callable[[str], Path], capsys: Shown
+    ) -> None:
+        site = kit("hospital-a")
+        (site / "local" / PRIVACY_FILE).write_text('{"schema_version": 1, "cohorts": {}}')
+        assert "no entry for cohort 'blobs'" in self._refused(capsys, job, site)
+        (site / "local" / PRIVACY_FILE).unlink()
+        assert "privacy policy is missing" in self._refused(capsys, job, site)
 
     def test_a_site_with_other_classes(self, job: Path, kit: Callable[[str], Path], capsys: Shown) -> None:
         site = kit("hospital-a")

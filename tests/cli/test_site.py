@@ -17,6 +17,9 @@ from fedvoxel.flare.provisioning import child_environment
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.kit_lock import is_running
+from fedvoxel.governance.local_policy import OUTBOUND_FILTER
+from fedvoxel.privacy.policy import PRIVACY_FILE
+from tests.blob_job import give_blobs
 from tests.consortium_kits import small_consortium
 
 
@@ -84,9 +87,33 @@ def test_flares_sample_privacy_policy_is_refused(site: Path, capsys: pytest.Capt
 
 
 def test_a_filter_that_does_not_exist_is_found_before_a_job(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scope = {"name": "fedvoxel", "task_result_filters": [{"path": "fedvoxel.flare.kit_filters.Nothing"}]}
+    scope = {
+        "name": "fedvoxel",
+        "task_result_filters": [{"path": "fedvoxel.flare.kit_filters.Nothing"}, OUTBOUND_FILTER],
+    }
     (site / "local" / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "fedvoxel"}))
     assert any("does not exist here" in message for message in _said(_check(site, capsys)[1], "error"))
+
+
+def test_without_our_filter_the_kit_does_not_start(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope = {"name": "fedvoxel", "task_data_filters": [], "task_result_filters": []}
+    (site / "local" / "privacy.json").write_text(json.dumps({"scopes": [scope], "default_scope": "fedvoxel"}))
+    assert any("outbound filter" in message for message in _said(_check(site, capsys)[1], "error"))
+    assert main(["site", "start", str(site)]) == 9
+    assert not is_running(open_kit(site))
+
+
+def test_each_cohort_needs_a_decision_of_the_hospital(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    give_blobs(site)
+    _, shown = _check(site, capsys)
+    assert any("cohort blobs: no formal guarantee" in message for message in _said(shown, "ok"))
+    assert _said(shown, "warning") == []
+    (site / "local" / PRIVACY_FILE).write_text('{"schema_version": 1, "cohorts": {}}')
+    assert any("no entry for cohort 'blobs'" in message for message in _said(_check(site, capsys)[1], "error"))
+    (site / "local" / PRIVACY_FILE).unlink()
+    assert any("privacy policy is missing" in message for message in _said(_check(site, capsys)[1], "error"))
+    (site / "local" / "fedvoxel_site.json").write_text("{")
+    assert any("privacy policy is missing" in message for message in _said(_check(site, capsys)[1], "error"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
-from fedvoxel.governance.local_policy import JOB_CLASSES
+from fedvoxel.governance.local_policy import JOB_CLASSES, OUTBOUND_FILTER
+from fedvoxel.privacy.policy import CohortBudget, grant, load_privacy_policy
 from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium
 
 
@@ -76,6 +77,8 @@ def test_a_changed_file_keeps_authority_certificates_and_pseudonyms(tmp_path: Pa
     site_file = before.kit("hospital-a") / "local" / "fedvoxel_site.json"
     own = json.loads(site_file.read_text()) | {"compute": {"threads": 3, "device": "cpu"}}
     site_file.write_text(json.dumps(own))
+    budget = CohortBudget(unit="patient", epsilon=8, delta=1e-4)
+    grant(site_file.parent, "hippocampus", budget)
     text = (tmp_path / "consortium.yml").read_text()
     added = "  - {name: hospital-c, type: client, org: hospital_c}\n  - {name: admin@"
     (tmp_path / "consortium.yml").write_text(text.replace("  - {name: admin@", added))
@@ -87,6 +90,7 @@ def test_a_changed_file_keeps_authority_certificates_and_pseudonyms(tmp_path: Pa
     kept = after.kit("hospital-a") / "local" / "fedvoxel_site.json"
     assert json.loads(kept.read_text()) == own
     assert _mode(kept) == 0o600
+    assert load_privacy_policy(kept.parent).cohorts == {"hippocampus": budget}
 
 
 def test_a_failure_leaves_the_good_kits(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ def test_a_workspace_with_a_space_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None:
-    """A new component must be added to JOB_CLASSES, or jobs that use it are refused."""
+    """A new component must be added to JOB_CLASSES, or jobs that use it are refused; our filter is the site's own."""
     from nvflare.apis.fl_component import FLComponent
 
     components = set()
@@ -124,7 +128,7 @@ def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None
                 components.add(f"{module.name}.{name}")
     unlisted = {path for path in components if path not in JOB_CLASSES and not _is_base(path, components)}
     assert set(JOB_CLASSES) <= components
-    assert unlisted == set(), "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
+    assert unlisted == {OUTBOUND_FILTER["path"]}, "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
 
 
 def _is_base(path: str, components: set[str]) -> bool:
@@ -168,6 +172,10 @@ def test_filters_that_would_end_every_job_are_found(entry: dict[str, object], co
     found = check_filter_classes([entry])
     assert [complaint in finding.message for finding in found if complaint] == ([True] if complaint else [])
     assert bool(found) == bool(complaint)
+
+
+def test_the_outbound_filter_is_one_that_flare_can_build() -> None:
+    assert check_filter_classes([OUTBOUND_FILTER]) == []
 
 
 def test_a_kits_command_uses_this_python_and_its_own_environment(consortium: Consortium) -> None:

@@ -19,6 +19,9 @@ from nvflare.apis.signal import Signal
 from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, RunOutcome, load_outcome
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
+from fedvoxel.privacy.guarantee import NO_GUARANTEE
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import PatientMechanismConfig
 
 HOSTILE = "hospital-b"
 GOOD = ("hospital-a", "hospital-c")
@@ -125,9 +128,10 @@ def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
 
 
 def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> list[str]:
-    """Runs two rounds with these sites and returns what FLARE was told went wrong."""
+    """Runs two rounds with these sites, `privacy` apart, and returns what FLARE was told went wrong."""
+    privacy = rounds.pop("privacy", None)
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
-    controller = FedAvgController(section, "a_run", task_check_period=0.01)
+    controller = FedAvgController(section, "a_run", privacy, task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
@@ -310,3 +314,44 @@ def test_a_long_list_of_reasons_still_makes_an_outcome(tmp_path: Path) -> None:
 def test_a_wrong_rounds_section_is_said_in_the_outcome(tmp_path: Path) -> None:
     outcome = run(tmp_path, well_behaved, num_round=3)
     assert outcome.status == "failed" and outcome.reason and "num_round" in outcome.reason
+
+
+PRIVACY = {
+    "unit": "patient",
+    "clip_norm": 0.5,
+    "noise_multiplier": 2.0,
+    "sampling_probability": 0.5,
+    "steps_per_round": 3,
+    "delta": 1e-3,
+    "expected_batch": 3,
+}
+
+
+def test_a_private_run_asks_for_no_score_and_says_what_it_guarantees(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(task: str) -> list[Shareable]:
+        asked.append(task)
+        return well_behaved(task)
+
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, answer), privacy=PRIVACY, evaluate=False)
+    assert outcome.status == "finished" and TASK_VALIDATE not in asked
+    expected = PatientMechanism(PatientMechanismConfig.model_validate(PRIVACY)).guarantee(2)
+    assert expected and outcome.privacy == expected.said()
+
+
+def test_a_private_run_without_noise_claims_nothing(tmp_path: Path) -> None:
+    answers = dict.fromkeys(GOOD, well_behaved)
+    outcome = run_sites(tmp_path, answers, privacy=PRIVACY | {"noise_multiplier": None}, evaluate=False)
+    assert (outcome.status, outcome.privacy) == ("finished", NO_GUARANTEE)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "evaluate", "reason"),
+    [(PRIVACY, True, "scores would leave"), (PRIVACY | {"delta": 0}, False, "delta"), ({}, False, "clip_norm")],
+)
+def test_a_claim_that_the_run_does_not_keep_fails_it(
+    privacy: dict[str, Any], evaluate: bool, reason: str, tmp_path: Path
+) -> None:
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved), privacy=privacy, evaluate=evaluate)
+    assert outcome.status == "failed" and reason in str(outcome.reason) and outcome.privacy == NO_GUARANTEE

@@ -142,3 +142,37 @@ def test_a_job_without_arguments_is_refused_and_not_a_crash(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"rounds: Field required.*run_key: Field required"):
         understand(read_job_folder(folder))
     assert SERVER in documents and CLIENT in documents
+
+
+PRIVACY = {
+    "unit": "patient",
+    "clip_norm": 0.5,
+    "noise_multiplier": 2.0,
+    "sampling_probability": 0.5,
+    "steps_per_round": 3,
+    "delta": 1e-3,
+    "expected_batch": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("claimed", "done", "evaluate", "message"),
+    [
+        (PRIVACY, None, False, "privacy sections of .* differ"),
+        (None, PRIVACY, False, "privacy sections of .* differ"),
+        (PRIVACY, PRIVACY | {"noise_multiplier": 1.0}, False, "privacy sections of .* differ"),
+        (PRIVACY, PRIVACY, True, "scores would leave"),
+    ],
+)
+def test_a_job_that_promises_what_it_does_not_do_is_refused(
+    claimed: dict[str, Any] | None, done: dict[str, Any] | None, evaluate: bool, message: str
+) -> None:
+    job = job_documents()
+    controller_of(job)["args"] |= {"privacy": claimed}
+    controller_of(job)["args"]["rounds"]["evaluate"] = evaluate
+    executor_of(job)["executor"]["args"]["privacy"] = done
+    with pytest.raises(ConfigError, match=message):
+        understand(parse_job(job))
+    executor_of(job)["executor"]["args"]["privacy"] = claimed
+    controller_of(job)["args"]["rounds"]["evaluate"] = claimed is None
+    assert understand(parse_job(job)).kind.controller.endswith("FedAvgController")

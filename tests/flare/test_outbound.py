@@ -1,5 +1,7 @@
 """The site's filter: each of the five ways past FLARE's DXOFilter is closed, and an answer is made anew."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from nvflare.apis.dxo import DXO, DataKind
@@ -8,25 +10,59 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fedvoxel.errors import UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.flare.messages import error_of, error_reply, result_reply
-from fedvoxel.flare.outbound import OutboundFilter
+from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
+from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.ledger import open_ledger
+from fedvoxel.privacy.ledger_entries import RunPlan
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, PrivacyPolicy, grant, write_privacy_policy
+from fedvoxel.updates.weights_file import to_bytes
 
 ARRAYS = {"conv.weight": np.full(3, 0.5, np.float32)}
 TRAINED = {"case_count": 5, "loss": 0.5, "seconds": 1.0, "refused_cases": 0}
 
 
-def filtered(reply: Shareable, task: str = "train") -> Shareable:
-    context = FLContext()
-    context.set_prop(FLContextKey.TASK_NAME, task, private=True, sticky=False)
-    return OutboundFilter().process(reply, context)
+class Kit:
+    """Stands where FLARE's workspace does: it says where the site's own files are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.local = folder / "local"
+        self.local.mkdir()
+        write_privacy_policy(self.local, PrivacyPolicy(schema_version=1))
+        grant(self.local, "open", NoBudget())
+        grant(self.local, "protected", CohortBudget(unit="patient", epsilon=8, delta=1e-3))
+
+    def get_site_config_dir(self) -> str:
+        return str(self.local)
+
+    def filtered(self, reply: Shareable, task: str = "train", cohort: str | None = "open") -> Shareable:
+        context = FLContext()
+        context.set_prop(FLContextKey.WORKSPACE_OBJECT, self, private=True, sticky=False)
+        context.set_prop(FLContextKey.TASK_NAME, task, private=True, sticky=False)
+        context.set_prop(COHORT_PROPERTY, cohort, private=True, sticky=False)
+        return OutboundFilter().process(reply, context)
+
+    def release(self, content: bytes) -> str:
+        """Keeps noised bytes in the protected cohort's ledger and returns the release's id."""
+        ledger = open_ledger(self.local, self.local.parent / "state", "protected")
+        event = GaussianEvent(noise_multiplier=5, sampling_probability=1, count=1)
+        plan = RunPlan(unit="patient", event=event, draws=1, delta=1e-3)
+        reservation = ledger.reserve("run", "job", 0, plan)
+        ledger.keep(reservation, content)
+        return reservation.release_id
 
 
-def test_an_update_leaves_with_its_known_values_and_nothing_beside_them() -> None:
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return Kit(tmp_path)
+
+
+def test_an_update_leaves_with_its_known_values_and_nothing_beside_them(kit: Kit) -> None:
     reply = result_reply(TRAINED, ARRAYS, difference=True)
     reply["note"] = "Meier"
     reply.set_header("patient", "Meier")
-    left = filtered(reply)
+    left = kit.filtered(reply)
     assert "Meier" not in str(left)
     model = FLModelUtils.from_shareable(left)
     assert model.meta == TRAINED and np.array_equal(model.params["conv.weight"], ARRAYS["conv.weight"])
@@ -44,16 +80,54 @@ def test_an_update_leaves_with_its_known_values_and_nothing_beside_them() -> Non
     ],
     ids=["analytics", "metrics", "a collection", "an empty difference", "full weights", "no DXO"],
 )
-def test_what_it_does_not_know_is_refused(reply: Shareable) -> None:
+def test_what_it_does_not_know_is_refused(reply: Shareable, kit: Kit) -> None:
     with pytest.raises(UpdateError):
-        filtered(reply)
+        kit.filtered(reply)
 
 
-def test_a_failed_answer_leaves_as_its_code_and_reason_only() -> None:
+def test_a_failed_answer_leaves_as_its_code_and_reason_only(kit: Kit) -> None:
     reply = error_reply("no usable case")
     reply["scan"] = b"raw"
     reply.set_header("patient", "Meier")
-    left = filtered(reply)
+    left = kit.filtered(reply)
     assert left.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert error_of(left) == "no usable case"
     assert "raw" not in str(left) and "Meier" not in str(left)
+
+
+def test_of_a_protected_cohort_the_bytes_of_the_ledger_leave_and_not_those_of_the_executor(kit: Kit) -> None:
+    release_id = kit.release(to_bytes(ARRAYS))
+    left = FLModelUtils.from_shareable(
+        kit.filtered(result_reply({"release_id": release_id}, {}, False), "train", "protected")
+    )
+    assert left.meta == {"release_id": release_id, "case_count": 1}
+    assert np.array_equal(left.params["conv.weight"], ARRAYS["conv.weight"])
+    assert open_ledger(kit.local, kit.local.parent / "state", "protected").status().runs[0].sent == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        result_reply(TRAINED, ARRAYS, difference=True),
+        result_reply({"release_id": "0" * 32}, {}, difference=False),
+        result_reply({"release_id": "0" * 32}, ARRAYS, difference=True),
+    ],
+    ids=["an update without noise", "a release that nobody kept", "arrays beside a release"],
+)
+def test_of_a_protected_cohort_nothing_else_leaves(reply: Shareable, kit: Kit) -> None:
+    with pytest.raises(FedVoxelError):
+        kit.filtered(reply, "train", "protected")
+
+
+def test_of_a_protected_cohort_no_reason_leaves(kit: Kit) -> None:
+    left = kit.filtered(error_reply("the batch is larger than the cohort of 7"), "train", "protected")
+    assert "declined" in error_of(left) and "7" not in error_of(left)
+
+
+@pytest.mark.parametrize("cohort", [None, "unknown"])
+def test_without_a_decision_of_the_hospital_nothing_leaves(cohort: str | None, kit: Kit) -> None:
+    with pytest.raises(ConfigError, match="has no entry for cohort"):
+        kit.filtered(result_reply(TRAINED, ARRAYS, difference=True), "train", cohort)
+    (kit.local / PRIVACY_FILE).write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        kit.filtered(error_reply("no usable case"), "train", "open")

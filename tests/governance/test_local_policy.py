@@ -8,7 +8,8 @@ import pytest
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.kit import Kit
-from fedvoxel.governance.local_policy import authorization, environment, resources, write_local_policy
+from fedvoxel.governance.local_policy import OUTBOUND_FILTER, authorization, environment, resources, write_local_policy
+from fedvoxel.privacy.policy import PRIVACY_FILE, NoBudget, grant, load_privacy_policy
 from tests.consortium_kits import SERVER
 
 Copy = Callable[[str], Kit]
@@ -61,6 +62,7 @@ def test_the_server_waits_seconds_for_a_lost_site() -> None:
     assert "TIMEOUT" not in environment("site")
     for kind in ("server", "site"):
         assert "NVFLARE_STREAMING_CHUNK_SIZE=65536\n" in environment(kind)
+        assert "NVFLARE_STREAMING_WINDOW_SIZE=16777216\n" in environment(kind), "more than 1024 buffers: a warning"
 
 
 def test_writing_again_changes_nothing(kit: Copy) -> None:
@@ -73,13 +75,38 @@ def test_writing_again_changes_nothing(kit: Copy) -> None:
 
 def test_the_owners_files_are_left_alone(kit: Copy) -> None:
     site = kit("hospital-a")
-    own = {name: f'{{"mine": "{name}"}}' for name in ("resources.json", "authorization.json", "privacy.json")}
+    names = ("resources.json", "authorization.json", "privacy.json", PRIVACY_FILE)
+    own = {name: f'{{"mine": "{name}"}}' for name in names}
     for name, content in own.items():
         (site.local / name).write_text(content)
     key = json.loads((site.local / "fedvoxel_site.json").read_text())["pseudonym_key"]
     write_local_policy(site)
     assert {name: (site.local / name).read_text() for name in own} == own
     assert json.loads((site.local / "fedvoxel_site.json").read_text())["pseudonym_key"] == key
+
+
+def test_a_new_sites_policy_grants_nothing(kit: Copy) -> None:
+    site = kit("hospital-a")
+    path = site.local / PRIVACY_FILE
+    assert json.loads(path.read_text()) == {"schema_version": 1, "cohorts": {}}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not (kit(SERVER).local / PRIVACY_FILE).exists()
+
+
+def test_a_policy_is_written_only_where_it_is_missing(kit: Copy) -> None:
+    site = kit("hospital-a")
+    grant(site.local, "demo", NoBudget())
+    assert PRIVACY_FILE not in write_local_policy(site)
+    assert load_privacy_policy(site.local).cohorts == {"demo": NoBudget()}
+    (site.local / PRIVACY_FILE).unlink()
+    assert PRIVACY_FILE in write_local_policy(site)
+    assert load_privacy_policy(site.local).cohorts == {}
+
+
+def test_whatever_leaves_a_site_passes_our_filter(kit: Copy) -> None:
+    for name, filters in (("hospital-a", [OUTBOUND_FILTER]), (SERVER, [])):
+        (scope,) = json.loads((kit(name).local / "privacy.json").read_text())["scopes"]
+        assert scope["task_result_filters"] == filters and scope["task_data_filters"] == []
 
 
 def test_a_site_gets_a_secret_key_of_its_own(kit: Copy) -> None:

@@ -62,7 +62,9 @@ def test_anything_else_is_refused_without_repeating_it(case: str) -> None:
 
 
 def test_a_private_cohort_lets_a_release_leave_and_nothing_else() -> None:
-    assert admit("train", answer(RELEASED), private=True).values == RELEASED
+    assert admit("train", answer(RELEASED, "none"), private=True).values == RELEASED
+    with pytest.raises(UpdateError, match="should hold none"):
+        admit("train", answer(RELEASED), private=True)
     assert admit("initialize", answer({}, "model"), private=True).kind == "model"
     for task, good in GOOD[1:]:
         with pytest.raises(UpdateError):
@@ -72,4 +74,4 @@ def test_a_private_cohort_lets_a_release_leave_and_nothing_else() -> None:
 @pytest.mark.parametrize("channel", ["loss", "case_count", "seconds", "refused_cases", "validation"])
 def test_one_more_channel_beside_a_release_is_refused(channel: str) -> None:
     with pytest.raises(UpdateError, match="may not leave"):
-        admit("train", answer(RELEASED | {channel: 1}), private=True)
+        admit("train", answer(RELEASED | {channel: 1}, "none"), private=True)

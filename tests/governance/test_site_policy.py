@@ -9,7 +9,7 @@ import pytest
 from fedvoxel.governance.class_list import is_allowed
 from fedvoxel.governance.finding import has_errors
 from fedvoxel.governance.kit import Kit
-from fedvoxel.governance.local_policy import JOB_CLASSES
+from fedvoxel.governance.local_policy import JOB_CLASSES, OUTBOUND_FILTER
 from fedvoxel.governance.site_policy import check_policy, privacy_filters
 from tests.consortium_kits import SERVER
 
@@ -140,6 +140,39 @@ def test_without_a_privacy_policy_nothing_would_be_filtered(kit: Copy) -> None:
     site = kit("hospital-a")
     (site.local / "privacy.json").unlink()
     assert any("privacy.json is missing" in problem for problem in _problems(site))
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        None,
+        [],
+        {},
+        ["fedvoxel.flare.outbound.OutboundFilter"],
+        [{"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars", "args": {}}],
+        [OUTBOUND_FILTER | {"disabled": True}],
+        [OUTBOUND_FILTER | {"direction": "in"}],
+        [OUTBOUND_FILTER | {"args": {"private": False}}],
+        [OUTBOUND_FILTER, {"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars", "args": {}}],
+    ],
+)
+def test_a_scope_without_our_filter_in_the_last_place_is_found(kit: Copy, filters: Any) -> None:
+    site = kit("hospital-a")
+    values = json.loads((site.local / "privacy.json").read_text())
+    values["scopes"][0]["task_result_filters"] = filters
+    (site.local / "privacy.json").write_text(json.dumps(values))
+    (said,) = [problem for problem in _problems(site) if "outbound filter" in problem]
+    assert json.dumps(OUTBOUND_FILTER) in said
+    assert has_errors(check_policy(site))
+
+
+def test_the_hospitals_own_filters_may_come_before_ours(kit: Copy) -> None:
+    site = kit("hospital-a")
+    values = json.loads((site.local / "privacy.json").read_text())
+    own = {"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars", "args": {}}
+    values["scopes"][0]["task_result_filters"].insert(0, own)
+    (site.local / "privacy.json").write_text(json.dumps(values))
+    assert _problems(site) == []
 
 
 def test_the_filters_of_all_scopes_are_listed(kit: Copy) -> None:

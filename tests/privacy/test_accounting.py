@@ -16,9 +16,10 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.privacy.accounting import LARGEST_EPSILON, check_target, claim, epsilon, noise_multiplier, to_dp_event
+from fedvoxel.privacy.accounting import LARGEST_EPSILON, claim, epsilon, noise_multiplier, to_dp_event
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import ACCOUNTANT
+from fedvoxel.privacy.targets import check_target
 
 TABLE = {
     (0.01, 1.1, 1000, 1e-5): 1.51537,

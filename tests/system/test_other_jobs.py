@@ -9,6 +9,7 @@ from fedvoxel.federation.cross_site import CROSS_SITE_FILE, GLOBAL_MODEL, CrossS
 from fedvoxel.flare.job_kinds import understand, variant
 from fedvoxel.flare.statistics import STATISTICS_FILE
 from fedvoxel.governance.job_folder import read_job_folder, write_job_folder
+from fedvoxel.privacy.policy import PrivacyPolicy, load_privacy_policy, write_privacy_policy
 from fedvoxel.volumes.plan import PreprocessingPlan
 
 from .conftest import SITES, SystemUnderTest, job_variant
@@ -42,3 +43,18 @@ def test_statistics_suggest_a_plan_and_tell_of_no_small_group(system: SystemUnde
     assert result["missing"] == {}
     for site in result["summary"]["sites"].values():
         assert all(count is None or count >= 5 for count in site["cases_per_split"].values())
+
+
+@pytest.mark.slow
+def test_nothing_leaves_a_site_that_has_not_decided_what_may(system: SystemUnderTest) -> None:
+    local = system.kit(SITES[0]) / "local"
+    decided = load_privacy_policy(local)
+    write_privacy_policy(local, PrivacyPolicy(schema_version=1))
+    try:
+        job_id = system.submit(JOBS / "cohort_statistics")
+        system.wait(job_id)
+    finally:
+        write_privacy_policy(local, decided)
+    result = read_json(system.download(job_id) / STATISTICS_FILE, "the statistics")
+    assert set(result["missing"]) == {SITES[0]}
+    assert set(result["summary"]["sites"]) == set(SITES[1:])

@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from fedvoxel.privacy.policy import NoBudget, grant
 from fedvoxel.volumes.hippocampus import CLASSES
 from fedvoxel.volumes.site import SITE_FILE
 from fedvoxel.volumes.split import SplitFractions, split_of
@@ -16,13 +17,14 @@ _TABLE_HEAD = "case,patient,image,label"
 
 
 def describe_cohort(kit: Path, name: str, rows: list[str]) -> None:
-    """Writes a table into a site's kit and describes it as cohort `name` in the site's own file."""
+    """Writes a table into a site's kit and describes it as cohort `name`, of which updates may leave."""
     (kit / "local" / f"{name}.csv").write_text("\n".join([_TABLE_HEAD, *rows]) + "\n")
     path = kit / "local" / SITE_FILE
     site = json.loads(path.read_text())
     source = {"layout": "csv", "table": f"{name}.csv"}
     site["cohorts"][name] = {"source": source, "classes": CLASSES}
     path.write_text(json.dumps(site | {"compute": {"threads": 1, "device": "cpu"}}))
+    grant(kit / "local", name, NoBudget())
 
 
 def choose(rows: list[str]) -> list[str]:

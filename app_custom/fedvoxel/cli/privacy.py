@@ -33,20 +33,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on st
 
 @app.command(epilog="Example: fedvoxel privacy status hospital-a --cohort hippocampus")
 def status(kit: KitArgument, cohort: CohortOption = None, as_json: JsonOption = False) -> None:
-    """Shows budget, spent and left of each cohort, and which run has spent it.
+    """Shows budget, spent and left of each cohort, which run has spent it, and which cohorts have no formal guarantee.
 
     Exit codes: 3 if the policy is missing or wrong, 12 if a ledger cannot be trusted.
     """
+    from fedvoxel.privacy.guarantee import NO_GUARANTEE
+    from fedvoxel.privacy.policy import load_privacy_policy
+
     statuses = [ledger.status() for ledger in _ledgers(kit, cohort).values()]
+    policy = load_privacy_policy(kit / "local")
+    unprotected = sorted(policy.cohorts.keys() - policy.budgets()) if cohort is None else []
     if as_json:
-        _print_json({"cohorts": [_status_json(shown) for shown in statuses]})
+        _print_json({"cohorts": [_status_json(shown) for shown in statuses], "no_formal_guarantee": unprotected})
         return
     from rich.console import Console
 
     for shown in statuses:
         _show(shown, Console())
-    if not statuses:
-        typer.echo("The site's privacy policy names no cohort: nothing may be released under a privacy mechanism.")
+    for name in unprotected:
+        typer.echo(f"{name}: {NO_GUARANTEE}; updates about it may leave, and no budget is kept")
+    if not statuses and not unprotected:
+        typer.echo("The site's privacy policy names no cohort: nothing may leave the site.")
 
 
 @app.command(epilog="Example: fedvoxel privacy verify hospital-a --cohort hippocampus --noted 9f86d081884c7d65...")
@@ -153,11 +160,11 @@ def record_gap(
 
 
 def _ledgers(kit: Path, cohort: str | None) -> dict[str, "Ledger"]:
-    """Returns the ledgers of a cohort, or of all that the kit's policy names; only local/ and state/ are needed."""
+    """Returns the ledger of a cohort, or of all that the policy gives a budget; only local/ and state/ are needed."""
     from fedvoxel.privacy.ledger import open_ledger
     from fedvoxel.privacy.policy import load_privacy_policy
 
-    names = sorted(load_privacy_policy(kit / "local").cohorts) if cohort is None else [cohort]
+    names = sorted(load_privacy_policy(kit / "local").budgets()) if cohort is None else [cohort]
     return {name: open_ledger(kit / "local", kit / "state", name) for name in names}
 
 

@@ -45,7 +45,8 @@ def check(
 def init(kit: KitArgument) -> None:
     """Writes the safe local policy into a kit that was made with 'nvflare package'; safe to repeat.
 
-    Your own local/resources.json, authorization.json, privacy.json and fedvoxel_site.json are left as they are.
+    Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json and fedvoxel_privacy.json are
+    left as they are.
     """
     from fedvoxel.governance.local_policy import write_local_policy
     from fedvoxel.governance.start_scripts import adapt_start_scripts
@@ -84,12 +85,13 @@ def site_findings(kit: Kit) -> list[Finding]:
 
 
 def _policy_findings(kit: Kit) -> list[Finding]:
+    from fedvoxel.governance.local_policy import OUTBOUND_FILTER
     from fedvoxel.governance.site_policy import check_policy, privacy_filters
 
     findings = check_policy(kit)
     if has_errors(findings):
         return findings
-    filters = privacy_filters(kit)
+    filters = [entry for entry in privacy_filters(kit) if entry != OUTBOUND_FILTER]
     if filters:
         from fedvoxel.flare.kit_filters import check_filter_classes
 
@@ -98,15 +100,19 @@ def _policy_findings(kit: Kit) -> list[Finding]:
 
 
 def _data_findings(kit: Kit) -> list[Finding]:
+    """Says of each described cohort what may leave about it and what is usable."""
+    from fedvoxel.governance.cohort_policy import check_cohort_policy
     from fedvoxel.volumes.site import SITE_FILE, load_site_config
 
     try:
         site = load_site_config(kit.local / SITE_FILE)
     except ConfigError as problem:
-        return [error("data", f"{problem}; correct local/{SITE_FILE}")]
+        return [*check_cohort_policy(kit, ()), error("data", f"{problem}; correct local/{SITE_FILE}")]
+    decided = check_cohort_policy(kit, site.cohorts)
     if not site.cohorts:
-        return [warning("data", f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}")]
-    return [_cohort_finding(kit, name) for name in site.cohorts]
+        none = f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}"
+        return [*decided, warning("data", none)]
+    return decided + [_cohort_finding(kit, name) for name in site.cohorts]
 
 
 def _cohort_finding(kit: Kit, name: str) -> Finding:

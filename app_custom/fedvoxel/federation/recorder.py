@@ -6,11 +6,12 @@ from datetime import datetime
 
 from fedvoxel.federation.outcome import MAX_REASON, Absences, ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.privacy.guarantee import NO_GUARANTEE
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Names a run: its key, the FLARE job that is its present attempt, its sites and package versions."""
+    """Names a run: its key, the FLARE job that is its present attempt, its sites, its guarantee, package versions."""
 
     run_key: str
     job_id: str
@@ -19,6 +20,7 @@ class RunIdentity:
     rounds_planned: int
     versions: dict[str, str]
     started: datetime
+    privacy: str = NO_GUARANTEE
 
 
 @dataclass
@@ -90,6 +92,7 @@ class RunRecorder:
             unvalidated=self.unvalidated,
             untested=self.untested,
             refused_cases=self.refused_cases,
+            privacy=identity.privacy,
             started=identity.started,
             finished=finished,
             versions=identity.versions,

@@ -33,6 +33,8 @@ class RoundsConfig(FrozenModel):
         grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
             that are connected, up to `round_timeout_s`.
         max_cases_per_site: Largest weight that a site may claim.
+        evaluate: Whether sites score the global model on their own cases; a job that protects each patient has them
+            send no score.
         patience: Rounds without a better validation score after which the run stops early; null never stops.
         server_optimizer: The step along the mean update.
     """
@@ -42,6 +44,7 @@ class RoundsConfig(FrozenModel):
     round_timeout_s: float = Field(default=3600.0, gt=0, le=7 * 24 * 3600)
     grace_s: float | None = Field(default=None, ge=0)
     max_cases_per_site: int = Field(default=100_000, ge=1)
+    evaluate: bool = True
     patience: int | None = Field(default=None, ge=1)
     server_optimizer: ServerOptimizerConfig = PlainStep()
 

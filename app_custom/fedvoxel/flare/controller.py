@@ -15,6 +15,7 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import Absences, SiteScore
 from fedvoxel.federation.recorder import RoundNotes
@@ -28,16 +29,23 @@ from fedvoxel.updates.update import Arrays, Update, check_values
 class FedAvgController(SiteTasks):
     """Runs federated averaging with quorum, deadline, validation, early stopping and a truthful outcome."""
 
-    def __init__(self, rounds: dict[str, Any], run_key: str, task_check_period: float = 0.1) -> None:
+    def __init__(
+        self,
+        rounds: dict[str, Any],
+        run_key: str,
+        privacy: dict[str, Any] | None = None,
+        task_check_period: float = 0.1,
+    ) -> None:
         """Keeps the job's words; they are checked when the run starts.
 
         Args:
             rounds: A `RoundsConfig` as JSON.
             run_key: Names the run in the server's and the sites' state.
+            privacy: The same privacy section that the sites get, as JSON; None protects nobody.
             task_check_period: Seconds between two looks at open tasks.
         """
         super().__init__(task_check_period)
-        self.rounds, self.run_key = rounds, run_key
+        self.rounds, self.run_key, self.privacy = rounds, run_key, privacy
         self._state: Rounds | None = None
         self._files: RunFiles | None = None
         self._view: dict[str, Any] = {}
@@ -55,10 +63,11 @@ class FedAvgController(SiteTasks):
     def _run_and_record(self, sites: list[str]) -> Ending:
         try:
             config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
+            privacy = claim_of(self.privacy, config)
         except ConfigError as error:
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
             return self._files.finish("failed", str(error), None)
-        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds)
+        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, privacy)
         status, reason = self._run(config, sites)
         return self._files.finish(status, reason, self._state)
 
@@ -77,8 +86,9 @@ class FedAvgController(SiteTasks):
             state = self._state = Rounds(config, self._initial_model(config, sites))
             while not state.finished and not state.out_of_patience:
                 self._one_round(state, sites)
-            self._validate_last(state, sites)
-            self._test(state, sites)
+            if config.evaluate:
+                self._validate_last(state, sites)
+                self._test(state, sites)
         except JobError as error:
             return "aborted", str(error)
         except FedVoxelError as error:
@@ -125,7 +135,7 @@ class FedAvgController(SiteTasks):
             params=dict(state.model),
             current_round=index,
             total_rounds=config.num_rounds,
-            meta={"validate": index > 0},
+            meta={"validate": config.evaluate and index > 0},
         )
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
         gathered = self.ask(TASK_TRAIN, model, sites, wait, receive)

@@ -5,7 +5,7 @@ a job process that died would take the whole job with it.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -30,13 +30,19 @@ from fedvoxel.flare.messages import (
     error_reply,
     result_reply,
 )
+from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
+
+if TYPE_CHECKING:
+    from fedvoxel.flare.private_rounds import PrivateRounds
 
 LOCAL_MODEL_FILE = "local_model.npz"
 
@@ -45,7 +51,13 @@ class SiteExecutor(Executor):
     """Answers the tasks initialize, train, validate and submit_model of a FedVoxel job."""
 
     def __init__(
-        self, cohort: str, classes: list[str], plan: dict[str, Any], training: dict[str, Any], run_key: str
+        self,
+        cohort: str,
+        classes: list[str],
+        plan: dict[str, Any],
+        training: dict[str, Any],
+        run_key: str,
+        privacy: dict[str, Any] | None = None,
     ) -> None:
         """Keeps the job's words; they are checked when the run starts, so that a bad one is a reply and not a crash.
 
@@ -55,13 +67,16 @@ class SiteExecutor(Executor):
             plan: A `PreprocessingPlan` as JSON.
             training: A `TrainingConfig` as JSON.
             run_key: Names the run's folder in the site's state.
+            privacy: A `PatientMechanismConfig` as JSON; None protects nobody.
         """
         super().__init__()
-        self.cohort, self.classes, self.plan, self.training, self.run_key = cohort, classes, plan, training, run_key
+        self.cohort, self.run_key = cohort, run_key
+        self.classes, self.plan, self.training, self.privacy = classes, plan, training, privacy
         self._process: TrainerProcess | None = None
         self._folder: Path | None = None
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
+        self._private: "PrivateRounds | None" = None  # noqa: UP037
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
@@ -73,10 +88,12 @@ class SiteExecutor(Executor):
         elif event_type == InfoCollector.EVENT_TYPE_GET_STATS:
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
-                collector.set_info(STATS_GROUP, dict(self._progress))
+                # How long a private step takes tells how many patients were sampled for it.
+                collector.set_info(STATS_GROUP, {} if self._private else dict(self._progress))
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Carries out one task; whatever goes wrong becomes a reply that says so."""
+        fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
             return self._execute(task_name, shareable, abort_signal)
         except FedVoxelError as error:
@@ -88,18 +105,21 @@ class SiteExecutor(Executor):
 
     def _open(self, fl_ctx: FLContext) -> None:
         try:
-            task = {"cohort": self.cohort, "classes": self.classes, "plan": self.plan, "training": self.training}
+            said = ("cohort", "classes", "plan", "training", "privacy")
+            task = parse_config(TrainingTask, {name: getattr(self, name) for name in said}, "the job")
             workspace = workspace_of(fl_ctx)
             site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
             setup = TrainerSetup(
-                task=parse_config(TrainingTask, task, "the job"),
+                task=task,
                 site=fl_ctx.get_identity_name(),
                 site_file=str(site_file),
             )
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._folder = run_state_folder(fl_ctx, self.run_key)
             self._process = TrainerProcess(setup, log_file, compute.threads)
+            if task.privacy:
+                self._private = self._private_rounds(task.privacy, site_file.parent, fl_ctx)
             self._process.start()
         except FedVoxelError as error:
             self._problem = str(error)
@@ -107,6 +127,14 @@ class SiteExecutor(Executor):
         except OSError as error:
             self._problem = _file_trouble(error)
             self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
+
+    def _private_rounds(self, config: PatientMechanismConfig, local: Path, fl_ctx: FLContext) -> "PrivateRounds":
+        # The accountant behind it takes a second to import, which other jobs are spared.
+        from fedvoxel.flare.private_rounds import PrivateRounds
+        from fedvoxel.privacy.ledger import open_ledger
+
+        ledger = open_ledger(local, local.parent / "state", self.cohort)
+        return PrivateRounds(ledger, config, check_run_key(self.run_key), fl_ctx.get_job_id())
 
     def _compute(self, site_file: Path, fl_ctx: FLContext) -> ComputeConfig:
         """Reads what the trainer may use; what is wrong with the site's own file is said in the site's log only."""
@@ -122,6 +150,8 @@ class SiteExecutor(Executor):
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_weights(self._folder / LOCAL_MODEL_FILE), difference=False)
         model = FLModelUtils.from_shareable(shareable)
+        if task_name == TASK_TRAIN and self._private:
+            return self._release(model, abort_signal)
         answer = self._process.ask(
             Message(self._command(task_name, model), model.params or {}),
             lambda: abort_signal.triggered,
@@ -130,6 +160,21 @@ class SiteExecutor(Executor):
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
         return result_reply(_public(answer), answer.arrays, difference=task_name == TASK_TRAIN)
+
+    def _release(self, model: FLModel, abort_signal: Signal) -> Shareable:
+        """Trains a round under the job's privacy mechanism and answers with the release's name only."""
+        if not self._process or not self._private:
+            raise ConfigError("the run has not started")
+        index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
+        header = {"command": "train_private", "round": index, "num_rounds": num_rounds}
+        message = Message(header, model.params or {})
+
+        def train() -> tuple[Arrays, int]:
+            answer = process.ask(message, lambda: abort_signal.triggered, self._progress.update)
+            return answer.arrays, int(answer.header["steps"])
+
+        process = self._process
+        return result_reply({"release_id": self._private.release(index, num_rounds, train)}, {}, difference=False)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:

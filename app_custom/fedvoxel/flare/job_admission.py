@@ -11,6 +11,7 @@ from fedvoxel.errors import FedVoxelError
 from fedvoxel.flare.job_kinds import JobContent
 from fedvoxel.governance.job_policy import policy_reasons, read_policy
 from fedvoxel.governance.kit import Kit
+from fedvoxel.privacy.policy import load_privacy_policy
 
 _RIGHT_SUBMIT = "submit_job"
 _RIGHT_CODE = "byoc"
@@ -121,6 +122,7 @@ def _cases(content: JobContent, kit: Kit) -> dict[str, Any]:
 
     asked = content.client
     report = check_cohort(load_site_config(kit.local / SITE_FILE), asked.cohort, asked.classes, kit.local)
+    load_privacy_policy(kit.local).of(asked.cohort)
     return {
         "usable": dict(report.usable_per_split),
         "refused": len(report.refused),

@@ -12,10 +12,12 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
+from fedvoxel.federation.claim import check_nothing_else_leaves
 from fedvoxel.federation.rounds import RoundsConfig
 from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
+from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.setup import TrainingTask
 
 RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
@@ -29,6 +31,7 @@ class FedAvgArgs(FrozenModel):
 
     rounds: RoundsConfig
     run_key: RunKey
+    privacy: PatientMechanismConfig | None = None
     task_check_period: Seconds = 0.1
 
 
@@ -136,6 +139,7 @@ def understand(folder: JobFolder) -> JobContent:
     if not isinstance(client, CohortArgs):
         raise ConfigError(f"{folder.executor.executor.path} has no cohort")
     _check_run_key(server, client)
+    _check_privacy(server, client)
     _check_tasks(folder, kind)
     named = folder.meta.sites
     content = JobContent(folder, kind, server, client)
@@ -201,6 +205,18 @@ def _check_run_key(server: FrozenModel, client: FrozenModel) -> None:
             f"run_key is {keys[0]!r} in {SERVER_FILE} and {keys[1]!r} in {CLIENT_FILE}; they name one run: write the "
             "same in both"
         )
+
+
+def _check_privacy(server: FrozenModel, client: FrozenModel) -> None:
+    """Checks that what the server will claim is what the sites do, and that nothing else leaves them."""
+    claimed, done = getattr(server, "privacy", None), getattr(client, "privacy", None)
+    if claimed != done:
+        raise ConfigError(
+            f"the privacy sections of {SERVER_FILE} and {CLIENT_FILE} differ: the server would claim what the sites do "
+            "not do; write the same in both"
+        )
+    if claimed and isinstance(server, FedAvgArgs):
+        check_nothing_else_leaves(server.rounds)
 
 
 def _check_tasks(folder: JobFolder, kind: JobKind) -> None:

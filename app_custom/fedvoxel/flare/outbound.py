@@ -2,7 +2,12 @@
 
 It stands in the site's privacy scope, before any filter of a job, and no job can take it away. FLARE's `DXOFilter` lets
 pass what it does not know; this one derives from `Filter` and refuses it. FLARE turns a refusal into an error reply.
+
+Where the hospital's policy promises differential privacy for the job's cohort, an answer to a round names a release,
+and what leaves are the bytes that the ledger holds for it: nothing that an executor holds can leave in their place.
 """
+
+from pathlib import Path
 
 from nvflare.apis.dxo import DataKind, from_shareable
 from nvflare.apis.filter import Filter
@@ -11,10 +16,24 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.flare.messages import NO_ARRAYS, error_of, error_reply, result_reply
+from fedvoxel.flare.messages import NO_ARRAYS, TASK_TRAIN, error_of, error_reply, result_reply
+from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit
+from fedvoxel.privacy.policy import NoBudget, load_privacy_policy
+from fedvoxel.updates.update import PUBLIC_WEIGHT, check_values
+from fedvoxel.updates.weights_file import from_bytes
 
 _KINDS: dict[str, ArraysKind] = {DataKind.WEIGHTS: "model", DataKind.WEIGHT_DIFF: "difference"}
+
+
+COHORT_PROPERTY = "fedvoxel_cohort"
+"""The property of a task's context in which its executor says which cohort the answer is about.
+
+It is set with each task and never kept, since a job may name two executors with a cohort each.
+"""
+
+_WITHHELD = "this site declined the task or could not do it; its own log says why"
+"""What a private cohort's site says of any failure: the reason itself may tell something about its patients."""
 
 
 class OutboundFilter(Filter):
@@ -25,18 +44,35 @@ class OutboundFilter(Filter):
 
         Raises:
             UpdateError: Nothing of it may.
+            ConfigError: The hospital's policy cannot be read, or says nothing about the job's cohort.
+            LedgerError: The release is not in the ledger, or the ledger cannot be trusted.
         """
+        local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
+        cohort = str(fl_ctx.get_prop(COHORT_PROPERTY))
+        private = not isinstance(load_privacy_policy(local).of(cohort), NoBudget)
         code = shareable.get_return_code(ReturnCode.OK)
         if code != ReturnCode.OK:
-            return _failure(shareable, code)
+            return _failure(_WITHHELD if private else error_of(shareable), code)
         task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME))
-        admitted = admit(task, _answer(shareable), private=False)
+        admitted = admit(task, _answer(shareable), private)
+        if private and task == TASK_TRAIN:
+            return _release(str(admitted.values["release_id"]), local, cohort)
         return result_reply(dict(admitted.values), admitted.arrays, difference=admitted.kind == "difference")
 
 
-def _failure(shareable: Shareable, code: str) -> Shareable:
+def _release(release_id: str, local: Path, cohort: str) -> Shareable:
+    """Returns the round's answer with the bytes that were kept; the ledger notes first that they leave."""
+    # The accountant behind it takes a second to import, which other jobs are spared.
+    from fedvoxel.privacy.ledger import open_ledger
+
+    arrays = from_bytes(open_ledger(local, local.parent / "state", cohort).bytes_to_send(release_id))
+    check_values(arrays)
+    return result_reply({"release_id": release_id, "case_count": PUBLIC_WEIGHT}, arrays, difference=True)
+
+
+def _failure(reason: str, code: str) -> Shareable:
     """Returns a failed answer without anything that it may carry besides its code and reason."""
-    reply = error_reply(error_of(shareable))
+    reply = error_reply(reason)
     reply.set_return_code(code)
     return reply
 

@@ -17,12 +17,14 @@ import fedvoxel
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_consortium, save_consortium
 from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
+from fedvoxel.governance.kit import KitKind
 from fedvoxel.governance.local_policy import authorization, privacy, resources
+from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of
 
 PACKAGE_ROOT = Path(fedvoxel.__file__).resolve().parents[1]
-_KEPT = ("fedvoxel_site.json",)
+_KEPT = ("fedvoxel_site.json", PRIVACY_FILE)
 _TIMEOUT_S = 300
 
 
@@ -30,7 +32,8 @@ def create_consortium(project_file: Path, workspace: Path, port: int | None = No
     """Makes a startup kit for everyone in `project_file`, or returns the present ones when nothing has changed.
 
     Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in
-    the next `prod_NN` folder, and takes over each site's own description (and with it its pseudonym key).
+    the next `prod_NN` folder, and takes over each site's own description (and with it its pseudonym key) and its
+    privacy policy.
 
     Args:
         project_file: The consortium file.
@@ -72,7 +75,8 @@ def _present(workspace: Path) -> Consortium | None:
 
 def _fingerprint(described: ConsortiumFile) -> str:
     """Returns a hash of everything that decides what is in the kits, but for the keys."""
-    policy = [resources({"components": []}, "site"), [authorization(kind) for kind in ("server", "site")], privacy()]
+    kinds: tuple[KitKind, ...] = ("server", "site")
+    policy = [resources({"components": []}, "site"), [(authorization(kind), privacy(kind)) for kind in kinds]]
     return sha256_of({"version": fedvoxel.__version__, "file": described.model_dump(mode="json"), "policy": policy})
 
 

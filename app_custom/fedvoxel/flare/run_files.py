@@ -15,6 +15,7 @@ from fedvoxel.federation.recorder import RoundNotes, RunIdentity, RunRecorder
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
@@ -35,7 +36,9 @@ Models = tuple[ModelFile | None, ModelFile | None]
 class RunFiles:
     """Writes what a run leaves behind, each file whole or not at all."""
 
-    def __init__(self, fl_ctx: FLContext, run_key: str, sites: Sequence[str], rounds_planned: int) -> None:
+    def __init__(
+        self, fl_ctx: FLContext, run_key: str, sites: Sequence[str], rounds_planned: int, privacy: str = NO_GUARANTEE
+    ) -> None:
         """Makes the folders and starts the record."""
         job_id = fl_ctx.get_job_id()
         self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
@@ -47,6 +50,7 @@ class RunFiles:
             job_name=str(meta.get(JobMetaKey.JOB_NAME.value, run_key)),
             sites=tuple(sites),
             rounds_planned=rounds_planned,
+            privacy=privacy,
             versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
             started=datetime.now(UTC),
         )

@@ -13,6 +13,7 @@ from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.federation.cohort_statistics import merge_statistics
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_STATISTICS, error_reply, result_reply
+from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import workspace_of
 
@@ -34,6 +35,7 @@ class StatisticsExecutor(Executor):
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Reads the cohort and replies with its statistics, or with the reason why not."""
+        fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         # Imported here, not above: the server loads this module too, and has no imaging packages.
         from fedvoxel.volumes.site import SITE_FILE, load_site_config
         from fedvoxel.volumes.statistics import site_statistics

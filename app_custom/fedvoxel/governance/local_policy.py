@@ -14,6 +14,7 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.kit import Kit, KitKind
+from fedvoxel.privacy.policy import PRIVACY_FILE, PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.atomic import write_json, write_text
 
 JOB_CLASSES = (
@@ -32,6 +33,9 @@ choice.
 
 PRIVACY_SCOPE = "fedvoxel"
 """The one privacy scope; a job that asks for another is refused."""
+
+OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
+"""The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
@@ -58,6 +62,8 @@ _ENVIRONMENT = {
     # FLARE takes a buffer of this many bytes for every message, however small, and lets it go only when Python looks
     # for cycles of garbage: at its own 1 MB, sites that ask for tasks fill the server's memory.
     "NVFLARE_STREAMING_CHUNK_SIZE": "65536",
+    # Bytes on their way unacknowledged; FLARE warns of more than 1024 buffers, with every message.
+    "NVFLARE_STREAMING_WINDOW_SIZE": "16777216",
 }
 _SERVER_ENVIRONMENT = _ENVIRONMENT | {
     "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "15",
@@ -85,9 +91,10 @@ def authorization(kind: KitKind) -> dict[str, Any]:
     }
 
 
-def privacy() -> dict[str, Any]:
-    """Returns the one privacy scope; its filters run before anything leaves the site, in every job."""
-    scope = {"name": PRIVACY_SCOPE, "properties": {}, "task_data_filters": [], "task_result_filters": []}
+def privacy(kind: KitKind) -> dict[str, Any]:
+    """Returns the one privacy scope; at a site, its filters run before anything leaves, in every job."""
+    outbound = [OUTBOUND_FILTER] if kind == "site" else []
+    scope = {"name": PRIVACY_SCOPE, "properties": {}, "task_data_filters": [], "task_result_filters": outbound}
     return {"scopes": [scope], "default_scope": PRIVACY_SCOPE}
 
 
@@ -119,8 +126,8 @@ def environment(kind: KitKind) -> str:
 def write_local_policy(kit: Kit, extra_classes: tuple[str, ...] = ()) -> list[str]:
     """Writes the safe local policy into a server's or site's kit and returns the names of the files it wrote.
 
-    Safe to repeat: the owner's own files (without `.default`), the site's description and an existing privacy policy
-    stay.
+    Safe to repeat: the owner's own files (without `.default`), the site's description, an existing privacy scope and
+    an existing privacy policy stay.
 
     Raises:
         ConsortiumError: The kit is a person's, or FLARE's own resources are missing from it.
@@ -135,11 +142,10 @@ def write_local_policy(kit: Kit, extra_classes: tuple[str, ...] = ()) -> list[st
     written = ["resources.json.default", "authorization.json.default", "environment"]
     (local / "privacy.json.sample").unlink(missing_ok=True)  # FLARE's sample names classes that do not exist
     if not (local / "privacy.json").exists():
-        write_json(local / "privacy.json", privacy())
+        write_json(local / "privacy.json", privacy(kit.kind))
         written.append("privacy.json")
-    if kit.kind == "site" and not (local / "fedvoxel_site.json").exists():
-        write_json(local / "fedvoxel_site.json", site_description(kit), mode=0o600)
-        written.append("fedvoxel_site.json")
+    if kit.kind == "site":
+        written += _write_own_files(kit)
     kit.state.mkdir(mode=0o700, exist_ok=True)
     return written
 
@@ -153,6 +159,18 @@ def site_description(kit: Kit) -> dict[str, Any]:
         "compute": {"threads": 0, "device": "auto"},
         "server_address": {"host": kit.server.host, "port": kit.server.port},
     }
+
+
+def _write_own_files(kit: Kit) -> list[str]:
+    """Writes what a hospital goes on from, where it is missing: its description, and a policy that grants nothing."""
+    written = []
+    if not (kit.local / "fedvoxel_site.json").exists():
+        write_json(kit.local / "fedvoxel_site.json", site_description(kit), mode=0o600)
+        written.append("fedvoxel_site.json")
+    if not (kit.local / PRIVACY_FILE).exists():
+        write_privacy_policy(kit.local, PrivacyPolicy(schema_version=1))
+        written.append(PRIVACY_FILE)
+    return written
 
 
 def _shipped_resources(kit: Kit) -> dict[str, Any]:

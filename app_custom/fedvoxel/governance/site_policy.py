@@ -5,6 +5,7 @@ class that does not exist is accepted and ends the first job for everyone. Every
 be read or is not known is an error.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.governance.class_list import check_class_list
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.kit import Kit
-from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S
+from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
 from fedvoxel.governance.permissions import check_permissions
 
 TOPIC = "policy"
@@ -126,7 +127,26 @@ def _check_privacy(kit: Kit) -> list[Finding]:
                 TOPIC, f"local/privacy.json: default_scope is {came!r}, expected {names[0]!r}; else nothing is filtered"
             )
         )
-    return findings + [problem for scope in scopes for problem in _check_filters(scope)]
+    findings += [problem for scope in scopes for problem in _check_filters(scope)]
+    return findings + ([_outbound_missing(scope) for scope in scopes if _lets_out(scope)] if kit.kind == "site" else [])
+
+
+def _lets_out(scope: dict[str, Any]) -> bool:
+    """Says whether something could leave that our filter has not admitted.
+
+    It must come last and be written as we write it: FLARE also knows keys that switch a filter off or turn it around.
+    """
+    filters = scope.get("task_result_filters")
+    return not isinstance(filters, list) or filters[-1:] != [OUTBOUND_FILTER]
+
+
+def _outbound_missing(scope: dict[str, Any]) -> Finding:
+    wanted = json.dumps(OUTBOUND_FILTER)
+    return error(
+        TOPIC,
+        f"local/privacy.json: scope {scope.get('name')} lets out what the outbound filter has not admitted; write "
+        f"{wanted} as the last of its task_result_filters",
+    )
 
 
 def _check_filters(scope: dict[str, Any]) -> list[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import CohortError, DownloadError
 from fedvoxel.governance.consortium import Consortium
+from fedvoxel.privacy.policy import NoBudget, grant, load_privacy_policy
 from fedvoxel.records.atomic import write_json
 from fedvoxel.volumes.decathlon_download import download_hippocampus
 from fedvoxel.volumes.hippocampus import find_hippocampus, hippocampus_cohort, hippocampus_tables
@@ -71,15 +72,20 @@ def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progre
 def describe_cohorts(consortium: Consortium, data: DemoData, threads: int) -> None:
     """Writes each hospital's cohort into its own site file, where hospital IT would write it.
 
+    Demo data may leave without a formal guarantee, unless the kit's privacy policy has decided otherwise before.
+
     Raises:
-        ConfigError: A kit has no site file.
+        ConfigError: A kit has no site file, or no privacy policy.
     """
     for site, cohort in data.cohorts.items():
-        path = consortium.kit(site) / "local" / SITE_FILE
+        local = consortium.kit(site) / "local"
+        path = local / SITE_FILE
         described = read_json(path, "the site's own file")
         described["cohorts"] = described.get("cohorts", {}) | {data.cohort: cohort}
         described["compute"] = {"threads": threads, "device": "auto"}
         write_json(path, described, mode=0o600)
+        if data.cohort not in load_privacy_policy(local).cohorts:
+            grant(local, data.cohort, NoBudget())
 
 
 def _hippocampus(folder: Path, work: Path) -> DemoData:

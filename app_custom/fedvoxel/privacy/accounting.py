@@ -24,6 +24,7 @@ from dp_accounting.rdp import RdpAccountant
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import NEIGHBOURING, Guarantee, PrivacyUnit
+from fedvoxel.privacy.targets import check_delta_range, check_epsilon
 
 _RELATION = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE
 
@@ -54,7 +55,7 @@ def epsilon(events: Sequence[GaussianEvent], delta: float) -> float:
     Raises:
         ConfigError: `delta` is out of range.
     """
-    _check_delta(delta)
+    check_delta_range(delta)
     if not events:
         return 0.0
     if any(event.noise_multiplier == 0 for event in events):
@@ -78,8 +79,8 @@ def noise_multiplier(target_epsilon: float, delta: float, sampling_probability: 
     Raises:
         ConfigError: A target or parameter is out of range.
     """
-    _check_epsilon(target_epsilon)
-    _check_delta(delta)
+    check_epsilon(target_epsilon)
+    check_delta_range(delta)
     if target_epsilon > LARGEST_EPSILON:
         raise ConfigError(f"epsilon {target_epsilon:g} protects nobody: expected at most {LARGEST_EPSILON:g}")
     if not 0 < sampling_probability <= 1 or count < 1:
@@ -136,46 +137,8 @@ def claim(
     )
 
 
-def check_target(target_epsilon: float, delta: float, patients: int) -> None:
-    """Checks that a privacy target can mean something for a cohort of `patients`.
-
-    With delta >= 1/n, publishing one patient's record, chosen at random, would already count as private.
-
-    Raises:
-        ConfigError: Epsilon is not positive, there is no patient, or delta is too large for so few patients.
-    """
-    _check_epsilon(target_epsilon)
-    check_delta(delta, patients)
-
-
-def check_delta(delta: float, patients: int) -> None:
-    """Checks the part of `check_target` that concerns delta.
-
-    Raises:
-        ConfigError: There is no patient, or delta is too large for so few patients.
-    """
-    _check_delta(delta)
-    if patients < 1:
-        raise ConfigError(f"expected at least one patient behind a privacy target, got {patients}")
-    if delta >= 1 / patients:
-        raise ConfigError(
-            f"delta {delta:g} is not below 1/{patients}, so that it would allow one of {patients} patients to be "
-            f"published: choose at most {1 / (10 * patients):.2g} (a tenth of it), or bring in more patients"
-        )
-
-
 def _loss_distribution() -> PLDAccountant:
     return PLDAccountant(_RELATION)
-
-
-def _check_epsilon(value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ConfigError(f"expected an epsilon above 0 and finite, got {value!r}")
-
-
-def _check_delta(value: float) -> None:
-    if not 0 < value < 1:
-        raise ConfigError(f"expected a delta between 0 and 1 (both excluded), got {value!r}")
 
 
 def to_dp_event(events: Sequence[GaussianEvent]) -> dp_accounting.DpEvent:

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.privacy import accounting
 from fedvoxel.privacy.clipping import GRID, ClippedSum, ClippedUpdate, clip_update
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
@@ -88,7 +87,10 @@ class HospitalMechanism:
         """Returns what may be claimed after `rounds` rounds; None where there is no guarantee."""
         if not self._noise.gives_guarantee:
             return None
-        return accounting.claim(
+        # Here, not above: a trainer adds noise and needs no accountant, which takes a second to import.
+        from fedvoxel.privacy.accounting import claim
+
+        return claim(
             "hospital",
             self.events(rounds),
             self.config.delta,

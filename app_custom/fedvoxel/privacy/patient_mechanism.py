@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import ConfigError, TrainingError
-from fedvoxel.privacy import accounting
 from fedvoxel.privacy.clipping import clip_factors
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.targets import check_delta
 
 ADVERSARY = (
     "sees every message of the site and every global model and knows all other patients, while the site runs the "
@@ -67,7 +67,7 @@ class PatientMechanism:
         Raises:
             ConfigError: Fewer patients than a batch, or delta is at least 1/patients.
         """
-        accounting.check_delta(self.config.delta, patients)
+        check_delta(self.config.delta, patients)
         if patients < self.config.expected_batch:
             raise ConfigError(
                 f"the job's batch of {self.config.expected_batch:g} patients is larger than the cohort of {patients}: "
@@ -121,7 +121,10 @@ class PatientMechanism:
         if not self._noise.gives_guarantee:
             return None
         steps = f"{rounds} rounds of {self.config.steps_per_round} steps of this job at one hospital"
-        return accounting.claim(
+        # Here, not above: a trainer adds noise and needs no accountant, which takes a second to import.
+        from fedvoxel.privacy.accounting import claim
+
+        return claim(
             "patient",
             self.events(rounds),
             self.config.delta,

@@ -1,7 +1,8 @@
-"""The hospital's own privacy policy, `local/fedvoxel_privacy.json`: what may be spent on each cohort, ever.
+"""The hospital's own privacy policy, `local/fedvoxel_privacy.json`: what may leave about each cohort, and at what cost.
 
-A cohort that is not in the file, or a file that is missing or wrong, has no budget: nothing is released about it under
-a privacy mechanism. A job can neither read nor change the policy.
+Each cohort that a job may use has an entry: a budget, which all runs together never pass, or the hospital's explicit
+decision that there is none. A cohort without an entry, or a file that is missing or wrong, grants nothing: nothing
+leaves. A job can neither read nor change the policy.
 """
 
 from pathlib import Path
@@ -9,15 +10,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.guarantee import PrivacyUnit
+from fedvoxel.records.atomic import write_json
 
 PRIVACY_FILE = "fedvoxel_privacy.json"
 """The name of the policy in the kit's `local/` folder."""
 
 CohortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 """A cohort's name, which is also that of its ledger's folder."""
+
+_WHAT = "the site's privacy policy"
+_BUDGET_ENTRY = '{"unit": "patient", "epsilon": ..., "delta": ...}'
 
 
 class CohortBudget(FrozenModel):
@@ -35,11 +40,43 @@ class CohortBudget(FrozenModel):
     delta: float = Field(gt=0, lt=1)
 
 
+class NoBudget(FrozenModel):
+    """Says that updates about this cohort may leave without a formal guarantee: an explicit decision of the hospital.
+
+    Attributes:
+        unit: Nobody is protected.
+    """
+
+    unit: Literal["none"] = "none"
+
+
+CohortEntry = Annotated[CohortBudget | NoBudget, Field(discriminator="unit")]
+"""What a hospital has decided about one cohort; `unit` tells which."""
+
+
 class PrivacyPolicy(FrozenModel):
     """Is the content of `local/fedvoxel_privacy.json`."""
 
     schema_version: Literal[1]
-    cohorts: dict[CohortName, CohortBudget] = Field(default_factory=dict)
+    cohorts: dict[CohortName, CohortEntry] = Field(default_factory=dict)
+
+    def of(self, cohort: str) -> CohortBudget | NoBudget:
+        """Returns what the hospital has decided about a cohort.
+
+        Raises:
+            ConfigError: Nothing, so that nothing may leave about it.
+        """
+        if cohort not in self.cohorts:
+            had = ", ".join(sorted(self.cohorts)) or "none"
+            raise ConfigError(
+                f"{_WHAT} has no entry for cohort {cohort!r} (it has for: {had}); the site writes one to "
+                f'local/{PRIVACY_FILE}: {_BUDGET_ENTRY}, or {{"unit": "none"}} for no formal guarantee'
+            )
+        return self.cohorts[cohort]
+
+    def budgets(self) -> dict[str, CohortBudget]:
+        """Returns the budgets of all cohorts that have one, by cohort."""
+        return {name: entry for name, entry in self.cohorts.items() if isinstance(entry, CohortBudget)}
 
     def budget(self, cohort: str) -> CohortBudget:
         """Returns what may be spent on a cohort.
@@ -47,13 +84,13 @@ class PrivacyPolicy(FrozenModel):
         Raises:
             ConfigError: The policy grants nothing for it.
         """
-        if cohort not in self.cohorts:
-            had = ", ".join(sorted(self.cohorts)) or "none"
+        entry = self.of(cohort)
+        if isinstance(entry, NoBudget):
             raise ConfigError(
-                f"the site's privacy policy grants no budget for cohort {cohort!r} (it does for: {had}); "
-                f"the site adds one to local/{PRIVACY_FILE}"
+                f"{_WHAT} grants no budget for cohort {cohort!r}: its unit is 'none', so nothing can be spent or "
+                f"promised; to protect its patients the site writes {_BUDGET_ENTRY} to local/{PRIVACY_FILE}"
             )
-        return self.cohorts[cohort]
+        return entry
 
 
 def load_privacy_policy(local: Path) -> PrivacyPolicy:
@@ -62,4 +99,25 @@ def load_privacy_policy(local: Path) -> PrivacyPolicy:
     Raises:
         ConfigError: It is missing, is not JSON, or has a wrong key.
     """
-    return load_json_config(PrivacyPolicy, local / PRIVACY_FILE, "the site's privacy policy")
+    return load_json_config(PrivacyPolicy, local / PRIVACY_FILE, _WHAT)
+
+
+def write_privacy_policy(local: Path, policy: PrivacyPolicy) -> None:
+    """Writes the policy into a kit's `local/` folder, whole or not at all, for its owner alone."""
+    write_json(local / PRIVACY_FILE, policy.model_dump(mode="json"), mode=0o600)
+
+
+def grant(local: Path, cohort: str, entry: CohortBudget | NoBudget) -> None:
+    """Writes the hospital's decision about one cohort into its policy, in place of an earlier one.
+
+    Args:
+        local: The kit's `local/` folder, with a policy in it.
+        cohort: The cohort's name.
+        entry: What is decided.
+
+    Raises:
+        ConfigError: The present policy is missing or wrong, and is left as it is, or the name is not usable.
+    """
+    present = load_privacy_policy(local)
+    decided = {**present.cohorts, cohort: entry}
+    write_privacy_policy(local, parse_config(PrivacyPolicy, {"schema_version": 1, "cohorts": decided}, _WHAT))

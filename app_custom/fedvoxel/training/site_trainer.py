@@ -9,16 +9,21 @@ from typing import Any
 import torch
 
 from fedvoxel.errors import ConfigError, TrainingError
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.networks import build_network, get_weights
+from fedvoxel.training.patient_views import PatientViews
+from fedvoxel.training.private_training import PrivateTrainer
 from fedvoxel.training.readiness import readiness
 from fedvoxel.training.scoring import mean_dice_by_class
+from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.setup import TrainerSetup
 from fedvoxel.training.trainer import Progress, Trainer
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
 from fedvoxel.volumes.loading import load_cases
-from fedvoxel.volumes.plan import PreparedCase
+from fedvoxel.volumes.plan import PreparedCase, by_patient
 from fedvoxel.volumes.site import ComputeConfig, load_site_config
 from fedvoxel.volumes.split import Split
 
@@ -41,6 +46,8 @@ class SiteTrainer:
         self._cases: dict[Split, tuple[PreparedCase, ...]] = {}
         self.refused_cases = 0
         self._trainer: Trainer | None = None
+        self._private: PrivateTrainer | None = None
+        self._mechanism: PatientMechanism | None = None
 
     def answer(self, message: Message, progress: Progress) -> Message:
         """Carries out one command and returns the result.
@@ -53,6 +60,7 @@ class SiteTrainer:
         commands: Mapping[str, Callable[[Mapping[str, Any], Arrays, Progress], Message]] = {
             "initialize": self._initialize,
             "train": self._train,
+            "train_private": self._train_private,
             "evaluate": self._evaluate,
             "check": self._check,
         }
@@ -68,9 +76,25 @@ class SiteTrainer:
             ConfigError: The network, loss or optimiser cannot be built as described.
             CohortError: The cohort is unknown or has no usable case.
         """
-        if self._trainer is None:
-            task = self._setup.task
+        task = self._setup.task
+        if task.privacy:
+            self._prepare_private(task.privacy)
+        elif self._trainer is None:
             self._trainer = Trainer(task.training, task.classes, self.cases("training"), self._setup.site, self._device)
+
+    def _prepare_private(self, config: PatientMechanismConfig) -> None:
+        """Builds the private trainer on the training patients.
+
+        Raises:
+            ConfigError: The cohort is too small for the job's mechanism, or the network does not go with it.
+        """
+        if self._private is None:
+            task, patients = self._setup.task, by_patient(self.cases("training"))
+            self._mechanism = PatientMechanism(config)
+            self._mechanism.check_cohort(len(patients))
+            views = PatientViews(task.training, patients, self._setup.site, config.views_per_patient)
+            segmenter = Segmenter(task.training, task.classes, self._device)
+            self._private = PrivateTrainer(segmenter, views, self._mechanism)
 
     def cases(self, split: Split) -> tuple[PreparedCase, ...]:
         """Returns the usable, prepared cases of one split.
@@ -92,7 +116,7 @@ class SiteTrainer:
         """Is the trainer; see `prepare`."""
         self.prepare()
         if self._trainer is None:
-            raise TrainingError("the trainer could not be built")
+            raise TrainingError("this job protects each patient: its site answers rounds and initial weights only")
         return self._trainer
 
     def _initialize(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
@@ -118,6 +142,15 @@ class SiteTrainer:
             save_weights(Path(header["keep_as"]), self.trainer.weights())
         result |= {"refused_cases": self.refused_cases, "seconds": time.monotonic() - started}
         return Message(result, difference)
+
+    def _train_private(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
+        """Trains a round under the mechanism; the result is the noised difference and the number of noised steps."""
+        self.prepare()
+        if self._private is None or self._mechanism is None:
+            raise ConfigError("the job has no privacy section, and a round under one was asked for")
+        before = self._mechanism.steps_taken
+        update = self._private.train_round(arrays, header["round"], header["num_rounds"], progress)
+        return Message({"event": "result", "steps": self._mechanism.steps_taken - before}, update.arrays)
 
     def _validate(self, arrays: Arrays) -> dict[str, Any] | None:
         cases = self.cases("validation")

@@ -9,21 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 
 from fedvoxel.errors import TrainingError
 from fedvoxel.training.config import TrainingConfig
-from fedvoxel.training.networks import build_loss, build_network, build_optimizer, get_weights, set_weights
+from fedvoxel.training.networks import build_loss, build_optimizer
 from fedvoxel.training.samples import Sample, Samples
 from fedvoxel.training.schedule import rate_factor
-from fedvoxel.training.scoring import score_case
+from fedvoxel.training.segmenter import Segmenter, loss_of
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays, Update
 from fedvoxel.volumes.plan import PreparedCase
 
-Progress = Callable[[int, int, float], None]
-"""Receives (steps done, steps in all, mean loss so far) after every step."""
+Progress = Callable[[int, int, float | None], None]
+"""Receives (steps done, steps in all, mean loss so far) after every step; no loss where it is a patient's secret."""
 
 
 class Trainer:
@@ -45,13 +44,12 @@ class Trainer:
             ConfigError: The network, loss or optimiser cannot be built as described.
         """
         self.config, self.classes = config, tuple(classes)
-        self._device = torch.device(device)
-        self._network = build_network(config.network, len(classes) + 1, config.seed).to(self._device)
+        self._segmenter = Segmenter(config, classes, device)
+        self._network, self._device = self._segmenter.network, self._segmenter.device
         self._loss = build_loss(config.loss)
         self._optimizer = build_optimizer(config.optimizer, self._network.parameters())
         self._samples = Samples(config, cases, site)
-        self._autocast = _autocast(self._device, config.mixed_precision)
-        needs_scaling = self._device.type == "cuda" and self._autocast.fast_dtype == torch.float16
+        needs_scaling = self._device.type == "cuda" and self._segmenter.autocast.fast_dtype == torch.float16
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=needs_scaling and config.mixed_precision)
 
     @property
@@ -61,7 +59,7 @@ class Trainer:
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Returns a copy of the current weights; before any training, the initial ones drawn from the seed."""
-        return get_weights(self._network)
+        return self._segmenter.weights()
 
     def train_round(self, model: Arrays, round_index: int, num_rounds: int, progress: Progress | None = None) -> Update:
         """Trains from `model` for one round and returns the difference.
@@ -78,43 +76,21 @@ class Trainer:
         """
         if not self.case_count:
             raise TrainingError("this site has no training case; it can only evaluate")
-        set_weights(self._network, model)
+        self._segmenter.load(model)
         if not self.config.optimizer.keep_state:
             self._optimizer = build_optimizer(self.config.optimizer, self._network.parameters())
         loss = self._train_epochs(round_index, num_rounds, progress)
-        trained = get_weights(self._network)
+        trained = self.weights()
         difference = {name: trained[name] - model[name] for name in trained}
         return Update(difference, self.case_count, {"loss": loss})
 
     def predict(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Segments one prepared image (1, X, Y, Z) with the current weights; returns label codes (X, Y, Z)."""
-        inference = self.config.inference
-        self._network.eval()
-        with torch.inference_mode(), self._autocast:
-            logits = sliding_window_inference(
-                torch.from_numpy(image)[None].to(self._device),
-                roi_size=inference.roi_size,
-                sw_batch_size=inference.batch_size,
-                predictor=self._network,
-                overlap=inference.overlap,
-                mode="gaussian",
-            )
-        codes: NDArray[np.uint8] = logits.argmax(1)[0].to("cpu", torch.uint8).numpy()
-        return codes
+        """Segments one prepared image; see `Segmenter.predict`."""
+        return self._segmenter.predict(image)
 
     def evaluate(self, model: Arrays, cases: Sequence[PreparedCase], surfaces: bool = False) -> list[CaseScore]:
-        """Scores `model` on `cases`; the network keeps `model` afterwards.
-
-        Args:
-            model: Weights to evaluate.
-            cases: Prepared cases with their truth.
-            surfaces: Whether to compute HD95 too.
-        """
-        set_weights(self._network, model)
-        return [
-            score_case(case.case, self.predict(case.image), case.label, self.classes, case.spacing_mm, surfaces)
-            for case in cases
-        ]
+        """Scores `model` on `cases`; see `Segmenter.evaluate`."""
+        return self._segmenter.evaluate(model, cases, surfaces)
 
     def _train_epochs(self, round_index: int, num_rounds: int, progress: Progress | None) -> float:
         epochs = self.config.epochs_per_round
@@ -136,9 +112,9 @@ class Trainer:
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         self._optimizer.zero_grad(set_to_none=True)
-        with self._autocast:
+        with self._segmenter.autocast:
             output = self._network(images.to(self._device))
-        loss = self._loss_of(output, labels.to(self._device))
+        loss = loss_of(self._loss, output, labels.to(self._device))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError("the training loss is not finite; lower the learning rate or clip the gradient")
@@ -149,18 +125,6 @@ class Trainer:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return value
-
-    def _loss_of(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Averages over the heads where the network has deep supervision (N, heads, C, X, Y, Z)."""
-        heads = output.float().unbind(1) if output.dim() == 6 else (output.float(),)
-        losses: list[torch.Tensor] = [self._loss(head, labels) for head in heads]
-        return torch.stack(losses).mean()
-
-
-def _autocast(device: torch.device, mixed_precision: bool) -> torch.autocast:
-    on_gpu = device.type == "cuda"
-    dtype = torch.bfloat16 if not on_gpu or torch.cuda.is_bf16_supported() else torch.float16
-    return torch.autocast(device.type, dtype=dtype, enabled=on_gpu and mixed_precision)
 
 
 def _batches(samples: Iterator[Sample], size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

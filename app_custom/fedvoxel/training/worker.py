@@ -89,7 +89,7 @@ def _error_message(error: Exception) -> Message:
 def _reporter(connection: Connection) -> "Progress":
     last_s = 0.0
 
-    def report(step: int, steps: int, loss: float) -> None:
+    def report(step: int, steps: int, loss: float | None) -> None:
         nonlocal last_s
         now_s = time.monotonic()
         if now_s - last_s >= _PROGRESS_INTERVAL_S or step == steps:

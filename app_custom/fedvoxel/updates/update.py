@@ -23,6 +23,10 @@ MAX_CASES = 1_000_000
 """Largest number of training cases that one site can claim as its weight."""
 
 
+PUBLIC_WEIGHT = 1
+"""What a site under a privacy mechanism reports as its number of cases: the true number is a patient's secret."""
+
+
 @dataclass(frozen=True)
 class Update:
     """Holds one site's contribution to one round.

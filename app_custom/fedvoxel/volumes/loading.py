@@ -1,6 +1,7 @@
 """Loads the cases of one split, prepared for a network; one bad file never stops the others."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from fedvoxel.errors import CohortError, GeometryError
@@ -47,7 +48,7 @@ def load_cases(
         if isinstance(outcome, Refusal):
             refused.append(outcome)
         else:
-            cases.append(outcome)
+            cases.append(replace(outcome, patient=site.pseudonym_of(files.patient)))
     if not cases:
         _require_usable(site, cohort, wanted, [files for files in listed if files not in chosen], refused)
     return tuple(sorted(cases, key=lambda case: case.case)), tuple(refused)

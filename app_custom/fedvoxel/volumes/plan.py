@@ -4,6 +4,7 @@ The plan travels in the job, so that all sites do the same; it holds no path and
 coordinates are kept: whatever the plan does to the grid, the affine says where each voxel lies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.errors import CohortError
 from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.resampling import reorient, resample_image, resample_label, target_grid
 from fedvoxel.volumes.volume import SPACING_RANGE_MM, Affine, LabelledVolume, spacing_of
@@ -69,6 +71,7 @@ class PreparedCase:
         label: uint8 (X, Y, Z), 0 background, 1 + i the job's class i.
         spacing_mm: Voxel size along X, Y, Z.
         affine: float64 (4, 4), voxel indices to RAS millimetres.
+        patient: The patient's pseudonym, the same for all scans of a patient; None where nobody said.
     """
 
     case: str
@@ -76,6 +79,7 @@ class PreparedCase:
     label: NDArray[np.uint8]
     spacing_mm: tuple[float, float, float]
     affine: Affine
+    patient: str | None = None
 
 
 def prepare(case: LabelledVolume, plan: PreprocessingPlan) -> PreparedCase:
@@ -93,6 +97,20 @@ def prepare(case: LabelledVolume, plan: PreprocessingPlan) -> PreparedCase:
             voxels, label, affine = resample_image(voxels, grid), resample_label(label, grid), grid.affine
     image = np.ascontiguousarray(scale_intensity(voxels, plan.intensity)[np.newaxis])
     return PreparedCase(case.case, image, np.ascontiguousarray(label), spacing_of(affine), affine)
+
+
+def by_patient(cases: Sequence[PreparedCase]) -> tuple[tuple[PreparedCase, ...], ...]:
+    """Groups cases by patient, in the order of the patients' pseudonyms.
+
+    Raises:
+        CohortError: A case does not say whose it is: it cannot be told how much one patient contributes.
+    """
+    groups: dict[str, list[PreparedCase]] = {}
+    for case in cases:
+        if case.patient is None:
+            raise CohortError(f"{case.case}: expected a patient, got none; cases must come from a site's cohort")
+        groups.setdefault(case.patient, []).append(case)
+    return tuple(tuple(groups[patient]) for patient in sorted(groups))
 
 
 def scale_intensity(voxels: NDArray[np.float32], plan: IntensityPlan) -> NDArray[np.float32]:

@@ -1,0 +1,204 @@
+"""Trains with a guarantee for every patient (DP-SGD): samples patients, clips each one's gradient, adds noise.
+
+A patient is one unit, whatever the number of its scans. Who takes part in a step, the noise and the clip bound come
+from the `PatientMechanism` alone, so that they cannot disagree with what it accounts for. What a round returns is the
+noisy difference and nothing else: no loss, no number of cases. A site without any patient answers too, with noise, as
+an error would tell that it has none.
+
+Left out of the guarantee: the time that a step takes grows with the number of patients sampled.
+
+Source: Abadi et al., "Deep Learning with Differential Privacy", CCS 2016, algorithm 1, with Poisson sampling and a
+fixed denominator; views of a patient averaged before the clip as in De et al., arXiv 2204.13650, section 3.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedvoxel.errors import ConfigError, TrainingError
+from fedvoxel.privacy.mechanism import PatientMechanism
+from fedvoxel.training.config import TrainingConfig
+from fedvoxel.training.networks import build_optimizer
+from fedvoxel.training.patient_gradients import PatientGradients, clipped_sum
+from fedvoxel.training.patient_views import PatientViews, Views
+from fedvoxel.training.schedule import rate_factor
+from fedvoxel.training.segmenter import Segmenter
+from fedvoxel.training.trainer import Progress
+from fedvoxel.updates.scores import CaseScore
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Update
+from fedvoxel.volumes.plan import PreparedCase
+
+
+class WeightAverage:
+    """Holds the exponential moving average of a round's weights, beginning with those after the first step."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], decay: float | None) -> None:
+        """Keeps the parameters; a `decay` of None averages nothing."""
+        self._parameters, self._decay = [parameter.detach() for parameter in parameters], decay
+        self._average: list[torch.Tensor] = []
+
+    def add(self) -> None:
+        """Takes the current weights into the average."""
+        if self._decay is None:
+            return
+        if not self._average:
+            self._average = [parameter.clone() for parameter in self._parameters]
+        for average, parameter in zip(self._average, self._parameters, strict=True):
+            average.lerp_(parameter, 1 - self._decay)
+
+    def apply(self) -> None:
+        """Puts the average, if there is one, in the place of the weights."""
+        if self._average:
+            for parameter, average in zip(self._parameters, self._average, strict=True):
+                parameter.copy_(average)
+
+
+@dataclass(frozen=True)
+class PrivateOptions:
+    """Holds what changes memory or the result, but not the guarantee.
+
+    Attributes:
+        patients_at_once: Patients whose gradients are in memory together; the site's choice.
+        average_decay: Returns the exponential moving average of the round's weights with this decay, in (0, 1); None
+            returns the last weights. Averaging noisy weights costs no privacy.
+    """
+
+    patients_at_once: int = 4
+    average_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses values out of range."""
+        if self.patients_at_once < 1:
+            raise ConfigError(f"patients_at_once: expected 1 or more, got {self.patients_at_once}")
+        if self.average_decay is not None and not 0 < self.average_decay < 1:
+            raise ConfigError(f"average_decay: expected a number between 0 and 1, got {self.average_decay}")
+
+
+class PrivateTrainer:
+    """Trains a segmenter on a site's patients through a mechanism; stands where a `Trainer` stands."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        patients: PatientViews,
+        mechanism: PatientMechanism,
+        options: PrivateOptions | None = None,
+    ) -> None:
+        """Builds everything that lives through all rounds.
+
+        Args:
+            segmenter: Holds the network and the job's training section.
+            patients: The training patients.
+            mechanism: Owns sampling, clip bound, noise, steps per round and accounting.
+            options: Memory and averaging.
+
+        Raises:
+            ConfigError: The network, loss or another part of the job does not go with patient-level privacy.
+        """
+        _refuse_overruled(segmenter.config)
+        self.config, self.classes = segmenter.config, segmenter.classes
+        self._segmenter, self._patients, self._mechanism = segmenter, patients, mechanism
+        self._options = options or PrivateOptions()
+        self._gradients = PatientGradients(segmenter, self.config.loss)
+        self._optimizer = build_optimizer(self.config.optimizer, segmenter.network.parameters())
+
+    @property
+    def case_count(self) -> int:
+        """Is what the site reports as its number of cases: the same at every site, 1."""
+        return PUBLIC_WEIGHT
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Returns a copy of the current weights; before any training, the initial ones drawn from the seed."""
+        return self._segmenter.weights()
+
+    def predict(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Segments one prepared image; see `Segmenter.predict`."""
+        return self._segmenter.predict(image)
+
+    def evaluate(self, model: Arrays, cases: Sequence[PreparedCase], surfaces: bool = False) -> list[CaseScore]:
+        """Scores `model` on `cases`; see `Segmenter.evaluate`. Scores are not covered by the mechanism."""
+        return self._segmenter.evaluate(model, cases, surfaces)
+
+    def train_round(self, model: Arrays, round_index: int, num_rounds: int, progress: Progress | None = None) -> Update:
+        """Takes the mechanism's steps from `model` and returns the noisy difference.
+
+        Every call spends what `PatientMechanism.round_event` says, also one that is a repetition.
+
+        Args:
+            model: Global weights at the start of the round.
+            round_index: 0-based round.
+            num_rounds: Planned rounds, over which the learning-rate schedule runs.
+            progress: Told after every step, without a loss, which would leave without noise.
+
+        Returns:
+            The difference; the weight is `PUBLIC_WEIGHT`, and there are no metrics.
+
+        Raises:
+            TrainingError: `model` is not finite.
+            ConfigError: `model` does not fit the network.
+        """
+        if not all(np.isfinite(array).all() for array in model.values()):
+            raise TrainingError("the model received is not finite; the run cannot go on from it")
+        self._segmenter.load(model)
+        if not self.config.optimizer.keep_state:
+            self._optimizer = build_optimizer(self.config.optimizer, self._segmenter.network.parameters())
+        self._train_steps(round_index, num_rounds, progress)
+        trained = self.weights()
+        return Update({name: trained[name] - model[name] for name in trained}, PUBLIC_WEIGHT)
+
+    def _train_steps(self, round_index: int, num_rounds: int, progress: Progress | None) -> None:
+        steps = self._mechanism.config.steps_per_round
+        average = WeightAverage(self._gradients.parameters.values(), self._options.average_decay)
+        self._segmenter.network.train()
+        for step in range(steps):
+            self._set_rate(rate_factor(self.config.schedule, round_index * steps + step, num_rounds * steps))
+            private_step(self._gradients, self._groups(round_index, step), self._mechanism, self._optimizer)
+            average.add()
+            if progress:
+                progress(step + 1, steps, None)
+        average.apply()
+
+    def _groups(self, round_index: int, step: int) -> Iterator[Views]:
+        sampled, size = self._mechanism.sample(len(self._patients)).tolist(), self._options.patients_at_once
+        for first in range(0, len(sampled), size):
+            yield self._patients.draw(sampled[first : first + size], round_index, step)
+
+    def _set_rate(self, factor: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.optimizer.learning_rate * factor
+
+
+def private_step(
+    gradients: PatientGradients,
+    groups: Iterable[Views],
+    mechanism: PatientMechanism,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Takes one step along the noisy mean of the clipped gradients; without any patient, along noise alone.
+
+    Args:
+        gradients: Computes gradients of the parameters that `optimizer` holds.
+        groups: The views of the patients sampled for this step, a few patients at a time.
+        mechanism: Clips, adds noise and divides by its public denominator.
+        optimizer: Any; it sees nothing but the noisy mean.
+    """
+    total = clipped_sum(gradients, groups, mechanism.clip_factor)
+    noisy = mechanism.noisy_mean({name: sums.cpu().numpy() for name, sums in total.items()})
+    for name, parameter in gradients.parameters.items():
+        parameter.grad = torch.from_numpy(np.ascontiguousarray(noisy[name])).to(parameter)
+    optimizer.step()
+
+
+def _refuse_overruled(config: TrainingConfig) -> None:
+    """Refuses settings that the mechanism decides instead, rather than passing over them in silence."""
+    overruled = {
+        "epochs_per_round": "privacy.steps_per_round",
+        "batch_size": "privacy.sampling_probability",
+        "gradient_clip_norm": "privacy.clip_norm",
+    }
+    for key, instead in overruled.items():
+        if getattr(config, key) != TrainingConfig.model_fields[key].default:
+            raise ConfigError(f"training.{key}: patient-level privacy has {instead} instead; leave it out")

@@ -1,0 +1,75 @@
+"""A site trainer under a privacy section answers private rounds and initial weights, and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedvoxel.config import parse_config
+from fedvoxel.errors import CohortError, ConfigError, TrainingError
+from fedvoxel.training.messages import Message
+from fedvoxel.training.setup import TrainerSetup
+from fedvoxel.training.site_trainer import SiteTrainer
+from fedvoxel.volumes.plan import PreparedCase, by_patient
+
+from .conftest import make_setup
+
+PRIVACY = {
+    "unit": "patient",
+    "clip_norm": 0.5,
+    "noise_multiplier": 1.0,
+    "sampling_probability": 0.5,
+    "steps_per_round": 2,
+    "delta": 1e-3,
+    "expected_batch": 3,
+}
+
+
+def private_trainer(site_file: Path, **changes: Any) -> SiteTrainer:
+    setup = make_setup(site_file).model_dump(mode="json")
+    setup["task"]["privacy"] = PRIVACY | changes
+    return SiteTrainer(parse_config(TrainerSetup, setup, "the test's set-up"))
+
+
+def ask(trainer: SiteTrainer, header: dict[str, Any], arrays: Any = None) -> Message:
+    return trainer.answer(Message(header, arrays or {}), lambda *_: None)
+
+
+def test_a_private_round_answers_the_difference_and_the_steps_only(site_file: Path) -> None:
+    trainer = private_trainer(site_file)
+    model = ask(trainer, {"command": "initialize"}).arrays
+    answer = ask(trainer, {"command": "train_private", "round": 0, "num_rounds": 2}, model)
+    assert answer.header == {"event": "result", "steps": 2}
+    assert set(answer.arrays) == set(model) and all(np.isfinite(array).all() for array in answer.arrays.values())
+    again = ask(trainer, {"command": "train_private", "round": 0, "num_rounds": 2}, model)
+    assert any(not np.array_equal(again.arrays[name], answer.arrays[name]) for name in model), "noise was repeated"
+
+
+@pytest.mark.parametrize("header", [{"command": "train", "validate": True}, {"command": "evaluate", "split": "test"}])
+def test_what_is_not_private_is_refused(site_file: Path, header: dict[str, Any]) -> None:
+    trainer = private_trainer(site_file)
+    model = ask(trainer, {"command": "initialize"}).arrays
+    with pytest.raises(TrainingError, match="protects each patient"):
+        ask(trainer, header, model)
+
+
+def test_a_private_round_needs_a_privacy_section(site_file: Path) -> None:
+    with pytest.raises(ConfigError, match="no privacy section"):
+        ask(SiteTrainer(make_setup(site_file)), {"command": "train_private", "round": 0, "num_rounds": 1})
+
+
+def test_a_cohort_smaller_than_the_batch_is_refused(site_file: Path) -> None:
+    with pytest.raises(ConfigError, match="larger than the cohort"):
+        private_trainer(site_file, expected_batch=500).prepare()
+
+
+def test_a_patients_scans_are_one_unit_and_a_case_of_nobody_is_refused() -> None:
+    def case(name: str, patient: str | None) -> PreparedCase:
+        image, label = np.zeros((1, 2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8)
+        return PreparedCase(name, image, label, (1.0, 1.0, 1.0), np.eye(4), patient)
+
+    groups = by_patient([case("c1", "p2"), case("c2", "p1"), case("c3", "p2")])
+    assert [[one.case for one in group] for group in groups] == [["c2"], ["c1", "c3"]]
+    with pytest.raises(CohortError, match="expected a patient"):
+        by_patient([case("c1", None)])
