@@ -18,7 +18,7 @@ from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_consortium, save_consortium
 from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
 from fedvoxel.governance.kit import KitKind
-from fedvoxel.governance.local_policy import authorization, privacy, resources
+from fedvoxel.governance.local_policy import authorization, environment, privacy, resources
 from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of
@@ -76,7 +76,8 @@ def _present(workspace: Path) -> Consortium | None:
 def _fingerprint(described: ConsortiumFile) -> str:
     """Returns a hash of everything that decides what is in the kits, but for the keys."""
     kinds: tuple[KitKind, ...] = ("server", "site")
-    policy = [resources({"components": []}, "site"), [(authorization(kind), privacy(kind)) for kind in kinds]]
+    decided = [(authorization(kind), privacy(kind), environment(kind)) for kind in kinds]
+    policy = [resources({"components": []}, "site"), decided]
     return sha256_of({"version": fedvoxel.__version__, "file": described.model_dump(mode="json"), "policy": policy})
 
 
