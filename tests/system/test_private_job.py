@@ -42,6 +42,13 @@ def private_job(folder: Path, run_key: str) -> Path:
     return job
 
 
+def protect(system: SystemUnderTest, rows: dict[str, list[str]], epsilons: dict[str, float]) -> None:
+    """Describes the protected cohort at each site and grants it a budget."""
+    for site, epsilon in epsilons.items():
+        describe_cohort(system.kit(site), COHORT, rows[site])
+        grant(system.kit(site) / "local", COHORT, CohortBudget(unit="patient", epsilon=epsilon, delta=1e-3))
+
+
 def plan(draws: int) -> RunPlan:
     event = GaussianEvent(noise_multiplier=2.0, sampling_probability=0.5, count=2)
     return RunPlan(unit="patient", event=event, draws=draws, delta=1e-3)
@@ -53,10 +60,7 @@ def test_a_hospital_serves_as_many_rounds_as_its_budget_covers(
 ) -> None:
     costs = {draws: planned_epsilon(plan(draws)) for draws in (2, 3, ROUNDS)}
     small = (costs[2] + costs[3]) / 2
-    for site in SITES:
-        describe_cohort(system.kit(site), COHORT, cohort_rows[site])
-        budget = CohortBudget(unit="patient", epsilon=small if site == SITES[0] else 100.0, delta=1e-3)
-        grant(system.kit(site) / "local", COHORT, budget)
+    protect(system, cohort_rows, {site: small if site == SITES[0] else 100.0 for site in SITES})
 
     outcome = system.run(private_job(tmp_path, "protected_run"))
 
@@ -75,6 +79,19 @@ def test_a_hospital_serves_as_many_rounds_as_its_budget_covers(
         draws = 2 if site == SITES[0] else ROUNDS
         assert (run.run_key, run.drawn, run.kept, run.sent) == ("protected_run", draws, draws, draws)
         assert ledger.status().spent_epsilon == pytest.approx(costs[draws])
+
+
+@pytest.mark.slow
+def test_a_protected_cohort_is_not_trained_on_by_a_job_without_privacy(
+    system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
+) -> None:
+    protect(system, cohort_rows, dict.fromkeys(SITES, 8.0))
+    job_id = system.submit(job_variant(tmp_path, "unprotected_run", 1, cohort=COHORT))
+    system.wait(job_id)
+    outcome = system.outcome(job_id)
+    assert outcome.status == "failed" and outcome.reason and "declined" in outcome.reason
+    for site in SITES:
+        assert not (system.kit(site) / job_id / "trainer.log").exists(), "a trainer has seen the scans"
 
 
 def _nothing_else_left(outcome: Any) -> None:

@@ -33,6 +33,7 @@ from fedvoxel.flare.messages import (
 from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.privacy.policy import NoBudget, load_privacy_policy
 from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -110,16 +111,11 @@ class SiteExecutor(Executor):
             workspace = workspace_of(fl_ctx)
             site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
-            setup = TrainerSetup(
-                task=task,
-                site=fl_ctx.get_identity_name(),
-                site_file=str(site_file),
-            )
+            self._private = self._private_rounds(task.privacy, site_file.parent, fl_ctx)
+            setup = TrainerSetup(task=task, site=fl_ctx.get_identity_name(), site_file=str(site_file))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._folder = run_state_folder(fl_ctx, self.run_key)
             self._process = TrainerProcess(setup, log_file, compute.threads)
-            if task.privacy:
-                self._private = self._private_rounds(task.privacy, site_file.parent, fl_ctx)
             self._process.start()
         except FedVoxelError as error:
             self._problem = str(error)
@@ -128,7 +124,19 @@ class SiteExecutor(Executor):
             self._problem = _file_trouble(error)
             self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
 
-    def _private_rounds(self, config: PatientMechanismConfig, local: Path, fl_ctx: FLContext) -> "PrivateRounds":
+    def _private_rounds(
+        self, config: PatientMechanismConfig | None, local: Path, fl_ctx: FLContext
+    ) -> "PrivateRounds | None":
+        """Returns what stands between the trainer and the cohort's ledger; None where nobody is protected.
+
+        Raises:
+            ConfigError: The hospital protects the cohort and the job does not, or the other way round.
+        """
+        if config is None:
+            if not isinstance(load_privacy_policy(local).of(self.cohort), NoBudget):
+                # Not left to the outbound filter: what is trained can be watched, too, with show_stats.
+                raise ConfigError(f"cohort {self.cohort!r} is protected here, and the job has no privacy section")
+            return None
         # The accountant behind it takes a second to import, which other jobs are spared.
         from fedvoxel.flare.private_rounds import PrivateRounds
         from fedvoxel.privacy.ledger import open_ledger
