@@ -37,7 +37,7 @@ def test_what_the_sites_do_not_have_is_said(system: SystemUnderTest, tmp_path: P
     wrong: dict[str, tuple[dict[str, Any], str]] = {
         "unknown_cohort": (
             {"cohort": "liver"},
-            "this site has no cohort 'liver'; its site file describes: hippocampus",
+            "this site's privacy policy says nothing about cohort 'liver'",
         ),
         "wrong_classes": ({"classes": ["anterior", "posteror"]}, "expected classes among anterior, posterior"),
         "misspelt_key": ({"training": {"epoch_per_round": 2}}, "training.epoch_per_round: Extra inputs"),

@@ -36,6 +36,12 @@ _WITHHELD = "this site declined the task or could not do it; its own log says wh
 """What a private cohort's site says of any failure: the reason itself may tell something about its patients."""
 
 
+_UNDECIDED = (
+    "this site's privacy policy says nothing about cohort {cohort!r}, so that nothing leaves about it: name one of its "
+    "cohorts in the job, or have the site decide (local/fedvoxel_privacy.json)"
+)
+
+
 class OutboundFilter(Filter):
     """Lets a known answer leave, made anew from its checked values, and refuses everything else."""
 
@@ -44,12 +50,15 @@ class OutboundFilter(Filter):
 
         Raises:
             UpdateError: Nothing of it may.
-            ConfigError: The hospital's policy cannot be read, or says nothing about the job's cohort.
+            ConfigError: The hospital's policy cannot be read.
             LedgerError: The release is not in the ledger, or the ledger cannot be trusted.
         """
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
         cohort = str(fl_ctx.get_prop(COHORT_PROPERTY))
-        private = not isinstance(load_privacy_policy(local).of(cohort), NoBudget)
+        decided = load_privacy_policy(local).cohorts.get(cohort)
+        if decided is None:
+            return error_reply(_UNDECIDED.format(cohort=cohort))
+        private = not isinstance(decided, NoBudget)
         code = shareable.get_return_code(ReturnCode.OK)
         if code != ReturnCode.OK:
             return _failure(_WITHHELD if private else error_of(shareable), code)
