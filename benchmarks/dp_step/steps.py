@@ -76,7 +76,8 @@ def _plain_step(segmenter: Any, images: Any, codes: Any, at_once: int) -> Step:
 
 
 def _private_step(segmenter: Any, images: Any, codes: Any, at_once: int) -> Step:
-    from fedvoxel.privacy.mechanism import PatientMechanism, PatientMechanismConfig
+    from fedvoxel.privacy.patient_mechanism import PatientMechanism
+    from fedvoxel.privacy.sections import PatientMechanismConfig
     from fedvoxel.training.networks import build_optimizer
     from fedvoxel.training.patient_gradients import PatientGradients
     from fedvoxel.training.private_training import private_step

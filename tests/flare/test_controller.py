@@ -22,6 +22,7 @@ from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, 
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from tests.private_section import PRIVACY
 
 HOSTILE = "hospital-b"
 GOOD = ("hospital-a", "hospital-c")
@@ -316,17 +317,6 @@ def test_a_wrong_rounds_section_is_said_in_the_outcome(tmp_path: Path) -> None:
     assert outcome.status == "failed" and outcome.reason and "num_round" in outcome.reason
 
 
-PRIVACY = {
-    "unit": "patient",
-    "clip_norm": 0.5,
-    "noise_multiplier": 2.0,
-    "sampling_probability": 0.5,
-    "steps_per_round": 3,
-    "delta": 1e-3,
-    "expected_batch": 3,
-}
-
-
 def test_a_private_run_asks_for_no_score_and_says_what_it_guarantees(tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -348,7 +338,12 @@ def test_a_private_run_without_noise_claims_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("privacy", "evaluate", "reason"),
-    [(PRIVACY, True, "scores would leave"), (PRIVACY | {"delta": 0}, False, "delta"), ({}, False, "clip_norm")],
+    [
+        (PRIVACY, True, "scores would leave"),
+        (PRIVACY | {"delta": 0}, False, "delta"),
+        (PRIVACY | {"unit": "hospital"}, False, "unit"),
+        ({}, False, "clip_norm"),
+    ],
 )
 def test_a_claim_that_the_run_does_not_keep_fails_it(
     privacy: dict[str, Any], evaluate: bool, reason: str, tmp_path: Path

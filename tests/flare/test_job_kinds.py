@@ -13,6 +13,7 @@ from fedvoxel.flare.job_kinds import KINDS, SiteArgs, understand, variant
 from fedvoxel.flare.job_probe import probe_folder
 from fedvoxel.governance.job_folder import parse_job, read_job_folder, write_job_folder
 from tests.blob_job import CLIENT, META, SERVER, controller_of, executor_of, job_documents, write_job
+from tests.private_section import PRIVACY
 
 JOBS = sorted(path.parent for path in (Path(__file__).parents[2] / "jobs").glob("*/meta.json"))
 Change = Callable[[dict[str, Any]], object]
@@ -142,17 +143,6 @@ def test_a_job_without_arguments_is_refused_and_not_a_crash(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"rounds: Field required.*run_key: Field required"):
         understand(read_job_folder(folder))
     assert SERVER in documents and CLIENT in documents
-
-
-PRIVACY = {
-    "unit": "patient",
-    "clip_norm": 0.5,
-    "noise_multiplier": 2.0,
-    "sampling_probability": 0.5,
-    "steps_per_round": 3,
-    "delta": 1e-3,
-    "expected_batch": 3,
-}
 
 
 @pytest.mark.parametrize(

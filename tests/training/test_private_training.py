@@ -9,8 +9,9 @@ import torch
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, TrainingError
-from fedvoxel.privacy.mechanism import PatientMechanism, PatientMechanismConfig
 from fedvoxel.privacy.noise import FixedNoise, SecureNoise
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.config import ComponentConfig, TrainingConfig
 from fedvoxel.training.networks import build_loss
 from fedvoxel.training.patient_gradients import (

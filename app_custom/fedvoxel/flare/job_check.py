@@ -3,30 +3,16 @@
 from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel
-from pydantic import Field
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK
 from fedvoxel.flare.site_tasks import Wait
+from fedvoxel.governance.outbound import SiteReadiness
 
 CHECK_FILE = "job_check.json"
 """The name of the answers in the job's workspace."""
-
-
-class SiteReadiness(FrozenModel):
-    """Is what a ready site replies.
-
-    Attributes:
-        training_cases: Band of usable training cases, "none" at a site that only evaluates.
-        refused_cases: Band of training cases that it cannot use.
-        versions: Version of each package that matters.
-    """
-
-    training_cases: str = Field(max_length=40)
-    refused_cases: str = Field(max_length=40)
-    versions: dict[str, str]
 
 
 class CheckResult(FrozenModel):

@@ -17,12 +17,13 @@ from nvflare.fuel.flare_api.flare_api import Session
 from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
 from fedvoxel.flare.job_admission import Verdict
-from fedvoxel.flare.job_check import CHECK_FILE, CheckResult, SiteReadiness
+from fedvoxel.flare.job_check import CHECK_FILE, CheckResult
 from fedvoxel.flare.job_kinds import STATISTICS, JobContent
 from fedvoxel.flare.messages import TASK_CHECK
 from fedvoxel.flare.session import abort, connected_sites, delete, download, job_meta, submit, wait_for_job
 from fedvoxel.governance.job_files import SERVER
 from fedvoxel.governance.job_folder import META_FILE, JobFolder, parse_job, write_job_folder
+from fedvoxel.governance.outbound import SiteReadiness
 
 CONTROLLER = "fedvoxel.flare.job_check.JobCheckController"
 PROBE_RUN_KEY = "job_check"

@@ -25,7 +25,6 @@ from fedvoxel.updates.weights_file import from_bytes
 
 _KINDS: dict[str, ArraysKind] = {DataKind.WEIGHTS: "model", DataKind.WEIGHT_DIFF: "difference"}
 
-
 COHORT_PROPERTY = "fedvoxel_cohort"
 """The property of a task's context in which its executor says which cohort the answer is about.
 
@@ -34,7 +33,6 @@ It is set with each task and never kept, since a job may name two executors with
 
 _WITHHELD = "this site declined the task or could not do it; its own log says why"
 """What a private cohort's site says of any failure: the reason itself may tell something about its patients."""
-
 
 _UNDECIDED = (
     "this site's privacy policy says nothing about cohort {cohort!r}, so that nothing leaves about it: name one of its "

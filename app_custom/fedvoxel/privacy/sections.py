@@ -1,6 +1,11 @@
-"""A job's section "privacy", one form for each unit; reading it needs no accountant."""
+"""A job's section "privacy", one form for each unit; reading it needs no accountant.
 
-from typing import Annotated, Literal, Self
+A mechanism owns clip bound, weighting, sampling, noise scale and accounting event, all read from here. Each of these
+alone is easy, and each disagreement between them voids the guarantee without a sign: noise scaled to another bound than
+the clip's, a mean over the batch that happened to be drawn, shuffled batches accounted as Poisson samples.
+"""
+
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -63,9 +68,3 @@ class HospitalMechanismConfig(FrozenModel):
                 f"expected at least {MIN_GRID_SIGMA / GRID:g}: the noise must be wide against the grid of the sum"
             )
         return self
-
-
-MechanismConfig = PatientMechanismConfig | HospitalMechanismConfig
-
-PrivacySection = Annotated[MechanismConfig, Field(discriminator="unit")]
-"""A job's section "privacy", told apart by its unit, as a field of a pydantic model."""

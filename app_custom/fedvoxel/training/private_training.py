@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedvoxel.errors import ConfigError, TrainingError
-from fedvoxel.privacy.mechanism import PatientMechanism
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.training.config import TrainingConfig
 from fedvoxel.training.networks import build_optimizer
 from fedvoxel.training.patient_gradients import PatientGradients, clipped_sum
