@@ -83,6 +83,7 @@ def _private_step(segmenter: Any, images: Any, codes: Any, at_once: int) -> Step
     from fedvoxel.training.private_training import private_step
 
     config = PatientMechanismConfig(
+        unit="patient",
         clip_norm=CLIP_NORM,
         noise_multiplier=NOISE_MULTIPLIER,
         sampling_probability=0.5,

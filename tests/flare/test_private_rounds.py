@@ -14,7 +14,13 @@ from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import from_bytes
 
 CONFIG = PatientMechanismConfig(
-    clip_norm=1.0, noise_multiplier=5.0, sampling_probability=1.0, steps_per_round=3, delta=1e-3, expected_batch=4
+    unit="patient",
+    clip_norm=1.0,
+    noise_multiplier=5.0,
+    sampling_probability=1.0,
+    steps_per_round=3,
+    delta=1e-3,
+    expected_batch=4,
 )
 ARRAYS = {"conv.weight": np.full(3, 0.5, np.float32)}
 

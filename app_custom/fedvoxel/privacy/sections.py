@@ -5,11 +5,11 @@ alone is easy, and each disagreement between them voids the guarantee without a 
 the clip's, a mean over the batch that happened to be drawn, shuffled batches accounted as Poisson samples.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fedvoxel.config import FrozenModel
+from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.privacy.clipping import GRID, MAX_SUMMANDS
 from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER
 from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE
@@ -33,7 +33,7 @@ class PatientMechanismConfig(FrozenModel):
         views_per_patient: Augmented views of a patient in one step, averaged before the clip.
     """
 
-    unit: Literal["patient"] = "patient"
+    unit: Literal["patient"]
     clip_norm: float = Field(gt=0, le=1e6)
     noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
     sampling_probability: float = Field(gt=0, le=1)
@@ -68,3 +68,23 @@ class HospitalMechanismConfig(FrozenModel):
                 f"expected at least {MIN_GRID_SIGMA / GRID:g}: the noise must be wide against the grid of the sum"
             )
         return self
+
+
+PrivacySection = Annotated[PatientMechanismConfig | HospitalMechanismConfig, Field(discriminator="unit")]
+"""A job's privacy section of either unit; `unit` tells which, and has to be said."""
+
+
+class _Sectioned(FrozenModel):
+    privacy: PrivacySection
+
+
+def read_section(values: Any) -> PatientMechanismConfig | HospitalMechanismConfig:
+    """Reads a job's privacy section, of either unit.
+
+    Args:
+        values: The section as JSON.
+
+    Raises:
+        ConfigError: The unit is not said or unknown, or a value is missing, unknown or out of range.
+    """
+    return parse_config(_Sectioned, {"privacy": values}, "the job's privacy section").privacy

@@ -1,7 +1,7 @@
 """What a trainer process is told once, before its first command; JSON both ways."""
 
 from fedvoxel.config import FrozenModel
-from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.sections import PrivacySection
 from fedvoxel.training.config import TrainingConfig
 from fedvoxel.volumes.plan import PreprocessingPlan
 
@@ -14,14 +14,14 @@ class TrainingTask(FrozenModel):
         classes: Class names; label code 1 + index, 0 background.
         plan: The preprocessing that all sites share.
         training: Network, loss, optimiser, sampling, inference.
-        privacy: How each patient is protected; None protects nobody.
+        privacy: How each patient, or the hospital as a whole, is protected; None protects nobody.
     """
 
     cohort: str
     classes: tuple[str, ...]
     plan: PreprocessingPlan
     training: TrainingConfig
-    privacy: PatientMechanismConfig | None = None
+    privacy: PrivacySection | None = None
 
 
 class TrainerSetup(FrozenModel):

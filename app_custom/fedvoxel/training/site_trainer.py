@@ -77,7 +77,7 @@ class SiteTrainer:
             CohortError: The cohort is unknown or has no usable case.
         """
         task = self._setup.task
-        if task.privacy:
+        if isinstance(task.privacy, PatientMechanismConfig):
             self._prepare_private(task.privacy)
         elif self._trainer is None:
             self._trainer = Trainer(task.training, task.classes, self.cases("training"), self._setup.site, self._device)

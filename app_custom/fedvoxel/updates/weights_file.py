@@ -13,9 +13,9 @@ from fedvoxel.updates.update import Arrays
 
 
 def to_bytes(arrays: Arrays) -> bytes:
-    """Returns `arrays` as an uncompressed `.npz`."""
+    """Returns `arrays` as an uncompressed `.npz`, sorted by name: the same arrays give the same bytes anywhere."""
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **dict(arrays))
+    np.savez(stream, allow_pickle=False, **{name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
     return stream.getvalue()
 
 
