@@ -129,10 +129,10 @@ def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
 
 
 def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> list[str]:
-    """Runs two rounds with these sites, `privacy` apart, and returns what FLARE was told went wrong."""
-    privacy = rounds.pop("privacy", None)
+    """Runs two rounds with these sites, `privacy` and `start_from` apart, and returns what FLARE was told went wrong."""
+    privacy, start_from = rounds.pop("privacy", None), rounds.pop("start_from", None)
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
-    controller = FedAvgController(section, "a_run", privacy, task_check_period=0.01)
+    controller = FedAvgController(section, "a_run", privacy, start_from, task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
@@ -333,16 +333,21 @@ def test_a_private_run_asks_for_no_score_and_says_what_it_guarantees(tmp_path: P
 def test_a_private_run_without_noise_claims_nothing(tmp_path: Path) -> None:
     answers = dict.fromkeys(GOOD, well_behaved)
     outcome = run_sites(tmp_path, answers, privacy=PRIVACY | {"noise_multiplier": None}, evaluate=False)
-    assert (outcome.status, outcome.privacy) == ("finished", NO_GUARANTEE)
+    assert outcome.status == "finished" and outcome.privacy.startswith(NO_GUARANTEE) and outcome.guarantee is None
+
+
+def test_scores_beside_private_updates_leave_no_guarantee(tmp_path: Path) -> None:
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved), privacy=PRIVACY, evaluate=True)
+    assert outcome.guarantee is None and outcome.privacy.startswith(NO_GUARANTEE)
+    assert "validation scores" in outcome.privacy
 
 
 @pytest.mark.parametrize(
     ("privacy", "evaluate", "reason"),
     [
-        (PRIVACY, True, "scores would leave"),
         (PRIVACY | {"delta": 0}, False, "delta"),
-        (PRIVACY | {"unit": "hospital"}, False, "unit"),
-        ({}, False, "clip_norm"),
+        (PRIVACY | {"unit": "hospital"}, False, "sites"),
+        ({}, False, "unit"),
     ],
 )
 def test_a_claim_that_the_run_does_not_keep_fails_it(

@@ -4,14 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import MAX_REASON, Absences, ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 
+NOTHING_CLAIMED = Claim(NO_GUARANTEE, None, ())
+"""What is claimed of a run whose job cannot be read."""
+
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Names a run: its key, the FLARE job that is its present attempt, its sites, its guarantee, package versions."""
+    """Names a run: its key, the FLARE job that is its present attempt, its sites, its claim, package versions.
+
+    Attributes:
+        claim: What its job may say about privacy.
+        start_from: The earlier run whose model it begins with, if any.
+    """
 
     run_key: str
     job_id: str
@@ -20,12 +30,17 @@ class RunIdentity:
     rounds_planned: int
     versions: dict[str, str]
     started: datetime
-    privacy: str = NO_GUARANTEE
+    claim: Claim = NOTHING_CLAIMED
+    start_from: StartModel | None = None
 
 
 @dataclass
 class RoundNotes:
-    """Gathers the replies of one round while it is open."""
+    """Gathers the replies of one round while it is open.
+
+    Attributes:
+        public: Sites whose own filter said, with what they replied, that their cases are declared public.
+    """
 
     contributed: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -34,6 +49,12 @@ class RoundNotes:
     loss: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
     bytes_down: int = 0
+    public: set[str] = field(default_factory=set)
+
+    @property
+    def answered(self) -> set[str]:
+        """Are the sites whose reply was taken, with or without an update."""
+        return {*self.contributed, *self.evaluation_only}
 
 
 class RunRecorder:
@@ -74,7 +95,7 @@ class RunRecorder:
             rounds: The run's rounds; None where not even an initial model was had.
             models: The files of the last and of the best model.
         """
-        identity = self._identity
+        identity, claim = self._identity, self._claim(rounds)
         return RunOutcome(
             run_key=identity.run_key,
             job_id=identity.job_id,
@@ -92,11 +113,22 @@ class RunRecorder:
             unvalidated=self.unvalidated,
             untested=self.untested,
             refused_cases=self.refused_cases,
-            privacy=identity.privacy,
+            privacy=claim.text,
+            guarantee=claim.guarantee,
+            channels=claim.channels,
+            start_from=identity.start_from,
             started=identity.started,
             finished=finished,
             versions=identity.versions,
         )
+
+    def _claim(self, rounds: Rounds | None) -> Claim:
+        """Returns what may be said of the run: more than its job says where every site's cases were public."""
+        replies = [notes.answered <= notes.public for notes, _ in self._notes if notes.answered]
+        known = {site for notes, _ in self._notes for site in notes.public}
+        scored = {site for scores in (rounds.validation if rounds else ()) for site in scores}
+        only_public = bool(replies) and all(replies) and scored <= known
+        return self._identity.claim.on_public_cases() if only_public else self._identity.claim
 
     def _record(self, index: int, rounds: Rounds | None) -> RoundRecord:
         notes, seconds = self._notes[index]

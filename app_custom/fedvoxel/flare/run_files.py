@@ -10,12 +10,13 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
+from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
-from fedvoxel.federation.recorder import RoundNotes, RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import NOTHING_CLAIMED, RoundNotes, RunIdentity, RunRecorder
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.state_folder import run_state_folder, workspace_of
-from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
@@ -37,9 +38,15 @@ class RunFiles:
     """Writes what a run leaves behind, each file whole or not at all."""
 
     def __init__(
-        self, fl_ctx: FLContext, run_key: str, sites: Sequence[str], rounds_planned: int, privacy: str = NO_GUARANTEE
+        self,
+        fl_ctx: FLContext,
+        run_key: str,
+        sites: Sequence[str],
+        rounds_planned: int,
+        claim: Claim = NOTHING_CLAIMED,
+        start_from: StartModel | None = None,
     ) -> None:
-        """Makes the folders and starts the record."""
+        """Makes the folders and starts the record; see `RunIdentity`."""
         job_id = fl_ctx.get_job_id()
         self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
         self._state = run_state_folder(fl_ctx, run_key)
@@ -50,7 +57,8 @@ class RunFiles:
             job_name=str(meta.get(JobMetaKey.JOB_NAME.value, run_key)),
             sites=tuple(sites),
             rounds_planned=rounds_planned,
-            privacy=privacy,
+            claim=claim,
+            start_from=start_from,
             versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
             started=datetime.now(UTC),
         )

@@ -31,8 +31,13 @@ def workspace_of(fl_ctx: FLContext) -> Workspace:
     return workspace
 
 
+def state_folder(fl_ctx: FLContext) -> Path:
+    """Returns this participant's `state/` folder, which may not be there yet."""
+    return Path(workspace_of(fl_ctx).get_root_dir()).resolve() / "state"
+
+
 def run_state_folder(fl_ctx: FLContext, run_key: str) -> Path:
     """Returns this participant's folder for one run, made if need be and readable by its owner only."""
-    folder = Path(workspace_of(fl_ctx).get_root_dir()).resolve() / "state" / "runs" / check_run_key(run_key)
+    folder = state_folder(fl_ctx) / "runs" / check_run_key(run_key)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder

@@ -1,0 +1,61 @@
+"""The sites' replies to one round, as they arrive: each is taken as a whole or not at all."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+
+from fedvoxel.errors import UpdateError
+from fedvoxel.federation.recorder import RoundNotes, RunRecorder
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.flare.run_view import RunView
+from fedvoxel.updates.update import Update
+
+
+class RoundReplies:
+    """Hands what sites reply to one round on to the run's rounds, notes and view."""
+
+    def __init__(self, rounds: Rounds, recorder: RunRecorder, view: RunView) -> None:
+        """Starts with no reply."""
+        self.notes = RoundNotes()
+        self._rounds, self._recorder, self._view = rounds, recorder, view
+
+    def take(self, site: str, reply: FLModel) -> None:
+        """Takes a site's reply.
+
+        Raises:
+            UpdateError: It is not acceptable; nothing of it is taken.
+        """
+        meta = reply.meta
+        validation = meta.get("validation")
+        score = self._rounds.read_validation(validation) if validation is not None else None
+        refused_cases = self._rounds.read_refused_cases(meta.get("refused_cases"))
+        if not meta.get("case_count") and reply.params is None:
+            self.notes.evaluation_only.append(site)
+            self._view.site(site, "evaluation_only")
+        else:
+            self._take_update(site, reply)
+        if meta.get("public") is True:
+            self.notes.public.add(site)
+        if score is not None:
+            self._rounds.add_validation(site, score)
+        if refused_cases is not None:
+            self._recorder.refused_cases[site] = refused_cases
+
+    def _take_update(self, site: str, reply: FLModel) -> None:
+        meta = reply.meta
+        if reply.params_type != ParamsType.DIFF:
+            got = "full weights" if reply.params else "no arrays"
+            raise UpdateError(f"expected a difference to the global model, got {got}")
+        loss = meta.get("loss")
+        if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
+            raise UpdateError("expected a finite number as the loss")
+        arrays: Mapping[str, Any] = reply.params or {}
+        case_count = meta.get("case_count")
+        self._rounds.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
+        self.notes.contributed[site] = int(case_count or 0)
+        self.notes.bytes_up += sum(array.nbytes for array in arrays.values())
+        if loss is not None:
+            self.notes.loss[site] = loss
+        self._view.site(site, "replied")

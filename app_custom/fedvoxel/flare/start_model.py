@@ -1,0 +1,78 @@
+"""The model that a run begins with, where that is the last one of an earlier run on this server."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome
+from fedvoxel.flare.state_folder import check_run_key
+from fedvoxel.updates.update import Arrays, check_values
+from fedvoxel.updates.weights_file import from_bytes
+
+_ENDED_WELL = ("finished", "stopped_early")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Is where a run begins.
+
+    Attributes:
+        record: Which run's model it is, and what that run says about privacy.
+        arrays: The model.
+    """
+
+    record: StartModel
+    arrays: Arrays
+
+
+def load_start(runs: Path, run_key: str) -> Start:
+    """Reads the last model of a run that has ended well on this server.
+
+    Args:
+        runs: The folder with one folder for each run, in the server's state.
+        run_key: The earlier run.
+
+    Raises:
+        ConfigError: There is no such run, it has not ended well, or its files are missing or damaged.
+    """
+    folder = runs / check_run_key(run_key)
+    outcome = _outcome(folder, run_key)
+    if outcome.status not in _ENDED_WELL or outcome.model is None:
+        raise ConfigError(
+            f"start_from: run {run_key} has not ended well here ({outcome.status}), so that it has no last model; name "
+            "one that has, or begin from the job's seed with start_from null"
+        )
+    record = StartModel(run_key=run_key, sha256=outcome.model.sha256, privacy=outcome.privacy)
+    return Start(record, _model(folder, run_key, outcome.model))
+
+
+def _outcome(folder: Path, run_key: str) -> RunOutcome:
+    if not (folder / OUTCOME_FILE).is_file():
+        raise ConfigError(
+            f"start_from: no run {run_key} has ended on this server; run it here first, or begin from the job's seed "
+            "with start_from null"
+        )
+    try:
+        return load_outcome(folder / OUTCOME_FILE)
+    except ConfigError:
+        # The reason would name the server's folders, and the outcome that repeats it goes to others.
+        raise ConfigError(f"start_from: the outcome of run {run_key} is damaged; {_REPAIR}") from None
+
+
+def _model(folder: Path, run_key: str, named: ModelFile) -> Arrays:
+    try:
+        content = (folder / named.file).read_bytes()
+        if hashlib.sha256(content).hexdigest() != named.sha256:
+            raise UpdateError("other bytes")
+        arrays = from_bytes(content)
+        check_values(arrays)
+    except (OSError, UpdateError):
+        raise ConfigError(
+            f"start_from: the model of run {run_key} is missing, or not the one that its outcome names; {_REPAIR}"
+        ) from None
+    return arrays
+
+
+_REPAIR = "put the run's files back, or run it again"
