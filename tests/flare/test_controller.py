@@ -129,7 +129,7 @@ def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
 
 
 def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> list[str]:
-    """Runs two rounds with these sites, `privacy` and `start_from` apart, and returns what FLARE was told went wrong."""
+    """Runs two rounds with these sites and returns what FLARE was told went wrong."""
     privacy, start_from = rounds.pop("privacy", None), rounds.pop("start_from", None)
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
     controller = FedAvgController(section, "a_run", privacy, start_from, task_check_period=0.01)

@@ -12,12 +12,11 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
-from fedvoxel.federation.claim import check_nothing_else_leaves
 from fedvoxel.federation.rounds import RoundsConfig
 from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
-from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.sections import PrivacySection
 from fedvoxel.training.setup import TrainingTask
 
 RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
@@ -31,7 +30,8 @@ class FedAvgArgs(FrozenModel):
 
     rounds: RoundsConfig
     run_key: RunKey
-    privacy: PatientMechanismConfig | None = None
+    privacy: PrivacySection | None = None
+    start_from: RunKey | None = None
     task_check_period: Seconds = 0.1
 
 
@@ -208,15 +208,13 @@ def _check_run_key(server: FrozenModel, client: FrozenModel) -> None:
 
 
 def _check_privacy(server: FrozenModel, client: FrozenModel) -> None:
-    """Checks that what the server will claim is what the sites do, and that nothing else leaves them."""
+    """Checks that what the server will claim is what the sites do."""
     claimed, done = getattr(server, "privacy", None), getattr(client, "privacy", None)
     if claimed != done:
         raise ConfigError(
             f"the privacy sections of {SERVER_FILE} and {CLIENT_FILE} differ: the server would claim what the sites do "
             "not do; write the same in both"
         )
-    if claimed and isinstance(server, FedAvgArgs):
-        check_nothing_else_leaves(server.rounds)
 
 
 def _check_tasks(folder: JobFolder, kind: JobKind) -> None:
