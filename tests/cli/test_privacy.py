@@ -10,7 +10,7 @@ from fedvoxel.cli.main import main
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import Ledger, open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
-from fedvoxel.privacy.policy import PRIVACY_FILE, NoBudget, grant
+from fedvoxel.privacy.policy import PRIVACY_FILE, NoBudget, PublicCohort, grant
 
 EVENT = GaussianEvent(noise_multiplier=1000, sampling_probability=1, count=1)
 PLAN = RunPlan(unit="patient", event=EVENT, draws=3, delta=5e-4)
@@ -85,11 +85,13 @@ def test_a_policy_without_cohorts(kit: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_cohort_without_a_guarantee_is_said_to_have_none(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grant(kit / "local", "demo", NoBudget())
+    grant(kit / "local", "atlas", PublicCohort())
     shown = shown_as_json(capsys, "status", kit)
-    assert shown["no_formal_guarantee"] == ["demo"]
+    assert shown["no_formal_guarantee"] == ["demo"] and shown["declared_public"] == ["atlas"]
     assert [status["cohort"] for status in shown["cohorts"]] == ["hippocampus"]
     assert main(["privacy", "status", str(kit)]) == 0
-    assert "demo: no formal guarantee" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "demo: no formal guarantee" in said and "atlas: declared public" in said
     assert main(["privacy", "verify", str(kit)]) == 0
     assert "demo" not in capsys.readouterr().out
     assert "grants no budget for cohort 'demo'" in refused(capsys, 3, "status", kit, "--cohort", "demo")

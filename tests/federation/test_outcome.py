@@ -10,6 +10,7 @@ import pytest
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.outcome import RunOutcome, SiteScore, load_outcome, write_outcome
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, Guarantee
 from tests.sample_run import failed_outcome, sample_outcome
 
 
@@ -49,11 +50,32 @@ def test_times_are_written_with_their_zone() -> None:
         ({"refused_cases": {"hospital-a": 1.5}}, "refused_cases.hospital-a"),
         ({"unvalidated": {"missing": {"hospital-a": ""}}}, "unvalidated.missing.hospital-a"),
         ({"untested": {"late": {"hospital-a": "no reply"}}}, "untested.late"),
+        ({"guarantee": {"unit": "patient", "epsilon": 1.0}}, "guarantee.delta"),
+        ({"channels": [{"name": "updates", "status": "closed", "why": "noised"}]}, "channels.0.status"),
+        ({"start_from": {"run_key": "../a", "sha256": "0" * 64, "privacy": "none"}}, "start_from.run_key"),
     ],
 )
 def test_refuses(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(RunOutcome, sample_outcome().model_dump(mode="json") | change, "the outcome")
+
+
+def test_a_guarantee_stands_alone_beside_its_own_words_and_no_open_channel() -> None:
+    guarantee = Guarantee(
+        unit="patient",
+        epsilon=2.0,
+        delta=1e-3,
+        neighbouring="add or remove one patient",
+        adversary="sees every message",
+        composition="2 rounds",
+    )
+    closed, opened = ({"name": "updates", "status": status, "why": "so it is"} for status in ("charged", "open"))
+    claim = {"guarantee": guarantee.model_dump(), "privacy": guarantee.said(), "channels": [closed]}
+    values = sample_outcome().model_dump(mode="json") | claim
+    assert parse_config(RunOutcome, values, "the outcome").guarantee == guarantee
+    for change in ({"channels": [closed, opened]}, {"privacy": NO_GUARANTEE}, {"privacy": claim["privacy"] + "!"}):
+        with pytest.raises(ConfigError, match="a guarantee beside other words or open channels"):
+            parse_config(RunOutcome, values | change, "the outcome")
 
 
 def test_refuses_rounds_out_of_order_and_a_site_both_refused_and_accepted() -> None:

@@ -16,7 +16,15 @@ from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, PrivacyPolicy, grant, write_privacy_policy
+from fedvoxel.privacy.policy import (
+    PRIVACY_FILE,
+    CohortBudget,
+    NoBudget,
+    PrivacyPolicy,
+    PublicCohort,
+    grant,
+    write_privacy_policy,
+)
 from fedvoxel.updates.weights_file import to_bytes
 
 ARRAYS = {"conv.weight": np.full(3, 0.5, np.float32)}
@@ -31,6 +39,7 @@ class Kit:
         self.local.mkdir()
         write_privacy_policy(self.local, PrivacyPolicy(schema_version=1))
         grant(self.local, "open", NoBudget())
+        grant(self.local, "atlas", PublicCohort())
         grant(self.local, "protected", CohortBudget(unit="patient", epsilon=8, delta=1e-3))
 
     def get_site_config_dir(self) -> str:
@@ -66,6 +75,24 @@ def test_an_update_leaves_with_its_known_values_and_nothing_beside_them(kit: Kit
     assert "Meier" not in str(left)
     model = FLModelUtils.from_shareable(left)
     assert model.meta == TRAINED and np.array_equal(model.params["conv.weight"], ARRAYS["conv.weight"])
+
+
+def test_an_answer_about_a_public_cohort_says_so_and_no_other_does(kit: Kit) -> None:
+    reply = result_reply(TRAINED, ARRAYS, difference=True)
+    model = FLModelUtils.from_shareable(kit.filtered(reply, cohort="atlas"))
+    assert model.meta == TRAINED | {"public": True}
+    assert np.array_equal(model.params["conv.weight"], ARRAYS["conv.weight"])
+    assert "public" not in FLModelUtils.from_shareable(kit.filtered(reply)).meta
+    score = result_reply({"score": {"cases": 2, "dice": {"organ": 0.5}}}, {}, difference=False)
+    assert "public" not in FLModelUtils.from_shareable(kit.filtered(score, "validate", "atlas")).meta
+    left = kit.filtered(error_reply("no usable case"), cohort="atlas")
+    assert error_of(left) == "no usable case"
+
+
+@pytest.mark.parametrize("cohort", ["open", "atlas", "protected"])
+def test_no_executor_can_declare_its_cohort_public(cohort: str, kit: Kit) -> None:
+    with pytest.raises(UpdateError):
+        kit.filtered(result_reply(TRAINED | {"public": True}, ARRAYS, difference=True), cohort=cohort)
 
 
 @pytest.mark.parametrize(

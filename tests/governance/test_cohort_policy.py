@@ -9,7 +9,7 @@ import pytest
 from fedvoxel.governance.cohort_policy import check_cohort_policy
 from fedvoxel.governance.finding import Finding
 from fedvoxel.governance.kit import Kit
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, grant
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, PublicCohort, grant
 
 Copy = Callable[[str], Kit]
 
@@ -24,10 +24,12 @@ def test_what_is_decided_is_said_cohort_by_cohort(kit: Copy) -> None:
     site = kit("hospital-a")
     grant(site.local, "demo", NoBudget())
     grant(site.local, "hippocampus", CohortBudget(unit="patient", epsilon=8, delta=1e-4))
-    found = check_cohort_policy(site, ["demo", "hippocampus"])
+    grant(site.local, "atlas", PublicCohort())
+    found = check_cohort_policy(site, ["demo", "hippocampus", "atlas"])
     assert {finding.level for finding in found} == {"ok"}
     assert "demo: no formal guarantee" in found[0].message
     assert "hippocampus: epsilon 8.0 and delta 0.0001 per patient" in found[1].message
+    assert "atlas: declared public" in found[2].message
 
 
 def test_a_new_kit_without_cohorts_is_in_order(kit: Copy) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.ledger import open_ledger
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, grant, load_privacy_policy
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, PublicCohort, grant, load_privacy_policy
 
 GRANTED = {"unit": "patient", "epsilon": 8.0, "delta": 1e-3}
 
@@ -33,6 +33,15 @@ def test_a_hospital_can_decide_that_there_is_no_guarantee(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match=r"grants no budget for cohort 'demo': its unit is 'none'.*epsilon"):
         open_ledger(tmp_path, tmp_path, "demo")
     assert [file.name for file in tmp_path.iterdir()] == [PRIVACY_FILE]
+
+
+def test_a_hospital_can_declare_cases_public(tmp_path: Path) -> None:
+    write_policy(tmp_path, {"schema_version": 1, "cohorts": {"atlas": {"unit": "public"}, "own": GRANTED}})
+    policy = load_privacy_policy(tmp_path)
+    assert policy.of("atlas") == PublicCohort() and policy.budgets().keys() == {"own"}
+    assert (policy.decided(PublicCohort), policy.decided(NoBudget)) == (["atlas"], [])
+    with pytest.raises(ConfigError, match=r"grants no budget for cohort 'atlas': its unit is 'public'"):
+        open_ledger(tmp_path, tmp_path, "atlas")
 
 
 def test_a_cohort_without_a_policy_has_no_budget(tmp_path: Path) -> None:

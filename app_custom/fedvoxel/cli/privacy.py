@@ -1,20 +1,14 @@
 """`fedvoxel privacy`: what a hospital may spend of its patients' privacy, what it has spent, and how sure that is."""
 
-import json
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from fedvoxel.cli.privacy_view import print_json, show_simulation, show_status, show_unprotected, status_json
 
+if TYPE_CHECKING:
     from fedvoxel.privacy.ledger import Ledger
-    from fedvoxel.privacy.ledger_status import LedgerStatus
-    from fedvoxel.privacy.simulation import Simulation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,26 +27,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on st
 
 @app.command(epilog="Example: fedvoxel privacy status hospital-a --cohort hippocampus")
 def status(kit: KitArgument, cohort: CohortOption = None, as_json: JsonOption = False) -> None:
-    """Shows budget, spent and left of each cohort, which run has spent it, and which cohorts have no formal guarantee.
+    """Shows budget, spent and left of each cohort, which run has spent it, and which cohorts have no budget.
 
     Exit codes: 3 if the policy is missing or wrong, 12 if a ledger cannot be trusted.
     """
-    from fedvoxel.privacy.guarantee import NO_GUARANTEE
-    from fedvoxel.privacy.policy import load_privacy_policy
+    from fedvoxel.privacy.policy import NoBudget, PublicCohort, load_privacy_policy
 
     statuses = [ledger.status() for ledger in _ledgers(kit, cohort).values()]
     policy = load_privacy_policy(kit / "local")
-    unprotected = sorted(policy.cohorts.keys() - policy.budgets()) if cohort is None else []
+    open_ones, public = (policy.decided(kind) if cohort is None else [] for kind in (NoBudget, PublicCohort))
     if as_json:
-        _print_json({"cohorts": [_status_json(shown) for shown in statuses], "no_formal_guarantee": unprotected})
+        protected = [status_json(shown) for shown in statuses]
+        print_json({"cohorts": protected, "no_formal_guarantee": open_ones, "declared_public": public})
         return
-    from rich.console import Console
-
     for shown in statuses:
-        _show(shown, Console())
-    for name in unprotected:
-        typer.echo(f"{name}: {NO_GUARANTEE}; updates about it may leave, and no budget is kept")
-    if not statuses and not unprotected:
+        show_status(shown)
+    show_unprotected(open_ones, public)
+    if not policy.cohorts:
         typer.echo("The site's privacy policy names no cohort: nothing may leave the site.")
 
 
@@ -81,7 +72,7 @@ def verify(
             {"cohort": name, "entries": shown.entries, "head": shown.head, "damaged_releases": list(damaged)}
         )
     if as_json:
-        _print_json({"cohorts": results})
+        print_json({"cohorts": results})
         return
     for result in results:
         typer.echo(f"{result['cohort']}: {result['entries']} entries, unbroken; head {result['head'] or '(empty)'}")
@@ -126,9 +117,9 @@ def simulate(
     result = simulated(plan, epsilon)
     if as_json:
         cost = {"epsilon": result.epsilon, "most_rounds": result.most_draws, "accountant": ACCOUNTANT}
-        _print_json({"plan": plan.model_dump(mode="json"), **cost})
+        print_json({"plan": plan.model_dump(mode="json"), **cost})
         return
-    _show_simulation(result, epsilon)
+    show_simulation(result, epsilon)
 
 
 @app.command(
@@ -152,11 +143,9 @@ def record_gap(
     """
     shown = _ledgers(kit, cohort)[cohort].record_gap(epsilon, delta, operator, reason)
     if as_json:
-        _print_json({"cohorts": [_status_json(shown)]})
+        print_json({"cohorts": [status_json(shown)]})
         return
-    from rich.console import Console
-
-    _show(shown, Console())
+    show_status(shown)
 
 
 def _ledgers(kit: Path, cohort: str | None) -> dict[str, "Ledger"]:
@@ -166,80 +155,3 @@ def _ledgers(kit: Path, cohort: str | None) -> dict[str, "Ledger"]:
 
     names = sorted(load_privacy_policy(kit / "local").budgets()) if cohort is None else [cohort]
     return {name: open_ledger(kit / "local", kit / "state", name) for name in names}
-
-
-def _status_json(shown: "LedgerStatus") -> dict[str, Any]:
-    from fedvoxel.privacy.guarantee import ACCOUNTANT, NEIGHBOURING
-
-    return {
-        "cohort": shown.cohort,
-        "budget": shown.budget.model_dump(mode="json"),
-        "spent": {"epsilon": shown.spent_epsilon, "delta": shown.spent_delta},
-        "remaining": {"epsilon": shown.remaining_epsilon, "delta": shown.remaining_delta},
-        "neighbouring": NEIGHBOURING[shown.unit],
-        "accountant": ACCOUNTANT,
-        "runs": [{**asdict(run), "plan": run.plan.model_dump(mode="json")} for run in shown.runs],
-        "gaps": [gap.model_dump(mode="json") for gap in shown.gaps],
-        "entries": shown.entries,
-        "head": shown.head,
-    }
-
-
-def _show(shown: "LedgerStatus", console: "Console") -> None:
-    from rich.markup import escape
-
-    from fedvoxel.privacy.guarantee import ACCOUNTANT, NEIGHBOURING
-
-    budget = shown.budget
-    console.print(
-        f"[bold]{escape(shown.cohort)}[/bold]  each {shown.unit} ({NEIGHBOURING[shown.unit]}), by {ACCOUNTANT}"
-    )
-    spent, left = _at_most(shown.spent_epsilon), math.floor(shown.remaining_epsilon * 1e3) / 1e3
-    console.print(f"epsilon: {spent} of {budget.epsilon:g} spent, {left:.3f} left")
-    console.print(f"delta: {shown.spent_delta:g} of {budget.delta:g} spent, {shown.remaining_delta:g} left")
-    if shown.runs:
-        console.print(_runs_table(shown))
-    for gap in shown.gaps:
-        console.print(
-            f"gap: epsilon {gap.epsilon:g}, delta {gap.delta:g}, {escape(gap.operator)}: {escape(gap.reason)}",
-            highlight=False,
-        )
-
-
-def _show_simulation(result: "Simulation", wanted_epsilon: float | None) -> None:
-    from fedvoxel.privacy.guarantee import ACCOUNTANT
-
-    plan, event = result.plan, result.plan.event
-    typer.echo(
-        f"{plan.draws} rounds of {event.count} steps, noise multiplier {event.noise_multiplier:.4g}, sampling "
-        f"probability {event.sampling_probability:g}: epsilon {_at_most(result.epsilon)} at delta {plan.delta:g} for "
-        f"each {plan.unit} (by {ACCOUNTANT})"
-    )
-    if result.most_draws is not None:
-        typer.echo(f"epsilon {wanted_epsilon:g} allows {result.most_draws} rounds of this kind")
-
-
-def _runs_table(shown: "LedgerStatus") -> "Table":
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE)
-    for heading in ("run", "noise", "sampling", "steps", "drawn", "kept", "sent", "epsilon", "delta"):
-        table.add_column(heading, justify="left" if heading == "run" else "right")
-    for run in shown.runs:
-        event = run.plan.event
-        numbers = f"{event.noise_multiplier:g}", f"{event.sampling_probability:g}", str(event.count)
-        drawn = f"{run.drawn} of {run.plan.draws}" + (" (closed)" if run.closed else "")
-        counts = drawn, str(run.kept), str(run.sent)
-        table.add_row(escape(run.run_key), *numbers, *counts, _at_most(run.epsilon), f"{run.plan.delta:g}")
-    return table
-
-
-def _at_most(epsilon: float) -> str:
-    """Returns epsilon with three decimals, rounded up: a text never promises more than the number."""
-    return f"{math.ceil(epsilon * 1e3) / 1e3:.3f}" if math.isfinite(epsilon) else "infinite"
-
-
-def _print_json(values: dict[str, Any]) -> None:
-    typer.echo(json.dumps({"schema_version": 1, **values}, indent=2))

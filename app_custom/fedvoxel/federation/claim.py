@@ -1,40 +1,106 @@
-"""What a training run may claim about privacy, from what its job says; refuses a job that would not keep the claim."""
+"""What a training run may claim about privacy, from what its job says, and through which channels it could fail.
 
-from typing import Any
+The claim is computed from the job's configuration alone, never taken from its words. A channel that is open makes it
+"no formal guarantee", whatever the noise on the updates.
+"""
 
-from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError
-from fedvoxel.federation.rounds import RoundsConfig
-from fedvoxel.privacy.guarantee import NO_GUARANTEE
-from fedvoxel.privacy.sections import PatientMechanismConfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedvoxel.federation.channels import Channel, PlanSource, StartModel, channels_of
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
+
+if TYPE_CHECKING:
+    from fedvoxel.federation.rounds import RoundsConfig
+
+_OF_THE_CASES = {"updates", "case counts", "training statistics", "validation scores", "model choice", "job filters"}
+"""Channels of a job without a privacy section that carry nothing but what the cases trained on hold."""
 
 
-def claim_of(privacy: Any, rounds: RoundsConfig) -> str:
-    """Returns the claim for each patient, in words, for as many rounds as are planned.
+@dataclass(frozen=True)
+class Claim:
+    """Is what may be said of a run.
+
+    Attributes:
+        text: The guarantee in words, or "no formal guarantee" and the channels that are open.
+        guarantee: The guarantee; None where there is none.
+        channels: Every channel, in a fixed order.
+    """
+
+    text: str
+    guarantee: Guarantee | None
+    channels: tuple[Channel, ...]
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """Are the names of the open channels."""
+        return tuple(channel.name for channel in self.channels if channel.status == "open")
+
+    def on_public_cases(self) -> "Claim":
+        """Returns the claim of a run where every answer of every site to every round said that its cohort is public.
+
+        Answers of sites that trained nothing count as well: their scores steer the choice of the model.
+        """
+        channels = tuple(_made_public(channel) for channel in self.channels)
+        public = self.guarantee is None and all(channel.status in ("public", "off") for channel in channels)
+        return Claim(PUBLIC_DATA, None, channels) if public else self
+
+
+def claim_of(
+    privacy: Any,
+    rounds: "RoundsConfig",
+    *,
+    start: StartModel | None = None,
+    plan_source: PlanSource = "fixed",
+    filters: Sequence[str] = (),
+) -> Claim:
+    """Returns what a job may claim for as many rounds as are planned.
 
     Args:
-        privacy: The job's privacy section as JSON; None protects nobody.
+        privacy: The job's privacy section, as JSON or parsed; None protects nobody.
         rounds: The job's rounds.
+        start: The earlier run whose model it begins with, if any.
+        plan_source: Where its preprocessing plan comes from.
+        filters: Names of its own filters on what sites send.
 
     Raises:
-        ConfigError: The section is wrong, or sites would send scores beside their releases.
+        ConfigError: The privacy section is wrong.
     """
     if privacy is None:
-        return NO_GUARANTEE
-    section = parse_config(PatientMechanismConfig, privacy, "the job's privacy section")
-    check_nothing_else_leaves(rounds)
-    # The accountant behind it takes a second to import, which other jobs are spared.
+        return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, plan_source, filters))
+    section = read_section(privacy)
+    guarantee = _guarantee(section, rounds.num_rounds)
+    channels = channels_of(section.unit, guarantee is not None, rounds, start, plan_source, filters)
+    open_ones = ", ".join(channel.name for channel in channels if channel.status == "open")
+    if guarantee is None or open_ones:
+        return Claim(f"{NO_GUARANTEE} (open: {open_ones})", None, channels)
+    whole = _with_start(guarantee, start) if start else guarantee
+    return Claim(whole.said(), whole, channels)
+
+
+def _guarantee(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int) -> Guarantee | None:
+    # The accountant behind them takes a second to import, which other jobs are spared.
+    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
     from fedvoxel.privacy.patient_mechanism import PatientMechanism
 
-    guarantee = PatientMechanism(section).guarantee(rounds.num_rounds)
-    return guarantee.said() if guarantee else NO_GUARANTEE
+    if section.noise_multiplier is None:
+        return None
+    if isinstance(section, PatientMechanismConfig):
+        return PatientMechanism(section).guarantee(rounds)
+    return HospitalMechanism(section).guarantee(rounds)
 
 
-def check_nothing_else_leaves(rounds: RoundsConfig) -> None:
-    """Checks that a job under a privacy section asks sites for nothing but their releases.
+def _with_start(guarantee: Guarantee, start: StartModel) -> Guarantee:
+    """Returns the guarantee with what the start model adds to it, in words."""
+    if start.privacy == PUBLIC_DATA:
+        return guarantee
+    added = f"{guarantee.composition}; the start model, of run {start.run_key}, adds its own guarantee"
+    return guarantee.model_copy(update={"composition": added})
 
-    Raises:
-        ConfigError: It asks for scores.
-    """
-    if rounds.evaluate:
-        raise ConfigError("rounds.evaluate: scores would leave the sites without a guarantee; expected false")
+
+def _made_public(channel: Channel) -> Channel:
+    if channel.name in _OF_THE_CASES and channel.status == "open":
+        return channel.model_copy(update={"status": "public", "why": "made from cases declared public"})
+    return channel

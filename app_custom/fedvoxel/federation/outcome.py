@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from fedvoxel.config import FrozenModel, load_json_config
-from fedvoxel.privacy.guarantee import NO_GUARANTEE
+from fedvoxel.federation.channels import Channel, StartModel
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, Guarantee
 from fedvoxel.records.atomic import write_json
 
 OUTCOME_FILE = "outcome.json"
@@ -158,6 +159,9 @@ class RunOutcome(FrozenModel):
         refused_cases: Training and validation cases that a site could not use, as its last accepted reply to a round
             says; a site that never said is left out.
         privacy: The guarantee in words, or "no formal guarantee".
+        guarantee: The guarantee in its parts, where there is one.
+        channels: What could have carried private cases out, and what became of it.
+        start_from: The earlier run whose model this one began with; None for one drawn from the job's seed.
         versions: Version of each package that matters.
     """
 
@@ -179,6 +183,9 @@ class RunOutcome(FrozenModel):
     untested: Absences | None = None
     refused_cases: dict[SiteName, NonNegativeInt] = Field(default_factory=dict)
     privacy: str = NO_GUARANTEE
+    guarantee: Guarantee | None = None
+    channels: tuple[Channel, ...] = ()
+    start_from: StartModel | None = None
     started: AwareDatetime
     finished: AwareDatetime
     versions: dict[str, str] = Field(default_factory=dict)
@@ -196,6 +203,13 @@ class RunOutcome(FrozenModel):
             raise ValueError(f"best_round {self.best_round} is not among the recorded rounds")
         if self.finished < self.started:
             raise ValueError("finished before it started")
+        return self
+
+    @model_validator(mode="after")
+    def _claim_is_one(self) -> Self:
+        open_ones = [channel.name for channel in self.channels if channel.status == "open"]
+        if self.guarantee and (open_ones or self.privacy != self.guarantee.said()):
+            raise ValueError(f"a guarantee beside other words or open channels ({', '.join(open_ones) or 'none open'})")
         return self
 
 

@@ -5,6 +5,7 @@ pass what it does not know; this one derives from `Filter` and refuses it. FLARE
 
 Where the hospital's policy promises differential privacy for the job's cohort, an answer to a round names a release,
 and what leaves are the bytes that the ledger holds for it: nothing that an executor holds can leave in their place.
+Where the policy declares the cohort public, the answer to a round says so; the word is this filter's alone.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ from fedvoxel.errors import UpdateError
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_TRAIN, error_of, error_reply, result_reply
 from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit
-from fedvoxel.privacy.policy import NoBudget, load_privacy_policy
+from fedvoxel.privacy.policy import CohortBudget, PublicCohort, load_privacy_policy
 from fedvoxel.updates.update import PUBLIC_WEIGHT, check_values
 from fedvoxel.updates.weights_file import from_bytes
 
@@ -30,6 +31,9 @@ COHORT_PROPERTY = "fedvoxel_cohort"
 
 It is set with each task and never kept, since a job may name two executors with a cohort each.
 """
+
+_PUBLIC = {"public": True}
+"""What an answer to a round says of a cohort that its hospital has declared public."""
 
 _WITHHELD = "this site declined the task or could not do it; its own log says why"
 """What a private cohort's site says of any failure: the reason itself may tell something about its patients."""
@@ -56,7 +60,7 @@ class OutboundFilter(Filter):
         decided = load_privacy_policy(local).cohorts.get(cohort)
         if decided is None:
             return error_reply(_UNDECIDED.format(cohort=cohort))
-        private = not isinstance(decided, NoBudget)
+        private = isinstance(decided, CohortBudget)
         code = shareable.get_return_code(ReturnCode.OK)
         if code != ReturnCode.OK:
             return _failure(_WITHHELD if private else error_of(shareable), code)
@@ -64,7 +68,8 @@ class OutboundFilter(Filter):
         admitted = admit(task, _answer(shareable), private)
         if private and task == TASK_TRAIN:
             return _release(str(admitted.values["release_id"]), local, cohort)
-        return result_reply(dict(admitted.values), admitted.arrays, difference=admitted.kind == "difference")
+        declared = _PUBLIC if isinstance(decided, PublicCohort) and task == TASK_TRAIN else {}
+        return result_reply({**admitted.values, **declared}, admitted.arrays, difference=admitted.kind == "difference")
 
 
 def _release(release_id: str, local: Path, cohort: str) -> Shareable:

@@ -10,7 +10,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.governance.finding import Finding, error, ok
 from fedvoxel.governance.kit import Kit
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
-from fedvoxel.privacy.policy import NoBudget, PrivacyPolicy, load_privacy_policy
+from fedvoxel.privacy.policy import NoBudget, PrivacyPolicy, PublicCohort, load_privacy_policy
 
 _TOPIC = "policy"
 
@@ -36,6 +36,8 @@ def _decided(policy: PrivacyPolicy, cohort: str) -> Finding:
         return error(_TOPIC, str(problem))
     if isinstance(entry, NoBudget):
         return ok(_TOPIC, f"cohort {cohort}: {NO_GUARANTEE}, as the site's privacy policy has decided")
+    if isinstance(entry, PublicCohort):
+        return ok(_TOPIC, f"cohort {cohort}: declared public by the site's privacy policy; nothing is counted")
     return ok(
         _TOPIC, f"cohort {cohort}: epsilon {entry.epsilon} and delta {entry.delta} per {entry.unit} over all runs"
     )

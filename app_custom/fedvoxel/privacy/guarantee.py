@@ -7,6 +7,7 @@ that whoever only reads or prints a claim needs none.
 """
 
 import math
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -15,6 +16,9 @@ from fedvoxel.config import FrozenModel
 
 NO_GUARANTEE = "no formal guarantee"
 """What a run without privacy accounting says of itself."""
+
+PUBLIC_DATA = "trained only on cases that their hospitals have declared public"
+"""What a run says of itself that no private case has touched."""
 
 ACCOUNTANT = "dp-accounting 0.6.0, privacy loss distributions, pessimistic"
 """The accountant whose numbers this package states."""
@@ -29,6 +33,8 @@ NEIGHBOURING: dict[PrivacyUnit, Neighbouring] = {
     "patient": "add or remove one patient",
     "hospital": "add or remove one hospital",
 }
+
+_CLAIM = re.compile(r"\(ε = [0-9.]+, δ = [0-9.e-]+\)-differential privacy of each (patient|hospital) \(")
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
@@ -67,6 +73,12 @@ class Guarantee(FrozenModel):
             f"({self.neighbouring}) against one who {self.adversary}, over {self.composition}, "
             f"by {self.accountant}."
         )
+
+
+def unit_claimed(text: str) -> PrivacyUnit | None:
+    """Returns whom a claim in words, as `Guarantee.said` gives it, protects; None for any other text."""
+    found = _CLAIM.match(text)
+    return next((unit for unit in NEIGHBOURING if found and found[1] == unit), None)
 
 
 def _rounded_up(epsilon: float) -> str:

@@ -1,8 +1,8 @@
 """The hospital's own privacy policy, `local/fedvoxel_privacy.json`: what may leave about each cohort, and at what cost.
 
 Each cohort that a job may use has an entry: a budget, which all runs together never pass, or the hospital's explicit
-decision that there is none. A cohort without an entry, or a file that is missing or wrong, grants nothing: nothing
-leaves. A job can neither read nor change the policy.
+decision that there is none, or that its cases are public. A cohort without an entry, or a file that is missing or
+wrong, grants nothing: nothing leaves. A job can neither read nor change the policy.
 """
 
 from pathlib import Path
@@ -50,7 +50,17 @@ class NoBudget(FrozenModel):
     unit: Literal["none"] = "none"
 
 
-CohortEntry = Annotated[CohortBudget | NoBudget, Field(discriminator="unit")]
+class PublicCohort(FrozenModel):
+    """Says that the hospital declares these cases public: nothing is counted, and its answers to rounds say so.
+
+    Attributes:
+        unit: Nobody needs protection.
+    """
+
+    unit: Literal["public"] = "public"
+
+
+CohortEntry = Annotated[CohortBudget | NoBudget | PublicCohort, Field(discriminator="unit")]
 """What a hospital has decided about one cohort; `unit` tells which."""
 
 
@@ -60,7 +70,7 @@ class PrivacyPolicy(FrozenModel):
     schema_version: Literal[1]
     cohorts: dict[CohortName, CohortEntry] = Field(default_factory=dict)
 
-    def of(self, cohort: str) -> CohortBudget | NoBudget:
+    def of(self, cohort: str) -> CohortBudget | NoBudget | PublicCohort:
         """Returns what the hospital has decided about a cohort.
 
         Raises:
@@ -70,13 +80,18 @@ class PrivacyPolicy(FrozenModel):
             had = ", ".join(sorted(self.cohorts)) or "none"
             raise ConfigError(
                 f"{_WHAT} has no entry for cohort {cohort!r} (it has for: {had}); the site writes one to "
-                f'local/{PRIVACY_FILE}: {_BUDGET_ENTRY}, or {{"unit": "none"}} for no formal guarantee'
+                f'local/{PRIVACY_FILE}: {_BUDGET_ENTRY}, {{"unit": "none"}} for no formal guarantee, or '
+                '{"unit": "public"} for cases that anybody may see'
             )
         return self.cohorts[cohort]
 
     def budgets(self) -> dict[str, CohortBudget]:
         """Returns the budgets of all cohorts that have one, by cohort."""
         return {name: entry for name, entry in self.cohorts.items() if isinstance(entry, CohortBudget)}
+
+    def decided(self, kind: type[CohortBudget | NoBudget | PublicCohort]) -> list[str]:
+        """Returns the cohorts about which this kind of decision was taken, sorted by name."""
+        return sorted(name for name, entry in self.cohorts.items() if isinstance(entry, kind))
 
     def budget(self, cohort: str) -> CohortBudget:
         """Returns what may be spent on a cohort.
@@ -85,10 +100,10 @@ class PrivacyPolicy(FrozenModel):
             ConfigError: The policy grants nothing for it.
         """
         entry = self.of(cohort)
-        if isinstance(entry, NoBudget):
+        if not isinstance(entry, CohortBudget):
             raise ConfigError(
-                f"{_WHAT} grants no budget for cohort {cohort!r}: its unit is 'none', so nothing can be spent or "
-                f"promised; to protect its patients the site writes {_BUDGET_ENTRY} to local/{PRIVACY_FILE}"
+                f"{_WHAT} grants no budget for cohort {cohort!r}: its unit is {entry.unit!r}, so nothing can be spent "
+                f"or promised; to protect its patients the site writes {_BUDGET_ENTRY} to local/{PRIVACY_FILE}"
             )
         return entry
 
@@ -107,7 +122,7 @@ def write_privacy_policy(local: Path, policy: PrivacyPolicy) -> None:
     write_json(local / PRIVACY_FILE, policy.model_dump(mode="json"), mode=0o600)
 
 
-def grant(local: Path, cohort: str, entry: CohortBudget | NoBudget) -> None:
+def grant(local: Path, cohort: str, entry: CohortBudget | NoBudget | PublicCohort) -> None:
     """Writes the hospital's decision about one cohort into its policy, in place of an earlier one.
 
     Args:

@@ -1,0 +1,141 @@
+"""Everything by which a training run's private cases could show outside their hospital, and what becomes of each.
+
+A guarantee about updates is worth nothing where a score, a case count or a plan made from the same cases leaves beside
+them, or steers what leaves. So each such channel is listed, one by one, and is "charged" to a ledger, made of "public"
+knowledge, "off", or "open". One open channel, and there is no guarantee; see `claim`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.privacy.guarantee import PUBLIC_DATA, PrivacyUnit, unit_claimed
+
+if TYPE_CHECKING:
+    from fedvoxel.federation.rounds import RoundsConfig
+
+PlanSource = Literal["fixed", "statistics"]
+"""Where a job's preprocessing plan comes from: people with public knowledge, or statistics of the sites' cases."""
+
+Words = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class Channel(FrozenModel):
+    """Is one way out for what private cases hold.
+
+    Attributes:
+        name: What it is called.
+        status: "charged" to the hospitals' ledgers, "public" (made without private cases), "off", or "open".
+        why: The reason, in words.
+    """
+
+    name: Words
+    status: Literal["charged", "public", "off", "open"]
+    why: Words
+
+
+class StartModel(FrozenModel):
+    """Names the earlier run whose last model a run begins with.
+
+    Attributes:
+        run_key: The earlier run.
+        sha256: Of the model file's bytes.
+        privacy: What the earlier run's outcome says about privacy, word by word.
+    """
+
+    run_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    privacy: str = Field(min_length=1)
+
+
+def channels_of(
+    unit: PrivacyUnit | None,
+    noised: bool,
+    rounds: "RoundsConfig",
+    start: StartModel | None,
+    plan_source: PlanSource,
+    filters: Sequence[str],
+) -> tuple[Channel, ...]:
+    """Returns every channel of a training job.
+
+    Args:
+        unit: Whom the job's privacy section protects; None without one.
+        noised: Whether the section's mechanism gives a guarantee.
+        rounds: The job's rounds.
+        start: The model that the run begins with; None for one drawn from the job's seed.
+        plan_source: Where the preprocessing plan comes from.
+        filters: Names of the job's own filters on what sites send.
+    """
+    return (
+        _updates(unit if noised else None),
+        _beside_updates("case counts", unit, "every site has the same weight", "each update says how many cases it is"),
+        _beside_updates(
+            "training statistics",
+            unit,
+            "no loss, time or number of refused cases leaves",
+            "sites say their loss, seconds and refused cases",
+        ),
+        _scores(rounds),
+        _model_choice(rounds),
+        _plan(plan_source),
+        _initial_model(unit, start),
+        _filters(filters),
+        Channel(name="calibration", status="off", why="nothing is calibrated on sites' cases"),
+        Channel(name="site selection", status="off", why="every connected site is asked in every round"),
+    )
+
+
+def _updates(unit: PrivacyUnit | None) -> Channel:
+    why = {
+        "patient": "clipped and noised at the hospital, and charged to its ledger before they leave",
+        "hospital": "clipped, and charged to the hospital's ledger before they leave; the server adds the noise",
+        None: "they leave the sites without noise that anybody accounts for",
+    }
+    return Channel(name="updates", status="charged" if unit else "open", why=why[unit])
+
+
+def _beside_updates(name: str, unit: PrivacyUnit | None, off: str, otherwise: str) -> Channel:
+    return Channel(name=name, status="off", why=off) if unit else Channel(name=name, status="open", why=otherwise)
+
+
+def _scores(rounds: "RoundsConfig") -> Channel:
+    if rounds.evaluate:
+        return Channel(name="validation scores", status="open", why="rounds.evaluate has sites send scores")
+    return Channel(name="validation scores", status="off", why="rounds.evaluate is false")
+
+
+def _model_choice(rounds: "RoundsConfig") -> Channel:
+    if rounds.evaluate or rounds.patience is not None:
+        key = "rounds.evaluate" if rounds.evaluate else "rounds.patience"
+        return Channel(name="model choice", status="open", why=f"{key} lets scores choose the best round or the last")
+    return Channel(name="model choice", status="off", why="the model after the last planned round is taken")
+
+
+def _plan(source: PlanSource) -> Channel:
+    if source == "statistics":
+        why = "plan_source says that it was made from statistics of sites' cases, which no ledger knows"
+        return Channel(name="preprocessing plan", status="open", why=why)
+    return Channel(name="preprocessing plan", status="public", why="plan_source says that people fixed it in the job")
+
+
+def _initial_model(unit: PrivacyUnit | None, start: StartModel | None) -> Channel:
+    name = "start model"
+    if start is None:
+        return Channel(name=name, status="public", why="drawn from the job's seed")
+    run = f"the last model of run {start.run_key}"
+    if start.privacy == PUBLIC_DATA:
+        return Channel(name=name, status="public", why=f"{run}, {PUBLIC_DATA}")
+    earlier = unit_claimed(start.privacy)
+    if earlier is None:
+        return Channel(name=name, status="open", why=f"{run}, which has no formal guarantee")
+    if unit is not None and earlier != unit:
+        return Channel(name=name, status="open", why=f"{run}, which protects each {earlier}, not each {unit}")
+    return Channel(name=name, status="charged", why=f"{run}, charged to the ledgers of its hospitals; the two add up")
+
+
+def _filters(names: Sequence[str]) -> Channel:
+    if names:
+        return Channel(name="job filters", status="open", why=f"{', '.join(names)}: no formal guarantee"[:1000])
+    return Channel(name="job filters", status="off", why="the job names none")

@@ -1,0 +1,125 @@
+"""A claim stands while every channel is charged, public or off, and falls with the first that is open."""
+
+from typing import Any
+
+import pytest
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.claim import Claim, claim_of
+from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from tests.private_section import PRIVACY
+
+HOSPITAL = {"unit": "hospital", "clip_norm": 1.0, "noise_multiplier": 4.0, "sites": 5, "delta": 1e-3}
+NAMES = [
+    "updates",
+    "case counts",
+    "training statistics",
+    "validation scores",
+    "model choice",
+    "preprocessing plan",
+    "start model",
+    "job filters",
+    "calibration",
+    "site selection",
+]
+
+
+def start(privacy: str) -> StartModel:
+    return StartModel(run_key="earlier", sha256="0" * 64, privacy=privacy)
+
+
+def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
+    """Is the claim of a job in order, with changes: those of the rounds by their names, others as `claim_of` does."""
+    rounds = {"num_rounds": 2, "evaluate": False} | {
+        key: changes.pop(key) for key in ("evaluate", "patience", "num_rounds") if key in changes
+    }
+    return claim_of(privacy, RoundsConfig.model_validate(rounds), **changes)
+
+
+OF_PATIENTS = claimed().text
+OF_HOSPITALS = claimed(HOSPITAL).text
+
+
+def test_a_job_in_order_claims_what_its_mechanism_guarantees() -> None:
+    claim = claimed()
+    expected = PatientMechanism(PatientMechanismConfig.model_validate(PRIVACY)).guarantee(2)
+    assert expected and claim.guarantee == expected and claim.text == expected.said()
+    assert [channel.name for channel in claim.channels] == NAMES and claim.open == ()
+    hospital = HospitalMechanism(HospitalMechanismConfig.model_validate(HOSPITAL)).guarantee(2)
+    assert hospital and claimed(HOSPITAL).guarantee == hospital and claimed(HOSPITAL).text == hospital.said()
+
+
+def test_more_rounds_claim_less() -> None:
+    few, many = claimed(num_rounds=2).guarantee, claimed(num_rounds=20).guarantee
+    assert few and many and few.epsilon < many.epsilon
+
+
+CHANNELS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "updates without noise": ({"privacy": PRIVACY | {"noise_multiplier": None}}, {"updates"}),
+    "hospitals' updates without noise": ({"privacy": HOSPITAL | {"noise_multiplier": None}}, {"updates"}),
+    "scores": ({"evaluate": True}, {"validation scores", "model choice"}),
+    "an early stop": ({"patience": 3}, {"model choice"}),
+    "a plan from statistics": ({"plan_source": "statistics"}, {"preprocessing plan"}),
+    "a start without a guarantee": ({"start": start(NO_GUARANTEE)}, {"start model"}),
+    "a start whose claim fell": ({"start": start(f"{NO_GUARANTEE} (open: updates)")}, {"start model"}),
+    "a start that says anything else": ({"start": start("as good as private")}, {"start model"}),
+    "a start for another unit": ({"start": start(OF_HOSPITALS)}, {"start model"}),
+    "the other way round": ({"privacy": HOSPITAL, "start": start(OF_PATIENTS)}, {"start model"}),
+    "a filter of the job's own": ({"filters": ["SomeFilter"]}, {"job filters"}),
+}
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_one_open_channel_and_the_claim_falls(channel: str) -> None:
+    changes, opened = CHANNELS[channel]
+    claim = claimed(**changes)
+    assert claim.guarantee is None and set(claim.open) == opened
+    assert claim.text == f"{NO_GUARANTEE} (open: {', '.join(claim.open)})"
+
+
+def test_without_a_privacy_section_nothing_is_claimed() -> None:
+    claim = claimed(None)
+    assert (claim.text, claim.guarantee) == (NO_GUARANTEE, None)
+    assert {"updates", "case counts", "training statistics"} == set(claim.open)
+
+
+def test_a_public_start_changes_no_claim() -> None:
+    claim = claimed(start=start(PUBLIC_DATA))
+    assert claim.text == OF_PATIENTS
+    assert {channel.name: channel.status for channel in claim.channels}["start model"] == "public"
+
+
+def test_a_start_with_a_guarantee_is_charged_and_said_to_add_up() -> None:
+    claim = claimed(start=start(OF_PATIENTS))
+    assert claim.guarantee and "start model, of run earlier" in claim.guarantee.composition
+    assert "start model, of run earlier" in claim.text
+    assert {channel.name: channel.status for channel in claim.channels}["start model"] == "charged"
+
+
+def test_a_run_on_public_cases_says_so_only_where_nothing_else_is_private() -> None:
+    public = claimed(None, evaluate=True, patience=2).on_public_cases()
+    assert (public.text, public.guarantee, public.open) == (PUBLIC_DATA, None, ())
+    assert claimed(None, start=start(PUBLIC_DATA)).on_public_cases().text == PUBLIC_DATA
+    for changes in ({"plan_source": "statistics"}, {"start": start(NO_GUARANTEE)}, {"start": start(OF_PATIENTS)}):
+        assert claimed(None, **changes).on_public_cases().text == NO_GUARANTEE
+    assert claimed().on_public_cases().text == OF_PATIENTS, "a guarantee is left as it is"
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({}, "unit"),
+        ({key: value for key, value in PRIVACY.items() if key != "unit"}, "unit"),
+        (PRIVACY | {"unit": "scan"}, "unit"),
+        (PRIVACY | {"unit": "hospital"}, "sampling_probability"),
+        (PRIVACY | {"delta": 0}, "delta"),
+    ],
+)
+def test_a_wrong_section_is_refused(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        claimed(section)
