@@ -31,9 +31,10 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.outbound import COHORT_PROPERTY
+from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
-from fedvoxel.privacy.policy import NoBudget, load_privacy_policy
+from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -130,10 +131,12 @@ class SiteExecutor(Executor):
         """Returns what stands between the trainer and the cohort's ledger; None where nobody is protected.
 
         Raises:
-            ConfigError: The hospital protects the cohort and the job does not, or the other way round.
+            ConfigError: The hospital protects the cohort and the job does not, or the other way round, or a patient of
+                the cohort would not be protected as the policy says.
         """
+        charged_too = check_promises(local, self.cohort)
         if config is None:
-            if not isinstance(load_privacy_policy(local).of(self.cohort), NoBudget):
+            if isinstance(load_privacy_policy(local).of(self.cohort), CohortBudget):
                 # Not left to the outbound filter: what is trained can be watched, too, with show_stats.
                 raise ConfigError(f"cohort {self.cohort!r} is protected here, and the job has no privacy section")
             return None
@@ -142,7 +145,8 @@ class SiteExecutor(Executor):
         from fedvoxel.privacy.ledger import open_ledger
 
         ledger = open_ledger(local, local.parent / "state", self.cohort)
-        return PrivateRounds(ledger, config, check_run_key(self.run_key), fl_ctx.get_job_id())
+        also = ledgers_of(local, charged_too)
+        return PrivateRounds(ledger, config, check_run_key(self.run_key), fl_ctx.get_job_id(), also)
 
     def _compute(self, site_file: Path, fl_ctx: FLContext) -> ComputeConfig:
         """Reads what the trainer may use; what is wrong with the site's own file is said in the site's log only."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import BudgetExceededError, LedgerError
+from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError
 from fedvoxel.privacy.ledger_entries import MAX_DRAWS, Opened, Reserved, RunPlan, ledger_entry
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.spending import Spending, planned_epsilon
@@ -26,6 +26,19 @@ def opening(spending: Spending, cohort: str, budget: CohortBudget) -> Opened | N
     opened = parse_config(Opened, {**granted, **spending.unchanged()}, f"the ledger of cohort {cohort!r}")
     spending.add(opened)
     return opened
+
+
+def check_unit(plan: RunPlan, budget: CohortBudget, cohort: str) -> None:
+    """Checks that a run protects whom the policy protects.
+
+    Raises:
+        ConfigError: It protects another unit.
+    """
+    if plan.unit != budget.unit:
+        raise ConfigError(
+            f"cohort {cohort}: the site's policy protects each {budget.unit}, but the run's mechanism protects each "
+            f"{plan.unit}; use a mechanism for the {budget.unit}"
+        )
 
 
 def new_draw(run_key: str, job_id: str, round_index: int, plan: RunPlan) -> Reserved:

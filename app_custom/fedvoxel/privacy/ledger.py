@@ -20,15 +20,15 @@ attempts at one round may both draw, and both are charged; the first to `keep` w
 Refused: a cohort without a policy; another unit than the policy's; a run that changes its noise, sampling, steps, draws
 or delta midway; more draws than planned; a run whose plan, with all that was spent before (epsilon and delta, each
 added up), leaves no release within the budget. As many releases as the budget covers are granted and charged at the
-first draw; `spending` says why. A budget that the policy
-lowers later stops runs that have begun. Nothing is ever given back.
+first draw; `spending` says why. A budget that the policy lowers later stops runs that have begun. Nothing is ever
+given back.
 
 Lost entries (an older copy of the file in its place, lines cut off): every call is refused until a person answers for
 what was lost with `record_gap`. Stop the site before restoring files. An older copy of the whole folder cannot be told
 from here: whoever restores one records a gap unasked, and `verify` takes a hash or release id that somebody outside
 (the server, an audit log) has noted. Nor does the ledger stop code in this process that draws noise without it: that no
-job brings code is part of the guarantee. A patient in two cohorts, or at two sites, is in two ledgers, and the losses
-add up.
+job brings code is part of the guarantee. A patient in two cohorts of the site is charged to both (`joint_reservation`);
+at two sites, the losses add up.
 """
 
 import math
@@ -36,10 +36,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, LedgerError
-from fedvoxel.privacy.charging import charge, known_loss, new_draw, opening
+from fedvoxel.errors import LedgerError
+from fedvoxel.privacy.charging import charge, check_unit, known_loss, new_draw, opening
 from fedvoxel.privacy.kept_bytes import KeptBytes
-from fedvoxel.privacy.ledger_entries import Gap, Kept, LedgerEntry, RunPlan, Sent
+from fedvoxel.privacy.ledger_entries import Gap, Kept, LedgerEntry, Opened, Reserved, RunPlan, Sent
 from fedvoxel.privacy.ledger_status import LedgerStatus, status_of
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.privacy.spending import Spending, spending_of
@@ -71,7 +71,7 @@ class Ledger:
             cohort: The cohort's name.
             budget: What the site's policy grants for it.
         """
-        self._cohort, self._budget = cohort, budget
+        self.cohort, self._budget = cohort, budget
         self._chain = Chain(folder / cohort / LEDGER_FILE)
         self._bytes = KeptBytes(folder / cohort)
 
@@ -90,21 +90,16 @@ class Ledger:
             LedgerError: The round's bytes are kept already, the run has changed its plan, or the ledger cannot be
                 trusted or written.
         """
-        if plan.unit != self._budget.unit:
-            raise ConfigError(
-                f"cohort {self._cohort}: the site's policy protects each {self._budget.unit}, but the run's mechanism "
-                f"protects each {plan.unit}; use a mechanism for the {self._budget.unit}"
-            )
         with self._chain.writing() as chain:
-            spending = spending_of(chain.entries)
-            opened = opening(spending, self._cohort, self._budget)
-            self._refuse_kept(spending, run_key, round_index)
-            draft = new_draw(run_key, job_id, round_index, plan)
-            reserved = charge(spending, draft, self._budget, self._cohort)
+            opened, reserved = self._draw(chain.entries, new_draw(run_key, job_id, round_index, plan), plan)
             if opened:
                 chain.append(_body(opened))
             chain.append(_body(reserved))
         return Reservation(reserved.release_id, run_key, job_id, round_index, plan)
+
+    def check_draw(self, run_key: str, job_id: str, round_index: int, plan: RunPlan) -> None:
+        """Raises what `reserve` would raise now, and charges nothing."""
+        self._draw(self._chain.read(), new_draw(run_key, job_id, round_index, plan), plan)
 
     def keep(self, reservation: Reservation, content: bytes) -> Path:
         """Writes a release's noised bytes to disk, from where alone they are sent, and returns the file.
@@ -160,11 +155,11 @@ class Ledger:
         """
         with self._chain.recovering() as chain:
             spending = spending_of(chain.entries)
-            opened = opening(spending, self._cohort, self._budget)
+            opened = opening(spending, self.cohort, self._budget)
             lost_epsilon, lost_delta = known_loss(chain.head, chain.entries, spending)
             if epsilon < lost_epsilon or delta < lost_delta:
                 raise LedgerError(
-                    f"cohort {self._cohort}: the lost entries are known to have cost at least epsilon "
+                    f"cohort {self.cohort}: the lost entries are known to have cost at least epsilon "
                     f"{math.ceil(lost_epsilon * 1e4) / 1e4:g} and delta {lost_delta:g}; record that or more"
                 )
             values = {"epsilon": epsilon, "delta": delta, "operator": operator, "reason": reason}
@@ -173,7 +168,7 @@ class Ledger:
             gap = gap.model_copy(update={"spent_epsilon": spending.epsilon, "spent_delta": spending.delta})
             # In one append: the first one makes the chain forget what it has lost.
             chain.append(*[_body(entry) for entry in (opened, gap) if entry])
-            return status_of(self._cohort, self._budget, chain.entries)
+            return status_of(self.cohort, self._budget, chain.entries)
 
     def status(self) -> LedgerStatus:
         """Returns what is spent and left; an empty status where there is no ledger yet.
@@ -183,7 +178,7 @@ class Ledger:
         """
         entries = self._chain.read()
         self._spending(entries)
-        return status_of(self._cohort, self._budget, entries)
+        return status_of(self.cohort, self._budget, entries)
 
     def verify(self, noted: str | None = None) -> tuple[str, ...]:
         """Checks every line, the head, and that no entry contradicts those before it.
@@ -202,17 +197,25 @@ class Ledger:
         known = {entry.hash for entry in entries} | {key for key, release in releases.items() if release.times_sent}
         if noted is not None and noted not in known:
             raise LedgerError(
-                f"cohort {self._cohort}: the ledger does not know {noted}: it is an older copy, or another ledger; "
+                f"cohort {self.cohort}: the ledger does not know {noted}: it is an older copy, or another ledger; "
                 "put the newest copy back, or account for what is lost: fedvoxel privacy record-gap"
             )
         kept = [release.kept for release in releases.values() if release.kept]
         return tuple(entry.release_id for entry in kept if self._bytes.read(entry) is None)
 
+    def _draw(self, entries: list[Entry], draft: Reserved, plan: RunPlan) -> tuple[Opened | None, Reserved]:
+        """Returns the entries of one more draw, if the ledger takes it; writes nothing."""
+        check_unit(plan, self._budget, self.cohort)
+        spending = spending_of(entries)
+        opened = opening(spending, self.cohort, self._budget)
+        self._refuse_kept(spending, draft.run_key, draft.round)
+        return opened, charge(spending, draft, self._budget, self.cohort)
+
     def _spending(self, entries: list[Entry]) -> Spending:
         """Adds the entries up and checks that they are about this cohort and unit."""
         spending = spending_of(entries)
         if spending.opened:
-            opening(spending, self._cohort, self._budget)
+            opening(spending, self.cohort, self._budget)
         return spending
 
     def _kept_in(self, spending: Spending, run_key: str, round_index: int) -> str | None:

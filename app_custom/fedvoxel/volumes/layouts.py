@@ -22,6 +22,7 @@ class CaseFiles:
         image: The image, or None if there is none.
         label: One label map, or one mask per class of a BIDS cohort; empty if there is none.
         problem: Why the files do not make a pair, or None.
+        patient_named: Whether the list names the patient; where it does not, the case stands for one of its own.
     """
 
     case: str
@@ -29,6 +30,7 @@ class CaseFiles:
     image: Path | None
     label: tuple[Path, ...]
     problem: Reason | None = None
+    patient_named: bool = True
 
 
 def list_cases(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:

@@ -76,11 +76,14 @@ class CohortConfig(FrozenModel):
 
     Attributes:
         classes: The site's label code of each class (csv, decathlon); left out for bids.
+        one_scan_per_patient: The hospital's word that each patient has one case here, needed to protect each patient
+            where the list does not name them.
     """
 
     source: Source
     classes: dict[ClassName, ClassCode] = Field(default_factory=dict)
     split: SplitFractions = SplitFractions()
+    one_scan_per_patient: bool = False
 
     @model_validator(mode="after")
     def _classes_fit_the_source(self) -> Self:

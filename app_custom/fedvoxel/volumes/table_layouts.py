@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _from_row(row: dict[str | Any, Any], number: int, folder: Path) -> CaseFiles
     case, patient, image, label = (_text(row.get(name)) for name in ("case", "patient", "image", "label"))
     if not case:
         return CaseFiles(f"row {number}", f"row {number}", None, (), "unnamed_case")
-    return _pair(case, patient or case, image, label, folder)
+    return replace(_pair(case, patient or case, image, label, folder), patient_named=bool(patient))
 
 
 def _from_item(item: Any, number: int, folder: Path) -> CaseFiles:
@@ -62,7 +63,7 @@ def _from_item(item: Any, number: int, folder: Path) -> CaseFiles:
     case = Path(image or label).name.removesuffix(".gz").removesuffix(".nii")
     if not case:
         return CaseFiles(f"item {number}", f"item {number}", None, (), "unnamed_case")
-    return _pair(case, case, image, label, folder)
+    return replace(_pair(case, case, image, label, folder), patient_named=False)
 
 
 def _pair(case: str, patient: str, image: str, label: str, folder: Path) -> CaseFiles:
