@@ -1,6 +1,7 @@
 """The controller against hostile, broken and silent sites: the run goes on with the others; the outcome says why."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,12 +132,14 @@ def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
 def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> list[str]:
     """Runs two rounds with these sites and returns what FLARE was told went wrong."""
     privacy, start_from = rounds.pop("privacy", None), rounds.pop("start_from", None)
+    plan_source, meta = rounds.pop("plan_source", "fixed"), rounds.pop("meta", None)
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
-    controller = FedAvgController(section, "a_run", privacy, start_from, task_check_period=0.01)
+    controller = FedAvgController(section, "a_run", privacy, start_from, plan_source, task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
     context.set_prop(ReservedKey.RUN_NUM, "job-1", private=False, sticky=False)
+    context.set_prop(FLContextKey.JOB_META, meta, private=True, sticky=False)
     runner = SimpleNamespace(config=SimpleNamespace(task_request_interval=0.2))
     context.set_prop(FLContextKey.RUNNER, runner, private=True, sticky=False)
     controller.communicator = kind(controller, answers)
@@ -355,3 +358,38 @@ def test_a_claim_that_the_run_does_not_keep_fails_it(
 ) -> None:
     outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved), privacy=privacy, evaluate=evaluate)
     assert outcome.status == "failed" and reason in str(outcome.reason) and outcome.privacy == NO_GUARANTEE
+
+
+def test_a_plan_made_from_statistics_leaves_no_claim(tmp_path: Path) -> None:
+    answers = dict.fromkeys(GOOD, well_behaved)
+    outcome = run_sites(tmp_path, answers, privacy=PRIVACY, evaluate=False, plan_source="statistics")
+    assert outcome.privacy == f"{NO_GUARANTEE} (open: preprocessing plan)" and outcome.guarantee is None
+    outcome = run_sites(tmp_path, answers, evaluate=False, plan_source="somewhere")
+    assert outcome.status == "failed" and "plan_source: expected fixed or statistics" in str(outcome.reason)
+
+
+@pytest.mark.parametrize(
+    ("promises", "reason"),
+    [
+        ({"unit": "patient", "epsilon": 100, "delta": 1e-3}, None),
+        ({"unit": "patient", "epsilon": 0.01, "delta": 1e-3}, "promises epsilon 0.01"),
+        ({"unit": "hospital", "epsilon": 100, "delta": 1e-3}, "for each hospital"),
+        ({"unit": "patient"}, "promises.*epsilon"),
+        ("everything", "promises"),
+    ],
+)
+def test_a_promise_that_the_job_does_not_give_fails_it_before_anyone_is_asked(
+    promises: Any, reason: str | None, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def answer(task: str) -> list[Shareable]:
+        asked.append(task)
+        return well_behaved(task)
+
+    meta = {"name": "a job", "promises": promises}
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, answer), privacy=PRIVACY, evaluate=False, meta=meta)
+    if reason is None:
+        assert outcome.status == "finished" and outcome.guarantee
+    else:
+        assert outcome.status == "failed" and re.search(reason, str(outcome.reason)) and not asked

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.flare.job_kinds import KINDS, SiteArgs, understand, variant
+from fedvoxel.federation.promise import Promise
+from fedvoxel.flare.job_args import SiteArgs
+from fedvoxel.flare.job_kinds import KINDS, understand, variant
 from fedvoxel.flare.job_probe import probe_folder
 from fedvoxel.governance.job_folder import parse_job, read_job_folder, write_job_folder
 from tests.blob_job import CLIENT, META, SERVER, controller_of, executor_of, job_documents, write_job
@@ -159,3 +161,72 @@ def test_a_job_that_claims_what_its_sites_do_not_do_is_refused(
         understand(parse_job(job))
     executor_of(job)["executor"]["args"]["privacy"] = claimed
     assert understand(parse_job(job)).kind.controller.endswith("FedAvgController")
+
+
+GIVEN = {"unit": "patient", "epsilon": 100.0, "delta": 1e-3}
+
+
+def promising_job(promises: Any = GIVEN, **server: Any) -> dict[str, Any]:
+    """Is a job with a privacy section that keeps its promise, with changed arguments of the server."""
+    job = job_documents()
+    controller_of(job)["args"] |= {"privacy": PRIVACY, "plan_source": "fixed"} | server
+    controller_of(job)["args"]["rounds"] |= {"evaluate": False}
+    executor_of(job)["executor"]["args"]["privacy"] = controller_of(job)["args"]["privacy"]
+    job[META]["promises"] = promises
+    return job
+
+
+def test_a_promise_that_is_kept_is_understood() -> None:
+    assert understand(parse_job(promising_job())).folder.meta.promises == Promise.model_validate(GIVEN)
+    assert understand(parse_job(promising_job(start_from="public_run")))
+    assert understand(parse_job(promising_job(GIVEN | {"delta": 2e-3}))), "less is promised than given"
+
+
+@pytest.mark.parametrize(
+    ("change", "given"),
+    [
+        ({"epsilon": 0.01}, r"gives is: \(ε = "),
+        ({"delta": 1e-4}, r"δ = 0.001"),
+        ({"unit": "hospital"}, "of each patient"),
+    ],
+)
+def test_a_promise_beyond_what_the_job_gives_is_refused_with_what_it_gives(change: dict[str, Any], given: str) -> None:
+    with pytest.raises(ConfigError, match=given) as refused:
+        understand(parse_job(promising_job(GIVEN | change)))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "given"),
+    [
+        ({"privacy": None}, "no formal guarantee"),
+        ({"privacy": PRIVACY | {"noise_multiplier": None}}, r"\(open: updates\)"),
+        ({"plan_source": "statistics"}, r"\(open: preprocessing plan\)"),
+    ],
+)
+def test_a_promise_of_a_job_without_a_guarantee_is_refused(server: dict[str, Any], given: str) -> None:
+    with pytest.raises(ConfigError, match=given):
+        understand(parse_job(promising_job(**server)))
+
+
+@pytest.mark.parametrize(("key", "value"), [("evaluate", True), ("patience", 3)])
+def test_a_promise_beside_an_open_channel_is_refused(key: str, value: Any) -> None:
+    job = promising_job()
+    controller_of(job)["args"]["rounds"][key] = value
+    with pytest.raises(ConfigError, match=r"no formal guarantee \(open: .*model choice"):
+        understand(parse_job(job))
+    del job[META]["promises"]
+    assert understand(parse_job(job)), "without a promise it is told, not refused"
+
+
+def test_a_promise_needs_to_say_where_the_plan_comes_from() -> None:
+    job = promising_job()
+    del controller_of(job)["args"]["plan_source"]
+    with pytest.raises(ConfigError, match="does not say where the sites' preprocessing plan comes from"):
+        understand(parse_job(job))
+
+
+@pytest.mark.parametrize("promises", ["everything", {}, GIVEN | {"epsilon": 0}, GIVEN | {"unit": "scan"}])
+def test_a_promise_that_is_none_is_refused(promises: Any) -> None:
+    with pytest.raises(ConfigError, match="promises"):
+        parse_job(promising_job(promises))

@@ -6,11 +6,12 @@ knowledge, "off", or "open". One open channel, and there is no guarantee; see `c
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.guarantee import PUBLIC_DATA, PrivacyUnit, unit_claimed
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 PlanSource = Literal["fixed", "statistics"]
 """Where a job's preprocessing plan comes from: people with public knowledge, or statistics of the sites' cases."""
+
+PLAN_SOURCES = get_args(PlanSource)
+
+START_MODEL = "start model"
+"""The name of the channel that the run's first model is."""
 
 Words = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
@@ -55,7 +61,7 @@ def channels_of(
     noised: bool,
     rounds: "RoundsConfig",
     start: StartModel | None,
-    plan_source: PlanSource,
+    plan_source: str,
     filters: Sequence[str],
 ) -> tuple[Channel, ...]:
     """Returns every channel of a training job.
@@ -65,8 +71,11 @@ def channels_of(
         noised: Whether the section's mechanism gives a guarantee.
         rounds: The job's rounds.
         start: The model that the run begins with; None for one drawn from the job's seed.
-        plan_source: Where the preprocessing plan comes from.
+        plan_source: Where the preprocessing plan comes from, a `PlanSource`.
         filters: Names of the job's own filters on what sites send.
+
+    Raises:
+        ConfigError: The plan comes from nowhere that is known.
     """
     return (
         _updates(unit if noised else None),
@@ -113,7 +122,9 @@ def _model_choice(rounds: "RoundsConfig") -> Channel:
     return Channel(name="model choice", status="off", why="the model after the last planned round is taken")
 
 
-def _plan(source: PlanSource) -> Channel:
+def _plan(source: str) -> Channel:
+    if source not in PLAN_SOURCES:
+        raise ConfigError(f"plan_source: expected {' or '.join(PLAN_SOURCES)}, got {source!r}")
     if source == "statistics":
         why = "plan_source says that it was made from statistics of sites' cases, which no ledger knows"
         return Channel(name="preprocessing plan", status="open", why=why)
@@ -121,7 +132,7 @@ def _plan(source: PlanSource) -> Channel:
 
 
 def _initial_model(unit: PrivacyUnit | None, start: StartModel | None) -> Channel:
-    name = "start model"
+    name = START_MODEL
     if start is None:
         return Channel(name=name, status="public", why="drawn from the job's seed")
     run = f"the last model of run {start.run_key}"

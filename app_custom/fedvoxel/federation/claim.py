@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedvoxel.federation.channels import Channel, PlanSource, StartModel, channels_of
+from fedvoxel.federation.channels import Channel, StartModel, channels_of
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
 
@@ -53,7 +53,7 @@ def claim_of(
     rounds: "RoundsConfig",
     *,
     start: StartModel | None = None,
-    plan_source: PlanSource = "fixed",
+    plan_source: str = "fixed",
     filters: Sequence[str] = (),
 ) -> Claim:
     """Returns what a job may claim for as many rounds as are planned.
@@ -62,11 +62,11 @@ def claim_of(
         privacy: The job's privacy section, as JSON or parsed; None protects nobody.
         rounds: The job's rounds.
         start: The earlier run whose model it begins with, if any.
-        plan_source: Where its preprocessing plan comes from.
+        plan_source: Where its preprocessing plan comes from, a `PlanSource`.
         filters: Names of its own filters on what sites send.
 
     Raises:
-        ConfigError: The privacy section is wrong.
+        ConfigError: The privacy section or `plan_source` is wrong.
     """
     if privacy is None:
         return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, plan_source, filters))

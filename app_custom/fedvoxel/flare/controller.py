@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
@@ -17,6 +18,7 @@ from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import Absences, SiteScore
+from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds, RoundsConfig
 from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
@@ -38,6 +40,7 @@ class FedAvgController(SiteTasks):
         run_key: str,
         privacy: dict[str, Any] | None = None,
         start_from: str | None = None,
+        plan_source: str = "fixed",
         task_check_period: float = 0.1,
     ) -> None:
         """Keeps the job's words; they are checked when the run starts.
@@ -48,10 +51,12 @@ class FedAvgController(SiteTasks):
             privacy: The same privacy section that the sites get, as JSON; None protects nobody.
             start_from: Key of an earlier run on this server whose last model this one begins with; None for weights
                 drawn from the job's seed.
+            plan_source: Where the sites' preprocessing plan comes from, a `federation.channels.PlanSource`.
             task_check_period: Seconds between two looks at open tasks.
         """
         super().__init__(task_check_period)
         self.rounds, self.run_key, self.privacy, self.start_from = rounds, run_key, privacy, start_from
+        self.plan_source = plan_source
         self._state: Rounds | None = None
         self._files: RunFiles | None = None
         self._view = RunView()
@@ -71,7 +76,8 @@ class FedAvgController(SiteTasks):
             config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
             start = self._start()
             record = start.record if start else None
-            claim = claim_of(self.privacy, config, start=record)
+            claim = claim_of(self.privacy, config, start=record, plan_source=self.plan_source)
+            check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
         except ConfigError as error:
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
             return self._files.finish("failed", str(error), None)

@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.flare.job_kinds import JobContent, SiteArgs, understand
+from fedvoxel.flare.job_args import SiteArgs
+from fedvoxel.flare.job_kinds import JobContent, understand
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.job_folder import code_in, read_job_folder
 

@@ -1,73 +1,20 @@
 """What each kind of FedVoxel job is made of: its controller, its executor, and the typed arguments of both.
 
-Composes the configuration of rooms that do not know each other. Imports neither NVFlare nor torch.
+Imports neither NVFlare nor torch.
 """
 
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
-from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.flare.job_args import CohortArgs, CrossSiteArgs, FedAvgArgs, SiteArgs, StatisticsArgs
+from fedvoxel.flare.job_claim import check_job_promise
 from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
-from fedvoxel.privacy.sections import PrivacySection
-from fedvoxel.training.setup import TrainingTask
-
-RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
-Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
-ClassName = Annotated[str, Field(min_length=1, max_length=64)]
-ClassNames = Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=255)]
-
-
-class FedAvgArgs(FrozenModel):
-    """Are the arguments of `FedAvgController`."""
-
-    rounds: RoundsConfig
-    run_key: RunKey
-    privacy: PrivacySection | None = None
-    start_from: RunKey | None = None
-    task_check_period: Seconds = 0.1
-
-
-class CrossSiteArgs(FrozenModel):
-    """Are the arguments of `CrossSiteController`."""
-
-    run_key: RunKey
-    timeout_s: Seconds = 1800.0
-    task_check_period: Seconds = 0.1
-
-
-class StatisticsArgs(FrozenModel):
-    """Are the arguments of `StatisticsController`."""
-
-    timeout_s: Seconds = 1800.0
-    task_check_period: Seconds = 0.1
-
-
-class CohortArgs(FrozenModel):
-    """Are the arguments of `StatisticsExecutor`."""
-
-    cohort: str = Field(min_length=1)
-    classes: ClassNames
-
-    @model_validator(mode="after")
-    def _classes_differ(self) -> Self:
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: a class is named twice")
-        return self
-
-
-class SiteArgs(CohortArgs, TrainingTask):
-    """Are the arguments of `SiteExecutor`."""
-
-    classes: ClassNames
-    run_key: RunKey
 
 
 @dataclass(frozen=True)
@@ -141,6 +88,7 @@ def understand(folder: JobFolder) -> JobContent:
     _check_run_key(server, client)
     _check_privacy(server, client)
     _check_tasks(folder, kind)
+    check_job_promise(folder, server)
     named = folder.meta.sites
     content = JobContent(folder, kind, server, client)
     if named is not None and content.updates_needed > len(named):

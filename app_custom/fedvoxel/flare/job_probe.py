@@ -66,6 +66,7 @@ def probe_folder(job: JobFolder, sites: Sequence[str], timeout_s: float) -> JobF
     meta = documents[META_FILE]
     meta |= {"name": f"check_{job.meta.name}"[:80], "min_clients": 1, "deploy_map": {job.app: [SERVER, *sites]}}
     meta.pop("mandatory_clients", None)
+    meta.pop("promises", None)
     server = documents[job.server_document]
     server["workflows"] = [{"id": "check", "path": CONTROLLER, "args": {"timeout_s": timeout_s}}]
     executor = documents[job.client_document]["executors"][0]

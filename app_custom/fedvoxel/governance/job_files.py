@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.federation.promise import Promise
 
 ALL_SITES = "@ALL"
 SERVER = "server"
@@ -27,6 +28,7 @@ class JobMeta(FrozenModel):
         mandatory_clients: Sites that must be among them.
         deploy_map: The one app and where it goes: ["@ALL"], or "server" and the sites by name.
         scope: Privacy scope; the sites' default when left out.
+        promises: What the job promises each patient or hospital; refused where its configuration gives less.
     """
 
     name: Name
@@ -35,6 +37,7 @@ class JobMeta(FrozenModel):
     mandatory_clients: tuple[str, ...] = ()
     deploy_map: dict[Name, tuple[str, ...]]
     scope: str | None = None
+    promises: Promise | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

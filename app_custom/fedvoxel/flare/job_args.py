@@ -1,0 +1,70 @@
+"""The typed arguments of each controller and executor that a job names.
+
+Composes the configuration of rooms that do not know each other. Imports neither NVFlare nor torch.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.federation.channels import PlanSource
+from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.privacy.sections import PrivacySection
+from fedvoxel.training.setup import TrainingTask
+
+RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+ClassName = Annotated[str, Field(min_length=1, max_length=64)]
+ClassNames = Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=255)]
+
+
+class FedAvgArgs(FrozenModel):
+    """Are the arguments of `FedAvgController`.
+
+    Attributes:
+        plan_source: Where the sites' preprocessing plan comes from: "fixed" by people who have seen no private case, or
+            "statistics" of the sites' cases, which leaves a job without a formal guarantee.
+    """
+
+    rounds: RoundsConfig
+    run_key: RunKey
+    privacy: PrivacySection | None = None
+    start_from: RunKey | None = None
+    plan_source: PlanSource = "fixed"
+    task_check_period: Seconds = 0.1
+
+
+class CrossSiteArgs(FrozenModel):
+    """Are the arguments of `CrossSiteController`."""
+
+    run_key: RunKey
+    timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
+class StatisticsArgs(FrozenModel):
+    """Are the arguments of `StatisticsController`."""
+
+    timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
+class CohortArgs(FrozenModel):
+    """Are the arguments of `StatisticsExecutor`."""
+
+    cohort: str = Field(min_length=1)
+    classes: ClassNames
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a class is named twice")
+        return self
+
+
+class SiteArgs(CohortArgs, TrainingTask):
+    """Are the arguments of `SiteExecutor`."""
+
+    classes: ClassNames
+    run_key: RunKey

@@ -1,0 +1,69 @@
+"""What a job as it is written gives each patient or hospital, and whether that is what its meta.json promises.
+
+Imports no accountant before a job has a privacy section.
+"""
+
+from dataclasses import dataclass
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.errors import ConfigError
+from fedvoxel.federation.channels import START_MODEL
+from fedvoxel.federation.claim import Claim, claim_of
+from fedvoxel.federation.promise import check_promise
+from fedvoxel.flare.job_args import FedAvgArgs
+from fedvoxel.governance.job_folder import META_FILE, SERVER_FILE, JobFolder
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
+
+
+@dataclass(frozen=True)
+class JobClaim:
+    """Is what a job gives.
+
+    Attributes:
+        claim: The claim; where there is a condition, without the channel that it is about.
+        condition: What the server will look at when the run begins, and no job says; None where nothing is left open.
+    """
+
+    claim: Claim
+    condition: str | None = None
+
+
+def claim_of_job(folder: JobFolder, server: FrozenModel) -> JobClaim:
+    """Returns what a job gives for all its planned rounds.
+
+    Args:
+        folder: The job.
+        server: The arguments of its controller.
+
+    Raises:
+        ConfigError: Its privacy section is wrong.
+    """
+    if not isinstance(server, FedAvgArgs):
+        return JobClaim(Claim(NO_GUARANTEE, None, ()))
+    filters = [part.path for chain in folder.client.task_result_filters for part in chain.filters]
+    claim = claim_of(server.privacy, server.rounds, plan_source=server.plan_source, filters=filters)
+    if server.start_from is None:
+        return JobClaim(claim)
+    known = tuple(channel for channel in claim.channels if channel.name != START_MODEL)
+    condition = (
+        f"run {server.start_from}, whose model it begins with, has a guarantee for the same unit or was {PUBLIC_DATA}; "
+        "the server looks when the run begins"
+    )
+    return JobClaim(Claim(claim.text, claim.guarantee, known), condition)
+
+
+def check_job_promise(folder: JobFolder, server: FrozenModel) -> None:
+    """Checks that a job gives what its meta.json promises; a job without promises is not looked at.
+
+    Raises:
+        ConfigError: It gives less, or does not say where its preprocessing plan comes from.
+    """
+    promise = folder.meta.promises
+    if promise is None:
+        return
+    check_promise(promise, claim_of_job(folder, server).claim)
+    if "plan_source" not in server.model_fields_set:
+        raise ConfigError(
+            f"{META_FILE} promises privacy, and {SERVER_FILE} does not say where the sites' preprocessing plan comes "
+            'from: write plan_source "fixed" into the workflow\'s arguments if no private case was looked at for it'
+        )
