@@ -16,7 +16,7 @@ from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
-from fedvoxel.governance.local_policy import JOB_CLASSES, OUTBOUND_FILTER
+from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER
 from fedvoxel.privacy.policy import CohortBudget, grant, load_privacy_policy
 from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium
 
@@ -51,7 +51,7 @@ def test_the_kits_hold_the_safe_policy(consortium: Consortium) -> None:
     for name in (SERVER, *consortium.sites):
         local = consortium.kit(name) / "local"
         values = json.loads((local / "resources.json.default").read_text())
-        assert values["class_allow_list"] == list(JOB_CLASSES)
+        assert values["class_allow_list"] == [*JOB_CLASSES, *OPTIONAL_CLASSES]
         assert values["class_list_enforcement_mode"] == "enforce"
         assert values["allow_log_streaming"] is False
         assert not (local / "privacy.json.sample").exists()
@@ -126,8 +126,9 @@ def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None
         for name, found in vars(importlib.import_module(module.name)).items():
             if isinstance(found, type) and found.__module__ == module.name and issubclass(found, FLComponent):
                 components.add(f"{module.name}.{name}")
-    unlisted = {path for path in components if path not in JOB_CLASSES and not _is_base(path, components)}
-    assert set(JOB_CLASSES) <= components
+    listed = {*JOB_CLASSES, *OPTIONAL_CLASSES}
+    unlisted = {path for path in components if path not in listed and not _is_base(path, components)}
+    assert listed <= components
     assert unlisted == {OUTBOUND_FILTER["path"]}, "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
 
 

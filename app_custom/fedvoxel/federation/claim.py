@@ -4,7 +4,7 @@ The claim is computed from the job's configuration alone, never taken from its w
 "no formal guarantee", whatever the noise on the updates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _OF_THE_CASES = {"updates", "case counts", "training statistics", "validation scores", "model choice", "job filters"}
 """Channels of a job without a privacy section that carry nothing but what the cases trained on hold."""
+
+_JOB_FILTERS = "job filters"
+_SITES_SAID = 3
+"""As many sites' filters are said in a claim's text."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,19 @@ class Claim:
         channels = tuple(_made_public(channel) for channel in self.channels)
         public = self.guarantee is None and all(channel.status in ("public", "off") for channel in channels)
         return Claim(PUBLIC_DATA, None, channels) if public else self
+
+    def through_filters(self, said: Mapping[str, str]) -> "Claim":
+        """Returns the claim of a run whose updates passed filters of the job, which are no formal guarantee.
+
+        Args:
+            said: What the filter at each site says of itself.
+        """
+        words = "; ".join(f"{site}: {note}" for site, note in sorted(said.items())[:_SITES_SAID])
+        words += f"; and {len(said) - _SITES_SAID} more sites" if len(said) > _SITES_SAID else ""
+        public = self.text == PUBLIC_DATA
+        filters = Channel(name=_JOB_FILTERS, status="public" if public else "open", why=words[:1000])
+        channels = tuple(filters if channel.name == _JOB_FILTERS else channel for channel in self.channels)
+        return Claim(self.text if public else f"{NO_GUARANTEE} ({words})", None, channels)
 
 
 def claim_of(

@@ -34,6 +34,7 @@ Dice = Annotated[float, Field(ge=0.0, le=1.0)]
 SiteName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON)]
+FilterNote = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class ClassScore(FrozenModel):
@@ -97,6 +98,7 @@ class RoundRecord(FrozenModel):
         evaluation_only: Sites that take part without training.
         loss: Mean training loss of each contributing site.
         validation: Score of the round's global model at each site that validated it.
+        filters: What a filter of the job says that it did to each contributing site's update.
         bytes_up: Bytes of the sites' updates.
         bytes_down: Bytes of the models sent to the sites.
     """
@@ -109,6 +111,7 @@ class RoundRecord(FrozenModel):
     evaluation_only: tuple[SiteName, ...] = ()
     loss: dict[SiteName, float] = Field(default_factory=dict)
     validation: dict[SiteName, ValidationScore] = Field(default_factory=dict)
+    filters: dict[SiteName, FilterNote] = Field(default_factory=dict)
     bytes_up: NonNegativeInt = 0
     bytes_down: NonNegativeInt = 0
 

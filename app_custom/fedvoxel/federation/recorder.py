@@ -4,14 +4,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pydantic import TypeAdapter, ValidationError
+
+from fedvoxel.errors import UpdateError
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import Claim
-from fedvoxel.federation.outcome import MAX_REASON, Absences, ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
+from fedvoxel.federation.outcome import (
+    MAX_REASON,
+    Absences,
+    FilterNote,
+    ModelFile,
+    RoundRecord,
+    RunOutcome,
+    RunStatus,
+    SiteScore,
+)
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 
 NOTHING_CLAIMED = Claim(NO_GUARANTEE, None, ())
 """What is claimed of a run whose job cannot be read."""
+
+_NOTE: TypeAdapter[str] = TypeAdapter(FilterNote)
+
+
+def read_filter_note(value: object) -> str | None:
+    """Returns what a filter of the job says that it did to an update; None where none has said anything.
+
+    Raises:
+        UpdateError: It is no short line of text.
+    """
+    try:
+        return None if value is None else _NOTE.validate_python(value, strict=True)
+    except ValidationError:
+        raise UpdateError("expected a short line of text as the filter's note") from None
 
 
 @dataclass(frozen=True)
@@ -40,6 +66,7 @@ class RoundNotes:
 
     Attributes:
         public: Sites whose own filter said, with what they replied, that their cases are declared public.
+        filters: What a filter of the job said that it did to a site's update.
     """
 
     contributed: dict[str, int] = field(default_factory=dict)
@@ -50,6 +77,7 @@ class RoundNotes:
     bytes_up: int = 0
     bytes_down: int = 0
     public: set[str] = field(default_factory=set)
+    filters: dict[str, str] = field(default_factory=dict)
 
     @property
     def answered(self) -> set[str]:
@@ -123,12 +151,17 @@ class RunRecorder:
         )
 
     def _claim(self, rounds: Rounds | None) -> Claim:
-        """Returns what may be said of the run: more than its job says where every site's cases were public."""
+        """Returns what may be said of the run.
+
+        More than its job says where every site's cases were public, and less where the job had filters at the sites.
+        """
         replies = [notes.answered <= notes.public for notes, _ in self._notes if notes.answered]
         known = {site for notes, _ in self._notes for site in notes.public}
         scored = {site for scores in (rounds.validation if rounds else ()) for site in scores}
         only_public = bool(replies) and all(replies) and scored <= known
-        return self._identity.claim.on_public_cases() if only_public else self._identity.claim
+        claim = self._identity.claim.on_public_cases() if only_public else self._identity.claim
+        said = {site: note for notes, _ in self._notes for site, note in notes.filters.items()}
+        return claim.through_filters(said) if said else claim
 
     def _record(self, index: int, rounds: Rounds | None) -> RoundRecord:
         notes, seconds = self._notes[index]
@@ -142,6 +175,7 @@ class RunRecorder:
             evaluation_only=tuple(sorted(notes.evaluation_only)),
             loss=notes.loss,
             validation=rounds.validation[index] if rounds and scored else {},
+            filters=notes.filters,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
         )

@@ -13,6 +13,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.flare.job_args import CohortArgs, CrossSiteArgs, FedAvgArgs, SiteArgs, StatisticsArgs
 from fedvoxel.flare.job_claim import check_job_promise
 from fedvoxel.governance.job_files import JobMeta
+from fedvoxel.governance.job_filters import check_job_filters
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
 
@@ -88,6 +89,7 @@ def understand(folder: JobFolder) -> JobContent:
     _check_run_key(server, client)
     _check_privacy(server, client)
     _check_tasks(folder, kind)
+    check_job_filters(folder, private=getattr(server, "privacy", None) is not None)
     check_job_promise(folder, server)
     named = folder.meta.sites
     content = JobContent(folder, kind, server, client)

@@ -65,7 +65,7 @@ class OutboundFilter(Filter):
         if code != ReturnCode.OK:
             return _failure(_WITHHELD if private else error_of(shareable), code)
         task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME))
-        admitted = admit(task, _answer(shareable), private)
+        admitted = admit(task, answer_of(shareable), private)
         if private and task == TASK_TRAIN:
             return _release(str(admitted.values["release_id"]), local, cohort)
         declared = _PUBLIC if isinstance(decided, PublicCohort) and task == TASK_TRAIN else {}
@@ -89,7 +89,7 @@ def _failure(reason: str, code: str) -> Shareable:
     return reply
 
 
-def _answer(shareable: Shareable) -> Answer:
+def answer_of(shareable: Shareable) -> Answer:
     """Reads a reply; its headers, and whatever else lies beside its data, are left behind.
 
     Raises:

@@ -7,19 +7,20 @@ from typing import Any
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.federation.recorder import RoundNotes, RunRecorder
+from fedvoxel.federation.recorder import RoundNotes, RunRecorder, read_filter_note
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.run_view import RunView
+from fedvoxel.privacy.receipts import Receipts
 from fedvoxel.updates.update import Update
 
 
 class RoundReplies:
     """Hands what sites reply to one round on to the run's rounds, notes and view."""
 
-    def __init__(self, rounds: Rounds, recorder: RunRecorder, view: RunView) -> None:
-        """Starts with no reply."""
+    def __init__(self, rounds: Rounds, recorder: RunRecorder, view: RunView, receipts: Receipts | None = None) -> None:
+        """Starts with no reply; `receipts` notes every accepted update of a job with a privacy section."""
         self.notes = RoundNotes()
-        self._rounds, self._recorder, self._view = rounds, recorder, view
+        self._rounds, self._recorder, self._view, self._receipts = rounds, recorder, view, receipts
 
     def take(self, site: str, reply: FLModel) -> None:
         """Takes a site's reply.
@@ -31,6 +32,7 @@ class RoundReplies:
         validation = meta.get("validation")
         score = self._rounds.read_validation(validation) if validation is not None else None
         refused_cases = self._rounds.read_refused_cases(meta.get("refused_cases"))
+        note = read_filter_note(meta.get("filter_note"))
         if not meta.get("case_count") and reply.params is None:
             self.notes.evaluation_only.append(site)
             self._view.site(site, "evaluation_only")
@@ -38,6 +40,8 @@ class RoundReplies:
             self._take_update(site, reply)
         if meta.get("public") is True:
             self.notes.public.add(site)
+        if note is not None:
+            self.notes.filters[site] = note
         if score is not None:
             self._rounds.add_validation(site, score)
         if refused_cases is not None:
@@ -53,7 +57,10 @@ class RoundReplies:
             raise UpdateError("expected a finite number as the loss")
         arrays: Mapping[str, Any] = reply.params or {}
         case_count = meta.get("case_count")
+        release_id = self._receipts.check(meta.get("release_id")) if self._receipts else None
         self._rounds.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
+        if self._receipts and release_id:
+            self._receipts.add(site, self._rounds.round, release_id, arrays)
         self.notes.contributed[site] = int(case_count or 0)
         self.notes.bytes_up += sum(array.nbytes for array in arrays.values())
         if loss is not None:

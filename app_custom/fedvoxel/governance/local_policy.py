@@ -13,6 +13,7 @@ from typing import Any
 
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.governance.job_filters import WRAPPED
 from fedvoxel.governance.kit import Kit, KitKind
 from fedvoxel.privacy.policy import PRIVACY_FILE, PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.atomic import write_json, write_text
@@ -30,6 +31,9 @@ JOB_CLASSES = (
 A prefix such as "fedvoxel.flare." would let a job call everything that those modules import, with arguments of its
 choice.
 """
+
+OPTIONAL_CLASSES = tuple(WRAPPED)
+"""What a job may build as well; a site that wants none of it writes a class list of its own without."""
 
 PRIVACY_SCOPE = "fedvoxel"
 """The one privacy scope; a job that asks for another is refused."""
@@ -108,7 +112,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     """
     hardened = copy.deepcopy(shipped)
     hardened["class_list_enforcement_mode"] = "enforce"
-    hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *extra_classes)))
+    hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *OPTIONAL_CLASSES, *extra_classes)))
     hardened["allow_log_streaming"] = False
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
