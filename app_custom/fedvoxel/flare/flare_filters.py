@@ -26,7 +26,7 @@ from nvflare.app_common.filters.percentile_privacy import PercentilePrivacy
 from nvflare.app_common.filters.svt_privacy import SVTPrivacy
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import FedVoxelError, UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.flare.messages import TASK_TRAIN, error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, answer_of
 from fedvoxel.flare.state_folder import workspace_of
@@ -41,6 +41,8 @@ FILTER_NOTE = "filter_note"
 
 _DECLARED = "public"
 """What the site's own filter adds to an answer about public cases; kept as it is."""
+
+_REFUSED = "{name}, a filter of the job, refused this site's answer; the site's own log says why"
 
 # FLARE's code logs the largest change of a weight, and FLARE can stream logs.
 _SILENT = logging.Logger(f"{__name__}.silent", logging.CRITICAL)
@@ -63,11 +65,16 @@ class _Wrapped(Filter):
             reply.set_return_code(code)
             return reply
         try:
+            # Nothing but the job's own words is in what this raises.
+            self._made = self._made or self._build()
+        except ConfigError as error:
+            return error_reply(str(error))
+        try:
             self._refuse_protected(fl_ctx)
             return self._filtered(str(fl_ctx.get_prop(FLContextKey.TASK_NAME)), shareable, fl_ctx)
         except FedVoxelError as error:
             self.log_error(fl_ctx, f"event=filter_refused reason={error}", fire_event=False)
-            return error_reply(f"{type(self).__name__}: {error}")
+            return error_reply(_REFUSED.format(name=type(self).__name__))
 
     @abstractmethod
     def _build(self) -> DXOFilter:
@@ -81,8 +88,8 @@ class _Wrapped(Filter):
     def _inner(self) -> DXOFilter:
         """Is FLARE's filter, which lives as long as this one, so that it counts through the whole job."""
         if self._made is None:
-            self._made = self._build()
-            self._made.logger = _SILENT
+            raise UpdateError("no answer has come yet")
+        self._made.logger = _SILENT
         return self._made
 
     def _refuse_protected(self, fl_ctx: FLContext) -> None:
