@@ -2,6 +2,7 @@
 
 import math
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,6 +49,13 @@ def well_behaved(task: str) -> list[Shareable]:
         TASK_VALIDATE: result_reply(TEST_SCORE, {}, difference=False),
     }
     return [replies[task]]
+
+
+def released(task: str) -> list[Shareable]:
+    """Behaves as a site under a privacy section: its filter sends a release's id, and every case count is one."""
+    meta = {"release_id": secrets.token_hex(16), "case_count": 1}
+    filled = {name: np.full_like(array, 0.5) for name, array in MODEL.items()}
+    return [result_reply(meta, filled, difference=True)] if task == TASK_TRAIN else well_behaved(task)
 
 
 def in_training(*replies: Shareable) -> Answer:
@@ -133,8 +141,9 @@ def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
     """Runs two rounds with these sites and returns what FLARE was told went wrong."""
     privacy, start_from = rounds.pop("privacy", None), rounds.pop("start_from", None)
     plan_source, meta = rounds.pop("plan_source", "fixed"), rounds.pop("meta", None)
+    run_key = rounds.pop("run_key", "a_run")
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
-    controller = FedAvgController(section, "a_run", privacy, start_from, plan_source, task_check_period=0.01)
+    controller = FedAvgController(section, run_key, privacy, start_from, plan_source, task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
@@ -325,7 +334,7 @@ def test_a_private_run_asks_for_no_score_and_says_what_it_guarantees(tmp_path: P
 
     def answer(task: str) -> list[Shareable]:
         asked.append(task)
-        return well_behaved(task)
+        return released(task)
 
     outcome = run_sites(tmp_path, dict.fromkeys(GOOD, answer), privacy=PRIVACY, evaluate=False)
     assert outcome.status == "finished" and TASK_VALIDATE not in asked
@@ -334,13 +343,13 @@ def test_a_private_run_asks_for_no_score_and_says_what_it_guarantees(tmp_path: P
 
 
 def test_a_private_run_without_noise_claims_nothing(tmp_path: Path) -> None:
-    answers = dict.fromkeys(GOOD, well_behaved)
+    answers = dict.fromkeys(GOOD, released)
     outcome = run_sites(tmp_path, answers, privacy=PRIVACY | {"noise_multiplier": None}, evaluate=False)
     assert outcome.status == "finished" and outcome.privacy.startswith(NO_GUARANTEE) and outcome.guarantee is None
 
 
 def test_scores_beside_private_updates_leave_no_guarantee(tmp_path: Path) -> None:
-    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved), privacy=PRIVACY, evaluate=True)
+    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, released), privacy=PRIVACY, evaluate=True)
     assert outcome.guarantee is None and outcome.privacy.startswith(NO_GUARANTEE)
     assert "validation scores" in outcome.privacy
 

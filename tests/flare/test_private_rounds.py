@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedvoxel.errors import BudgetExceededError, TrainingError
+from fedvoxel.errors import BudgetExceededError, ConfigError, TrainingError, UpdateError
 from fedvoxel.flare.private_rounds import PrivateRounds
+from fedvoxel.privacy.charging import most_draws
+from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.privacy.ledger import Ledger
+from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget
-from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import from_bytes
 
@@ -64,3 +68,51 @@ def test_beyond_the_budget_nothing_is_trained(tmp_path: Path) -> None:
     with pytest.raises(BudgetExceededError):
         private.release(0, 2, trained)
     assert trained.times == 0 and ledger.status().entries == 0
+
+
+HOSPITAL_EVENT = GaussianEvent(noise_multiplier=5.0, sampling_probability=1.0, count=1)
+HOSPITAL = HospitalMechanismConfig(unit="hospital", clip_norm=0.25, noise_multiplier=5.0, sites=4, delta=1e-3)
+
+
+def hospital_rounds(folder: Path, epsilon: float = 8.0, unit: PrivacyUnit = "hospital") -> tuple[PrivateRounds, Ledger]:
+    ledger = Ledger(folder, "cohort", CohortBudget(unit=unit, epsilon=epsilon, delta=1e-3))
+    return PrivateRounds(ledger, HOSPITAL, "run", "job"), ledger
+
+
+def test_a_hospitals_round_is_trained_plainly_shortened_and_charged_once(tmp_path: Path) -> None:
+    private, ledger = hospital_rounds(tmp_path)
+    trained = Trained(steps=0)
+    release_id = private.release(0, 2, trained)
+    assert private.release(0, 2, trained) == release_id and trained.times == 1
+    sent = from_bytes(ledger.bytes_to_send(release_id))["conv.weight"]
+    assert np.linalg.norm(sent) == pytest.approx(0.25, rel=1e-6) and sent.dtype == np.float32
+    (run,) = ledger.status().runs
+    assert (run.plan.unit, run.plan.event, run.plan.draws, run.drawn) == ("hospital", HOSPITAL_EVENT, 2, 1)
+
+
+def test_a_cohort_that_protects_each_patient_does_not_serve_a_hospital_level_job(tmp_path: Path) -> None:
+    private, ledger = hospital_rounds(tmp_path, unit="patient")
+    trained = Trained(steps=0)
+    with pytest.raises(ConfigError, match="protects each patient"):
+        private.release(0, 2, trained)
+    assert trained.times == 0 and ledger.status().entries == 0
+
+
+def test_an_update_without_finite_values_is_not_kept(tmp_path: Path) -> None:
+    private, ledger = hospital_rounds(tmp_path)
+    with pytest.raises(UpdateError, match="non-finite"):
+        private.release(0, 2, lambda: ({"conv.weight": np.full(3, np.nan, np.float32)}, 0))
+    run = ledger.status().runs[0]
+    assert (run.drawn, run.kept) == (1, 0)
+
+
+def test_beyond_a_hospitals_budget_nothing_is_trained(tmp_path: Path) -> None:
+    private, _ = hospital_rounds(tmp_path, epsilon=1.3)
+    trained = Trained(steps=0)
+    granted = most_draws(RunPlan(unit="hospital", event=HOSPITAL_EVENT, draws=9, delta=1e-3), 1.3)
+    assert 0 < granted < 9
+    for index in range(granted):
+        private.release(index, 9, trained)
+    with pytest.raises(BudgetExceededError, match="goes on without this site"):
+        private.release(granted, 9, trained)
+    assert trained.times == granted

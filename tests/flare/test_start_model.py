@@ -13,7 +13,7 @@ from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
-from tests.flare.test_controller import META, MODEL, run_sites, update, well_behaved
+from tests.flare.test_controller import META, MODEL, released, run_sites, update, well_behaved
 from tests.private_section import PRIVACY
 
 SITES = ("hospital-a", "hospital-b")
@@ -32,11 +32,12 @@ def earlier_run(folder: Path, answer: Callable[[str], list[Shareable]] = well_be
 
 
 def started(folder: Path, name: str = "earlier", **changes: Any) -> RunOutcome:
+    """Runs two rounds from there; the outcome says whether it could."""
     asked: list[str] = []
 
     def answer(task: str) -> list[Shareable]:
         asked.append(task)
-        return well_behaved(task)
+        return released(task) if "privacy" in changes else well_behaved(task)
 
     outcome = run_sites(folder, dict.fromkeys(SITES, answer), start_from=name, **changes)
     assert TASK_INITIALIZE not in asked

@@ -83,7 +83,7 @@ def test_a_clip_that_does_not_clip_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_nobody_else_makes_a_clipped_update() -> None:
     with pytest.raises(TypeError, match="clip_update"):
-        ClippedUpdate(object(), {}, 1.0)
+        ClippedUpdate(object(), {}, 1.0, True)
 
 
 def test_the_sum_is_exact_in_any_order() -> None:

@@ -182,3 +182,112 @@ def test_no_claim_without_noise_or_with_noise_that_repeats() -> None:
 def test_an_impossible_section_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _mechanism(**change)
+
+
+# ------------------------------------------------------------------ an adaptive bound
+
+MANY = {"clip_norm": 0.5, "noise_multiplier": 4.0, "sites": 100, "delta": 1e-5}
+ADAPTIVE = {
+    "quantile": 0.5,
+    "learning_rate": 0.5,
+    "count_noise_multiplier": 5.0,
+    "least_clip_norm": 0.1,
+    "greatest_clip_norm": 4.0,
+}
+
+
+def _adaptive(**changes: Any) -> HospitalMechanism:
+    return _mechanism(**MANY | {"adaptive_clip": ADAPTIVE} | changes)
+
+
+def _round(mechanism: HospitalMechanism, norms: list[float]) -> dict[str, np.ndarray]:
+    total = mechanism.new_sum({"one": (1,)})
+    for norm in norms:
+        total.add(mechanism.clip({"one": np.array([norm], np.float32)}))
+    return mechanism.release(total)
+
+
+def check_adaptive_budget(mechanism: HospitalMechanism) -> None:
+    """Fails if sum and count together cost more than the stated event, by their sensitivities over their noise."""
+    stated = mechanism.round_event().noise_multiplier
+    on_sum = mechanism.grid_sigma / (mechanism.clip_norm * GRID)
+    on_count = float(ADAPTIVE["count_noise_multiplier"])
+    assert 1 / on_sum**2 + 1 / on_count**2 <= stated**-2 * (1 + 1e-9), "sum and count cost more than the event says"
+
+
+def test_the_noise_of_sum_and_count_together_is_that_of_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    mechanism = _adaptive()
+    assert mechanism.config.sum_noise_multiplier == pytest.approx((4.0**-2 - 5.0**-2) ** -0.5)
+    check_adaptive_budget(mechanism)
+    assert mechanism.guarantee(10) == HospitalMechanism(_fixed_of(mechanism.config)).guarantee(10)
+    monkeypatch.setattr(HospitalMechanismConfig, "sum_noise_multiplier", property(lambda self: self.noise_multiplier))
+    with pytest.raises(AssertionError, match="cost more"):
+        check_adaptive_budget(_adaptive())
+
+
+def _fixed_of(config: HospitalMechanismConfig) -> HospitalMechanismConfig:
+    return config.model_copy(update={"adaptive_clip": None})
+
+
+def test_the_bound_follows_the_quantile_and_stays_in_its_range() -> None:
+    for norms, low, high in (([0.05] * 100, 0.1, 0.1), ([30.0] * 100, 4.0, 4.0), ([1.0] * 50 + [3.0] * 50, 0.9, 3.1)):
+        mechanism = _adaptive()
+        for _ in range(60):
+            _round(mechanism, norms)
+        assert low <= mechanism.clip_norm <= high
+
+
+def test_without_noise_the_bound_moves_as_the_paper_says() -> None:
+    mechanism = _adaptive(noise_multiplier=None)
+    _round(mechanism, [0.1] * 80 + [0.9] * 20)
+    assert mechanism.clip_norm == pytest.approx(0.5 * math.exp(-0.5 * (0.8 - 0.5)))
+    one_absent = _adaptive(noise_multiplier=None)
+    _round(one_absent, [0.1] * 79 + [0.9] * 20)
+    assert one_absent.clip_norm == pytest.approx(0.5 * math.exp(-0.5 * (0.5 + 59 / 200 - 0.5)))
+
+
+def test_the_noise_on_the_count_is_the_stated_one() -> None:
+    fractions = []
+    for _ in range(2000):
+        mechanism = _adaptive()
+        _round(mechanism, [0.1] * 50 + [0.9] * 50)
+        fractions.append(-math.log(mechanism.clip_norm / 0.5) / 0.5)
+    # The fraction's noise: 5 / (2 * 100) of the stated multiplier; 7 standard errors of a deviation of 2000 draws.
+    assert np.std(fractions) == pytest.approx(5.0 / 200, rel=0.11)
+
+
+def test_an_update_clipped_to_an_earlier_bound_is_refused() -> None:
+    mechanism = _adaptive()
+    old = mechanism.clip({"one": np.ones(1, np.float32)})
+    _round(mechanism, [0.1] * 100)
+    with pytest.raises(UpdateError, match="wrong clip bound"):
+        mechanism.new_sum({"one": (1,)}).add(old)
+
+
+def test_a_site_shortens_to_the_largest_bound_so_that_the_server_can_tell_who_is_within() -> None:
+    sent = _adaptive().clip_at_site({"one": np.full(4, 30.0, np.float32)})
+    assert 3.99 < np.linalg.norm(sent["one"]) < 4.0001
+    fixed = _mechanism().clip_at_site(_arrays(0, 1.0))
+    assert 0.499 < math.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in fixed.values())) < 0.5001
+    assert all(array.dtype == np.float32 for array in fixed.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sites": 5}, "adapt from 41 hospitals on"),
+        ({"sites": 40}, "adapt from 41 hospitals on"),
+        ({"noise_multiplier": 5.0}, "expected more than noise_multiplier"),
+        ({"noise_multiplier": 4.9999999}, "leaves nearly nothing"),
+        ({"adaptive_clip": ADAPTIVE | {"count_noise_multiplier": 11.0}}, "follows its noise"),
+        ({"adaptive_clip": ADAPTIVE | {"least_clip_norm": 0.6}}, "least_clip_norm <= clip_norm"),
+        ({"adaptive_clip": ADAPTIVE | {"greatest_clip_norm": 0.4}}, "least_clip_norm <= clip_norm"),
+        ({"adaptive_clip": ADAPTIVE | {"least_clip_norm": 1e-3}}, "wide against the grid"),
+        ({"adaptive_clip": ADAPTIVE | {"greatest_clip_norm": 1e5}}, "greatest_clip_norm"),
+        ({"adaptive_clip": ADAPTIVE | {"quantile": 1.0}}, "quantile"),
+        ({"adaptive_clip": {"quantile": 0.5}}, "count_noise_multiplier"),
+    ],
+)
+def test_a_bound_that_cannot_adapt_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _adaptive(**change)

@@ -5,11 +5,12 @@ Sites validate the model that they were sent before they train on it, so the sco
 with the updates of round r + 1 and costs no message of its own; the last model is scored by a separate task.
 
 Source: McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017,
-Algorithm 1, with weights n_k = training cases.
+Algorithm 1, with weights n_k = training cases; or, under a hospital-level mechanism, with uniform weights and noise
+once on the sum (`round_sum`). What the server does with a round's mean after that is post-processing.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,13 @@ from pydantic import Field
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
-from fedvoxel.federation.aggregation import FixedPointMean
 from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizer, ServerOptimizerConfig
-from fedvoxel.updates.update import Arrays, Update, check_case_count, check_layout, check_values, layout_of
+from fedvoxel.updates.update import Arrays, Update, check_case_count, check_values, layout_of
+
+if TYPE_CHECKING:
+    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 
 
 class RoundsConfig(FrozenModel):
@@ -52,8 +56,13 @@ class RoundsConfig(FrozenModel):
 class Rounds:
     """Carries the global model from round to round and remembers the best one."""
 
-    def __init__(self, config: RoundsConfig, initial: Arrays) -> None:
+    def __init__(self, config: RoundsConfig, initial: Arrays, mechanism: "HospitalMechanism | None" = None) -> None:
         """Starts at round 0 with `initial`, float32 arrays by name.
+
+        Args:
+            config: The run's rounds.
+            initial: The first global model.
+            mechanism: Clips every update and adds noise to every sum; None weighs updates by cases and adds none.
 
         Raises:
             UpdateError: `initial` is empty or holds values that no model should hold.
@@ -68,6 +77,7 @@ class Rounds:
         self.best_round: int | None = None
         self.best_score: float | None = None
         self.validation: list[dict[str, ValidationScore]] = []
+        self._mechanism = mechanism
         self._optimizer = ServerOptimizer(config.server_optimizer)
         self._layout = layout_of(self.model)
         self._open_round()
@@ -80,9 +90,7 @@ class Rounds:
         """
         if site in self._replied:
             raise UpdateError("a second update in one round")
-        weight = check_case_count(update.case_count, self.config.max_cases_per_site)
-        check_layout(update.arrays, self._layout)
-        self._mean.add(update.arrays, weight)
+        self._sum.add(update)
         self._replied.add(site)
 
     def add_validation(self, site: str, score: Any) -> None:
@@ -123,7 +131,7 @@ class Rounds:
     @property
     def accepted(self) -> int:
         """Is the number of updates accepted in the open round."""
-        return self._mean.count
+        return self._sum.count
 
     @property
     def finished(self) -> bool:
@@ -137,8 +145,12 @@ class Rounds:
             return False
         return len(self.validation) - 1 - self.best_round >= self.config.patience
 
-    def close_round(self) -> None:
+    def close_round(self, release: Callable[[Arrays], None] | None = None) -> None:
         """Turns the open round's updates into the next global model and opens the next round.
+
+        Args:
+            release: Called with the next model before it becomes `model`; where it raises, `model` stays as it was,
+                and the round's sum is spent and never given out again.
 
         Raises:
             UpdateError: Fewer than `min_sites` updates were accepted; the model stays as it was.
@@ -147,8 +159,11 @@ class Rounds:
             raise UpdateError(f"{self.accepted} of the {self.config.min_sites} sites that a round needs were accepted")
         if self.round > 0:
             self.score_model()
-        self.model = self._optimizer.step(self.model, self._mean.mean())
-        check_values(self.model)
+        model = self._optimizer.step(self.model, self._sum.mean())
+        check_values(model)
+        if release:
+            release(model)
+        self.model = model
         self.round += 1
         self._open_round()
 
@@ -161,7 +176,11 @@ class Rounds:
             self.best_model = self.model
 
     def _open_round(self) -> None:
-        self._mean = FixedPointMean(self._layout)
+        self._sum: RoundSum = (
+            NoisedSum(self._layout, self._mechanism)
+            if self._mechanism
+            else CaseWeightedSum(self._layout, self.config.max_cases_per_site)
+        )
         self._replied: set[str] = set()
         self._scores: dict[str, ValidationScore] = {}
 

@@ -25,6 +25,7 @@ from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TAS
 from fedvoxel.flare.round_replies import RoundReplies
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.run_view import RunView
+from fedvoxel.flare.server_privacy import ServerPrivacy, server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
 from fedvoxel.flare.start_model import Start, load_start
 from fedvoxel.flare.state_folder import state_folder
@@ -60,6 +61,7 @@ class FedAvgController(SiteTasks):
         self._state: Rounds | None = None
         self._files: RunFiles | None = None
         self._view = RunView()
+        self._privacy = ServerPrivacy()
 
     def run(self) -> None:
         """Runs the job; ends it as failed for FLARE too, if it failed."""
@@ -78,7 +80,9 @@ class FedAvgController(SiteTasks):
             record = start.record if start else None
             claim = claim_of(self.privacy, config, start=record, plan_source=self.plan_source)
             check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
-        except ConfigError as error:
+            state, job_id = state_folder(self.fl_ctx), self.fl_ctx.get_job_id()
+            self._privacy = server_privacy(self.privacy, state, self.run_key, job_id, len(sites))
+        except FedVoxelError as error:
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
             return self._files.finish("failed", str(error), None)
         self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, record)
@@ -104,7 +108,8 @@ class FedAvgController(SiteTasks):
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
         self._view.sites(sites, "waiting")
         try:
-            state = self._state = Rounds(config, start.arrays if start else self._initial_model(config, sites))
+            model = start.arrays if start else self._initial_model(config, sites)
+            state = self._state = Rounds(config, model, self._privacy.mechanism)
             while not state.finished and not state.out_of_patience:
                 self._one_round(state, sites)
             if config.evaluate:
@@ -144,7 +149,7 @@ class FedAvgController(SiteTasks):
 
     def _one_round(self, state: Rounds, sites: list[str]) -> None:
         config, index, started = state.config, state.round, time.monotonic()
-        replies = RoundReplies(state, self._run_files().recorder, self._view)
+        replies = RoundReplies(state, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
         self._view.sites(sites, "training")
@@ -156,7 +161,10 @@ class FedAvgController(SiteTasks):
             meta={"validate": config.evaluate and index > 0},
         )
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
-        gathered = self.ask(TASK_TRAIN, model, sites, wait, replies.take)
+        try:
+            gathered = self.ask(TASK_TRAIN, model, sites, wait, replies.take)
+        finally:
+            self._privacy.write()
         notes.missing, notes.refused = gathered.missing, gathered.refused
         self._view.absent("missing", gathered.missing)
         self._view.absent("refused", gathered.refused)
@@ -167,12 +175,17 @@ class FedAvgController(SiteTasks):
         files = self._run_files()
         files.recorder.close_round(notes, seconds)
         try:
-            state.close_round()
+            state.close_round(self._release)
         except UpdateError as error:
             said = "; ".join(f"{site}: {reason}" for site, reason in (notes.missing | notes.refused).items())
             raise UpdateError(f"round {state.round}: {error} ({said})") from None
         self._show_scores(state)
         files.commit_round(state, notes)
+
+    def _release(self, model: Arrays) -> None:
+        """Has the bytes of a model with the server's noise on disk, and then in the ledger, before anybody gets it."""
+        if self._privacy.mechanism and self._privacy.receipts and self._state:
+            self._privacy.receipts.release(self._state.round, self._run_files().keep_release(model))
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="validation")

@@ -35,7 +35,7 @@ from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
-from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
@@ -69,7 +69,7 @@ class SiteExecutor(Executor):
             plan: A `PreprocessingPlan` as JSON.
             training: A `TrainingConfig` as JSON.
             run_key: Names the run's folder in the site's state.
-            privacy: A `PatientMechanismConfig` as JSON; None protects nobody.
+            privacy: A `PrivacySection` as JSON; None protects nobody.
         """
         super().__init__()
         self.cohort, self.run_key = cohort, run_key
@@ -126,7 +126,7 @@ class SiteExecutor(Executor):
             self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
 
     def _private_rounds(
-        self, config: PatientMechanismConfig | None, local: Path, fl_ctx: FLContext
+        self, config: PatientMechanismConfig | HospitalMechanismConfig | None, local: Path, fl_ctx: FLContext
     ) -> "PrivateRounds | None":
         """Returns what stands between the trainer and the cohort's ledger; None where nobody is protected.
 
@@ -174,16 +174,21 @@ class SiteExecutor(Executor):
         return result_reply(_public(answer), answer.arrays, difference=task_name == TASK_TRAIN)
 
     def _release(self, model: FLModel, abort_signal: Signal) -> Shareable:
-        """Trains a round under the job's privacy mechanism and answers with the release's name only."""
+        """Trains a round under the job's privacy mechanism and answers with the release's name only.
+
+        For each patient the trainer adds the noise; for the hospital as a whole it trains plainly, and scores nothing.
+        """
         if not self._process or not self._private:
             raise ConfigError("the run has not started")
         index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
         header = {"command": "train_private", "round": index, "num_rounds": num_rounds}
+        if self._private.config.unit == "hospital":
+            header = self._command(TASK_TRAIN, model) | {"validate": False}
         message = Message(header, model.params or {})
 
         def train() -> tuple[Arrays, int]:
             answer = process.ask(message, lambda: abort_signal.triggered, self._progress.update)
-            return answer.arrays, int(answer.header["steps"])
+            return answer.arrays, int(answer.header.get("steps", 0))
 
         process = self._process
         return result_reply({"release_id": self._private.release(index, num_rounds, train)}, {}, difference=False)

@@ -1,4 +1,8 @@
-"""A site's rounds under patient-level privacy: what is charged before a round is trained, and kept before it leaves.
+"""A site's rounds under a privacy mechanism: what is charged before a round is trained, and kept before it leaves.
+
+For each patient the trainer clips and noises, and what is kept is noised. For the hospital as a whole the site shortens
+its update and the trusted server adds the noise; the site charges each round all the same, to its own ledger, and needs
+nobody's word about what was spent.
 
 The bytes themselves are put into the answer by the site's outbound filter, from the ledger alone; see `outbound`.
 """
@@ -7,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedvoxel.errors import TrainingError
+from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.joint_reservation import reserve_jointly
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
-from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import to_bytes
 
 Train = Callable[[], tuple[Arrays, int]]
-"""Trains one round; returns the noised difference and the number of noised steps that it took."""
+"""Trains one round; returns the difference and the number of noised steps that it took, 0 for plain training."""
 
 
 @dataclass(frozen=True)
@@ -32,27 +38,39 @@ class PrivateRounds:
     """
 
     ledger: Ledger
-    config: PatientMechanismConfig
+    config: PatientMechanismConfig | HospitalMechanismConfig
     run_key: str
     job_id: str
     also: tuple[Ledger, ...] = ()
 
     def release(self, round_index: int, num_rounds: int, train: Train) -> str:
-        """Returns the id of the round's release, which lies noised on disk; trains only where it does not yet.
+        """Returns the id of the round's release, which lies on disk; trains only where it does not yet.
 
         Raises:
             BudgetExceededError: A budget of the site has no draw left for the run; nothing was trained.
             LedgerError: The ledger cannot be trusted or written, or the run has changed its plan.
             TrainingError: The trainer took another number of steps than was charged; nothing is kept.
+            UpdateError: The update cannot be shortened, since its values are not finite or absurd; nothing is kept.
         """
         kept = self.ledger.kept(self.run_key, round_index)
         if kept:
             return kept
-        event = PatientMechanism(self.config).round_event()
-        plan = RunPlan(unit="patient", event=event, draws=num_rounds, delta=self.config.delta)
+        plan = RunPlan(unit=self.config.unit, event=self._event(), draws=num_rounds, delta=self.config.delta)
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()
-        if steps != event.count:
-            raise TrainingError(f"the trainer took {steps} noised steps, {event.count} were charged: nothing leaves")
-        self.ledger.keep(reservation, to_bytes(difference))
+        self.ledger.keep(reservation, to_bytes(self._bounded(difference, steps)))
         return reservation.release_id
+
+    def _event(self) -> GaussianEvent:
+        if isinstance(self.config, HospitalMechanismConfig):
+            return HospitalMechanism(self.config).round_event()
+        return PatientMechanism(self.config).round_event()
+
+    def _bounded(self, difference: Arrays, steps: int) -> Arrays:
+        """Returns what may be kept of a trained round."""
+        if isinstance(self.config, HospitalMechanismConfig):
+            return HospitalMechanism(self.config).clip_at_site(difference)
+        charged = self.config.steps_per_round
+        if steps != charged:
+            raise TrainingError(f"the trainer took {steps} noised steps, {charged} were charged: nothing leaves")
+        return difference

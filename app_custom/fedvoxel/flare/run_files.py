@@ -63,6 +63,7 @@ class RunFiles:
             started=datetime.now(UTC),
         )
         self.recorder = RunRecorder(identity)
+        self._began = False
         self._events = EventFiles(self._folder / "events")
 
     def commit_round(self, state: Rounds, notes: RoundNotes) -> None:
@@ -73,6 +74,11 @@ class RunFiles:
         self._add_scores(state)
         self._events.flush()
 
+    def keep_release(self, model: Arrays) -> str:
+        """Writes a model that has not left yet into the run's state, synced, and returns the SHA-256 of its bytes."""
+        save_weights(self._state / GLOBAL_MODEL_FILE, model)
+        return sha256_of_file(self._state / GLOBAL_MODEL_FILE)
+
     def finish(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
         """Writes the last models, and the outcome into the job's result and the run's state.
 
@@ -81,6 +87,7 @@ class RunFiles:
             wherever there was room for it.
         """
         models: Models = (None, None)
+        self._began = state is not None
         try:
             models = self._keep_models(state)
             self._events.close()
@@ -108,8 +115,10 @@ class RunFiles:
         return written > 0
 
     @property
-    def _outcome_paths(self) -> tuple[Path, Path]:
-        return self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE
+    def _outcome_paths(self) -> tuple[Path, ...]:
+        """Are the places of the outcome; an attempt that never began leaves the run's state to an earlier one."""
+        result, state = self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE
+        return (result, state) if self._began or not state.is_file() else (result,)
 
     def _keep_models(self, state: Rounds | None) -> Models:
         if state is None or not state.round:

@@ -54,15 +54,16 @@ class ClippedUpdate:
     Attributes:
         grid: Whole numbers of grid steps by parameter name, int64.
         clip_norm: The bound that holds, l2 over all parameters, in the units of the parameters.
+        within: Whether it was no longer than the bound before. One bit that is as private as the update.
     """
 
-    __slots__ = ("clip_norm", "grid")
+    __slots__ = ("clip_norm", "grid", "within")
 
-    def __init__(self, made_by: object, grid: Mapping[str, NDArray[np.int64]], clip_norm: float) -> None:
+    def __init__(self, made_by: object, grid: Mapping[str, NDArray[np.int64]], clip_norm: float, within: bool) -> None:
         """Refuses everyone but `clip_update`."""
         if made_by is not _MADE_HERE:
             raise TypeError("a ClippedUpdate is made by privacy.clipping.clip_update, which measures and clips it")
-        self.grid, self.clip_norm = grid, clip_norm
+        self.grid, self.clip_norm, self.within = grid, clip_norm, within
 
 
 def clip_update(arrays: Arrays, clip_norm: float) -> ClippedUpdate:
@@ -76,12 +77,13 @@ def clip_update(arrays: Arrays, clip_norm: float) -> ClippedUpdate:
         UpdateError: A value is not a float, not finite, or absurdly large.
     """
     check_values(arrays)
-    factor = float(clip_factors(np.array([_joint_norm(arrays)]), clip_norm)[0])
+    norm = _joint_norm(arrays)
+    factor = float(clip_factors(np.array([norm]), clip_norm)[0])
     grid = {name: _on_grid(array, factor) for name, array in arrays.items()}
     length = _joint_norm(grid) / GRID
     if length > clip_norm:
         raise UpdateError(f"a clipped update is longer than its bound: expected at most {clip_norm:g}, got {length:g}")
-    return ClippedUpdate(_MADE_HERE, grid, clip_norm)
+    return ClippedUpdate(_MADE_HERE, grid, clip_norm, norm <= clip_norm)
 
 
 class ClippedSum:
@@ -90,6 +92,7 @@ class ClippedSum:
     Attributes:
         clip_norm: The bound that each summand keeps.
         count: Number of summands.
+        within: How many of them were no longer than the bound before the clip. As private as the sum.
     """
 
     def __init__(self, layout: Layout, clip_norm: float) -> None:
@@ -100,7 +103,7 @@ class ClippedSum:
             clip_norm: The bound that each summand must keep.
         """
         self.clip_norm = clip_norm
-        self.count = 0
+        self.count = self.within = 0
         self._layout = dict(layout)
         self._sums: dict[str, NDArray[np.int64]] | None = {
             name: np.zeros(shape, dtype=np.int64) for name, shape in layout.items()
@@ -123,6 +126,7 @@ class ClippedSum:
         for name, array in update.grid.items():
             sums[name] += array
         self.count += 1
+        self.within += update.within
 
     def take(self) -> dict[str, NDArray[np.int64]]:
         """Returns the sum in grid steps and closes it: one sum is released once, with one draw of noise.

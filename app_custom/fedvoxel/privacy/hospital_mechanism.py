@@ -7,8 +7,8 @@ is drawn is the discrete Gaussian. The two differ, in total variation, by about 
 sigma in grid steps. `MIN_GRID_SIGMA` keeps that below 5e-18: ten million parameters over a hundred rounds add less
 than 5e-9 (1 + exp(epsilon)) to delta at the very least noise, and 4096 times less where the noise is 1.
 
-The clip bound does not adapt to the data: at five to fifty hospitals the noise on the adapted quantile would be larger
-than the quantile (Andrew et al., NeurIPS 2021, need a noise multiplier below 0.5 at five sites).
+The clip bound is fixed, or adapts to the updates (`adaptive_clip`) where there are hospitals enough: at five to fifty
+of them the noise on the adapted quantile would be larger than the quantile.
 
 Source: McMahan et al., "Learning differentially private recurrent language models", ICLR 2018, with fixed denominator
 and full participation.
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.privacy.adaptive_clip import next_clip_norm
 from fedvoxel.privacy.clipping import GRID, ClippedSum, ClippedUpdate, clip_update
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
@@ -29,12 +30,17 @@ from fedvoxel.updates.update import Arrays, Layout
 
 ADVERSARY = (
     "sees every global model and knows all other hospitals' updates, while the server is trusted with the updates that "
-    "it receives and timing and other side channels are left out"
+    "it receives and to add the noise, and timing and other side channels are left out"
 )
 
 
 class HospitalMechanism:
-    """Protects each hospital's whole contribution, with uniform weights, where the server is trusted."""
+    """Protects each hospital's whole contribution, with uniform weights, where the server is trusted.
+
+    Attributes:
+        config: Everything that decides the guarantee.
+        clip_norm: The bound of the present round, in the units of the parameters.
+    """
 
     def __init__(self, config: HospitalMechanismConfig, noise: Noise | None = None) -> None:
         """Takes the job's section.
@@ -43,24 +49,33 @@ class HospitalMechanism:
             config: Everything that decides the guarantee.
             noise: `SecureNoise` unless given; with any other the mechanism makes no claim.
         """
-        self.config = config
+        self.config, self.clip_norm = config, config.clip_norm
         self._noise = noise or SecureNoise()
 
     @property
     def grid_sigma(self) -> int:
         """Is the noise's standard deviation on the sum in grid steps, rounded up; 0 without noise."""
-        return math.ceil((self.config.noise_multiplier or 0.0) * self.config.clip_norm * GRID)
+        return math.ceil(self.config.sum_noise_multiplier * self.clip_norm * GRID)
 
     def clip(self, arrays: Arrays) -> ClippedUpdate:
         """Bounds one hospital's update; see `clipping.clip_update`."""
-        return clip_update(arrays, self.config.clip_norm)
+        return clip_update(arrays, self.clip_norm)
+
+    def clip_at_site(self, arrays: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Returns the update as a hospital sends it, in float32, shortened to the largest bound that a round can have.
+
+        What the guarantee rests on is the server's own clip; this keeps what leaves in proportion. Whether an update is
+        within a round's bound is still to be told from it, as the server has to.
+        """
+        grid = clip_update(arrays, self.config.greatest_clip_norm).grid
+        return {name: (array / GRID).astype(np.float32) for name, array in grid.items()}
 
     def new_sum(self, layout: Layout) -> ClippedSum:
-        """Returns an empty sum for updates that this mechanism clipped, each with weight one."""
-        return ClippedSum(layout, self.config.clip_norm)
+        """Returns an empty sum for updates that this mechanism clipped in this round, each with weight one."""
+        return ClippedSum(layout, self.clip_norm)
 
     def release(self, total: ClippedSum) -> dict[str, NDArray[np.float32]]:
-        """Returns (sum + noise) / sites in float32. A sum is released once.
+        """Returns (sum + noise) / sites in float32, and adapts the bound for the next round. A sum is released once.
 
         A hospital that did not answer counts as zero; the divisor stays the same.
 
@@ -68,15 +83,20 @@ class HospitalMechanism:
             UpdateError: Nothing was added, more was added than there are sites, the sum was clipped to another bound,
                 or it was released before.
         """
-        if total.clip_norm != self.config.clip_norm:
-            raise UpdateError(f"wrong clip bound: expected {self.config.clip_norm:g}, got {total.clip_norm:g}")
+        if total.clip_norm != self.clip_norm:
+            raise UpdateError(f"wrong clip bound: expected {self.clip_norm:g}, got {total.clip_norm:g}")
         if not 1 <= total.count <= self.config.sites:
             raise UpdateError(f"expected between 1 and {self.config.sites} updates in the sum, got {total.count}")
         divisor = float(GRID * self.config.sites)
-        return {name: (self._noised(grid) / divisor).astype(np.float32) for name, grid in total.take().items()}
+        mean = {name: (self._noised(grid) / divisor).astype(np.float32) for name, grid in total.take().items()}
+        self.clip_norm = next_clip_norm(self.config, total, self._noise)
+        return mean
 
     def round_event(self) -> GaussianEvent:
-        """Returns what one round costs: every hospital takes part, so nothing is gained by sampling."""
+        """Returns what one round costs, with the noised count of an adaptive bound in it.
+
+        Every hospital takes part, so nothing is gained by sampling.
+        """
         return self._event(1)
 
     def events(self, rounds: int) -> tuple[GaussianEvent, ...]:
@@ -95,7 +115,8 @@ class HospitalMechanism:
             self.events(rounds),
             self.config.delta,
             adversary=ADVERSARY,
-            composition=f"{rounds} rounds of this job (other jobs add up)",
+            composition=f"{rounds} rounds of this job, in each of which every hospital counts as taking part, since no "
+            "round samples them (other jobs add up)",
         )
 
     def _event(self, count: int) -> GaussianEvent:

@@ -5,6 +5,7 @@ alone is easy, and each disagreement between them voids the guarantee without a 
 the clip's, a mean over the batch that happened to be drawn, shuffled batches accounted as Poisson samples.
 """
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,7 +16,11 @@ from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER
 from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE
 
 MIN_GRID_SIGMA = 2**26
-"""Least noise of a release, in grid steps (1/64 in the units of the parameters): see above."""
+"""Least noise of a release, in grid steps (1/64 in the units of the parameters): see `hospital_mechanism`."""
+
+MOST_NOISE_OF_FRACTION = 0.05
+"""Largest standard deviation of the noise on the fraction of updates within an adaptive bound; what Andrew et al. use
+throughout (sigma_b = n / 20). With more, the bound follows the noise and not the updates."""
 
 
 class PatientMechanismConfig(FrozenModel):
@@ -43,15 +48,36 @@ class PatientMechanismConfig(FrozenModel):
     views_per_patient: int = Field(default=1, ge=1, le=1000)
 
 
+class AdaptiveClipConfig(FrozenModel):
+    """Has the clip bound follow a quantile of the hospitals' updates; see `adaptive_clip`.
+
+    Attributes:
+        quantile: Fraction of updates that the bound should let pass unshortened.
+        learning_rate: How fast the bound moves: by at most this exponent for a fraction that is wrong by one.
+        count_noise_multiplier: Standard deviation of the noise on `within - beyond`, whose sensitivity is 1.
+        least_clip_norm: The bound never falls below it.
+        greatest_clip_norm: The bound never rises above it; sites shorten what they send to it.
+    """
+
+    quantile: float = Field(gt=0, lt=1)
+    learning_rate: float = Field(gt=0, le=1)
+    count_noise_multiplier: float = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
+    least_clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
+    greatest_clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
+
+
 class HospitalMechanismConfig(FrozenModel):
     """Is a job's privacy section for the unit hospital (noise once, at the server, on the sum).
 
     Attributes:
-        clip_norm: l2 bound of one hospital's update, over all parameters together.
-        noise_multiplier: Standard deviation of the noise on the sum over `clip_norm`; None for a comparison run without
-            noise, which gives no guarantee.
+        clip_norm: l2 bound of one hospital's update, over all parameters together; of the first round's, where it
+            adapts.
+        noise_multiplier: Standard deviation of the noise on the sum over `clip_norm`, and what is accounted for; where
+            the bound adapts, of the sum and the count together. None for a comparison run without noise, which gives
+            no guarantee.
         sites: What the sum is divided by: the public number of sites in the job, whoever answered.
         delta: Of the claim.
+        adaptive_clip: How the bound adapts; None keeps it.
     """
 
     unit: Literal["hospital"]
@@ -59,12 +85,51 @@ class HospitalMechanismConfig(FrozenModel):
     noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
     sites: int = Field(ge=1, le=MAX_SUMMANDS)
     delta: float = Field(gt=0, lt=1)
+    adaptive_clip: AdaptiveClipConfig | None = None
+
+    @property
+    def sum_noise_multiplier(self) -> float:
+        """Is the noise on the sum over the bound; more than `noise_multiplier` where the count takes its share.
+
+        Source: Andrew et al., NeurIPS 2021, theorem 1.
+        """
+        noise, adaptive = self.noise_multiplier, self.adaptive_clip
+        if noise is None or adaptive is None:
+            return noise or 0.0
+        return 1 / math.sqrt(noise**-2 - adaptive.count_noise_multiplier**-2)
+
+    @property
+    def greatest_clip_norm(self) -> float:
+        """Is the largest bound that any round can have: what a site, which knows no round's bound, shortens to."""
+        return self.adaptive_clip.greatest_clip_norm if self.adaptive_clip else self.clip_norm
+
+    @model_validator(mode="after")
+    def _bound_adapts_within_reason(self) -> Self:
+        noise, adaptive = self.noise_multiplier, self.adaptive_clip
+        if adaptive is None:
+            return self
+        if not adaptive.least_clip_norm <= self.clip_norm <= adaptive.greatest_clip_norm:
+            raise ValueError("expected adaptive_clip.least_clip_norm <= clip_norm <= adaptive_clip.greatest_clip_norm")
+        if noise is None:
+            return self
+        of_fraction, needed = adaptive.count_noise_multiplier / (2 * self.sites), noise / (2 * MOST_NOISE_OF_FRACTION)
+        if adaptive.count_noise_multiplier <= noise or of_fraction > MOST_NOISE_OF_FRACTION:
+            raise ValueError(
+                f"adaptive_clip.count_noise_multiplier is {adaptive.count_noise_multiplier:g}, expected more than "
+                f"noise_multiplier ({noise:g}) and at most {2 * MOST_NOISE_OF_FRACTION * self.sites:g} with "
+                f"{self.sites} sites: beyond that the bound follows its noise. With this noise_multiplier a bound can "
+                f"adapt from {math.floor(needed) + 1} hospitals on; with fewer, fix clip_norm from public data"
+            )
+        if self.sum_noise_multiplier > MAX_NOISE_MULTIPLIER:
+            raise ValueError("adaptive_clip.count_noise_multiplier leaves nearly nothing for the updates: raise it")
+        return self
 
     @model_validator(mode="after")
     def _noise_spans_the_grid(self) -> Self:
-        if self.noise_multiplier is not None and self.noise_multiplier * self.clip_norm * GRID < MIN_GRID_SIGMA:
+        least = self.adaptive_clip.least_clip_norm if self.adaptive_clip else self.clip_norm
+        if self.noise_multiplier is not None and self.noise_multiplier * least * GRID < MIN_GRID_SIGMA:
             raise ValueError(
-                f"noise_multiplier * clip_norm is {self.noise_multiplier * self.clip_norm:g}, "
+                f"noise_multiplier * the least clip bound is {self.noise_multiplier * least:g}, "
                 f"expected at least {MIN_GRID_SIGMA / GRID:g}: the noise must be wide against the grid of the sum"
             )
         return self

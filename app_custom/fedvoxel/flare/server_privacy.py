@@ -1,0 +1,69 @@
+"""What the server does for a job's privacy section: receipts of every update, and the noise where that is the server's.
+
+Without a section it does nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.privacy.receipts import Receipts
+from fedvoxel.privacy.sections import HospitalMechanismConfig, read_section
+from fedvoxel.privacy.server_ledger import ServerLedger
+
+if TYPE_CHECKING:
+    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+
+
+@dataclass(frozen=True)
+class ServerPrivacy:
+    """Is the server's part of one run's privacy.
+
+    Attributes:
+        receipts: What is written down of every accepted update and every release; None without a privacy section.
+        mechanism: What clips, sums and adds noise here; None where the sites do, or nobody.
+    """
+
+    receipts: Receipts | None = None
+    mechanism: "HospitalMechanism | None" = None
+
+    def write(self) -> None:
+        """Writes the receipts of what was accepted since the last time.
+
+        Raises:
+            LedgerError: The ledger cannot be trusted or written.
+        """
+        if self.receipts:
+            self.receipts.write()
+
+
+def server_privacy(section: Any, state: Path, run_key: str, job_id: str, sites: int) -> ServerPrivacy:
+    """Returns the server's part of a run's privacy.
+
+    Args:
+        section: The job's privacy section as JSON; None protects nobody.
+        state: The `state/` folder of the server's kit.
+        run_key: Names the run.
+        job_id: The present attempt.
+        sites: Number of sites in the job.
+
+    Raises:
+        ConfigError: The section is wrong, divides by fewer sites than there are, or the run has released rounds before.
+        LedgerError: The server's ledger cannot be read or trusted.
+    """
+    if section is None:
+        return ServerPrivacy()
+    config, ledger = read_section(section), ServerLedger(state)
+    if not isinstance(config, HospitalMechanismConfig):
+        return ServerPrivacy(Receipts(ledger, run_key, job_id, None))
+    if sites > config.sites:
+        raise ConfigError(
+            f"privacy.sites is {config.sites}, and {sites} sites are in this job; expected as many or more"
+        )
+    ledger.check_unreleased(run_key)
+    # The sampler behind it takes a moment to import, which other jobs are spared.
+    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+
+    mechanism = HospitalMechanism(config)
+    return ServerPrivacy(Receipts(ledger, run_key, job_id, mechanism.round_event()), mechanism)

@@ -1,0 +1,76 @@
+"""One private run's receipts at the server: which release each accepted update was, and what the server let out."""
+
+import hashlib
+import re
+from typing import Any
+
+from fedvoxel.errors import UpdateError
+from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.server_ledger import Received, Released, ServerLedger
+from fedvoxel.updates.update import Arrays
+from fedvoxel.updates.weights_file import to_bytes
+
+_RELEASE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Receipts:
+    """Holds a round's receipts until the round closes, and then has the ledger write them."""
+
+    def __init__(self, ledger: ServerLedger, run_key: str, job_id: str, event: GaussianEvent | None) -> None:
+        """Starts with none.
+
+        Args:
+            ledger: The server's.
+            run_key: Names the run.
+            job_id: The present attempt.
+            event: What a round costs each hospital where the server adds the noise; None where the sites do.
+        """
+        self._ledger, self._run_key, self._job_id, self.event = ledger, run_key, job_id, event
+        self._open: list[Received] = []
+        self._known: set[str] = set()
+
+    def check(self, release_id: Any) -> str:
+        """Returns a release's id, if it is one that this run has not received before.
+
+        Raises:
+            UpdateError: It is none, or came before: a site's ledger gives every update an id of its own.
+        """
+        if not isinstance(release_id, str) or not _RELEASE_ID.fullmatch(release_id):
+            raise UpdateError("expected the id of a release in the site's ledger; under a privacy section nothing else")
+        if release_id in self._known:
+            raise UpdateError("a release that this run has received before")
+        return release_id
+
+    def add(self, site: str, round_index: int, release_id: str, arrays: Arrays) -> None:
+        """Notes an update that was accepted."""
+        self._known.add(release_id)
+        received = Received(
+            run_key=self._run_key,
+            job_id=self._job_id,
+            site=site,
+            round=round_index,
+            release_id=release_id,
+            sha256=hashlib.sha256(to_bytes(arrays)).hexdigest(),
+        )
+        self._open.append(received)
+
+    def write(self) -> None:
+        """Writes what was noted since the last time, before the round closes.
+
+        Raises:
+            LedgerError: The ledger cannot be trusted or written.
+        """
+        received, self._open = self._open, []
+        self._ledger.receive(received)
+
+    def release(self, round_index: int, sha256: str) -> None:
+        """Writes that the noised model of a round, whose bytes are on disk, may leave.
+
+        Raises:
+            LedgerError: The round was released before, or the ledger cannot be trusted or written.
+        """
+        if self.event is not None:
+            run_key, job_id = self._run_key, self._job_id
+            self._ledger.release(
+                Released(run_key=run_key, job_id=job_id, round=round_index, event=self.event, sha256=sha256)
+            )
