@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedvoxel.cli.privacy_view import print_json, show_simulation, show_status, show_unprotected, status_json
+from fedvoxel.cli.privacy_simulate import SIMULATE_EXAMPLE, simulate
+from fedvoxel.cli.privacy_view import print_json, show_status, show_unprotected, status_json
 
 if TYPE_CHECKING:
     from fedvoxel.privacy.ledger import Ledger
@@ -15,6 +16,8 @@ app = typer.Typer(
     add_completion=False,
     help="Show, check and plan what is spent of a hospital's privacy budget.",
 )
+
+app.command("simulate", epilog=SIMULATE_EXAMPLE)(simulate)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The hospital's kit: the folder with local/ and state/ in it.", show_default=False)
@@ -78,48 +81,6 @@ def verify(
         typer.echo(f"{result['cohort']}: {result['entries']} entries, unbroken; head {result['head'] or '(empty)'}")
         for release_id in result["damaged_releases"]:
             typer.echo(f"{result['cohort']}: the bytes of release {release_id} are missing or damaged", err=True)
-
-
-@app.command(
-    epilog="Example: fedvoxel privacy simulate --noise-multiplier 2.2 --sampling-probability 0.32 --steps 10 "
-    "--rounds 18 --delta 0.001 --epsilon 8"
-)
-def simulate(
-    sampling_probability: Annotated[
-        float, typer.Option(help="Probability with which each patient takes part in a step; 1 for all.")
-    ],
-    steps: Annotated[int, typer.Option(min=1, help="Noisy steps in one round.")],
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds, and spare ones for draws lost to crashes.")],
-    delta: Annotated[float, typer.Option(help="The run's delta; at most a tenth of one over the number of patients.")],
-    noise_multiplier: Annotated[
-        float | None, typer.Option(help="Noise over sensitivity; left out: the least that --epsilon allows.")
-    ] = None,
-    epsilon: Annotated[float | None, typer.Option(help="The budget to stay within.")] = None,
-    unit: Annotated[str, typer.Option(help="Who is protected: patient or hospital.")] = "patient",
-    as_json: JsonOption = False,
-) -> None:
-    """Computes what a planned run would cost, how many rounds a budget allows, or how much noise it takes.
-
-    Nothing is spent. Give --noise-multiplier, --epsilon, or both.
-    """
-    from fedvoxel.config import parse_config
-    from fedvoxel.privacy.accounting import noise_multiplier as calibrated
-    from fedvoxel.privacy.guarantee import ACCOUNTANT
-    from fedvoxel.privacy.ledger_entries import RunPlan
-    from fedvoxel.privacy.simulation import simulate as simulated
-
-    if noise_multiplier is None:
-        if epsilon is None:
-            raise typer.BadParameter("give it, or --epsilon, or both", param_hint="--noise-multiplier")
-        noise_multiplier = calibrated(epsilon, delta, sampling_probability, rounds * steps)
-    event = {"noise_multiplier": noise_multiplier, "sampling_probability": sampling_probability, "count": steps}
-    plan = parse_config(RunPlan, {"unit": unit, "event": event, "draws": rounds, "delta": delta}, "the plan")
-    result = simulated(plan, epsilon)
-    if as_json:
-        cost = {"epsilon": result.epsilon, "most_rounds": result.most_draws, "accountant": ACCOUNTANT}
-        print_json({"plan": plan.model_dump(mode="json"), **cost})
-        return
-    show_simulation(result, epsilon)
 
 
 @app.command(

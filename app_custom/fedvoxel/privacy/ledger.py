@@ -97,9 +97,10 @@ class Ledger:
             chain.append(_body(reserved))
         return Reservation(reserved.release_id, run_key, job_id, round_index, plan)
 
-    def check_draw(self, run_key: str, job_id: str, round_index: int, plan: RunPlan) -> None:
-        """Raises what `reserve` would raise now, and charges nothing."""
-        self._draw(self._chain.read(), new_draw(run_key, job_id, round_index, plan), plan)
+    def check_draw(self, run_key: str, job_id: str, round_index: int, plan: RunPlan) -> int:
+        """Returns how many draws in all the run is granted; raises what `reserve` would, and charges nothing."""
+        _, reserved = self._draw(self._chain.read(), new_draw(run_key, job_id, round_index, plan), plan)
+        return reserved.draws
 
     def keep(self, reservation: Reservation, content: bytes) -> Path:
         """Writes a release's noised bytes to disk, from where alone they are sent, and returns the file.

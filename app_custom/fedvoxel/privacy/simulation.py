@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from fedvoxel.privacy.charging import most_draws
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.ledger_entries import RunPlan
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.privacy.spending import planned_epsilon
 
 
@@ -20,6 +23,13 @@ class Simulation:
     plan: RunPlan
     epsilon: float
     most_draws: int | None
+
+
+def plan_of(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int) -> RunPlan:
+    """Returns what a run under a job's privacy section declares for so many rounds."""
+    of_patients = isinstance(section, PatientMechanismConfig)
+    mechanism = PatientMechanism(section) if of_patients else HospitalMechanism(section)
+    return RunPlan(unit=section.unit, event=mechanism.round_event(), draws=rounds, delta=section.delta)
 
 
 def simulate(plan: RunPlan, wanted_epsilon: float | None = None) -> Simulation:
