@@ -394,7 +394,7 @@ def test_a_promise_that_the_job_does_not_give_fails_it_before_anyone_is_asked(
 
     def answer(task: str) -> list[Shareable]:
         asked.append(task)
-        return well_behaved(task)
+        return released(task)
 
     meta = {"name": "a job", "promises": promises}
     outcome = run_sites(tmp_path, dict.fromkeys(GOOD, answer), privacy=PRIVACY, evaluate=False, meta=meta)
