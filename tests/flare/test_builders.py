@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 
 import fedvoxel.flare
+from fedvoxel.cli.main import main
 from fedvoxel.errors import ConfigError, ConsortiumError
 from fedvoxel.flare.kit_filters import check_filter_classes
 from fedvoxel.flare.kit_process import kit_command, kit_environment
 from fedvoxel.flare.kit_storage import KitStorage
-from fedvoxel.flare.provisioning import create_consortium
-from fedvoxel.governance.consortium import Consortium
+from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
+from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note
 from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER
-from fedvoxel.privacy.policy import CohortBudget, grant, load_privacy_policy
+from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.ledger import open_ledger
+from fedvoxel.privacy.ledger_entries import RunPlan
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, grant, load_privacy_policy
 from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium
 
 
@@ -91,6 +96,46 @@ def test_a_changed_file_keeps_authority_certificates_and_pseudonyms(tmp_path: Pa
     assert json.loads(kept.read_text()) == own
     assert _mode(kept) == 0o600
     assert load_privacy_policy(kept.parent).cohorts == {"hippocampus": budget}
+
+
+def spend(kit: Path) -> bytes:
+    """Grants a budget at a site, spends some of it and returns the ledger's lines."""
+    grant(kit / "local", "hippocampus", CohortBudget(unit="patient", epsilon=8, delta=1e-3))
+    ledger = open_ledger(kit / "local", kit / "state", "hippocampus")
+    event = GaussianEvent(noise_multiplier=5, sampling_probability=1, count=1)
+    ledger.reserve("run", "job", 0, RunPlan(unit="patient", event=event, draws=1, delta=1e-3))
+    return (kit / "state/privacy/hippocampus/ledger.jsonl").read_bytes()
+
+
+def test_a_kit_made_anew_grants_nothing_until_its_ledger_is_moved_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = small_consortium(tmp_path)
+    lines = spend(before.kit("hospital-a"))
+    (before.server_kit / "state" / "privacy").mkdir(parents=True)
+    (before.server_kit / "state" / "privacy" / "server.jsonl").touch()
+    for times in (1, 2):
+        text = (tmp_path / "consortium.yml").read_text()
+        added = f"  - {{name: hospital-{times}, type: client, org: h_{times}}}\n  - {{name: admin@"
+        (tmp_path / "consortium.yml").write_text(text.replace("  - {name: admin@", added))
+        words = ["consortium", "create", str(tmp_path / "consortium.yml"), "-w", str(tmp_path / "workspace")]
+        assert main(words) == 0
+        assert f"hospital-a has a privacy ledger in a kit before: {MOVE_FILE}" in capsys.readouterr().out
+        after = load_consortium(tmp_path / "workspace")
+        new = after.kit("hospital-a")
+        assert new.parent.name == f"prod_0{times}"
+        assert load_privacy_policy(new / "local").cohorts == {}, "a budget without its ledger is granted anew"
+        assert kits_to_fill(after) == [SERVER, "hospital-a"]
+        assert "state/privacy/" in (new / MOVE_FILE).read_text() and PRIVACY_FILE in (new / MOVE_FILE).read_text()
+        assert not (after.kit("hospital-b") / MOVE_FILE).exists()
+        assert any(MOVE_FILE in finding.message for finding in check_note(open_kit(new)))
+        kept = (before.kit("hospital-a") / "state/privacy/hippocampus/ledger.jsonl").read_bytes()
+        assert kept == lines, "the ledger is not touched"
+    (before.kit("hospital-a") / "state/privacy").rename(new / "state/privacy")
+    (before.kit("hospital-a") / "local" / PRIVACY_FILE).replace(new / "local" / PRIVACY_FILE)
+    (new / MOVE_FILE).unlink()
+    assert open_ledger(new / "local", new / "state", "hippocampus").verify() == ()
+    assert check_note(open_kit(new)) == [] == check_ledgers(open_kit(new), ["hippocampus"])
 
 
 def test_a_failure_leaves_the_good_kits(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def create(
     Safe to repeat: an unchanged file leaves the kits alone; a changed one makes new kits from the same certificate
     authority.
     """
-    from fedvoxel.flare.provisioning import create_consortium
+    from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
+    from fedvoxel.governance.ledger_presence import MOVE_FILE
 
     consortium = create_consortium(project_file, workspace, port)
     if as_json:
@@ -49,6 +50,9 @@ def create(
     console = Console()
     console.print(_table(consortium))
     console.print(f"Kits: {consortium.folder}", soft_wrap=True, highlight=False)
+    for name in kits_to_fill(consortium):
+        said = f"{name} has a privacy ledger in a kit before: {MOVE_FILE} in its new kit says what to move there first."
+        console.print(f"[yellow]{said}[/]", soft_wrap=True, highlight=False)
     console.print(
         f"Keep {consortium.workspace / consortium.record.project / 'state'} to yourself: it holds all private keys.",
         soft_wrap=True,
@@ -88,11 +92,14 @@ def stop(workspace: WorkspaceArgument, as_json: JsonOption = False) -> None:
 
 
 def _as_json(consortium: Consortium) -> dict[str, object]:
+    from fedvoxel.flare.provisioning import kits_to_fill
+
     record = consortium.record
     return {
         "project": record.project,
         "server": {"name": record.server, "kit": str(consortium.server_kit)},
         "sites": {name: str(consortium.kit(name)) for name in record.sites},
+        "move_ledger": kits_to_fill(consortium),
         "people": {name: {"role": role, "kit": str(consortium.kit(name))} for name, role in record.people.items()},
     }
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.table import Table
 from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.kit import Kit, open_kit
+
+if TYPE_CHECKING:
+    from fedvoxel.volumes.site import SiteConfig
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Prepare a hospital's kit, check that it is ready, and run it."
@@ -74,11 +77,12 @@ def start(kit: KitArgument) -> None:
 def site_findings(kit: Kit) -> list[Finding]:
     """Returns everything that the checks found for a kit."""
     from fedvoxel.governance.certificates import check_certificates
+    from fedvoxel.governance.ledger_presence import check_note
     from fedvoxel.governance.surroundings import check_surroundings
 
     findings = check_certificates(kit)
     if kit.kind != "person":
-        findings += _policy_findings(kit)
+        findings += _policy_findings(kit) + check_note(kit)
     if kit.kind == "site":
         findings += _data_findings(kit)
     return findings + check_surroundings(kit)
@@ -102,17 +106,33 @@ def _policy_findings(kit: Kit) -> list[Finding]:
 def _data_findings(kit: Kit) -> list[Finding]:
     """Says of each described cohort what may leave about it and what is usable."""
     from fedvoxel.governance.cohort_policy import check_cohort_policy
+    from fedvoxel.governance.ledger_presence import check_ledgers
     from fedvoxel.volumes.site import SITE_FILE, load_site_config
 
     try:
         site = load_site_config(kit.local / SITE_FILE)
     except ConfigError as problem:
         return [*check_cohort_policy(kit, ()), error("data", f"{problem}; correct local/{SITE_FILE}")]
-    decided = check_cohort_policy(kit, site.cohorts)
+    decided = check_cohort_policy(kit, site.cohorts) + check_ledgers(kit, site.cohorts) + _promise_findings(kit, site)
     if not site.cohorts:
         none = f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}"
         return [*decided, warning("data", none)]
     return decided + [_cohort_finding(kit, name) for name in site.cohorts]
+
+
+def _promise_findings(kit: Kit, site: "SiteConfig") -> list[Finding]:
+    """Says which promise of the site's privacy policy cannot be kept; what cannot be read is said elsewhere."""
+    from fedvoxel.flare.patient_promises import promise_problems
+    from fedvoxel.privacy.policy import load_privacy_policy
+
+    try:
+        policy = load_privacy_policy(kit.local)
+        found = [
+            promise_problems(site, policy, cohort, kit.local) for cohort in policy.budgets() if cohort in site.cohorts
+        ]
+    except FedVoxelError:
+        return []
+    return [error("policy", problem) for problems in found for problem in problems]
 
 
 def _cohort_finding(kit: Kit, name: str) -> Finding:

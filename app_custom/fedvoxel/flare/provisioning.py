@@ -18,6 +18,7 @@ from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_consortium, save_consortium
 from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
 from fedvoxel.governance.kit import KitKind
+from fedvoxel.governance.ledger_presence import MOVE_FILE, has_ledger, leave_note
 from fedvoxel.governance.local_policy import authorization, environment, privacy, resources
 from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.atomic import write_text
@@ -33,7 +34,8 @@ def create_consortium(project_file: Path, workspace: Path, port: int | None = No
 
     Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in
     the next `prod_NN` folder, and takes over each site's own description (and with it its pseudonym key) and its
-    privacy policy.
+    privacy policy. The policy of a site whose kit before has a ledger is not taken over: it would grant anew what is
+    spent. A note in the new kit says what the hospital moves there, and until then nothing leaves.
 
     Args:
         project_file: The consortium file.
@@ -145,9 +147,19 @@ def _record(described: ConsortiumFile, fingerprint: str, folder: Path) -> Consor
 
 
 def _take_over(before: Consortium | None, made: Consortium) -> None:
-    """Copies what a site itself decided from its kit before to its new one."""
-    for site in made.sites if before else ():
-        for name in _KEPT:
-            old = before.folder / site / "local" / name if before else None
-            if old and old.is_file():
-                shutil.copy2(old, made.kit(site) / "local" / name)
+    """Copies what a site itself decided from its kit before to its new one, but no budget without its ledger."""
+    for name in (made.record.server, *made.sites):
+        earlier = [kit for kit in made.folder.parent.glob(f"prod_*/{name}") if kit != made.kit(name)]
+        spent = any(has_ledger(kit) for kit in earlier)
+        if spent:
+            leave_note(made.kit(name), server=name == made.record.server)
+        for kept in _KEPT if before and name in before.sites else ():
+            old = before.kit(name) / "local" / kept if before else None
+            if old and old.is_file() and not (spent and kept == PRIVACY_FILE):
+                shutil.copy2(old, made.kit(name) / "local" / kept)
+
+
+def kits_to_fill(consortium: Consortium) -> list[str]:
+    """Returns whose kits are to be given the ledger of a kit before them; a note in each says how."""
+    everyone = (consortium.record.server, *consortium.sites)
+    return [name for name in everyone if (consortium.kit(name) / MOVE_FILE).is_file()]

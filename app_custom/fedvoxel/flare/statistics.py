@@ -37,6 +37,7 @@ class StatisticsExecutor(Executor):
         """Reads the cohort and replies with its statistics, or with the reason why not."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         # Imported here, not above: the server loads this module too, and has no imaging packages.
+        from fedvoxel.flare.patient_promises import check_promises
         from fedvoxel.volumes.site import SITE_FILE, load_site_config
         from fedvoxel.volumes.statistics import site_statistics
 
@@ -44,6 +45,7 @@ class StatisticsExecutor(Executor):
             if task_name != TASK_STATISTICS:
                 raise UpdateError(f"unknown task {task_name!r}; this job's sites answer {TASK_STATISTICS}")
             site_file = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve() / SITE_FILE
+            check_promises(site_file.parent, self.cohort)
             site = load_site_config(site_file)
             statistics = site_statistics(site, self.cohort, tuple(self.classes), site_file.parent)
         except FedVoxelError as error:

@@ -1,0 +1,74 @@
+"""Whether a kit has the ledgers that belong to it: a kit made anew begins without them, and with all to spend.
+
+What was spent in an older kit stays spent. Nothing in a new kit can tell, so the person who sets it up is told.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.governance.finding import Finding, warning
+from fedvoxel.governance.kit import Kit
+from fedvoxel.privacy.policy import PRIVACY_FILE, load_privacy_policy
+from fedvoxel.records.atomic import write_text
+
+MOVE_FILE = "MOVE_PRIVACY_HERE.txt"
+"""Lies in a kit that was made anew for a hospital that has a ledger elsewhere."""
+
+_SITE_NOTE = f"""\
+This kit is new. A kit of yours before it has a privacy ledger: what was spent of your patients' privacy stays spent.
+
+Before you start this kit:
+1. stop the old one;
+2. move its state/privacy/ to this kit's state/privacy/ (move, not copy: there is one ledger);
+3. move its local/{PRIVACY_FILE} to this kit's local/;
+4. run: fedvoxel privacy verify THIS_KIT, and: fedvoxel site check THIS_KIT; then delete this file.
+
+Until then this kit has an empty privacy policy, so that nothing about any cohort leaves.
+"""
+_SERVER_NOTE = """\
+This kit is new. A kit of the server's before it has a privacy ledger, which says what it has received and released.
+
+Before you start this kit: stop the old one, move its state/privacy/ and state/runs/ to this kit's state/ (move, not
+copy: there is one ledger), then delete this file.
+"""
+
+
+def has_ledger(kit: Path, cohort: str | None = None) -> bool:
+    """Says whether a kit's folder has anything of a ledger: of one cohort, or any, the server's too."""
+    folder = kit / "state" / "privacy"
+    return any(folder.glob(f"{cohort}/*.json*" if cohort else "**/*.json*"))
+
+
+def leave_note(kit: Path, server: bool) -> None:
+    """Writes into a new kit's folder what has to be moved there."""
+    write_text(kit / MOVE_FILE, _SERVER_NOTE if server else _SITE_NOTE)
+
+
+def check_note(kit: Kit) -> list[Finding]:
+    """Warns of a note in a server's or site's kit that asks to move a ledger there."""
+    if not (kit.folder / MOVE_FILE).exists():
+        return []
+    return [warning("policy", f"this kit replaces one that has a privacy ledger: do what {MOVE_FILE} says")]
+
+
+def check_ledgers(kit: Kit, cohorts: Iterable[str]) -> list[Finding]:
+    """Warns of each cohort that has a budget and no ledger yet.
+
+    Args:
+        kit: A site's kit.
+        cohorts: The cohorts that the site describes.
+    """
+    try:
+        budgets = load_privacy_policy(kit.local).budgets()
+    except ConfigError:
+        return []  # Said by the check of the policy.
+    return [
+        warning(
+            "policy",
+            f"cohort {cohort}: no ledger yet, nothing is spent; if this kit replaces an older one, move its "
+            "state/privacy here first",
+        )
+        for cohort in cohorts
+        if cohort in budgets and not has_ledger(kit.folder, cohort)
+    ]
