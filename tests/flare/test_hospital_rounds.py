@@ -141,6 +141,14 @@ def test_the_same_release_counts_in_one_round_only(tmp_path: Path) -> None:
     assert "received before" in outcome.rounds[1].refused["hospital-c"] and outcome.rounds[0].refused == {}
 
 
+def test_a_release_of_another_run_does_not_count(tmp_path: Path) -> None:
+    run(tmp_path, QUIET, num_rounds=1)
+    stolen = entries(tmp_path)[0][0].release_id
+    answers = dict.fromkeys(SITES[:2], site()) | {"hospital-c": site(lambda: reply(release_id=stolen))}
+    outcome = run(tmp_path, QUIET, answers, run_key="another_run")
+    assert "received before" in outcome.rounds[0].refused["hospital-c"]
+
+
 def entries(folder: Path) -> tuple[list[Received], list[Released]]:
     _, all_entries = ServerLedger(folder / "state").read()
     of = {kind: [entry for entry in all_entries if isinstance(entry, kind)] for kind in (Received, Released)}

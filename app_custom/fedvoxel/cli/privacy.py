@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedvoxel.cli.privacy_reconcile import RECONCILE_EXAMPLE, is_server_kit, reconcile, verify_server_kit
 from fedvoxel.cli.privacy_simulate import SIMULATE_EXAMPLE, simulate
 from fedvoxel.cli.privacy_view import print_json, show_status, show_unprotected, status_json
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 
 app.command("simulate", epilog=SIMULATE_EXAMPLE)(simulate)
+app.command("reconcile", epilog=RECONCILE_EXAMPLE)(reconcile)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The hospital's kit: the folder with local/ and state/ in it.", show_default=False)
@@ -62,9 +64,13 @@ def verify(
 ) -> None:
     """Checks every line of the ledgers, and shows each head's hash: note it outside the site, and ask for it later.
 
+    Of a server's kit, the record of what it received and released is checked; see also: fedvoxel privacy reconcile.
     A ledger that was changed, cut or replaced by an older copy is refused with exit code 12. A restored copy of the
     whole site can only be told with --noted.
     """
+    if is_server_kit(kit):
+        verify_server_kit(kit, noted, as_json)
+        return
     if noted is not None and cohort is None:
         raise typer.BadParameter("name the cohort whose ledger should know it with --cohort", param_hint="--noted")
     results: list[dict[str, Any]] = []

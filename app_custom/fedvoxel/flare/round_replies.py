@@ -57,10 +57,11 @@ class RoundReplies:
             raise UpdateError("expected a finite number as the loss")
         arrays: Mapping[str, Any] = reply.params or {}
         case_count = meta.get("case_count")
-        release_id = self._receipts.check(meta.get("release_id")) if self._receipts else None
+        index, named = self._rounds.round, meta.get("release_id")
+        release_id = self._receipts.check(site, index, named) if self._receipts else None
         self._rounds.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
         if self._receipts and release_id:
-            self._receipts.add(site, self._rounds.round, release_id, arrays)
+            self._receipts.add(site, index, release_id, arrays)
         self.notes.contributed[site] = int(case_count or 0)
         self.notes.bytes_up += sum(array.nbytes for array in arrays.values())
         if loss is not None:

@@ -17,33 +17,38 @@ class Receipts:
     """Holds a round's receipts until the round closes, and then has the ledger write them."""
 
     def __init__(self, ledger: ServerLedger, run_key: str, job_id: str, event: GaussianEvent | None) -> None:
-        """Starts with none.
+        """Reads what the ledger has of earlier runs.
 
         Args:
             ledger: The server's.
             run_key: Names the run.
             job_id: The present attempt.
             event: What a round costs each hospital where the server adds the noise; None where the sites do.
+
+        Raises:
+            LedgerError: The ledger cannot be read or trusted.
         """
         self._ledger, self._run_key, self._job_id, self.event = ledger, run_key, job_id, event
         self._open: list[Received] = []
-        self._known: set[str] = set()
+        entries = [entry for entry in ledger.read()[1] if isinstance(entry, Received)]
+        self._places = {entry.release_id: (entry.run_key, entry.site, entry.round) for entry in entries}
 
-    def check(self, release_id: Any) -> str:
-        """Returns a release's id, if it is one that this run has not received before.
+    def check(self, site: str, round_index: int, release_id: Any) -> str:
+        """Returns a release's id, if it is new, or was received of this site for this round of an earlier attempt.
 
         Raises:
-            UpdateError: It is none, or came before: a site's ledger gives every update an id of its own.
+            UpdateError: It is no id, or stands for another update: a site's ledger gives each an id of its own.
         """
         if not isinstance(release_id, str) or not _RELEASE_ID.fullmatch(release_id):
             raise UpdateError("expected the id of a release in the site's ledger; under a privacy section nothing else")
-        if release_id in self._known:
-            raise UpdateError("a release that this run has received before")
+        place = self._run_key, site, round_index
+        if self._places.get(release_id, place) != place:
+            raise UpdateError("a release that was received before, in another round or run or from another site")
         return release_id
 
     def add(self, site: str, round_index: int, release_id: str, arrays: Arrays) -> None:
         """Notes an update that was accepted."""
-        self._known.add(release_id)
+        self._places[release_id] = self._run_key, site, round_index
         received = Received(
             run_key=self._run_key,
             job_id=self._job_id,
