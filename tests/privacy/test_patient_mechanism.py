@@ -206,6 +206,14 @@ def test_the_claim_is_that_of_all_steps() -> None:
     assert "18 rounds of 10 steps" in guarantee.said()
 
 
+def test_the_claim_is_about_one_hospital_and_says_so() -> None:
+    """No hospital can see whom another one treats, so no claim can be about a patient over all hospitals."""
+    guarantee = _mechanism().guarantee(18)
+    assert guarantee is not None
+    assert "epsilon holds for each hospital by itself" in guarantee.said()
+    assert "treated at several, and over other jobs, the losses add up" in guarantee.said()
+
+
 def test_no_claim_without_noise_or_with_noise_that_repeats_and_no_cost_without_a_round() -> None:
     assert _mechanism(noise_multiplier=None).guarantee(1) is None
     assert PatientMechanism(PatientMechanismConfig(**SECTION), FixedNoise(0)).guarantee(1) is None

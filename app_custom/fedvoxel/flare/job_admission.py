@@ -117,12 +117,14 @@ def _right_reasons(kit: Kit, submitter: Submitter, rights: tuple[str, ...]) -> l
 
 
 def _cases(content: JobContent, kit: Kit) -> dict[str, Any]:
+    from fedvoxel.flare.patient_promises import check_promises
     from fedvoxel.volumes.check import check_cohort
     from fedvoxel.volumes.site import SITE_FILE, load_site_config
 
     asked = content.client
     report = check_cohort(load_site_config(kit.local / SITE_FILE), asked.cohort, asked.classes, kit.local)
     load_privacy_policy(kit.local).of(asked.cohort)
+    check_promises(kit.local, asked.cohort)
     return {
         "usable": dict(report.usable_per_split),
         "refused": len(report.refused),

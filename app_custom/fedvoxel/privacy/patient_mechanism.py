@@ -129,7 +129,8 @@ class PatientMechanism:
             self.events(rounds),
             self.config.delta,
             adversary=ADVERSARY,
-            composition=f"{steps} (other jobs and other hospitals with the same patient add up)",
+            composition=f"{steps} (epsilon holds for each hospital by itself: for a patient who is treated at several, "
+            "and over other jobs, the losses add up)",
         )
 
     def _event(self, count: int) -> GaussianEvent:
