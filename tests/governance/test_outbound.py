@@ -71,6 +71,38 @@ def test_a_private_cohort_lets_a_release_leave_and_nothing_else() -> None:
             admit(task, good, private=True)
 
 
+CHECKED = {"protects": "patient", "rounds": 12, "versions": {"fedvoxel": "0.3.0", "torch": "not installed"}}
+
+
+def test_a_private_cohort_answers_a_check_without_its_cases() -> None:
+    assert admit("check", answer(CHECKED, "none"), private=True).values == CHECKED
+    with pytest.raises(UpdateError, match="may not leave"):
+        admit("check", answer(CHECKED, "none"), private=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training_cases": "5 to 9"},
+        {"refused_cases": "none"},
+        {"cases": 7},
+        {"ready": True},
+        {"protects": "Meier"},
+        {"rounds": -1},
+        {"versions": {"Meier": "1"}},
+        {"versions": {"torch": "Meier"}},
+        {"versions": {"torch": "2.1" + "7" * 60}},
+    ],
+    ids=str,
+)
+def test_a_check_of_a_private_cohort_tells_nothing_more(change: dict[str, Any]) -> None:
+    with pytest.raises(UpdateError, match="may not leave") as refused:
+        admit("check", answer(CHECKED | change, "none"), private=True)
+    assert "Meier" not in str(refused.value)
+    with pytest.raises(UpdateError, match="should hold none"):
+        admit("check", answer(CHECKED), private=True)
+
+
 @pytest.mark.parametrize("channel", ["loss", "case_count", "seconds", "refused_cases", "validation"])
 def test_one_more_channel_beside_a_release_is_refused(channel: str) -> None:
     with pytest.raises(UpdateError, match="may not leave"):

@@ -46,6 +46,35 @@ def test_a_network_that_fits_its_sizes_passes(network: dict[str, Any], size: lis
     assert count == sum(parameter.numel() for parameter in build_network(config.network, 3, 1).parameters())
 
 
+BATCH_NORM = {"name": "UNet", "arguments": {**UNET["arguments"], "norm": "batch"}}
+DROPOUT = {"name": "UNet", "arguments": {**UNET["arguments"], "dropout": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": BATCH_NORM}, "BatchNorm3d mixes patients"),
+        ({"network": DROPOUT}, "draws would depend on who else takes part"),
+        ({"loss": {"name": "GeneralizedDiceLoss"}}, "not known to work patient by patient"),
+        ({"batch_size": 2}, r"training.batch_size: patient-level privacy has privacy.sampling_probability"),
+        ({"epochs_per_round": 2}, "training.epochs_per_round"),
+        ({"gradient_clip_norm": 1.0}, r"training.gradient_clip_norm.* privacy.clip_norm"),
+    ],
+)
+def test_what_a_private_trainer_refuses_is_refused_without_data(changes: dict[str, Any], message: str) -> None:
+    values = {"network": UNET, "loss": {"name": "DiceCELoss"}, "batch_size": 1, "epochs_per_round": 1} | changes
+    config = parse_config(TrainingConfig, training_section(**values), "the test's training section")
+    assert dry_run(config, 2) > 0, "in order where no patient is protected"
+    with pytest.raises(ConfigError, match=message):
+        dry_run(config, 2, patients_protected=True)
+
+
+def test_a_section_for_a_private_trainer_passes() -> None:
+    values = {"network": UNET, "loss": {"name": "DiceCELoss"}, "batch_size": 1, "epochs_per_round": 1}
+    config = parse_config(TrainingConfig, training_section(**values), "the test's training section")
+    assert dry_run(config, 2, patients_protected=True) == dry_run(config, 2)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -68,6 +68,7 @@ def _gradients(config: TrainingConfig) -> PatientGradients:
 
 def _mechanism(noise_multiplier: float | None = None, seed: int | None = 3, **changes) -> PatientMechanism:
     values = {
+        "unit": "patient",
         "clip_norm": CLIP,
         "noise_multiplier": noise_multiplier,
         "sampling_probability": 1.0,

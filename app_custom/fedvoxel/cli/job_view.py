@@ -44,6 +44,8 @@ def _cases(details: Mapping[str, Any]) -> str:
         return ", ".join([*shown, f"{details['refused']} refused"])
     if "training_cases" in details:
         return f"training: {details['training_cases']}, refused: {details['refused_cases']}"
+    if "protects" in details:
+        return "protected"
     return ""
 
 

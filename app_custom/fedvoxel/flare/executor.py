@@ -33,6 +33,7 @@ from fedvoxel.flare.messages import (
 from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.pieces import use_pieces
+from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
@@ -97,13 +98,21 @@ class SiteExecutor(Executor):
         """Carries out one task; whatever goes wrong becomes a reply that says so."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
-            return self._execute(task_name, shareable, abort_signal)
+            protected = self._protected_check(shareable, fl_ctx) if task_name == TASK_CHECK else None
+            return protected or self._execute(task_name, shareable, abort_signal)
         except FedVoxelError as error:
             self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
             return error_reply(str(error))
         except OSError as error:
             self.log_error(fl_ctx, f"event=task_failed task={task_name} errno={error.errno}", fire_event=False)
             return error_reply(_file_trouble(error))
+
+    def _protected_check(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable | None:
+        """Answers a check of a job on a protected cohort, without a look at its cases; None for any other cohort."""
+        local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
+        num_rounds = int(FLModelUtils.from_shareable(shareable).total_rounds or 0)
+        told = private_readiness(local, self.cohort, self.privacy, num_rounds)
+        return None if told is None else result_reply(told, {}, difference=False)
 
     def _open(self, fl_ctx: FLContext) -> None:
         try:

@@ -9,7 +9,7 @@ from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK
 from fedvoxel.flare.site_tasks import Wait
-from fedvoxel.governance.outbound import SiteReadiness
+from fedvoxel.governance.outbound import PrivateReadiness, SiteReadiness
 
 CHECK_FILE = "job_check.json"
 """The name of the answers in the job's workspace."""
@@ -18,7 +18,7 @@ CHECK_FILE = "job_check.json"
 class CheckResult(FrozenModel):
     """Holds what the sites answered: `ready` by site, and why the others are not."""
 
-    ready: dict[str, SiteReadiness]
+    ready: dict[str, SiteReadiness | PrivateReadiness]
     missing: dict[str, str]
 
 
@@ -28,16 +28,29 @@ class JobCheckController(InquiryController):
     title = "job check"
     file = CHECK_FILE
 
+    def __init__(self, timeout_s: float = 1800.0, num_rounds: int = 1, task_check_period: float = 0.1) -> None:
+        """Keeps the job's words.
+
+        Args:
+            timeout_s: Longest wait, in seconds.
+            num_rounds: Rounds that the job plans, which a protected cohort's budget is held against.
+            task_check_period: Seconds between two looks at open tasks.
+        """
+        super().__init__(timeout_s, task_check_period)
+        self.num_rounds = num_rounds
+
     def answers(self, sites: list[str]) -> dict[str, Any]:
         """Returns a `CheckResult`."""
         ready: dict[str, Any] = {}
 
         def receive(site: str, reply: FLModel) -> None:
-            told = {key: reply.meta.get(key) for key in SiteReadiness.model_fields}
+            kind: type[FrozenModel] = PrivateReadiness if "protects" in reply.meta else SiteReadiness
+            told = {key: reply.meta.get(key) for key in kind.model_fields}
             try:
-                ready[site] = parse_config(SiteReadiness, told, "the reply").model_dump()
+                ready[site] = parse_config(kind, told, "the reply").model_dump()
             except ConfigError as error:
                 raise UpdateError(str(error)) from None
 
-        gathered = self.ask(TASK_CHECK, FLModel(metrics=dict(NO_ARRAYS)), sites, Wait(self.timeout_s), receive)
+        question = FLModel(metrics=dict(NO_ARRAYS), current_round=0, total_rounds=self.num_rounds)
+        gathered = self.ask(TASK_CHECK, question, sites, Wait(self.timeout_s), receive)
         return {"ready": ready, "missing": gathered.missing | gathered.refused}

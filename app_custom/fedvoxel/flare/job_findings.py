@@ -5,7 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.flare.job_args import SiteArgs
+from fedvoxel.flare.job_args import FedAvgArgs, SiteArgs
+from fedvoxel.flare.job_claim import claim_of_job
 from fedvoxel.flare.job_kinds import JobContent, understand
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.job_folder import code_in, read_job_folder
@@ -40,6 +41,7 @@ def examine(folder: Path) -> StaticReport:
     except ConfigError as problem:
         return StaticReport(None, code, (*findings, error("config", str(problem))))
     findings += [ok("config", "all keys known and in range"), *_quorum_findings(content), *_training_findings(content)]
+    findings += _privacy_findings(content)
     return StaticReport(content, code, tuple(findings))
 
 
@@ -60,8 +62,24 @@ def _training_findings(content: JobContent) -> list[Finding]:
 
     training = content.client.training
     try:
-        parameters = dry_run(training, len(content.client.classes) + 1)
+        parameters = dry_run(training, len(content.client.classes) + 1, _protects_patients(content.client))
     except ConfigError as problem:
         return [error("network", str(problem))]
     built = f"{training.network.name} with {parameters:,} parameters"
     return [ok("network", f"{built} and {training.loss.name} can be built, and the sizes fit")]
+
+
+def _protects_patients(client: SiteArgs) -> bool:
+    return client.privacy is not None and client.privacy.unit == "patient"
+
+
+def _privacy_findings(content: JobContent) -> list[Finding]:
+    """Says what the job gives; a claim that falls although the job pays for it is worth a warning."""
+    if not isinstance(content.server, FedAvgArgs):
+        return []
+    given = claim_of_job(content.folder, content.server)
+    said = given.claim.text + (f", provided that {given.condition}" if given.condition else "")
+    if content.server.privacy is None or given.claim.guarantee:
+        return [ok("privacy", said)]
+    open_ones = (channel for channel in given.claim.channels if channel.status == "open")
+    return [warning("privacy", f"{said}: {'; '.join(f'{channel.name}: {channel.why}' for channel in open_ones)}")]

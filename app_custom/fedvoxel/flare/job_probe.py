@@ -23,7 +23,7 @@ from fedvoxel.flare.messages import TASK_CHECK
 from fedvoxel.flare.session import abort, connected_sites, delete, download, job_meta, submit, wait_for_job
 from fedvoxel.governance.job_files import SERVER
 from fedvoxel.governance.job_folder import META_FILE, JobFolder, parse_job, write_job_folder
-from fedvoxel.governance.outbound import SiteReadiness
+from fedvoxel.governance.outbound import PrivateReadiness, SiteReadiness
 
 CONTROLLER = "fedvoxel.flare.job_check.JobCheckController"
 PROBE_RUN_KEY = "job_check"
@@ -67,8 +67,9 @@ def probe_folder(job: JobFolder, sites: Sequence[str], timeout_s: float) -> JobF
     meta |= {"name": f"check_{job.meta.name}"[:80], "min_clients": 1, "deploy_map": {job.app: [SERVER, *sites]}}
     meta.pop("mandatory_clients", None)
     meta.pop("promises", None)
+    args = {"timeout_s": timeout_s, "num_rounds": _planned_rounds(job)}
     server = documents[job.server_document]
-    server["workflows"] = [{"id": "check", "path": CONTROLLER, "args": {"timeout_s": timeout_s}}]
+    server["workflows"] = [{"id": "check", "path": CONTROLLER, "args": args}]
     executor = documents[job.client_document]["executors"][0]
     executor["tasks"] = [TASK_CHECK]
     # The probe leaves nothing in the state of the run that it asks about.
@@ -119,7 +120,7 @@ def _probe(session: Session, job: JobFolder, sites: Sequence[str], timeout_s: fl
     reasons = {**result.missing, **refused}
     silent = f"did not answer ({status})"
     return [
-        _ready(site, result.ready[site]) if site in result.ready else _refused(site, reasons.get(site, silent))
+        verdict_of(site, result.ready[site], job) if site in result.ready else _refused(site, reasons.get(site, silent))
         for site in sites
     ]
 
@@ -142,7 +143,33 @@ def _refused(site: str, reason: str) -> Verdict:
     return Verdict(site, False, (reason,))
 
 
-def _ready(site: str, told: SiteReadiness) -> Verdict:
+def _planned_rounds(job: JobFolder) -> int:
+    rounds = job.controller.args.get("rounds")
+    return int(rounds.get("num_rounds", 1)) if isinstance(rounds, dict) else 1
+
+
+def verdict_of(site: str, told: SiteReadiness | PrivateReadiness, job: JobFolder) -> Verdict:
+    """Says what a site's answer means for a job.
+
+    Args:
+        site: The site.
+        told: What it said of itself; of a protected cohort, nothing about its cases.
+        job: The job that it was asked about.
+    """
+    if isinstance(told, PrivateReadiness):
+        accepted, note = told.rounds > 0, _protected_note(told, job)
+        return Verdict(site, accepted, (note,), told.model_dump(), accepted)
     trains = told.training_cases != "none"
     notes = () if trains else ("no training case: this site would only evaluate",)
     return Verdict(site, True, notes, told.model_dump(), trains)
+
+
+def _protected_note(told: PrivateReadiness, job: JobFolder) -> str:
+    section, planned = job.executor.executor.args.get("privacy"), _planned_rounds(job)
+    who = f"its policy protects each {told.protects} of this cohort"
+    unit = section.get("unit") if isinstance(section, dict) else None
+    if unit != told.protects:
+        return f"{who}: the job needs a privacy section with unit {told.protects!r}, it has {unit or 'none'}"
+    if told.rounds < planned:
+        return f"{who}: its budget covers {told.rounds} of the {planned} rounds"
+    return f"{who}: its budget covers all {planned} rounds; it says nothing about its cases"

@@ -2,12 +2,12 @@
 
 An answer that is admitted is rebuilt from its checked values, so that nothing can travel along with it. Where a
 cohort's policy promises differential privacy, the list is shorter still: noised differences that the site's ledger
-knows, and initial weights, which come from the job's seed alone.
+knows, initial weights, which come from the job's seed alone, and what the policy and the budget have to say of a job.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
 
@@ -15,10 +15,14 @@ from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
+from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.updates.update import Arrays, check_values
 
 ArraysKind = Literal["none", "model", "difference"]
 """What an answer's arrays are: none at all, a whole model, or a difference to the model received."""
+
+
+_Version = Annotated[str, Field(pattern=r"^(not installed|[0-9][0-9A-Za-z.+!-]{0,39})$")]
 
 
 class _Nothing(FrozenModel):
@@ -59,6 +63,20 @@ class SiteReadiness(FrozenModel):
     versions: dict[str, str]
 
 
+class PrivateReadiness(FrozenModel):
+    """Is what a site replies about a cohort whose patients it protects: nothing that depends on a patient.
+
+    Attributes:
+        protects: Whom the hospital's policy protects.
+        rounds: How many of the job's rounds the budget covers; 0 also where the job does not protect that unit.
+        versions: Version of each package that matters.
+    """
+
+    protects: PrivacyUnit
+    rounds: int = Field(ge=0, le=10_000)
+    versions: dict[Literal["fedvoxel", "nvflare", "torch", "monai", "numpy"], _Version]
+
+
 _Rule = tuple[type[FrozenModel], frozenset[ArraysKind]]
 
 _MODEL: _Rule = (_Nothing, frozenset({"model"}))
@@ -74,6 +92,7 @@ _PRIVATE: Mapping[str, _Rule] = {
     "initialize": _MODEL,
     # The arrays come from the ledger alone, whatever the executor holds.
     "train": (_Released, frozenset({"none"})),
+    "check": (PrivateReadiness, frozenset({"none"})),
 }
 
 

@@ -8,22 +8,31 @@ import torch
 from fedvoxel.errors import ConfigError
 from fedvoxel.training.config import Size, TrainingConfig
 from fedvoxel.training.networks import build_loss, build_network, build_optimizer
+from fedvoxel.training.patient_gradients import build_patient_loss, refuse_shared_state
+from fedvoxel.training.private_training import refuse_overruled
 
 
-def dry_run(config: TrainingConfig, class_count: int) -> int:
+def dry_run(config: TrainingConfig, class_count: int, patients_protected: bool = False) -> int:
     """Builds network, loss and optimiser and checks that the sizes fit the network.
 
     Args:
         config: The job's training section.
         class_count: Output channels, background included.
+        patients_protected: Whether the job has a privacy section with unit "patient", so that what its trainer would
+            refuse is refused here.
 
     Returns:
         The number of parameters.
 
     Raises:
-        ConfigError: A part cannot be built, or the network does not segment volumes of the job's sizes.
+        ConfigError: A part cannot be built, or does not go with patient-level privacy, or the network does not segment
+            volumes of the job's sizes.
     """
     network = build_network(config.network, class_count, config.seed)
+    if patients_protected:
+        refuse_overruled(config)
+        refuse_shared_state(network)
+        build_patient_loss(config.loss)
     build_loss(config.loss)
     build_optimizer(config.optimizer, network.parameters())
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -98,7 +98,7 @@ class PrivateTrainer:
         Raises:
             ConfigError: The network, loss or another part of the job does not go with patient-level privacy.
         """
-        _refuse_overruled(segmenter.config)
+        refuse_overruled(segmenter.config)
         self.config, self.classes = segmenter.config, segmenter.classes
         self._segmenter, self._patients, self._mechanism = segmenter, patients, mechanism
         self._options = options or PrivateOptions()
@@ -192,8 +192,12 @@ def private_step(
     optimizer.step()
 
 
-def _refuse_overruled(config: TrainingConfig) -> None:
-    """Refuses settings that the mechanism decides instead, rather than passing over them in silence."""
+def refuse_overruled(config: TrainingConfig) -> None:
+    """Refuses settings that the mechanism decides instead, rather than passing over them in silence.
+
+    Raises:
+        ConfigError: Names the setting and what there is instead.
+    """
     overruled = {
         "epochs_per_round": "privacy.steps_per_round",
         "batch_size": "privacy.sampling_probability",
