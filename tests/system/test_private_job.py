@@ -1,4 +1,4 @@
-"""A job that protects each patient, over real processes: one hospital's budget ends before the run does."""
+"""Jobs that protect each patient, or each hospital, over real processes: one budget ends before the run does."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget, grant
+from fedvoxel.privacy.reconcile import RunMatch, reconcile, site_releases
+from fedvoxel.privacy.server_record import verify_server
 from fedvoxel.privacy.spending import planned_epsilon
 
 from .conftest import SITES, SystemUnderTest, job_variant
-from .tiny_cohorts import describe_cohort
+from .tiny_cohorts import describe_cohort, of_others
 
-COHORT = "protected"
+COHORT, WHOLE = "protected", "whole"
 ROUNDS = 4
 PRIVACY = {
     "unit": "patient",
@@ -26,32 +29,65 @@ PRIVACY = {
     "delta": 1e-3,
     "expected_batch": 2.5,
 }
+HOSPITAL_PRIVACY = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 3.0, "sites": 3, "delta": 1e-3}
 
 
-def private_job(folder: Path, run_key: str) -> Path:
+def private_job(folder: Path, run_key: str, cohort: str = COHORT, section: dict[str, Any] = PRIVACY) -> Path:
     """Writes a small job under the privacy section and returns its folder."""
-    job = job_variant(folder, run_key, ROUNDS, cohort=COHORT, rounds_section={"evaluate": False, "min_sites": 2})
+    job = job_variant(folder, run_key, ROUNDS, cohort=cohort, rounds_section={"evaluate": False, "min_sites": 2})
     for name, component in (("server", ["workflows", 0]), ("client", ["executors", 0, "executor"])):
         path = job / f"app/config/config_fed_{name}.json"
         document: Any = json.loads(path.read_text())
         part = document
         for key in component:
             part = part[key]
-        part["args"]["privacy"] = PRIVACY
+        part["args"]["privacy"] = section
         path.write_text(json.dumps(document))
     return job
 
 
-def protect(system: SystemUnderTest, rows: dict[str, list[str]], epsilons: dict[str, float]) -> None:
+def protect(system: SystemUnderTest, rows: dict[str, list[str]], epsilons: dict[str, float], cohort: str) -> None:
     """Describes the protected cohort at each site and grants it a budget."""
+    unit: PrivacyUnit = "patient" if cohort == COHORT else "hospital"
     for site, epsilon in epsilons.items():
-        describe_cohort(system.kit(site), COHORT, rows[site])
-        grant(system.kit(site) / "local", COHORT, CohortBudget(unit="patient", epsilon=epsilon, delta=1e-3))
+        kit = system.kit(site)
+        describe_cohort(kit, cohort, of_others(kit / "local", rows[site], cohort))
+        grant(kit / "local", cohort, CohortBudget(unit=unit, epsilon=epsilon, delta=1e-3))
 
 
-def plan(draws: int) -> RunPlan:
-    event = GaussianEvent(noise_multiplier=2.0, sampling_probability=0.5, count=2)
-    return RunPlan(unit="patient", event=event, draws=draws, delta=1e-3)
+def plan(draws: int, section: dict[str, Any] = PRIVACY) -> RunPlan:
+    event = GaussianEvent(
+        noise_multiplier=section["noise_multiplier"],
+        sampling_probability=section.get("sampling_probability", 1.0),
+        count=section.get("steps_per_round", 1),
+    )
+    return RunPlan(unit=section["unit"], event=event, draws=draws, delta=1e-3)
+
+
+def only(job: Path, sites: tuple[str, ...]) -> Path:
+    """Sends a job to the server and these sites alone."""
+    path = job / "meta.json"
+    meta = json.loads(path.read_text())
+    meta |= {"deploy_map": {"app": ["server", *sites]}, "min_clients": len(sites)}
+    path.write_text(json.dumps(meta))
+    return job
+
+
+def check_ledgers(system: SystemUnderTest, run_key: str, draws: dict[str, int], epsilon: dict[int, float]) -> None:
+    """Fails unless the server's ledger and each site's verify, hold the run with so many draws, and add up."""
+    server = verify_server(system.kit(system.running.consortium.record.server) / "state")
+    assert server.problems == ()
+    for site, drawn in draws.items():
+        kit = system.kit(site)
+        found = reconcile(server, site, site_releases(kit / "state"))
+        assert found.problems == ()
+        assert RunMatch(run_key, drawn, drawn) in found.runs
+        cohort = COHORT if run_key == "protected_run" else WHOLE
+        ledger = open_ledger(kit / "local", kit / "state", cohort)
+        assert ledger.verify() == ()
+        (run,) = ledger.status().runs
+        assert (run.run_key, run.drawn, run.kept, run.sent) == (run_key, drawn, drawn, drawn)
+        assert ledger.status().spent_epsilon == pytest.approx(epsilon[drawn])
 
 
 @pytest.mark.slow
@@ -60,7 +96,7 @@ def test_a_hospital_serves_as_many_rounds_as_its_budget_covers(
 ) -> None:
     costs = {draws: planned_epsilon(plan(draws)) for draws in (2, 3, ROUNDS)}
     small = (costs[2] + costs[3]) / 2
-    protect(system, cohort_rows, {site: small if site == SITES[0] else 100.0 for site in SITES})
+    protect(system, cohort_rows, {site: small if site == SITES[0] else 100.0 for site in SITES}, COHORT)
 
     outcome = system.run(private_job(tmp_path, "protected_run"))
 
@@ -71,21 +107,43 @@ def test_a_hospital_serves_as_many_rounds_as_its_budget_covers(
         assert "declined" in one.missing[SITES[0]] and "epsilon" not in one.missing[SITES[0]]
     assert f"{costs[ROUNDS]:.2f}"[:3] in outcome.privacy and "patient" in outcome.privacy
     _nothing_else_left(outcome)
-    for site in SITES:
-        kit = system.kit(site)
-        ledger = open_ledger(kit / "local", kit / "state", COHORT)
-        assert ledger.verify() == ()
-        (run,) = ledger.status().runs
-        draws = 2 if site == SITES[0] else ROUNDS
-        assert (run.run_key, run.drawn, run.kept, run.sent) == ("protected_run", draws, draws, draws)
-        assert ledger.status().spent_epsilon == pytest.approx(costs[draws])
+    check_ledgers(system, "protected_run", {site: 2 if site == SITES[0] else ROUNDS for site in SITES}, costs)
+
+
+@pytest.mark.slow
+def test_three_hospitals_protected_as_a_whole_and_one_of_them_leaves_early(
+    system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
+) -> None:
+    costs = {draws: planned_epsilon(plan(draws, HOSPITAL_PRIVACY)) for draws in (2, 3, ROUNDS)}
+    small, three = (costs[2] + costs[3]) / 2, SITES[:3]
+    protect(system, cohort_rows, {site: small if site == SITES[0] else 100.0 for site in three}, WHOLE)
+
+    outcome = system.run(only(private_job(tmp_path, "whole_run", WHOLE, HOSPITAL_PRIVACY), three))
+
+    assert outcome.status == "finished", outcome.reason
+    assert outcome.sites == three and outcome.guarantee and outcome.guarantee.unit == "hospital"
+    assert outcome.guarantee.epsilon == pytest.approx(costs[ROUNDS])
+    assert [SITES[0] in one.contributed for one in outcome.rounds] == [True, True, False, False]
+    assert all(set(three[1:]) <= set(one.contributed) for one in outcome.rounds)
+    for one in outcome.rounds[2:]:
+        assert "declined" in one.missing[SITES[0]] and "epsilon" not in one.missing[SITES[0]]
+    _nothing_else_left(outcome)
+    check_ledgers(system, "whole_run", {site: 2 if site == SITES[0] else ROUNDS for site in three}, costs)
+    server = verify_server(system.kit(system.running.consortium.record.server) / "state")
+    run = server.runs["whole_run"]
+    assert [one.round for one in run.released] == list(range(ROUNDS)), "each round once"
+    assert outcome.model and run.released[-1].sha256 == outcome.model.sha256
+
+    again = system.submit(only(private_job(tmp_path / "again", "whole_run", WHOLE, HOSPITAL_PRIVACY), three))
+    system.wait(again)
+    assert "has released 4 rounds" in str(system.outcome(again).reason)
 
 
 @pytest.mark.slow
 def test_a_protected_cohort_is_not_trained_on_by_a_job_without_privacy(
     system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    protect(system, cohort_rows, dict.fromkeys(SITES, 8.0))
+    protect(system, cohort_rows, dict.fromkeys(SITES, 8.0), COHORT)
     job_id = system.submit(job_variant(tmp_path, "unprotected_run", 1, cohort=COHORT))
     system.wait(job_id)
     outcome = system.outcome(job_id)

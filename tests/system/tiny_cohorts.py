@@ -1,6 +1,8 @@
 """Tiny cohorts for the system tests: a few rows of a real table, or made-up blobs of the same shape and classes."""
 
 import json
+import shutil
+from itertools import count
 from pathlib import Path
 
 import nibabel
@@ -35,6 +37,24 @@ def choose(rows: list[str]) -> list[str]:
     chosen = [row for split, wanted in WANTED.items() for row in by_split[split][:wanted]]
     assert len(chosen) == sum(WANTED.values())
     return chosen
+
+
+def of_others(folder: Path, rows: list[str], cohort: str) -> list[str]:
+    """Returns copies of the same scans as rows of other patients, each in the split of the one whom it stands for.
+
+    A patient of a protected cohort, by name or by image file, may be in no cohort without protection.
+    """
+    renamed = []
+    for row in rows:
+        case, patient, *files = row.split(",")
+        split = split_of(patient, SplitFractions())
+        names = (f"{cohort}-{patient}-{number}" for number in count())
+        name = next(name for name in names if split_of(name, SplitFractions()) == split)
+        copies = [folder / f"{cohort}_{Path(file).name}" for file in files]
+        for file, copied in zip(files, copies, strict=True):
+            shutil.copyfile(file, copied)
+        renamed.append(",".join([f"{cohort}-{case}", name, *map(str, copies)]))
+    return renamed
 
 
 def blob_rows(folder: Path, site: str, seed: int) -> list[str]:
