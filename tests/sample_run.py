@@ -6,7 +6,11 @@ import numpy as np
 
 from fedvoxel.evaluation.baseline import Baseline, CaseRecord
 from fedvoxel.evaluation.summary import summarise
+from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.outcome import Absences, ModelFile, RoundRecord, RunOutcome, SiteScore, ValidationScore
+from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.privacy.guarantee import PUBLIC_DATA
 from fedvoxel.updates.scores import CaseScore
 
 CASES = {"hospital-a": 14, "hospital-b": 11, "hospital-c": 8, "hospital-d": 3}
@@ -58,6 +62,20 @@ def sample_outcome() -> RunOutcome:
         finished=STARTED + timedelta(minutes=7, seconds=24),
         versions={"fedvoxel": "0.1.0", "nvflare": "2.9.0", "monai": "1.6.1"},
     )
+
+
+def private_outcome() -> RunOutcome:
+    """The same run under a guarantee for each patient: no scores, and a weight of one from every hospital."""
+    section = {"unit": "patient", "clip_norm": 1.0, "noise_multiplier": 5.0, "sampling_probability": 1.0}
+    section |= {"steps_per_round": 1, "delta": 1e-4, "expected_batch": 10}
+    start = StartModel(run_key="pretraining", sha256="2d" * 32, privacy=PUBLIC_DATA)
+    claim = claim_of(section, RoundsConfig(num_rounds=ROUNDS, evaluate=False), start=start)
+    records = tuple(
+        RoundRecord(round=index, seconds=30.0, contributed=dict.fromkeys(CASES, 1)) for index in range(ROUNDS)
+    )
+    claimed = {"privacy": claim.text, "guarantee": claim.guarantee, "channels": claim.channels, "start_from": start}
+    left_out = {"test": {}, "best_round": None, "best_model": None, "unvalidated": None, "refused_cases": {}}
+    return RunOutcome.model_validate(dict(sample_outcome()) | left_out | claimed | {"rounds": records})
 
 
 def failed_outcome() -> RunOutcome:

@@ -8,8 +8,9 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.evaluation.report import Report
 from fedvoxel.federation.outcome import write_outcome
+from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.atomic import write_json
-from tests.sample_run import all_baselines, failed_outcome, sample_outcome
+from tests.sample_run import all_baselines, failed_outcome, private_outcome, sample_outcome
 
 
 @pytest.fixture
@@ -105,3 +106,22 @@ def test_report_json_is_what_was_printed(job: Path, capsys: pytest.CaptureFixtur
     assert main(["results", str(job), "--json"]) == 0
     written = json.loads((job / "report" / "report.json").read_text(encoding="utf-8"))
     assert json.loads(capsys.readouterr().out) == written
+
+
+def test_the_claim_is_printed_with_its_start_and_open_channels(
+    job: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    outcome = private_outcome().model_copy(update={"model": None})
+    path = job / "workspace" / "outcome.json"
+    write_outcome(outcome, path)
+    assert main(["results", str(job)]) == 0
+    shown = capsys.readouterr().out
+    assert f"Privacy: {outcome.privacy}" in shown and "began with the model of run pretraining" in shown
+    assert "open:" not in shown
+    opened = outcome.channels[0].model_copy(update={"status": "open", "why": "no noise"})
+    fallen = {"guarantee": None, "privacy": NO_GUARANTEE, "channels": (opened, *outcome.channels[1:])}
+    write_outcome(outcome.model_copy(update=fallen), path)
+    assert main(["results", str(job)]) == 0
+    shown = capsys.readouterr().out
+    assert "Privacy: no formal guarantee." in shown and "open: updates, no noise" in shown

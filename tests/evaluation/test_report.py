@@ -1,5 +1,7 @@
 """The report: what it claims, what it refuses to claim, and the page that people read."""
 
+import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,12 +16,14 @@ from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.page import render_page
 from fedvoxel.evaluation.report import Report, build_report, write_report
 from fedvoxel.federation.outcome import Absences, RunOutcome
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from tests.sample_run import (
     CASES,
     all_baselines,
     failed_outcome,
     local_baseline,
     pooled_baseline,
+    private_outcome,
     sample_outcome,
     site_score,
 )
@@ -212,3 +216,66 @@ def test_files_are_written_read_back_and_repeatable(tmp_path: Path) -> None:
     write_report(tmp_path / "report", again, illustrate(again))
     assert paths.html.read_bytes() == first
     assert sorted(path.name for path in paths.html.parent.iterdir()) == ["report.html", "report.json"]
+
+
+def test_page_states_a_guarantee_whole() -> None:
+    outcome = private_outcome()
+    page = html.unescape(render_page(build_report(outcome), []))
+    _outline(page)
+    guarantee = outcome.guarantee
+    assert guarantee and outcome.privacy.rstrip(".") in page
+    for part in (guarantee.neighbouring, guarantee.adversary, guarantee.composition, guarantee.accountant):
+        assert page.count(part) >= 2, "in the sentence and in its parts"
+    for channel in outcome.channels:
+        assert channel.why in page
+    assert "run <code>pretraining</code>" in page and PUBLIC_DATA in page and "2d" * 32 in page
+    assert "clipped and noised at each hospital; no case count, loss or score did" in page
+    assert "puts no bound" not in page
+
+
+def test_page_shows_no_weight_as_a_number_of_cases() -> None:
+    assert told_cases(private_outcome()) == {"not told"}
+    assert "not told" not in told_cases(sample_outcome())
+
+
+def told_cases(outcome: RunOutcome) -> set[str]:
+    """Is what the table of participants says about training cases."""
+    rows = render_page(build_report(outcome), []).split('<tr><th scope="row">hospital-')
+    return {cell for row in rows[1:] for cell in re.findall(r'<td class="n">([^<]*)</td>', row)[:1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"privacy": NO_GUARANTEE}, "the scores shown here did; updates can reveal something"),
+        ({"privacy": f"{NO_GUARANTEE} (open: updates)"}, "this run puts no bound on that"),
+        ({"privacy": PUBLIC_DATA}, "made from cases that their hospitals declare public"),
+    ],
+)
+def test_page_says_what_is_not_guaranteed(change: dict[str, str], said: str) -> None:
+    page = render_page(build_report(sample_outcome().model_copy(update=change)), [])
+    assert said in page and f"<strong>{change['privacy']}</strong>" in page
+
+
+def test_page_says_that_the_server_adds_a_hospitals_noise() -> None:
+    outcome = private_outcome()
+    assert outcome.guarantee
+    unit = {"unit": "hospital", "neighbouring": "add or remove one hospital"}
+    guarantee = outcome.guarantee.model_copy(update=unit)
+    claimed = outcome.model_copy(update={"guarantee": guarantee, "privacy": guarantee.said()})
+    assert "the server saw before it added the noise" in render_page(build_report(claimed), [])
+
+
+def test_a_comparison_is_said_to_be_outside_the_guarantee() -> None:
+    said = "guarantee does not cover them"
+    compared = build_report(private_outcome(), [local_baseline("hospital-a", 0.0)])
+    assert any(said in caveat for caveat in compared.caveats)
+    assert not any(said in caveat for caveat in build_report(private_outcome()).caveats)
+    assert not any(said in caveat for caveat in build_report(sample_outcome(), all_baselines()).caveats)
+
+
+def test_report_holds_the_claim_for_programs(tmp_path: Path) -> None:
+    write_report(tmp_path, build_report(private_outcome()), [])
+    run = json.loads((tmp_path / "report.json").read_text())["run"]
+    assert run["guarantee"]["unit"] == "patient" and run["guarantee"]["epsilon"] > 0
+    assert len(run["channels"]) == 10 and run["start_from"]["run_key"] == "pretraining"

@@ -114,10 +114,25 @@ def _print(console: "Console", report: "Report", paths: "ReportPaths") -> None:
             console.print(escape(gain.sentence), highlight=False)
     for caveat in report.caveats:
         console.print(f"[yellow]![/yellow] {escape(caveat)}", highlight=False)
-    console.print(f"Privacy: {escape(report.run.privacy)}.")
+    _print_privacy(console, report)
     console.print(
         f"Report: {escape(str(paths.html))}\n        {escape(str(paths.json))}", soft_wrap=True, highlight=False
     )
+
+
+def _print_privacy(console: "Console", report: "Report") -> None:
+    from rich.markup import escape
+
+    run = report.run
+    console.print(f"Privacy: {escape(run.privacy.rstrip('.'))}.", highlight=False)
+    if run.start_from:
+        console.print(
+            f"It began with the model of run {escape(run.start_from.run_key)}: {escape(run.start_from.privacy)}",
+            highlight=False,
+        )
+    for channel in run.channels:
+        if channel.status == "open":
+            console.print(f"  open: {escape(channel.name)}, {escape(channel.why)}", highlight=False)
 
 
 def _table(report: "Report") -> "Table":

@@ -116,6 +116,6 @@ def _validation(progress: Progress) -> list[RenderableType]:
 
 def _farewell(snapshot: Snapshot) -> RenderableType:
     return Text(
-        f"FLARE ended the job as {snapshot.status}, which is not the outcome. To see that: download_job "
-        f"{snapshot.job_id} in the admin console, then fedvoxel results FOLDER/{snapshot.job_id}"
+        f"FLARE ended the job as {snapshot.status}, which is not the outcome. To see that, with its claim on privacy: "
+        f"download_job {snapshot.job_id} in the admin console, then fedvoxel results FOLDER/{snapshot.job_id}"
     )

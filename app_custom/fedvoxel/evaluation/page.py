@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.gain import signed
+from fedvoxel.evaluation.privacy_words import tells_case_counts, what_left
 from fedvoxel.federation.outcome import ClassScore, RunOutcome
 from fedvoxel.federation.rounds import mean_dice
+from fedvoxel.privacy.guarantee import rounded_up
 
 if TYPE_CHECKING:
     from fedvoxel.evaluation.report import ModelName, Report
@@ -70,6 +72,8 @@ def render_page(report: "Report", pictures: Sequence[Picture]) -> str:
         pictures=[(picture, base64.b64encode(picture.png).decode("ascii")) for picture in pictures],
         number=_number,
         mean_dice=mean_dice,
+        what_left=what_left(report.run),
+        epsilon=report.run.guarantee and rounded_up(report.run.guarantee.epsilon),
         signed=signed,
     )
 
@@ -112,12 +116,19 @@ def _site_line(run: RunOutcome, site: str) -> SiteLine:
     tested = run.test.get(site)
     return SiteLine(
         site=site,
-        training_cases=str(counts[-1]) if counts else ("evaluation only" if only else _UNKNOWN),
+        training_cases=_training_cases(run, counts, only),
         refused_cases=str(run.refused_cases.get(site, _UNKNOWN)),
         test_cases=_UNKNOWN if tested is None else str(tested.cases),
         contributed=len(counts),
         absent=_absences(run, site),
     )
+
+
+def _training_cases(run: RunOutcome, counts: Sequence[int], only: bool) -> str:
+    if not counts:
+        return "evaluation only" if only else _UNKNOWN
+    # Under privacy every site has the same weight, which is no number of cases.
+    return str(counts[-1]) if tells_case_counts(run) else "not told"
 
 
 def _absences(run: RunOutcome, site: str) -> str:

@@ -17,6 +17,7 @@ from fedvoxel.evaluation.baseline import Baseline
 from fedvoxel.evaluation.caveats import FEWEST_CASES_OF_A_RUN, caveats_of, comparable, mismatch_warnings
 from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.gain import Gain, compare
+from fedvoxel.evaluation.privacy_words import comparison_caveats
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.federation.outcome import ClassScore, Dice, RunOutcome
 from fedvoxel.records.atomic import write_json, write_text
@@ -91,7 +92,12 @@ def build_report(outcome: RunOutcome, baselines: Sequence[Baseline] = (), warnin
         overall=_overall(outcome),
         rows=(*_federated_rows(outcome), *(row for baseline in baselines for row in _baseline_rows(baseline))),
         gains=tuple(gain for baseline in baselines for gain in _gains(outcome, baseline, claim)),
-        caveats=(*warnings, *caveats_of(outcome), *mismatch_warnings(outcome, baselines)),
+        caveats=(
+            *warnings,
+            *caveats_of(outcome),
+            *mismatch_warnings(outcome, baselines),
+            *comparison_caveats(outcome, baselines),
+        ),
         run=outcome,
     )
 

@@ -22,6 +22,9 @@ PlanSource = Literal["fixed", "statistics"]
 
 PLAN_SOURCES = get_args(PlanSource)
 
+CASE_COUNTS = "case counts"
+"""The name of the channel that the updates' weights are."""
+
 START_MODEL = "start model"
 """The name of the channel that the run's first model is."""
 
@@ -79,7 +82,7 @@ def channels_of(
     """
     return (
         _updates(unit if noised else None),
-        _beside_updates("case counts", unit, "every site has the same weight", "each update says how many cases it is"),
+        _beside_updates(CASE_COUNTS, unit, "every site has the same weight", "each update says how many cases it is"),
         _beside_updates(
             "training statistics",
             unit,

@@ -25,6 +25,7 @@ class SubmittedJob:
         folder: Where the result was downloaded to.
         outcome: The run's own account of how it ended: finished, stopped_early, failed, aborted.
         reason: Why, where the outcome needs one.
+        privacy: What the outcome says is guaranteed about privacy.
     """
 
     job_id: str
@@ -32,6 +33,7 @@ class SubmittedJob:
     folder: str | None = None
     outcome: str | None = None
     reason: str | None = None
+    privacy: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -47,7 +49,8 @@ class SubmittedJob:
         how = self.outcome or f"ended as {self.status}"
         why = f" ({self.reason})" if self.reason else ""
         where = f"; its result is in {self.folder}" if self.folder else ""
-        return f"job {self.job_id} {how}{why}{where}"
+        privacy = f"; privacy: {self.privacy}" if self.privacy else ""
+        return f"job {self.job_id} {how}{why}{where}{privacy}"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the job as a JSON-like mapping."""
@@ -84,5 +87,5 @@ def submit_job(
     result = download(session, job_id, destination)
     path = result / "workspace" / OUTCOME_FILE
     outcome = load_outcome(path) if path.is_file() else None
-    ended = (outcome.status, outcome.reason) if outcome else (None, None)
+    ended = (outcome.status, outcome.reason, outcome.privacy) if outcome else (None, None, None)
     return SubmittedJob(job_id, status, str(result), *ended)

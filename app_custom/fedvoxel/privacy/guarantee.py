@@ -69,7 +69,7 @@ class Guarantee(FrozenModel):
     def said(self) -> str:
         """Returns the claim as one sentence, with epsilon rounded up so that the text never promises more."""
         return (
-            f"(ε = {_rounded_up(self.epsilon)}, δ = {self.delta})-differential privacy of each {self.unit} "
+            f"(ε = {rounded_up(self.epsilon)}, δ = {self.delta})-differential privacy of each {self.unit} "
             f"({self.neighbouring}) against one who {self.adversary}, over {self.composition}, "
             f"by {self.accountant}."
         )
@@ -81,7 +81,7 @@ def unit_claimed(text: str) -> PrivacyUnit | None:
     return next((unit for unit in NEIGHBOURING if found and found[1] == unit), None)
 
 
-def _rounded_up(epsilon: float) -> str:
-    """Returns epsilon with at most four decimals, never less than it is."""
+def rounded_up(epsilon: float) -> str:
+    """Returns epsilon as text with at most four decimals, never less than it is."""
     shown = math.ceil(epsilon * 1e4) / 1e4
     return f"{shown:.4f}".rstrip("0").rstrip(".") if shown < 1e6 else f"{math.ceil(epsilon)}"
