@@ -79,3 +79,9 @@ class BudgetExceededError(FedVoxelError):
     """Says that a release would pass the privacy budget that the site's own policy grants; nothing was released."""
 
     exit_code = 13
+
+
+class PrivacyAuditError(FedVoxelError):
+    """Says that an audit proved more leakage than a job claims; only its exit code is used, after the findings."""
+
+    exit_code = 14

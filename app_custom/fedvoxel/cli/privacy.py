@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedvoxel.cli.privacy_audit import AUDIT_EXAMPLE, audit
 from fedvoxel.cli.privacy_reconcile import RECONCILE_EXAMPLE, is_server_kit, reconcile, verify_server_kit
 from fedvoxel.cli.privacy_simulate import SIMULATE_EXAMPLE, simulate
 from fedvoxel.cli.privacy_view import print_json, show_status, show_unprotected, status_json
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 app.command("simulate", epilog=SIMULATE_EXAMPLE)(simulate)
 app.command("reconcile", epilog=RECONCILE_EXAMPLE)(reconcile)
+app.command("audit", epilog=AUDIT_EXAMPLE)(audit)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The hospital's kit: the folder with local/ and state/ in it.", show_default=False)
