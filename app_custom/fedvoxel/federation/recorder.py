@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -123,7 +124,7 @@ class RunRecorder:
             rounds: The run's rounds; None where not even an initial model was had.
             models: The files of the last and of the best model.
         """
-        identity, claim = self._identity, self._claim(rounds)
+        identity = self._identity
         return RunOutcome(
             run_key=identity.run_key,
             job_id=identity.job_id,
@@ -141,14 +142,17 @@ class RunRecorder:
             unvalidated=self.unvalidated,
             untested=self.untested,
             refused_cases=self.refused_cases,
-            privacy=claim.text,
-            guarantee=claim.guarantee,
-            channels=claim.channels,
-            start_from=identity.start_from,
+            **self._claimed(rounds),
             started=identity.started,
             finished=finished,
             versions=identity.versions,
         )
+
+    def _claimed(self, rounds: Rounds | None) -> dict[str, Any]:
+        """Returns the outcome's values that are about privacy."""
+        claim = self._claim(rounds)
+        said = {"privacy": claim.text, "guarantee": claim.guarantee, "channels": claim.channels}
+        return said | {"start_from": self._identity.start_from}
 
     def _claim(self, rounds: Rounds | None) -> Claim:
         """Returns what may be said of the run.
