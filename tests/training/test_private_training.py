@@ -21,7 +21,7 @@ from fedvoxel.training.patient_gradients import (
     joint_norms,
 )
 from fedvoxel.training.patient_views import PatientViews
-from fedvoxel.training.private_training import PUBLIC_WEIGHT, PrivateOptions, PrivateTrainer
+from fedvoxel.training.private_training import PUBLIC_WEIGHT, PrivateTrainer
 from fedvoxel.training.segmenter import Segmenter, loss_of
 from fedvoxel.training.trainer import Trainer
 from fedvoxel.volumes.plan import PreparedCase
@@ -83,12 +83,12 @@ def _mechanism(noise_multiplier: float | None = None, seed: int | None = 3, **ch
 def _trainer(
     patients: Sequence[Sequence[PreparedCase]],
     mechanism: PatientMechanism,
-    options: PrivateOptions | None = None,
+    patients_at_once: int = 4,
     **changes,
 ) -> PrivateTrainer:
     config = _config(**(ONE_RATE | changes))
     views = PatientViews(config, patients, "hospital-a", mechanism.config.views_per_patient)
-    return PrivateTrainer(Segmenter(config, ("blob",), "cpu"), views, mechanism, options)
+    return PrivateTrainer(Segmenter(config, ("blob",), "cpu"), views, mechanism, patients_at_once)
 
 
 def _difference(trainer: PrivateTrainer, rounds: int = 1) -> np.ndarray:
@@ -177,7 +177,7 @@ def test_without_clip_and_noise_a_step_is_the_plain_trainers() -> None:
 
 
 def test_the_sum_does_not_depend_on_how_patients_are_grouped() -> None:
-    found = [_difference(_trainer(_patients(3), _mechanism(), PrivateOptions(size))) for size in (1, 2, 3)]
+    found = [_difference(_trainer(_patients(3), _mechanism(), size)) for size in (1, 2, 3)]
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-7)
     np.testing.assert_allclose(found[2], found[0], rtol=0, atol=1e-7)
 
@@ -380,12 +380,6 @@ def test_settings_that_the_mechanism_decides_are_refused(setting: dict) -> None:
         _trainer(_patients(1), _mechanism(), **setting)
 
 
-@pytest.mark.parametrize("options", [{"patients_at_once": 0}, {"average_decay": 1.0}, {"average_decay": float("nan")}])
-def test_options_out_of_range_are_refused(options: dict) -> None:
-    with pytest.raises(ConfigError, match=next(iter(options))):
-        PrivateOptions(**options)
-
-
 # ---------------------------------------------------------------- schedule and averaging
 
 
@@ -401,10 +395,10 @@ def test_the_learning_rate_runs_over_all_steps_of_all_rounds() -> None:
 
 def test_averaging_returns_the_moving_average_of_the_rounds_weights() -> None:
     seen: list[dict[str, np.ndarray]] = []
-    for options in (None, PrivateOptions(average_decay=0.75)):
-        trainer = _trainer(_patients(2), _mechanism(1.0, steps_per_round=3), options)
+    for decay in (None, 0.75):
+        trainer = _trainer(_patients(2), _mechanism(1.0, steps_per_round=3), average_decay=decay)
         model = trainer.weights()
-        if options is None:
+        if decay is None:
             trainer.train_round(model, 0, 1, lambda *_: seen.append(trainer.weights()))  # noqa: B023
         else:
             update = trainer.train_round(model, 0, 1)
@@ -412,6 +406,19 @@ def test_averaging_returns_the_moving_average_of_the_rounds_weights() -> None:
         first, second, third = (weights[name] for weights in seen)
         expected = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
         np.testing.assert_allclose(model[name] + array, expected, rtol=0, atol=1e-5)
+
+
+def test_only_what_is_trainable_moves_is_clipped_and_gets_noise() -> None:
+    chosen = ("*.bias",)
+    trainer = _trainer(_patients(2), _mechanism(1.0), trainable=chosen)
+    update = trainer.train_round(trainer.weights(), 0, 1)
+    moved = {name for name, array in update.arrays.items() if array.any()}
+    assert moved == {name for name in update.arrays if name.endswith(".bias")} and len(moved) < len(update.arrays)
+
+
+def test_a_pattern_that_names_no_parameter_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"training\.trainable: 'head\.\*' names no parameter; the network has model"):
+        _trainer(_patients(1), _mechanism(), trainable=("*.bias", "head.*"))
 
 
 def test_predictions_and_scores_are_those_of_the_segmenter() -> None:

@@ -101,6 +101,19 @@ def test_config_errors_name_the_key() -> None:
             parse_config(TrainingConfig, training_section(**change), "the job's training section")
 
 
+def test_only_what_is_trainable_moves_and_the_average_stays_behind_the_last_weights(site_file: Path) -> None:
+    still = {"augmentation": {}, "epochs_per_round": 3, "trainable": ["*.bias"]}
+    moves = []
+    for decay in (None, 0.9):
+        trainer = _trainer(site_file, average_decay=decay, **still)
+        update = trainer.train_round(trainer.weights(), 0, 1)
+        assert {name for name, array in update.arrays.items() if array.any()} <= {
+            name for name in update.arrays if name.endswith(".bias")
+        }
+        moves.append(sum(float(np.square(array).sum()) for array in update.arrays.values()))
+    assert 0 < moves[1] < moves[0]
+
+
 def test_the_schedule_warms_up_and_ends_at_its_final_factor() -> None:
     config = ScheduleConfig(warmup_fraction=0.1, final_factor=0.2)
     factors = [rate_factor(config, step, 100) for step in range(101)]

@@ -14,6 +14,7 @@ Size = tuple[
     Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=4, le=1024)]
 ]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ComponentConfig(FrozenModel):
@@ -119,6 +120,10 @@ class TrainingConfig(FrozenModel):
         batch_size: Samples per step.
         mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on a CPU.
         gradient_clip_norm: Largest l2 norm of a step's gradient, or null.
+        trainable: Patterns of the parameters that are trained ("*.bias", "model.2.*"), as `fnmatch` has them; the rest
+            stays as it is. Null trains all.
+        average_decay: Decay of the moving average of a round's weights, which is returned in the place of the last
+            weights; null returns the last.
         seed: Makes initial weights, sampling and augmentation reproducible; 0 or more.
     """
 
@@ -133,6 +138,10 @@ class TrainingConfig(FrozenModel):
     batch_size: int = Field(default=1, ge=1, le=256)
     mixed_precision: bool = True
     gradient_clip_norm: float | None = Field(default=None, gt=0)
+    trainable: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] | None = Field(
+        default=None, min_length=1
+    )
+    average_decay: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
 
     @model_validator(mode="after")

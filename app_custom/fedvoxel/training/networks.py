@@ -5,8 +5,9 @@ any other class through it.
 """
 
 import difflib
+import fnmatch
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,27 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Param
     except (TypeError, ValueError) as error:
         raise ConfigError(f"training.optimizer.arguments: {config.name} refuses them: {error}") from None
     return optimizer
+
+
+def freeze_others(network: torch.nn.Module, trainable: Sequence[str] | None) -> None:
+    """Leaves gradients to the parameters that a pattern of `trainable` names; None leaves them to all.
+
+    Raises:
+        ConfigError: A pattern names no parameter.
+    """
+    if trainable is None:
+        return
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in trainable:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(f"training.trainable: {pattern!r} names no parameter; the network has {', '.join(names)}")
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(any(fnmatch.fnmatchcase(name, pattern) for pattern in trainable))
+
+
+def trained_parameters(network: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Returns the parameters that are trained."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def get_weights(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -12,7 +12,6 @@ fixed denominator; views of a patient averaged before the clip as in De et al., 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,54 +26,10 @@ from fedvoxel.training.patient_views import PatientViews, Views
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.trainer import Progress
+from fedvoxel.training.weight_average import WeightAverage
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Update
 from fedvoxel.volumes.plan import PreparedCase
-
-
-class WeightAverage:
-    """Holds the exponential moving average of a round's weights, beginning with those after the first step."""
-
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], decay: float | None) -> None:
-        """Keeps the parameters; a `decay` of None averages nothing."""
-        self._parameters, self._decay = [parameter.detach() for parameter in parameters], decay
-        self._average: list[torch.Tensor] = []
-
-    def add(self) -> None:
-        """Takes the current weights into the average."""
-        if self._decay is None:
-            return
-        if not self._average:
-            self._average = [parameter.clone() for parameter in self._parameters]
-        for average, parameter in zip(self._average, self._parameters, strict=True):
-            average.lerp_(parameter, 1 - self._decay)
-
-    def apply(self) -> None:
-        """Puts the average, if there is one, in the place of the weights."""
-        if self._average:
-            for parameter, average in zip(self._parameters, self._average, strict=True):
-                parameter.copy_(average)
-
-
-@dataclass(frozen=True)
-class PrivateOptions:
-    """Holds what changes memory or the result, but not the guarantee.
-
-    Attributes:
-        patients_at_once: Patients whose gradients are in memory together; the site's choice.
-        average_decay: Returns the exponential moving average of the round's weights with this decay, in (0, 1); None
-            returns the last weights. Averaging noisy weights costs no privacy.
-    """
-
-    patients_at_once: int = 4
-    average_decay: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuses values out of range."""
-        if self.patients_at_once < 1:
-            raise ConfigError(f"patients_at_once: expected 1 or more, got {self.patients_at_once}")
-        if self.average_decay is not None and not 0 < self.average_decay < 1:
-            raise ConfigError(f"average_decay: expected a number between 0 and 1, got {self.average_decay}")
 
 
 class PrivateTrainer:
@@ -85,7 +40,7 @@ class PrivateTrainer:
         segmenter: Segmenter,
         patients: PatientViews,
         mechanism: PatientMechanism,
-        options: PrivateOptions | None = None,
+        patients_at_once: int = 4,
     ) -> None:
         """Builds everything that lives through all rounds.
 
@@ -93,7 +48,7 @@ class PrivateTrainer:
             segmenter: Holds the network and the job's training section.
             patients: The training patients.
             mechanism: Owns sampling, clip bound, noise, steps per round and accounting.
-            options: Memory and averaging.
+            patients_at_once: Patients whose gradients are in memory together, 1 or more; changes memory only.
 
         Raises:
             ConfigError: The network, loss or another part of the job does not go with patient-level privacy.
@@ -101,9 +56,9 @@ class PrivateTrainer:
         refuse_overruled(segmenter.config)
         self.config, self.classes = segmenter.config, segmenter.classes
         self._segmenter, self._patients, self._mechanism = segmenter, patients, mechanism
-        self._options = options or PrivateOptions()
+        self._patients_at_once = patients_at_once
         self._gradients = PatientGradients(segmenter, self.config.loss)
-        self._optimizer = build_optimizer(self.config.optimizer, segmenter.network.parameters())
+        self._optimizer = build_optimizer(self.config.optimizer, self._gradients.parameters.values())
 
     @property
     def case_count(self) -> int:
@@ -144,14 +99,14 @@ class PrivateTrainer:
             raise TrainingError("the model received is not finite; the run cannot go on from it")
         self._segmenter.load(model)
         if not self.config.optimizer.keep_state:
-            self._optimizer = build_optimizer(self.config.optimizer, self._segmenter.network.parameters())
+            self._optimizer = build_optimizer(self.config.optimizer, self._gradients.parameters.values())
         self._train_steps(round_index, num_rounds, progress)
         trained = self.weights()
         return Update({name: trained[name] - model[name] for name in trained}, PUBLIC_WEIGHT)
 
     def _train_steps(self, round_index: int, num_rounds: int, progress: Progress | None) -> None:
         steps = self._mechanism.config.steps_per_round
-        average = WeightAverage(self._gradients.parameters.values(), self._options.average_decay)
+        average = WeightAverage(self._gradients.parameters.values(), self.config.average_decay)
         self._segmenter.network.train()
         for step in range(steps):
             self._set_rate(rate_factor(self.config.schedule, round_index * steps + step, num_rounds * steps))
@@ -162,7 +117,7 @@ class PrivateTrainer:
         average.apply()
 
     def _groups(self, round_index: int, step: int) -> Iterator[Views]:
-        sampled, size = self._mechanism.sample(len(self._patients)).tolist(), self._options.patients_at_once
+        sampled, size = self._mechanism.sample(len(self._patients)).tolist(), self._patients_at_once
         for first in range(0, len(sampled), size):
             yield self._patients.draw(sampled[first : first + size], round_index, step)
 

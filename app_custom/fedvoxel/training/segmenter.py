@@ -11,7 +11,7 @@ from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 
 from fedvoxel.training.config import TrainingConfig
-from fedvoxel.training.networks import build_network, get_weights, set_weights
+from fedvoxel.training.networks import build_network, freeze_others, get_weights, set_weights
 from fedvoxel.training.scoring import score_case
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays
@@ -35,6 +35,7 @@ class Segmenter:
         self.config, self.classes = config, tuple(classes)
         self.device = torch.device(device)
         self.network = build_network(config.network, len(self.classes) + 1, config.seed).to(self.device)
+        freeze_others(self.network, config.trainable)
         self.autocast = _autocast(self.device, config.mixed_precision)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:

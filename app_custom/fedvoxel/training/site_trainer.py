@@ -94,7 +94,7 @@ class SiteTrainer:
             self._mechanism.check_cohort(len(patients))
             views = PatientViews(task.training, patients, self._setup.site, config.views_per_patient)
             segmenter = Segmenter(task.training, task.classes, self._device)
-            self._private = PrivateTrainer(segmenter, views, self._mechanism)
+            self._private = PrivateTrainer(segmenter, views, self._mechanism, self._site.compute.patients_at_once)
 
     def cases(self, split: Split) -> tuple[PreparedCase, ...]:
         """Returns the usable, prepared cases of one split.

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import TrainingError
 from fedvoxel.training.config import TrainingConfig
-from fedvoxel.training.networks import build_loss, build_optimizer
+from fedvoxel.training.networks import build_loss, build_optimizer, trained_parameters
 from fedvoxel.training.samples import Sample, Samples
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter, loss_of
+from fedvoxel.training.weight_average import WeightAverage
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays, Update
 from fedvoxel.volumes.plan import PreparedCase
@@ -46,8 +47,9 @@ class Trainer:
         self.config, self.classes = config, tuple(classes)
         self._segmenter = Segmenter(config, classes, device)
         self._network, self._device = self._segmenter.network, self._segmenter.device
+        self._trained = trained_parameters(self._network)
         self._loss = build_loss(config.loss)
-        self._optimizer = build_optimizer(config.optimizer, self._network.parameters())
+        self._optimizer = build_optimizer(config.optimizer, self._trained)
         self._samples = Samples(config, cases, site)
         needs_scaling = self._device.type == "cuda" and self._segmenter.autocast.fast_dtype == torch.float16
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=needs_scaling and config.mixed_precision)
@@ -78,7 +80,7 @@ class Trainer:
             raise TrainingError("this site has no training case; it can only evaluate")
         self._segmenter.load(model)
         if not self.config.optimizer.keep_state:
-            self._optimizer = build_optimizer(self.config.optimizer, self._network.parameters())
+            self._optimizer = build_optimizer(self.config.optimizer, self._trained)
         loss = self._train_epochs(round_index, num_rounds, progress)
         trained = self.weights()
         difference = {name: trained[name] - model[name] for name in trained}
@@ -95,15 +97,18 @@ class Trainer:
     def _train_epochs(self, round_index: int, num_rounds: int, progress: Progress | None) -> float:
         epochs = self.config.epochs_per_round
         steps = epochs * math.ceil(len(self._samples) / self.config.batch_size)
+        average = WeightAverage(self._trained, self.config.average_decay)
         self._network.train()
         done, total_loss = 0, 0.0
         for epoch in range(epochs):
             for batch in _batches(self._samples.epoch(round_index, epoch), self.config.batch_size):
                 self._set_rate(rate_factor(self.config.schedule, round_index * steps + done, num_rounds * steps))
                 total_loss += self._step(*batch)
+                average.add()
                 done += 1
                 if progress:
                     progress(done, steps, total_loss / done)
+        average.apply()
         return total_loss / done
 
     def _set_rate(self, factor: float) -> None:
@@ -121,7 +126,7 @@ class Trainer:
         self._scaler.scale(loss).backward()
         if self.config.gradient_clip_norm is not None:
             self._scaler.unscale_(self._optimizer)
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self.config.gradient_clip_norm)
+            torch.nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return value

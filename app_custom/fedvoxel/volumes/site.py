@@ -116,10 +116,17 @@ class CohortConfig(FrozenModel):
 
 
 class ComputeConfig(FrozenModel):
-    """Says what of the machine a trainer may use; 0 threads means all cores."""
+    """Says what of the machine a trainer may use.
+
+    Attributes:
+        threads: Cores; 0 means all.
+        patients_at_once: Patients whose gradients are in memory together where each patient is protected; more are
+            faster on a GPU and take more memory.
+    """
 
     threads: int = Field(default=1, ge=0, le=1024)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    patients_at_once: int = Field(default=4, ge=1, le=4096)
 
 
 class ServerAddress(FrozenModel):
