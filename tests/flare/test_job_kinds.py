@@ -47,6 +47,12 @@ def test_a_variant_of_every_job_is_one_that_flare_takes(folder: Path, tmp_path: 
     assert understand(read_job_folder(tmp_path / "other")).folder.meta.min_clients == 3
 
 
+@pytest.mark.parametrize("folder", JOBS, ids=lambda folder: folder.name)
+def test_every_job_that_protects_somebody_promises_it_and_no_other_does(folder: Path) -> None:
+    content = understand(read_job_folder(folder))
+    assert (content.folder.meta.promises is not None) == (getattr(content.server, "privacy", None) is not None)
+
+
 def test_the_probe_of_a_job_is_a_job_that_flare_takes(tmp_path: Path) -> None:
     documents = job_documents()
     documents[META] |= {"deploy_map": {"app": ["server", "a", "b"]}, "mandatory_clients": ["b"]}
@@ -176,9 +182,10 @@ def promising_job(promises: Any = GIVEN, **server: Any) -> dict[str, Any]:
     return job
 
 
-def test_a_promise_that_is_kept_is_understood() -> None:
+def test_a_promise_that_is_kept_is_understood(tmp_path: Path) -> None:
     assert understand(parse_job(promising_job())).folder.meta.promises == Promise.model_validate(GIVEN)
     assert understand(parse_job(promising_job(start_from="public_run")))
+    _flare_accepts(write_job(tmp_path / "promising", promising_job()))
     assert understand(parse_job(promising_job(GIVEN | {"delta": 2e-3}))), "less is promised than given"
 
 

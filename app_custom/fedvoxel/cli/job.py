@@ -44,14 +44,16 @@ def export(
 
     Keys are those of meta.json, of the rounds (rounds.num_rounds) and of the sites' part (cohort, classes,
     plan.spacing_mm, training.optimizer.learning_rate); run_key is set on both sides. Values are JSON, or else text.
+    A plan taken from a cohort_statistics job is said to be: plan_source is then "statistics".
     """
-    from fedvoxel.flare.job_kinds import understand, variant
+    from fedvoxel.flare.job_kinds import keys_of, understand, variant
     from fedvoxel.governance.job_folder import read_job_folder, write_job_folder
     from fedvoxel.governance.job_keys import parse_assignment
 
-    values: dict[str, Any] = {} if plan is None else {"plan": _read_plan(plan)}
+    content = understand(read_job_folder(job))
+    values: dict[str, Any] = {} if plan is None else _read_plan(plan, "plan_source" in keys_of(content.kind))
     values |= dict(parse_assignment(text) for text in settings or ())
-    made = variant(understand(read_job_folder(job)), values)
+    made = variant(content, values)
     write_job_folder(made.folder, out)
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, "job": str(out), "set": values}, indent=2))
@@ -127,15 +129,22 @@ def submit(
         raise JobError(ended.sentence())
 
 
-def _read_plan(path: Path) -> Any:
-    """Reads a plan, or finds it in the result of a cohort_statistics job."""
+def _read_plan(path: Path, source_is_said: bool) -> dict[str, Any]:
+    """Reads a plan, or finds it in the result of a cohort_statistics job, as values for the job's keys.
+
+    Args:
+        path: The file.
+        source_is_said: Whether such a job says where its plan comes from.
+    """
     from fedvoxel.config import read_json
 
     values = read_json(path, "the preprocessing plan")
     if not isinstance(values, dict):
         raise ConfigError(f"the preprocessing plan ({path.name}): expected a JSON object, got {type(values).__name__}")
     summary = values.get("summary", values)
-    return summary["plan"] if isinstance(summary, dict) and "plan" in summary else values
+    if not (isinstance(summary, dict) and "plan" in summary):
+        return {"plan": values}
+    return {"plan": summary["plan"]} | ({"plan_source": "statistics"} if source_is_said else {})
 
 
 def _submitter(kit: Path | None) -> "Submitter":

@@ -22,27 +22,37 @@ REFUSED = 13
 SIMULATE_EXAMPLE = "Example: fedvoxel privacy simulate jobs/hippocampus_dp_patient --kit hospital-a"
 
 
+JobArgument = Annotated[
+    Path | None, typer.Argument(help="A job folder; or leave it out and give numbers.", show_default=False)
+]
+KitOption = Annotated[Path | None, typer.Option("--kit", help="Your hospital's kit: would its budget cover the job?")]
+SamplingOption = Annotated[
+    float | None, typer.Option(help="Probability with which each patient takes part in a step; 1 for all.")
+]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Noisy steps in one round.")]
+RoundsOption = Annotated[int | None, typer.Option(min=1, help="Rounds, and spare ones for draws lost to crashes.")]
+DeltaOption = Annotated[
+    float | None, typer.Option(help="The run's delta; at most a tenth of one over the number of patients.")
+]
+NoiseOption = Annotated[
+    float | None, typer.Option(help="Noise over sensitivity; left out: the least that --epsilon allows.")
+]
+EpsilonOption = Annotated[float | None, typer.Option(help="The budget to stay within.")]
+UnitOption = Annotated[str | None, typer.Option(help="Who is protected: patient (default) or hospital.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+
+
 def simulate(
-    job: Annotated[
-        Path | None, typer.Argument(help="A job folder; or leave it out and give numbers.", show_default=False)
-    ] = None,
-    kit: Annotated[
-        Path | None, typer.Option("--kit", help="Your hospital's kit: would its budget cover the job?")
-    ] = None,
-    sampling_probability: Annotated[
-        float | None, typer.Option(help="Probability with which each patient takes part in a step; 1 for all.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Noisy steps in one round.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds, and spare ones for draws lost to crashes.")] = None,
-    delta: Annotated[
-        float | None, typer.Option(help="The run's delta; at most a tenth of one over the number of patients.")
-    ] = None,
-    noise_multiplier: Annotated[
-        float | None, typer.Option(help="Noise over sensitivity; left out: the least that --epsilon allows.")
-    ] = None,
-    epsilon: Annotated[float | None, typer.Option(help="The budget to stay within.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Who is protected: patient (default) or hospital.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    job: JobArgument = None,
+    kit: KitOption = None,
+    sampling_probability: SamplingOption = None,
+    steps: StepsOption = None,
+    rounds: RoundsOption = None,
+    delta: DeltaOption = None,
+    noise_multiplier: NoiseOption = None,
+    epsilon: EpsilonOption = None,
+    unit: UnitOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Computes what a job would cost, before you accept it; or what a plan in numbers would. Nothing is spent.
 
