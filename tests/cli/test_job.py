@@ -13,7 +13,10 @@ from fedvoxel.flare.job_admission import Verdict, quorum_problem
 from fedvoxel.flare.job_kinds import understand
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.job_folder import parse_job
-from fedvoxel.privacy.policy import PRIVACY_FILE
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, grant
+from fedvoxel.privacy.sections import read_section
+from fedvoxel.privacy.simulation import plan_of
+from fedvoxel.privacy.spending import planned_epsilon
 from tests.blob_job import (
     META,
     change_policy,
@@ -25,6 +28,7 @@ from tests.blob_job import (
     write_job,
 )
 from tests.consortium_kits import SERVER, small_consortium
+from tests.private_section import PRIVACY
 
 Shown = pytest.CaptureFixture[str]
 SCIENTIST = "scientist@consortium.example"
@@ -174,6 +178,29 @@ class TestCheckWithSiteKits:
         assert "no entry for cohort 'blobs'" in self._refused(capsys, job, site)
         (site / "local" / PRIVACY_FILE).unlink()
         assert "privacy policy is missing" in self._refused(capsys, job, site)
+
+    def test_a_site_whose_budget_covers_a_part_and_one_whose_covers_nothing(
+        self, tmp_path: Path, kit: Callable[[str], Path], capsys: Shown
+    ) -> None:
+        documents, site = job_documents(batch_size=1, epochs_per_round=1), kit("hospital-a")
+        controller_of(documents)["args"]["rounds"] |= {"num_rounds": 4, "evaluate": False}
+        for args in (controller_of(documents)["args"], executor_of(documents)["executor"]["args"]):
+            args["privacy"] = PRIVACY
+        job = write_job(tmp_path / "job", documents)
+        two = planned_epsilon(plan_of(read_section(PRIVACY), 2)) + 0.001
+        grant(site / "local", "blobs", CohortBudget(unit="patient", epsilon=two, delta=0.01))
+        code, told, _ = _check(capsys, job, "--site-kit", site)
+        assert code == 0 and told["site_kits"][0]["accepted"]
+        assert "its privacy budget covers 2 of 4 rounds" in told["site_kits"][0]["reasons"][0]
+        grant(site / "local", "blobs", CohortBudget(unit="patient", epsilon=0.01, delta=0.01))
+        assert "a single release of the run costs epsilon" in self._refused(capsys, job, site)
+
+    def test_a_protected_site_and_a_job_without_a_privacy_section(
+        self, job: Path, kit: Callable[[str], Path], capsys: Shown
+    ) -> None:
+        site = kit("hospital-a")
+        grant(site / "local", "blobs", CohortBudget(unit="patient", epsilon=8, delta=0.01))
+        assert "the job has no privacy section" in self._refused(capsys, job, site)
 
     def test_a_site_with_other_classes(self, job: Path, kit: Callable[[str], Path], capsys: Shown) -> None:
         site = kit("hospital-a")

@@ -11,7 +11,7 @@ from fedvoxel.errors import FedVoxelError
 from fedvoxel.flare.job_kinds import JobContent
 from fedvoxel.governance.job_policy import policy_reasons, read_policy
 from fedvoxel.governance.kit import Kit
-from fedvoxel.privacy.policy import load_privacy_policy
+from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 
 _RIGHT_SUBMIT = "submit_job"
 _RIGHT_CODE = "byoc"
@@ -72,11 +72,13 @@ def judge(content: JobContent, kit: Kit, submitter: Submitter) -> Verdict:
         reasons.append("the job's deploy_map does not name this site")
     try:
         details = _cases(content, kit)
+        refused, notes = _privacy(content, kit)
     except FedVoxelError as problem:
         return Verdict(kit.name, False, (*reasons, str(problem)))
     if not any(details["usable"].values()):
         reasons.append(f"no usable case in cohort {content.client.cohort!r} ({details['refused']} refused)")
-    notes = [] if details["usable"]["training"] else ["no training case: this site would only evaluate"]
+    reasons += refused
+    notes += [] if details["usable"]["training"] else ["no training case: this site would only evaluate"]
     return Verdict(kit.name, not reasons, (*reasons, *notes), details, bool(details["usable"]["training"]))
 
 
@@ -130,3 +132,24 @@ def _cases(content: JobContent, kit: Kit) -> dict[str, Any]:
         "refused": len(report.refused),
         "refused_per_reason": report.refused_per_reason,
     }
+
+
+def _privacy(content: JobContent, kit: Kit) -> tuple[list[str], list[str]]:
+    """Returns why the site's policy and budget would refuse the job, and what else is worth knowing about them.
+
+    Raises:
+        ConfigError: The cohort is protected, and the job trains nothing; or the policy has no entry for it.
+        LedgerError: The ledger cannot be trusted.
+    """
+    entry = load_privacy_policy(kit.local).of(content.client.cohort)
+    if not isinstance(entry, CohortBudget) and getattr(content.server, "privacy", None) is None:
+        return [], []
+    # The accountant behind it takes a second to import, which other jobs are spared.
+    from fedvoxel.flare.job_cost import cost_of_job, decide
+
+    cost = cost_of_job(content)
+    decision = decide(content, cost, kit.folder)
+    if decision.verdict == "refused":
+        return [decision.reason or "its privacy policy refuses the job"], []
+    planned = cost.plan.draws if cost.plan else decision.rounds
+    return [], [f"its privacy budget covers {decision.rounds} of {planned} rounds (see: fedvoxel privacy simulate)"]
