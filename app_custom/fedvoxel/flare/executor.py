@@ -4,6 +4,7 @@ FLARE's job process stays free of torch, and a trainer that crashes, runs out of
 a job process that died would take the whole job with it.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,11 @@ from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismC
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
-from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
+    from fedvoxel.flare.private_answer import PrivateAnswers
     from fedvoxel.flare.private_rounds import PrivateRounds
 
 LOCAL_MODEL_FILE = "local_model.npz"
@@ -79,7 +80,7 @@ class SiteExecutor(Executor):
         self._folder: Path | None = None
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
-        self._private: "PrivateRounds | None" = None  # noqa: UP037
+        self._private: "PrivateAnswers | None" = None  # noqa: UP037
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
@@ -121,10 +122,14 @@ class SiteExecutor(Executor):
             workspace = workspace_of(fl_ctx)
             site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
-            self._private = self._private_rounds(task.privacy, site_file.parent, fl_ctx)
+            private = self._private_rounds(task.privacy, site_file.parent, fl_ctx)
             setup = TrainerSetup(task=task, site=fl_ctx.get_identity_name(), site_file=str(site_file))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._folder = run_state_folder(fl_ctx, self.run_key)
+            if private:
+                from fedvoxel.flare.private_answer import PrivateAnswers
+
+                self._private = PrivateAnswers(private, str(self._folder / LOCAL_MODEL_FILE))
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -171,36 +176,14 @@ class SiteExecutor(Executor):
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_weights(self._folder / LOCAL_MODEL_FILE), difference=False)
         model = FLModelUtils.from_shareable(shareable)
+        progress = self._progress.update
+        ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and self._private:
-            return self._release(model, abort_signal)
-        answer = self._process.ask(
-            Message(self._command(task_name, model), model.params or {}),
-            lambda: abort_signal.triggered,
-            self._progress.update,
-        )
+            return self._private.answer(model, ask)
+        answer = ask(Message(self._command(task_name, model), model.params or {}))
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
         return result_reply(_public(answer), answer.arrays, difference=task_name == TASK_TRAIN)
-
-    def _release(self, model: FLModel, abort_signal: Signal) -> Shareable:
-        """Trains a round under the job's privacy mechanism and answers with the release's name only.
-
-        For each patient the trainer adds the noise; for the hospital as a whole it trains plainly, and scores nothing.
-        """
-        if not self._process or not self._private:
-            raise ConfigError("the run has not started")
-        index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
-        header = {"command": "train_private", "round": index, "num_rounds": num_rounds}
-        if self._private.config.unit == "hospital":
-            header = self._command(TASK_TRAIN, model) | {"validate": False}
-        message = Message(header, model.params or {})
-
-        def train() -> tuple[Arrays, int]:
-            answer = process.ask(message, lambda: abort_signal.triggered, self._progress.update)
-            return answer.arrays, int(answer.header.get("steps", 0))
-
-        process = self._process
-        return result_reply({"release_id": self._private.release(index, num_rounds, train)}, {}, difference=False)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:

@@ -1,0 +1,58 @@
+"""How a site answers a round under a privacy section: made sure that it can train, charged, trained, kept, and named.
+
+A run is charged whole before its first round is trained, and nothing is given back. So what would make training fail
+anyway is found out before: a trainer that could not read its cases or build its network, a model of another layout.
+"""
+
+from collections.abc import Callable
+
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.fl_model import FLModel
+
+from fedvoxel.flare.messages import result_reply
+from fedvoxel.flare.private_rounds import PrivateRounds
+from fedvoxel.training.messages import Message
+from fedvoxel.updates.update import Arrays, Layout, check_layout, layout_of
+
+Ask = Callable[[Message], Message]
+"""Has the site's trainer carry out one command."""
+
+
+class PrivateAnswers:
+    """Answers a run's rounds with the names of releases, and with nothing else."""
+
+    def __init__(self, rounds: PrivateRounds, keep_as: str) -> None:
+        """Touches no file.
+
+        Args:
+            rounds: What stands between the trainer and the cohort's ledger.
+            keep_as: Where the trainer keeps the site's own model after plain training; it stays there.
+        """
+        self._rounds, self._keep_as = rounds, keep_as
+        self._layout: Layout | None = None
+
+    def answer(self, model: FLModel, ask: Ask) -> Shareable:
+        """Trains a round, unless its release lies on disk already, and answers with the release's id.
+
+        Raises:
+            FedVoxelError: The trainer could not do it, or the budget does not cover it; see `PrivateRounds.release`.
+            UpdateError: The model is not the job's; nothing was charged.
+        """
+        arrays: Arrays = model.params or {}
+        if self._layout is None:
+            self._layout = layout_of(ask(Message({"command": "initialize"}, {})).arrays)
+        check_layout(arrays, self._layout)
+        index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
+        message = Message(self._command() | {"round": index, "num_rounds": num_rounds}, arrays)
+
+        def train() -> tuple[Arrays, int]:
+            trained = ask(message)
+            return trained.arrays, int(trained.header.get("steps", 0))
+
+        return result_reply({"release_id": self._rounds.release(index, num_rounds, train)}, {}, difference=False)
+
+    def _command(self) -> dict[str, object]:
+        """Returns what the trainer is told: to add noise for each patient, or to train plainly and to score nothing."""
+        if self._rounds.config.unit == "patient":
+            return {"command": "train_private"}
+        return {"command": "train", "validate": False, "keep_as": self._keep_as}

@@ -1,0 +1,72 @@
+"""What would make training fail anyway is found out before anything is charged; what leaves is a release's name."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from fedvoxel.errors import CohortError, FedVoxelError
+from fedvoxel.flare.private_answer import PrivateAnswers
+from fedvoxel.flare.private_rounds import PrivateRounds
+from fedvoxel.privacy.ledger import Ledger
+from fedvoxel.privacy.policy import CohortBudget
+from fedvoxel.training.messages import Message
+from tests.flare.test_private_rounds import ARRAYS, CONFIG, HOSPITAL
+
+
+class Trainer:
+    """Answers as a trainer process does, and notes what it was told."""
+
+    def __init__(self, problem: FedVoxelError | None = None) -> None:
+        self.told: list[dict[str, Any]] = []
+        self._problem = problem
+
+    def __call__(self, message: Message) -> Message:
+        self.told.append(dict(message.header))
+        if self._problem:
+            raise self._problem
+        private = message.header["command"] == "train_private"
+        header = {"steps": 3} if private else {"case_count": 5, "loss": 0.5, "seconds": 1.0}
+        return Message(header, ARRAYS)
+
+
+def answers(folder: Path, config: Any = CONFIG) -> tuple[PrivateAnswers, Ledger]:
+    ledger = Ledger(folder, "cohort", CohortBudget(unit=config.unit, epsilon=8.0, delta=1e-3))
+    return PrivateAnswers(PrivateRounds(ledger, config, "run", "job"), "local_model.npz"), ledger
+
+
+def model(index: int = 0, **arrays: np.ndarray) -> FLModel:
+    params = dict(arrays or ARRAYS)
+    return FLModel(params_type=ParamsType.FULL, params=params, current_round=index, total_rounds=2)
+
+
+@pytest.mark.parametrize("config", [CONFIG, HOSPITAL], ids=["patient", "hospital"])
+def test_nothing_but_the_name_of_a_release_is_answered(config: Any, tmp_path: Path) -> None:
+    private, ledger = answers(tmp_path, config)
+    trainer = Trainer()
+    replies = [FLModelUtils.from_shareable(private.answer(model(index), trainer)) for index in (0, 0, 1)]
+    assert all(set(reply.meta) == {"release_id"} and not reply.params for reply in replies)
+    assert replies[0].meta == replies[1].meta != replies[2].meta
+    command = "train_private" if config is CONFIG else "train"
+    assert [told["command"] for told in trainer.told] == ["initialize", command, command]
+    assert not any(told.get("validate") for told in trainer.told)
+    assert ledger.status().runs[0].drawn == 2
+
+
+def test_a_model_of_another_layout_costs_nothing(tmp_path: Path) -> None:
+    private, ledger = answers(tmp_path)
+    trainer = Trainer()
+    for wrong in ({"conv.weight": np.zeros(4, np.float32)}, {"other": np.zeros(3, np.float32)}):
+        with pytest.raises(FedVoxelError, match="wrong"):
+            private.answer(model(**wrong), trainer)
+    assert ledger.status().entries == 0 and [told["command"] for told in trainer.told] == ["initialize"]
+
+
+def test_a_trainer_that_cannot_start_costs_nothing(tmp_path: Path) -> None:
+    private, ledger = answers(tmp_path)
+    with pytest.raises(CohortError):
+        private.answer(model(), Trainer(CohortError("fewer patients than a batch")))
+    assert ledger.status().entries == 0
