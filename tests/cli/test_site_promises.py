@@ -56,6 +56,20 @@ def test_a_budget_without_a_ledger_is_worth_a_warning(site: Path, capsys: pytest
     assert said(site, "warning", capsys) == []
 
 
+def test_a_ledger_whose_cohort_is_gone_or_open_is_worth_a_warning(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name_patients(site)
+    for cohort in ("blobs", "renamed"):
+        (site / "state/privacy" / cohort).mkdir(parents=True)
+        (site / "state/privacy" / cohort / "ledger.jsonl").touch()
+    warned = said(site, "warning", capsys)
+    assert [message.split(":")[0] for message in warned] == ["cohort blobs", "cohort renamed"]
+    assert all("has a ledger, but no budget or no description" in message for message in warned)
+    grant(site / "local", "blobs", BUDGET)
+    assert [message.split(":")[0] for message in said(site, "warning", capsys)] == ["cohort renamed"]
+
+
 def test_a_kit_that_waits_for_its_ledger_says_so(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leave_note(site, server=False)
     assert any("MOVE_PRIVACY_HERE.txt" in message for message in said(site, "warning", capsys))

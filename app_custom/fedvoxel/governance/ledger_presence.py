@@ -3,7 +3,7 @@
 What was spent in an older kit stays spent. Nothing in a new kit can tell, so the person who sets it up is told.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError
@@ -53,7 +53,7 @@ def check_note(kit: Kit) -> list[Finding]:
 
 
 def check_ledgers(kit: Kit, cohorts: Iterable[str]) -> list[Finding]:
-    """Warns of each cohort that has a budget and no ledger yet.
+    """Warns of each cohort that has a budget and no ledger yet, and of each ledger whose cohort has no budget now.
 
     Args:
         kit: A site's kit.
@@ -63,6 +63,20 @@ def check_ledgers(kit: Kit, cohorts: Iterable[str]) -> list[Finding]:
         budgets = load_privacy_policy(kit.local).budgets()
     except ConfigError:
         return []  # Said by the check of the policy.
+    folders = sorted(path.name for path in (kit.state / "privacy").glob("*/"))
+    described = tuple(cohorts)
+    left = [name for name in folders if has_ledger(kit.folder, name) and not (name in budgets and name in described)]
+    return _unopened(kit, described, budgets) + [
+        warning(
+            "policy",
+            f"cohort {cohort}: has a ledger, but no budget or no description any more; what is spent on its patients "
+            "is not counted where they are listed under another name, and not kept where they leave unprotected",
+        )
+        for cohort in left
+    ]
+
+
+def _unopened(kit: Kit, cohorts: Iterable[str], budgets: Container[str]) -> list[Finding]:
     return [
         warning(
             "policy",
