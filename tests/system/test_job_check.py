@@ -15,8 +15,22 @@ import pytest
 from fedvoxel.flare.consortium_processes import running_consortium
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
-from tests.blob_job import change_policy, describe_blobs, give_blobs, job_documents, write_job
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
+from fedvoxel.privacy.policy import CohortBudget, PublicCohort, grant
+from fedvoxel.privacy.sections import read_section
+from fedvoxel.privacy.simulation import plan_of
+from fedvoxel.privacy.spending import planned_epsilon
+from tests.blob_job import (
+    change_policy,
+    controller_of,
+    describe_blobs,
+    executor_of,
+    give_blobs,
+    job_documents,
+    write_job,
+)
 from tests.consortium_kits import SERVER, consortium_file
+from tests.private_section import PRIVACY
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +116,45 @@ def test_a_site_that_cannot_take_part_is_named_with_its_reason(consortium: Conso
     assert err == f"error: {told['problem']}\n"
 
 
+def test_a_protected_cohort_answers_without_a_word_about_its_cases(consortium: Consortium, tmp_path: Path) -> None:
+    documents = job_documents(batch_size=1, epochs_per_round=1)
+    controller_of(documents)["args"]["rounds"] |= {"num_rounds": 4, "evaluate": False}
+    for args in (controller_of(documents)["args"], executor_of(documents)["executor"]["args"]):
+        args["privacy"] = PRIVACY
+    costs = {rounds: planned_epsilon(plan_of(read_section(PRIVACY), rounds)) for rounds in (2, 4)}
+    for site, rounds in zip(SITES, (4, 2), strict=True):
+        budget = CohortBudget(unit="patient", epsilon=costs[rounds] + 0.001, delta=0.01)
+        grant(consortium.kit(site) / "local", "blobs", budget)
+    try:
+        code, told, sites, _ = _check(consortium, write_job(tmp_path / "private", documents))
+        plain = _check(consortium, write_job(tmp_path / "plain", job_documents()))
+    finally:
+        for site in SITES:
+            describe_blobs(consortium.kit(site))
+    assert code == 0 and told["accepted"]
+    for site, rounds in zip(SITES, (4, 2), strict=True):
+        details = sites[site]["details"]
+        assert details.keys() == {"protects", "rounds", "versions"}
+        assert (details["protects"], details["rounds"]) == ("patient", rounds)
+        assert details["versions"]["monai"] != "not installed"
+        assert not (consortium.kit(site) / "state" / "privacy").exists(), "asking costs nothing"
+    assert "covers 2 of the 4 rounds" in sites["hospital-b"]["reasons"][0]
+    code, told, sites, _ = plain
+    assert code == 10 and not told["accepted"]
+    assert all("needs a privacy section with unit 'patient'" in sites[site]["reasons"][0] for site in SITES)
+
+
+def test_a_run_on_cases_declared_public_says_so(consortium: Consortium, job: Path, tmp_path: Path) -> None:
+    for site in SITES:
+        grant(consortium.kit(site) / "local", "blobs", PublicCohort())
+    try:
+        code, told, err = _run("submit", job, "--kit", consortium.kit(SCIENTIST), "--download", tmp_path / "results")
+    finally:
+        for site in SITES:
+            describe_blobs(consortium.kit(site))
+    assert (code, err, told["outcome"], told["privacy"]) == (0, "", "finished", PUBLIC_DATA)
+
+
 def test_a_class_list_that_would_end_the_job_is_found_at_its_site(consortium: Consortium, job: Path) -> None:
     site = consortium.kit("hospital-b")
     change_policy(site, "resources.json", class_allow_list=["fedvoxel.flare.controller.FedAvgController"])
@@ -132,6 +185,7 @@ def test_a_job_is_submitted_and_its_own_outcome_is_told(consortium: Consortium, 
     code, told, err = _run("submit", job, "--kit", consortium.kit(SCIENTIST), "--download", tmp_path / "results")
     assert (code, err) == (0, "")
     assert (told["status"], told["outcome"], told["failed"]) == ("FINISHED:COMPLETED", "finished", False)
+    assert told["privacy"] == NO_GUARANTEE
     assert (Path(told["folder"]) / "workspace" / "global_model.npz").is_file()
     assert not list(job.rglob(".__nvfl*"))
 
