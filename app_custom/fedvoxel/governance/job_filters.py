@@ -92,8 +92,8 @@ _RAW = {
 _RESULTS = f"{CLIENT_FILE}, task_result_filters"
 
 
-def check_job_filters(job: JobFolder, private: bool) -> tuple[str, ...]:
-    """Checks a job's filters on what its sites send, and returns the class names of those that claim privacy.
+def check_job_filters(job: JobFolder, private: bool) -> None:
+    """Checks a job's filters on what its sites send.
 
     Args:
         job: The job.
@@ -103,7 +103,6 @@ def check_job_filters(job: JobFolder, private: bool) -> tuple[str, ...]:
         ConfigError: One stands beside a privacy section, is FLARE's own, stands in another place than on what sites
             send of their rounds, or has wrong arguments.
     """
-    found = []
     for place, component in _filters(job):
         path = component.path
         if path in _RAW:
@@ -119,8 +118,6 @@ def check_job_filters(job: JobFolder, private: bool) -> tuple[str, ...]:
             if place != _RESULTS:
                 raise ConfigError(f"{place}: {path} belongs to {_RESULTS}, at the sites and for the task train alone")
             parse_config(WRAPPED[path], component.args, f"{place}, arguments of {path}")
-            found.append(path.rsplit(".", 1)[1])
-    return tuple(found)
 
 
 def _filters(job: JobFolder) -> list[tuple[str, Component]]:
