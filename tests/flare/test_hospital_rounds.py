@@ -213,6 +213,27 @@ def test_a_run_that_has_released_is_not_run_again_under_its_key(tmp_path: Path) 
     assert load_outcome(tmp_path / "state/runs/a_run" / OUTCOME_FILE) == first, "the first run's record stands"
 
 
+def test_an_attempt_that_released_nothing_may_be_made_again_with_the_same_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {name: secrets.token_hex(16) for name in SITES}
+    sites = {name: site(lambda release_id=release_id: reply(release_id=release_id)) for name, release_id in ids.items()}
+    with monkeypatch.context() as broken:
+        broken.setattr(ServerLedger, "release", lambda self, entry: (_ for _ in ()).throw(LedgerError("no disk")))
+        assert run(tmp_path, SECTION, sites).status == "failed" and entries(tmp_path)[1] == []
+    assert run(tmp_path, SECTION, sites).status == "finished"
+    received, out = entries(tmp_path)
+    assert {one.release_id for one in received} == set(ids.values()) and len(received) == 6 and len(out) == 1
+
+
+def test_the_bound_adapts_from_round_to_round(tmp_path: Path) -> None:
+    adaptive = {"quantile": 0.5, "learning_rate": 1.0, "count_noise_multiplier": 1.0}
+    section = {**QUIET, "adaptive_clip": adaptive | {"least_clip_norm": 1.0, "greatest_clip_norm": 8.0}}
+    run(tmp_path, section, num_rounds=2)
+    # None of three (of four) is within: the fraction is 1/2 - 3/8, so that the bound rises by exp(3/8).
+    np.testing.assert_allclose(released(tmp_path), 3 * SHARE * (1 + np.exp(3 / 8)), rtol=1e-5)
+
+
 def test_a_round_is_released_once(tmp_path: Path) -> None:
     run(tmp_path, SECTION)
     ledger, entry = ServerLedger(tmp_path / "state"), entries(tmp_path)[1][0]

@@ -237,3 +237,26 @@ def test_a_promise_needs_to_say_where_the_plan_comes_from() -> None:
 def test_a_promise_that_is_none_is_refused(promises: Any) -> None:
     with pytest.raises(ConfigError, match="promises"):
         parse_job(promising_job(promises))
+
+
+HOSPITAL = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 3.0, "sites": 3, "delta": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("sites", "named", "least", "refused"),
+    [(3, 3, 2, False), (3, None, 3, False), (3, 4, 2, True), (3, None, 4, True)],
+)
+def test_hospital_level_noise_is_divided_by_no_fewer_sites_than_there_are(
+    sites: int, named: int | None, least: int, refused: bool
+) -> None:
+    job = job_documents()
+    controller_of(job)["args"]["privacy"] = HOSPITAL | {"sites": sites}
+    executor_of(job)["executor"]["args"]["privacy"] = HOSPITAL | {"sites": sites}
+    controller_of(job)["args"]["rounds"] |= {"evaluate": False, "min_sites": least}
+    if named is not None:
+        job[META]["deploy_map"] = {"app": ["server", *[f"hospital-{index}" for index in range(named)]]}
+    if refused:
+        with pytest.raises(ConfigError, match=r"privacy\.sites is 3, but the job needs or names 4 sites"):
+            understand(parse_job(job))
+    else:
+        assert understand(parse_job(job)).updates_needed == least

@@ -184,8 +184,10 @@ class FedAvgController(SiteTasks):
 
     def _release(self, model: Arrays) -> None:
         """Has the bytes of a model with the server's noise on disk, and then in the ledger, before anybody gets it."""
-        if self._privacy.mechanism and self._privacy.receipts and self._state:
-            self._privacy.receipts.release(self._state.round, self._run_files().keep_release(model))
+        mechanism, receipts, state = self._privacy.mechanism, self._privacy.receipts, self._state
+        if mechanism and receipts and state:
+            receipts.release(state.round, self._run_files().keep_release(model))
+            self.info(f"event=round_released round={state.round} next_clip_norm={mechanism.clip_norm:g}")
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="validation")

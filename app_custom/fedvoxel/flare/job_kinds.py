@@ -16,6 +16,7 @@ from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_filters import check_job_filters
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
+from fedvoxel.privacy.sections import HospitalMechanismConfig
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def understand(folder: JobFolder) -> JobContent:
     content = JobContent(folder, kind, server, client)
     if named is not None and content.updates_needed > len(named):
         raise ConfigError(f"rounds.min_sites is {content.updates_needed}, but {META_FILE} names {len(named)} sites")
+    _check_denominator(content)
     return content
 
 
@@ -165,6 +167,18 @@ def _check_privacy(server: FrozenModel, client: FrozenModel) -> None:
             f"the privacy sections of {SERVER_FILE} and {CLIENT_FILE} differ: the server would claim what the sites do "
             "not do; write the same in both"
         )
+
+
+def _check_denominator(content: JobContent) -> None:
+    """Checks that a job under hospital-level noise divides by no fewer sites than it needs, or goes to."""
+    section, named = getattr(content.server, "privacy", None), content.folder.meta.sites
+    if isinstance(section, HospitalMechanismConfig):
+        most = max(content.updates_needed, len(named) if named is not None else 0)
+        if most > section.sites:
+            raise ConfigError(
+                f"privacy.sites is {section.sites}, but the job needs or names {most} sites; it is what the sum of "
+                "updates is divided by: write the number of sites in the job"
+            )
 
 
 def _check_tasks(folder: JobFolder, kind: JobKind) -> None:
