@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedvoxel.errors import TrainingError
-from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.joint_reservation import reserve_jointly
 from fedvoxel.privacy.ledger import Ledger
-from fedvoxel.privacy.ledger_entries import RunPlan
-from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.privacy.simulation import plan_of
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import to_bytes
 
@@ -55,16 +53,11 @@ class PrivateRounds:
         kept = self.ledger.kept(self.run_key, round_index)
         if kept:
             return kept
-        plan = RunPlan(unit=self.config.unit, event=self._event(), draws=num_rounds, delta=self.config.delta)
+        plan = plan_of(self.config, num_rounds)
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()
         self.ledger.keep(reservation, to_bytes(self._bounded(difference, steps)))
         return reservation.release_id
-
-    def _event(self) -> GaussianEvent:
-        if isinstance(self.config, HospitalMechanismConfig):
-            return HospitalMechanism(self.config).round_event()
-        return PatientMechanism(self.config).round_event()
 
     def _bounded(self, difference: Arrays, steps: int) -> Arrays:
         """Returns what may be kept of a trained round."""

@@ -27,9 +27,11 @@ class Simulation:
 
 def plan_of(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int) -> RunPlan:
     """Returns what a run under a job's privacy section declares for so many rounds."""
-    of_patients = isinstance(section, PatientMechanismConfig)
-    mechanism = PatientMechanism(section) if of_patients else HospitalMechanism(section)
-    return RunPlan(unit=section.unit, event=mechanism.round_event(), draws=rounds, delta=section.delta)
+    if isinstance(section, PatientMechanismConfig):
+        event = PatientMechanism(section).round_event()
+    else:
+        event = HospitalMechanism(section).round_event()
+    return RunPlan(unit=section.unit, event=event, draws=rounds, delta=section.delta)
 
 
 def simulate(plan: RunPlan, wanted_epsilon: float | None = None) -> Simulation:
