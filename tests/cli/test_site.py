@@ -18,7 +18,7 @@ from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.kit_lock import is_running
 from fedvoxel.governance.local_policy import OUTBOUND_FILTER
-from fedvoxel.privacy.policy import PRIVACY_FILE
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, grant
 from tests.blob_job import give_blobs
 from tests.consortium_kits import small_consortium
 
@@ -114,6 +114,14 @@ def test_each_cohort_needs_a_decision_of_the_hospital(site: Path, capsys: pytest
     assert any("privacy policy is missing" in message for message in _said(_check(site, capsys)[1], "error"))
     (site / "local" / "fedvoxel_site.json").write_text("{")
     assert any("privacy policy is missing" in message for message in _said(_check(site, capsys)[1], "error"))
+
+
+def test_a_delta_that_is_too_large_for_the_cohort_is_an_error(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    give_blobs(site)
+    for delta, is_said in ((0.2, True), (0.01, False)):
+        grant(site / "local", "blobs", CohortBudget(unit="patient", epsilon=8, delta=delta))
+        said = [message for message in _said(_check(site, capsys)[1], "error") if message.startswith("policy: ")]
+        assert bool(said) is is_said and all("delta 0.2 is not below 1/" in message for message in said)
 
 
 @pytest.mark.parametrize(

@@ -122,17 +122,20 @@ def _data_findings(kit: Kit) -> list[Finding]:
 
 def _promise_findings(kit: Kit, site: "SiteConfig") -> list[Finding]:
     """Says which promise of the site's privacy policy cannot be kept; what cannot be read is said elsewhere."""
+    from fedvoxel.flare.cohort_size import budget_problem
     from fedvoxel.flare.patient_promises import promise_problems
     from fedvoxel.privacy.policy import load_privacy_policy
 
+    problems: list[str | None] = []
     try:
         policy = load_privacy_policy(kit.local)
-        found = [
-            promise_problems(site, policy, cohort, kit.local) for cohort in policy.budgets() if cohort in site.cohorts
-        ]
+        for name, budget in policy.budgets().items():
+            if name in site.cohorts:
+                problems += promise_problems(site, policy, name, kit.local)
+                problems.append(budget_problem(name, budget, site.cohorts[name], kit.local))
     except FedVoxelError:
         return []
-    return [error("policy", problem) for problems in found for problem in problems]
+    return [error("policy", problem) for problem in problems if problem]
 
 
 def _cohort_finding(kit: Kit, name: str) -> Finding:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.flare.cohort_size import training_patients
 from fedvoxel.flare.job_args import FedAvgArgs
 from fedvoxel.flare.job_claim import JobClaim, claim_of_job
 from fedvoxel.flare.job_kinds import JobContent
@@ -20,10 +21,8 @@ from fedvoxel.privacy.policy import CohortBudget, PrivacyPolicy, load_privacy_po
 from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.privacy.simulation import plan_of, simulate
 from fedvoxel.privacy.spending import planned_epsilon
-from fedvoxel.volumes.layouts import list_cases
 from fedvoxel.volumes.shared_patients import cohorts_sharing
 from fedvoxel.volumes.site import SITE_FILE, SiteConfig, load_site_config
-from fedvoxel.volumes.split import split_of
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,7 @@ def _check_patients(content: JobContent, site: SiteConfig, policy: PrivacyPolicy
     if problems:
         raise ConfigError("; ".join(problems))
     if isinstance(section, PatientMechanismConfig) and isinstance(policy.of(cohort), CohortBudget):
-        described = site.cohort(cohort)
-        listed = {files.patient for files in list_cases(described, local) if files.problem is None}
-        training = [name for name in listed if split_of(name, described.split) == "training"]
-        PatientMechanism(section).check_cohort(len(training))
+        PatientMechanism(section).check_cohort(training_patients(site.cohort(cohort), local))
 
 
 def _charged(content: JobContent, plan: RunPlan, cohort: str, ledgers: tuple[Ledger, ...]) -> Decision:
