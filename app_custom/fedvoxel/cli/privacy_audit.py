@@ -54,7 +54,7 @@ def _print(console: "Console", found: "Audited", job: Path, out: Path, as_json: 
     from rich.table import Table
 
     from fedvoxel.evaluation.attacks.audit import PAGE_FILE, PICTURE_FILE
-    from fedvoxel.evaluation.attacks.audit_page import audit_lines, verdict
+    from fedvoxel.evaluation.attacks.audit_lines import audit_lines, verdict
     from fedvoxel.evaluation.attacks.findings import AUDIT_FILE
 
     audit = found.audit

@@ -25,6 +25,10 @@ def results(
         list[Path] | None, typer.Option(help="A file of `fedvoxel baseline` to compare with; may be repeated.")
     ] = None,
     picture: Annotated[list[Path] | None, typer.Option(help="A PNG to show in the report; may be repeated.")] = None,
+    audit: Annotated[
+        list[Path] | None,
+        typer.Option(help="An audit.json of `fedvoxel privacy audit`; default: the one in the job's folder, if any."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the report; default: report/ in the job's folder.")
     ] = None,
@@ -34,10 +38,10 @@ def results(
     from rich.console import Console
 
     if as_json:
-        report, _ = make_report(job, baseline or (), picture or (), out)
+        report, _ = make_report(job, baseline or (), picture or (), out, audit or ())
         typer.echo(report.model_dump_json(indent=2))
     else:
-        show_report(Console(), job, baseline or (), picture or (), out)
+        show_report(Console(), job, baseline or (), picture or (), out, audit or ())
 
 
 def show_report(
@@ -46,13 +50,18 @@ def show_report(
     baselines: Sequence[Path] = (),
     pictures: Sequence[Path] = (),
     out: Path | None = None,
+    audits: Sequence[Path] = (),
 ) -> None:
     """Makes a job's report and prints what it says and where it is; see `make_report`."""
-    _print(console, *make_report(job, baselines, pictures, out))
+    _print(console, *make_report(job, baselines, pictures, out, audits))
 
 
 def make_report(
-    job: Path, baselines: Sequence[Path] = (), pictures: Sequence[Path] = (), out: Path | None = None
+    job: Path,
+    baselines: Sequence[Path] = (),
+    pictures: Sequence[Path] = (),
+    out: Path | None = None,
+    audits: Sequence[Path] = (),
 ) -> tuple["Report", "ReportPaths"]:
     """Writes the report of a downloaded job.
 
@@ -61,17 +70,22 @@ def make_report(
         baselines: Files of `fedvoxel baseline`.
         pictures: PNG files to show.
         out: The report's folder; None for `report` in the job's folder.
+        audits: Files of `fedvoxel privacy audit`; where none is given, the one in the job's folder, if there is one.
 
     Raises:
         JobError: There is no outcome, a picture is not a PNG, or the folder cannot be written.
-        ConfigError: The outcome or a baseline cannot be used.
+        ConfigError: The outcome, a baseline or an audit cannot be used.
     """
+    from fedvoxel.evaluation.attacks.findings import AUDIT_FILE, load_audit
     from fedvoxel.evaluation.baseline import load_baseline
     from fedvoxel.evaluation.job_result import model_warnings, open_job_result
     from fedvoxel.evaluation.report import build_report
 
     result = open_job_result(job)
-    report = build_report(result.outcome, [load_baseline(path) for path in baselines], model_warnings(result))
+    lying = result.folder / AUDIT_FILE
+    found = [load_audit(path) for path in audits or ([lying] if lying.is_file() else [])]
+    compared = [load_baseline(path) for path in baselines]
+    report = build_report(result.outcome, compared, model_warnings(result), found)
     shown = [_read_picture(path) for path in pictures]
     return report, _write(out or result.folder / "report", report, shown)
 

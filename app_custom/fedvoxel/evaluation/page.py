@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from fedvoxel.evaluation.attacks.audit_lines import audit_lines, verdict
 from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.gain import signed
 from fedvoxel.evaluation.privacy_words import tells_case_counts, what_left
@@ -75,6 +76,8 @@ def render_page(report: "Report", pictures: Sequence[Picture]) -> str:
         what_left=what_left(report.run),
         epsilon=report.run.guarantee and rounded_up(report.run.guarantee.epsilon),
         signed=signed,
+        audit_lines=audit_lines,
+        verdict=verdict,
     )
 
 

@@ -13,6 +13,8 @@ from pydantic import NonNegativeInt
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
+from fedvoxel.evaluation.attacks.audit_lines import failures
+from fedvoxel.evaluation.attacks.findings import PrivacyAudit
 from fedvoxel.evaluation.baseline import Baseline
 from fedvoxel.evaluation.caveats import FEWEST_CASES_OF_A_RUN, caveats_of, comparable, mismatch_warnings
 from fedvoxel.evaluation.figures import Picture
@@ -53,6 +55,7 @@ class Report(FrozenModel):
         gains: The paired comparisons, with their sentences.
         caveats: What a reader must know before believing the numbers.
         run: The outcome itself.
+        audits: What attacks at hospitals found: figures, never a scan.
     """
 
     schema_version: Literal[1] = 1
@@ -63,6 +66,7 @@ class Report(FrozenModel):
     gains: tuple[Gain, ...]
     caveats: tuple[str, ...]
     run: RunOutcome
+    audits: tuple[PrivacyAudit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,25 @@ class ReportPaths:
     json: Path
 
 
-def build_report(outcome: RunOutcome, baselines: Sequence[Baseline] = (), warnings: Sequence[str] = ()) -> Report:
+def build_report(
+    outcome: RunOutcome,
+    baselines: Sequence[Baseline] = (),
+    warnings: Sequence[str] = (),
+    audits: Sequence[PrivacyAudit] = (),
+) -> Report:
     """Builds the report of a run.
 
     Args:
         outcome: The run.
         baselines: Local-only and pooled models to compare with; at most one of a kind per site.
         warnings: Further caveats, such as a model file that is not the one that the run wrote.
+        audits: Privacy audits of this run, at most one of each site.
 
     Raises:
-        ConfigError: A baseline is about a site that is not in the run, or two are about the same thing.
+        ConfigError: A baseline is about a site that is not in the run, or two are about the same thing; or an audit is.
     """
     _check_baselines(outcome, baselines)
+    _check_audits(outcome, audits)
     claim = sum(score.cases for score in outcome.test.values()) >= FEWEST_CASES_OF_A_RUN
     return Report(
         headline=_headline(outcome),
@@ -94,11 +105,13 @@ def build_report(outcome: RunOutcome, baselines: Sequence[Baseline] = (), warnin
         gains=tuple(gain for baseline in baselines for gain in _gains(outcome, baseline, claim)),
         caveats=(
             *warnings,
+            *failures(audits),
             *caveats_of(outcome),
             *mismatch_warnings(outcome, baselines),
             *comparison_caveats(outcome, baselines),
         ),
         run=outcome,
+        audits=tuple(audits),
     )
 
 
@@ -128,6 +141,15 @@ def _check_baselines(outcome: RunOutcome, baselines: Sequence[Baseline]) -> None
             if (baseline.kind, site) in seen:
                 raise ConfigError(f"two {baseline.kind} baselines are about {site}: give one")
             seen.add((baseline.kind, site))
+
+
+def _check_audits(outcome: RunOutcome, audits: Sequence[PrivacyAudit]) -> None:
+    sites = [audit.site for audit in audits]
+    for audit in audits:
+        if (audit.run_key, audit.job_id) != (outcome.run_key, outcome.job_id):
+            raise ConfigError(f"an audit is about run {audit.run_key}, job {audit.job_id}, which is another than this")
+        if audit.site not in outcome.sites or sites.count(audit.site) > 1:
+            raise ConfigError(f"expected one audit for each of {', '.join(outcome.sites)}, got {', '.join(sites)}")
 
 
 def _headline(outcome: RunOutcome) -> str:

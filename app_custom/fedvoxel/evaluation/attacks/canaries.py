@@ -5,9 +5,9 @@ is ten times longer than the clip bound. Each takes the place of a patient (or o
 or in none of it, by a fair coin. They go through the code that trains: sampling, clip, sum, noise, division. The score
 of a canary is its product with the sum of all that is released.
 
-What it catches: a missing or wrong clip, too little noise, none on some parameters, patients that are sampled too
-often, steps that nobody accounts for. What it does not catch: noise that somebody could predict, such as that of a
-fixed seed. That needs tests of the noise itself, and has them.
+What it catches, if it is gross enough (noise a fifth of what it should be, not half): a missing clip, too little noise,
+none on many parameters, patients that are sampled too often, steps that nobody accounts for. What it does not catch:
+noise that somebody could predict, such as that of a fixed seed. That needs tests of the noise itself, and has them.
 
 Source: Steinke, Nasr, Jagielski, "Privacy auditing with one (1) training run", NeurIPS 2023, section 6 (Dirac
 canaries, white box).
@@ -38,7 +38,7 @@ _TOO_LONG = 10.0
 """Length of a canary in clip bounds: without the clip it shows at once."""
 
 _SHARES_GUESSED = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Fixed before any score is seen; a bound over all of them divides the error by their number."""
+"""Fixed before any score is seen; a bound over all trials divides the error by their number."""
 
 _PARTS = ("kernel", "bias")
 
@@ -176,7 +176,7 @@ def guess(scores: Scores, share: float) -> Guesses:
 
 
 def _finding(scores: Scores, mechanism: PatientMechanism | HospitalMechanism, rounds: int) -> CanaryFinding:
-    trials = [guess(scores, share) for share in _SHARES_GUESSED]
+    trials = [guess(part, share) for part in _parts(scores) for share in _SHARES_GUESSED]
     (event,), delta = mechanism.events(rounds), mechanism.config.delta
     proved = max(steinke_epsilon(one, delta, 0.05 / len(trials)) for one in trials)
     claimed: Guarantee | None = None
@@ -196,6 +196,13 @@ def _finding(scores: Scores, mechanism: PatientMechanism | HospitalMechanism, ro
         rate_at_1_percent=rate_at(inside, outside, 0.01),
         rate_at_10_percent=rate_at(inside, outside, 0.1),
     )
+
+
+def _parts(scores: Scores) -> list[Scores]:
+    """Returns all scores and each array's: where one has no noise, the other's would hide it."""
+    half = len(scores.values) // 2
+    cuts = (slice(None), slice(half), slice(half, None))
+    return [Scores(scores.included[cut], scores.values[cut]) for cut in cuts]
 
 
 def _views(numbers: NDArray[np.int64]) -> Iterator[Views]:

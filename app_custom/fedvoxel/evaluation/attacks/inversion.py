@@ -60,7 +60,7 @@ class Search:
         smoothness: Weight of the total variation.
     """
 
-    steps: int = 150
+    steps: int = 250
     rate: float = 0.1
     smoothness: float = 0.02
 

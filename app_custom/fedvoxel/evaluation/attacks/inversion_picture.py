@@ -24,7 +24,7 @@ def inversion_picture(made: Reconstructions) -> Picture:
     """
     index = int((made.labels > 0).sum(axis=(0, 1)).argmax())
     window = tuple(np.percentile(made.truth, [1.0, 99.0]))
-    figure = new_figure(2.6 * (1 + len(made.found)), 3.9)
+    figure = new_figure(2.6 * (1 + len(made.found)), 4.8)
     panels = figure.subplots(1, 1 + len(made.found), squeeze=False)[0]
     _show(panels[0], made.truth, index, window, "the patient's scan", "outline: the structures")
     outline = (made.labels[:, :, index] > 0).T.astype(float)
