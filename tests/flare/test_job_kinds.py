@@ -260,3 +260,12 @@ def test_hospital_level_noise_is_divided_by_no_fewer_sites_than_there_are(
             understand(parse_job(job))
     else:
         assert understand(parse_job(job)).updates_needed == least
+
+
+@pytest.mark.parametrize("name", ["cohort_statistics", "cross_site_evaluation"])
+def test_a_job_that_trains_nothing_can_promise_nothing(name: str) -> None:
+    (folder,) = [folder for folder in JOBS if folder.name == name]
+    documents = dict(read_job_folder(folder).documents)
+    documents[META] = {**documents[META], "promises": GIVEN}
+    with pytest.raises(ConfigError, match="gives is: no formal guarantee"):
+        understand(parse_job(documents))
