@@ -19,6 +19,7 @@ from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.job_folder import JobFolder, parse_job, read_job_folder, write_job_folder
 from fedvoxel.ops.demo_data import DemoData, describe_cohorts
+from fedvoxel.privacy.policy import NoBudget
 from fedvoxel.training.setup import TrainingTask
 from fedvoxel.volumes.hippocampus import find_hippocampus, hippocampus_cohort, hippocampus_tables
 from fedvoxel.volumes.site import SITE_FILE
@@ -61,7 +62,8 @@ def make_hospitals(work: Path, data: Path, port: int, cases: int | None) -> Hosp
     shutil.rmtree(work / "consortium", ignore_errors=True)
     consortium = create_consortium(ROOT / "provisioning" / "consortium.yml", work / "consortium", port)
     cohorts = {site: hippocampus_cohort(table) for site, table in tables.items()}
-    describe_cohorts(consortium, DemoData(JOB.name, "consortium.yml", "hippocampus", cohorts), threads=1)
+    decided = {"hippocampus": NoBudget()}
+    describe_cohorts(consortium, DemoData((JOB.name,), "consortium.yml", {"hippocampus": cohorts}, decided), threads=1)
     files = {site: consortium.kit(site) / "local" / SITE_FILE for site in consortium.sites}
     return Hospitals(consortium, _task(read_job_folder(JOB)), files)
 

@@ -11,7 +11,8 @@ from fedvoxel.ops.demo_data import DemoData, describe_cohorts
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, grant, load_privacy_policy
 from tests.consortium_kits import small_consortium
 
-DATA = DemoData("a_job", "consortium.yml", "demo", {"hospital-a": {"source": 1}, "hospital-b": {"source": 2}})
+SITES = {"hospital-a": {"source": 1}, "hospital-b": {"source": 2}}
+DATA = DemoData(("a_job",), "consortium.yml", {"demo": SITES}, {"demo": NoBudget()})
 BUDGET = CohortBudget(unit="patient", epsilon=8, delta=1e-4)
 
 
@@ -22,7 +23,7 @@ def consortium(tmp_path: Path) -> Consortium:
 
 def test_demo_data_may_leave_without_a_guarantee(consortium: Consortium) -> None:
     describe_cohorts(consortium, DATA, threads=1)
-    for site, cohort in DATA.cohorts.items():
+    for site, cohort in SITES.items():
         local = consortium.kit(site) / "local"
         assert json.loads((local / "fedvoxel_site.json").read_text())["cohorts"] == {"demo": cohort}
         assert load_privacy_policy(local).cohorts == {"demo": NoBudget()}

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +30,10 @@ def quickstart(
     ] = None,
     job: Annotated[
         str | None,
-        typer.Option(help="hippocampus_fedavg, spinal_cord_fedavg or brain_demo; default: what the data allow."),
+        typer.Option(
+            help="hippocampus_fedavg, hippocampus_dp_patient, hippocampus_dp_central, spinal_cord_fedavg or "
+            "brain_demo; default: what the data allow."
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also train local-only and pooled models to compare.")] = False,
     work: Annotated[
@@ -54,7 +57,7 @@ def quickstart(
     os.environ["HOME"] = str(work / "home")
     chosen = _prepare_data(console, job, data, work)
     consortium = _provision(console, chosen, work, clone)
-    result = _train(console, consortium, _in_clone(clone, f"jobs/{chosen.job}"))
+    result = _train(console, consortium, [_in_clone(clone, f"jobs/{job}") for job in chosen.jobs])
     _report(console, consortium, chosen, result, full)
     console.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.", highlight=False)
     console.print("Next: docs/data_scientist.md runs the same job from FLARE's own admin console.", highlight=False)
@@ -76,21 +79,23 @@ def _provision(console: "Console", data: "DemoData", work: Path, clone: Path) ->
     _say(console, "2/4", "certificates and startup kits")
     project = _in_clone(clone, f"provisioning/{data.consortium_file}")
     consortium = create_consortium(project, work / data.job, _free_port())
-    describe_cohorts(consortium, data, threads=max(1, (os.cpu_count() or 1) // len(data.cohorts)))
+    describe_cohorts(consortium, data, threads=max(1, (os.cpu_count() or 1) // len(data.hospitals)))
     console.print(f"  {len(consortium.sites)} hospitals: {', '.join(consortium.sites)}", highlight=False)
     return consortium
 
 
-def _train(console: "Console", consortium: "Consortium", folder: Path) -> Path:
-    """Runs the job and returns the folder of its downloaded result."""
+def _train(console: "Console", consortium: "Consortium", folders: Sequence[Path]) -> Path:
+    """Runs the jobs one after the other and returns the folder of the last one's downloaded result."""
     from fedvoxel.flare.consortium_processes import running_consortium
     from fedvoxel.ops.demo_run import run_job
 
-    _say(
-        console, "3/4", f"training {folder.name} over mutual TLS (server and {len(consortium.sites)} sites start first)"
-    )
-    with running_consortium(consortium.workspace), _screen(console) as show:
-        return run_job(consortium, folder, show)
+    names = ", then ".join(folder.name for folder in folders)
+    _say(console, "3/4", f"training {names} over mutual TLS (server and {len(consortium.sites)} sites start first)")
+    with running_consortium(consortium.workspace):
+        for folder in folders:
+            with _screen(console) as show:
+                result = run_job(consortium, folder, show)
+    return result
 
 
 @contextmanager

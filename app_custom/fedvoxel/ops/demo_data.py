@@ -11,15 +11,24 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import CohortError, DownloadError
 from fedvoxel.governance.consortium import Consortium
-from fedvoxel.privacy.policy import NoBudget, grant, load_privacy_policy
+from fedvoxel.privacy.policy import CohortBudget, CohortEntry, NoBudget, PublicCohort, grant, load_privacy_policy
 from fedvoxel.records.atomic import write_json
 from fedvoxel.volumes.decathlon_download import download_hippocampus
-from fedvoxel.volumes.hippocampus import find_hippocampus, hippocampus_cohort, hippocampus_tables
+from fedvoxel.volumes.hippocampus import declare_public, find_hippocampus, hippocampus_cohort, hippocampus_tables
 from fedvoxel.volumes.site import SITE_FILE
 from fedvoxel.volumes.spinal_cord import spinal_cord_cohorts
 from fedvoxel.volumes.synthetic import brain_demo_cohort, make_brain_demo
 
 SPINAL_CORD_FOLDER = "spinal_cord_gm_6sites/bids"
+
+PUBLIC_CASES = 1
+"""Cases of each hospital that the demo declares public."""
+
+PROTECTED_JOBS: Mapping[str, CohortEntry] = {
+    "hippocampus_dp_patient": CohortBudget(unit="patient", epsilon=8.0, delta=0.002),
+    "hippocampus_dp_central": CohortBudget(unit="hospital", epsilon=8.0, delta=0.002),
+}
+"""Jobs that protect somebody, and what each of the demo's hospitals grants for the one run."""
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -30,16 +39,26 @@ class DemoData:
     """Is what the quickstart trains on.
 
     Attributes:
-        job: Name of the job folder that fits the data.
-        consortium_file: Name of the consortium file that fits it.
-        cohort: Name of the cohort.
-        cohorts: Each hospital's description of that cohort.
+        jobs: Names of the job folders, in the order in which they run; the last one's result is reported.
+        consortium_file: Name of the consortium file that fits them.
+        cohorts: Each hospital's description of each cohort: by cohort, then by hospital.
+        decisions: What each hospital decides about each cohort.
     """
 
-    job: str
+    jobs: tuple[str, ...]
     consortium_file: str
-    cohort: str
-    cohorts: Mapping[str, Mapping[str, Any]]
+    cohorts: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    decisions: Mapping[str, CohortEntry]
+
+    @property
+    def job(self) -> str:
+        """Is the job whose result is reported."""
+        return self.jobs[-1]
+
+    @property
+    def hospitals(self) -> tuple[str, ...]:
+        """Are the hospitals that describe a cohort."""
+        return tuple(sorted({hospital for described in self.cohorts.values() for hospital in described}))
 
 
 def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progress: Progress) -> DemoData:
@@ -59,39 +78,60 @@ def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progre
         return _spinal_cord(data)
     if job == "brain_demo":
         return _brains(work, say, progress)
-    if job not in (None, "hippocampus_fedavg"):
-        raise CohortError(
-            f"the quickstart has no data for {job!r}; it knows hippocampus_fedavg, spinal_cord_fedavg, brain_demo"
-        )
+    if job not in (None, "hippocampus_fedavg", *PROTECTED_JOBS):
+        known = ", ".join(("hippocampus_fedavg", *PROTECTED_JOBS, "spinal_cord_fedavg", "brain_demo"))
+        raise CohortError(f"the quickstart has no data for {job!r}; it knows {known}")
     folder = find_hippocampus(data) if data else None
     if folder is None:
         folder = _download(work, say, progress, required=job is not None)
-    return _hippocampus(folder, work) if folder else _brains(work, say, progress)
+    if folder is None:
+        return _brains(work, say, progress)
+    return protected_hippocampus(folder, work, job) if job and job in PROTECTED_JOBS else _hippocampus(folder, work)
 
 
 def describe_cohorts(consortium: Consortium, data: DemoData, threads: int) -> None:
-    """Writes each hospital's cohort into its own site file, where hospital IT would write it.
+    """Writes each hospital's cohorts into its own site file, where hospital IT would write them.
 
-    Demo data may leave without a formal guarantee, unless the kit's privacy policy has decided otherwise before.
+    A kit's privacy policy gets the demo's decisions, unless it has decided otherwise before.
 
     Raises:
         ConfigError: A kit has no site file, or no privacy policy.
     """
-    for site, cohort in data.cohorts.items():
+    for site in data.hospitals:
         local = consortium.kit(site) / "local"
         path = local / SITE_FILE
         described = read_json(path, "the site's own file")
-        described["cohorts"] = described.get("cohorts", {}) | {data.cohort: cohort}
+        cohorts = {name: by_site[site] for name, by_site in data.cohorts.items() if site in by_site}
+        described["cohorts"] = described.get("cohorts", {}) | cohorts
         described["compute"] = {"threads": threads, "device": "auto"}
         write_json(path, described, mode=0o600)
-        if data.cohort not in load_privacy_policy(local).cohorts:
-            grant(local, data.cohort, NoBudget())
+        for name in cohorts.keys() - load_privacy_policy(local).cohorts.keys():
+            grant(local, name, data.decisions[name])
+
+
+def protected_hippocampus(folder: Path, work: Path, job: str) -> DemoData:
+    """Returns the data of a job that protects somebody: a public cohort of a few cases to begin with, and the others.
+
+    Args:
+        folder: The hippocampus set.
+        work: Where the tables go.
+        job: One of `PROTECTED_JOBS`.
+    """
+    tables = hippocampus_tables(folder, work / "cohorts")
+    public = declare_public(tables, PUBLIC_CASES)
+    cohorts = {
+        # Nobody is validated on: scores would leave without a guarantee, and every patient counts.
+        "hippocampus": {site: hippocampus_cohort(table, validation=0.0) for site, table in tables.items()},
+        "hippocampus_public": {site: hippocampus_cohort(table, 0.0, 0.0) for site, table in public.items()},
+    }
+    decisions = {"hippocampus": PROTECTED_JOBS[job], "hippocampus_public": PublicCohort()}
+    return DemoData(("hippocampus_public", job), "consortium.yml", cohorts, decisions)
 
 
 def _hippocampus(folder: Path, work: Path) -> DemoData:
     tables = hippocampus_tables(folder, work / "cohorts")
     cohorts = {site: hippocampus_cohort(table) for site, table in tables.items()}
-    return DemoData("hippocampus_fedavg", "consortium.yml", "hippocampus", cohorts)
+    return _unprotected("hippocampus_fedavg", "consortium.yml", "hippocampus", cohorts)
 
 
 def _download(work: Path, say: Say, progress: Progress, required: bool) -> Path | None:
@@ -109,7 +149,7 @@ def _brains(work: Path, say: Say, progress: Progress) -> DemoData:
     say("making simulated brains from the ICBM152 template for four hospitals; this is not patient data")
     tables = make_brain_demo(work / "brains", progress=progress)
     cohorts = {site: brain_demo_cohort(table) for site, table in tables.items()}
-    return DemoData("brain_demo", "consortium.yml", "brain_demo", cohorts)
+    return _unprotected("brain_demo", "consortium.yml", "brain_demo", cohorts)
 
 
 def _spinal_cord(data: Path | None) -> DemoData:
@@ -118,4 +158,9 @@ def _spinal_cord(data: Path | None) -> DemoData:
         raise CohortError(
             f"spinal_cord_fedavg needs --data with a folder {SPINAL_CORD_FOLDER} (the grey matter challenge)"
         )
-    return DemoData("spinal_cord_fedavg", "consortium_spinal.yml", "spinal_cord", spinal_cord_cohorts(root.resolve()))
+    cohorts = spinal_cord_cohorts(root.resolve())
+    return _unprotected("spinal_cord_fedavg", "consortium_spinal.yml", "spinal_cord", cohorts)
+
+
+def _unprotected(job: str, consortium_file: str, cohort: str, by_site: Mapping[str, Mapping[str, Any]]) -> DemoData:
+    return DemoData((job,), consortium_file, {cohort: by_site}, {cohort: NoBudget()})

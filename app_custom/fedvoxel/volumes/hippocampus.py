@@ -8,6 +8,7 @@ copied. Source: Medical Segmentation Decathlon, Task04, CC BY-SA 4.0.
 import csv
 import hashlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,37 @@ def hippocampus_tables(folder: Path, out: Path) -> dict[str, Path]:
     }
 
 
-def hippocampus_cohort(table: Path) -> dict[str, Any]:
-    """Returns the description of a hospital's cohort for its site file."""
-    # A quarter is held back, so that the smallest hospital (25 cases) has enough unseen cases to say something of it.
-    split = {"validation": 0.1, "test": 0.25}
+def declare_public(tables: Mapping[str, Path], cases: int) -> dict[str, Path]:
+    """Takes some cases out of each hospital's table, and returns tables of these alone.
+
+    Which ones is decided by a hash of the case's name. They are public from then on and counted nowhere else.
+
+    Args:
+        tables: Tables of `hippocampus_tables`, which are written anew.
+        cases: Cases of each hospital.
+    """
+    return {hospital: _take_out(table, cases) for hospital, table in tables.items()}
+
+
+def hippocampus_cohort(table: Path, validation: float = 0.1, test: float = 0.25) -> dict[str, Any]:
+    """Returns the description of a hospital's cohort for its site file.
+
+    Args:
+        table: The cohort's cases.
+        validation: Share of the patients that are held back for validation.
+        test: Likewise for the test: a quarter, so that the smallest hospital (25 cases) has enough of them.
+    """
+    split = {"validation": validation, "test": test}
     return {"source": {"layout": "csv", "table": str(table)}, "classes": dict(CLASSES), "split": split}
+
+
+def _take_out(table: Path, cases: int) -> Path:
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rows.sort(key=lambda row: hashlib.sha256(f"public {row['case']}".encode()).digest())
+    for path, chosen in ((table, rows[cases:]), (table.with_stem(f"{table.stem}_public"), rows[:cases])):
+        _write(path, [(table.stem, row["case"], Path(row["image"]), Path(row["label"])) for row in chosen])
+    return table.with_stem(f"{table.stem}_public")
 
 
 def _is_prepared(place: Path) -> bool:
