@@ -24,7 +24,6 @@ from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.training.networks import build_loss
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.trainer import Trainer
-from fedvoxel.updates.update import Arrays
 
 LARGEST: Size = (24, 32, 24)
 """Voxels of the part that is reconstructed: larger ones take minutes each on one core."""
@@ -63,27 +62,14 @@ def invert(material: Material, seed: int, search: Search | None = None, told: To
         TrainingError: The start model is not known.
     """
     started = time.monotonic()
-    start = material.start
-    if start is None:
-        raise TrainingError("the model that the run began with is not at hand: give it with --start")
+    segmenter = _at_the_start(material)
     chosen, scans = _choose(material, seed), [patient[0] for patient in (*material.members, *material.others)]
-    segmenter = Segmenter(material.job.task.training, material.job.task.classes, material.device)
-    segmenter.load(start)
-    segmenter.network.train()
     size = _usable_size(segmenter)
-    images = [part_of(scan, size)[0] for scan in scans]
-    truth, labels = part_of(scans[chosen], size)
+    images, (truth, labels) = [part_of(scan, size)[0] for scan in scans], part_of(scans[chosen], size)
     attacked = Attacked(segmenter.network, build_loss(material.job.task.training.loss), _tensor(labels, segmenter))
-    plain = {name: one.detach() for name, one in attacked.gradient(_tensor(truth, segmenter)).items()}
-    update, said = _sent(material, start)
-    seen = {"unprotected": plain}
-    if isinstance(material.job.task.privacy, PatientMechanismConfig):
-        seen["protected"] = protected(plain, material.job.task.privacy)
-    if update is not None:
-        seen["sent"] = {name: -torch.from_numpy(update[name]).to(segmenter.device) for name in plain}
-    search = search or Search()
+    seen, sent_is = _seen(material, attacked.gradient(_tensor(truth, segmenter)))
     found = {
-        name: reconstruct(attacked, gradient, search, seed, _share(told, index, len(seen)))
+        name: reconstruct(attacked, gradient, search or Search(), seed, _share(told, index, len(seen)))
         for index, (name, gradient) in enumerate(seen.items())
     }
     judged = {name: likeness(volume, images, chosen) for name, volume in found.items()}
@@ -94,7 +80,7 @@ def invert(material: Material, seed: int, search: Search | None = None, told: To
         unprotected=judged["unprotected"],
         protected=judged.get("protected"),
         sent=judged.get("sent"),
-        sent_is=said,
+        sent_is=sent_is,
         seconds=time.monotonic() - started,
     )
     return Reconstructions(truth, labels, found, finding)
@@ -113,6 +99,28 @@ def protected(plain: Gradient, config: PatientMechanismConfig, noise: Noise | No
     (factor,) = mechanism.clip_factor(np.array([float(length)]))
     released = mechanism.noisy_mean({name: (one.double() * factor).cpu().numpy() for name, one in plain.items()})
     return {name: torch.from_numpy(released[name]).to(one) for name, one in plain.items()}
+
+
+def _at_the_start(material: Material) -> Segmenter:
+    """Returns the job's network in training, with the weights that the run began with."""
+    if material.start is None:
+        raise TrainingError("the model that the run began with is not at hand: give it with --start")
+    segmenter = Segmenter(material.job.task.training, material.job.task.classes, material.device)
+    segmenter.load(material.start)
+    segmenter.network.train()
+    return segmenter
+
+
+def _seen(material: Material, gradient: Gradient) -> tuple[dict[str, Gradient], str]:
+    """Returns what the attacker sees in each case, by its name, and what "sent" is in words."""
+    plain = {name: one.detach() for name, one in gradient.items()}
+    seen: dict[str, Gradient] = {"unprotected": plain}
+    if isinstance(material.job.task.privacy, PatientMechanismConfig):
+        seen["protected"] = protected(plain, material.job.task.privacy)
+    update, said = _sent(material)
+    if update is not None:
+        seen["sent"] = {name: -torch.from_numpy(update[name]).to(one) for name, one in plain.items()}
+    return seen, said
 
 
 def _choose(material: Material, seed: int) -> int:
@@ -144,7 +152,7 @@ def _takes(segmenter: Segmenter, size: Size) -> bool:
     return tuple(output.shape[-3:]) == size
 
 
-def _sent(material: Material, start: Arrays) -> tuple[Weights | None, str]:
+def _sent(material: Material) -> tuple[Weights | None, str]:
     """Returns what the hospital sent in round 0, and what that is in words."""
     task = material.job.task
     if isinstance(task.privacy, PatientMechanismConfig):
@@ -153,7 +161,7 @@ def _sent(material: Material, start: Arrays) -> tuple[Weights | None, str]:
             return None, "nothing: this hospital's ledger has no release of the run's round 0 that was sent"
         return update, "the noised bytes that this hospital sent in round 0, from its ledger"
     trainer = Trainer(task.training, task.classes, material.cases, material.site, material.device)
-    computed = trainer.train_round(start, 0, material.job.rounds)
+    computed = trainer.train_round(material.start or {}, 0, material.job.rounds)
     return dict(computed.arrays), "this hospital's update of round 0, computed again as the job does, without noise"
 
 
