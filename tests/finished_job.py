@@ -38,9 +38,9 @@ def initial_weights(task: TrainingTask) -> dict[str, np.ndarray]:
 
 
 def finished_job(
-    folder: Path, task: TrainingTask, model: Arrays | None = None, start: StartModel | None = None
+    folder: Path, task: TrainingTask, model: Arrays | None = None, start: StartModel | None = None, **said: Any
 ) -> Path:
-    """Writes the result of a job and returns its folder."""
+    """Writes the result of a job and returns its folder; keywords go into its outcome."""
     workspace = folder / JOB_ID / "workspace"
     arguments = {"run_key": RUN_KEY, **task.model_dump(mode="json")}
     client = {"executors": [{"tasks": ["train"], "executor": {"path": "x", "args": arguments}}]}
@@ -59,6 +59,7 @@ def finished_job(
         start_from=start,
         started=datetime(2026, 3, 2, 9, 30, tzinfo=UTC),
         finished=datetime(2026, 3, 2, 9, 40, tzinfo=UTC),
+        **said,
     )
     write_outcome(outcome, workspace / "outcome.json")
     return folder / JOB_ID

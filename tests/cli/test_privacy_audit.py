@@ -15,7 +15,7 @@ from fedvoxel.evaluation.attacks import leak
 from fedvoxel.evaluation.attacks.findings import load_audit
 from fedvoxel.evaluation.attacks.inversion import Search
 from fedvoxel.federation.channels import StartModel
-from fedvoxel.privacy.guarantee import PUBLIC_DATA
+from fedvoxel.privacy.guarantee import NEIGHBOURING, PUBLIC_DATA, Guarantee
 from fedvoxel.privacy.noise import SecureNoise
 from fedvoxel.updates.weights_file import to_bytes
 from tests.finished_job import SITE, blob_task, finished_job, hospital_kit, initial_weights, send_round
@@ -107,6 +107,23 @@ def test_too_much_leakage_has_its_own_exit_code(
     assert f"Privacy audit at {SITE}: FAILED" in (job / "report" / "report.html").read_text()
 
 
+def test_an_outcome_that_promises_more_than_the_mechanism_gives_is_refuted(tmp_path: Path) -> None:
+    promised = Guarantee(
+        unit="patient",
+        epsilon=0.01,
+        delta=1e-3,
+        neighbouring=NEIGHBOURING["patient"],
+        adversary="sees every message",
+        composition="3 rounds",
+    )
+    said = {"guarantee": promised, "privacy": promised.said()}
+    job, kit = finished_job(tmp_path / "jobs", blob_task(SECTION), **said), hospital_kit(tmp_path)
+    assert audit(job, kit, tmp_path / "audit") == 14
+    found = load_audit(tmp_path / "audit" / "audit.json")
+    assert found.canaries and found.canaries.epsilon_claimed == 0.01
+    assert found.membership and found.membership.allowed_at_10_percent == pytest.approx(0.1, abs=0.003)
+
+
 def test_the_model_of_an_earlier_run_has_to_be_the_right_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +160,8 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert audit(job, kit, used) == 10
     assert "holds other files" in capsys.readouterr().err
+    assert audit(job, kit, used / "letter.txt") == 10
+    assert "cannot be written" in capsys.readouterr().err
     assert stat.S_IMODE(used.stat().st_mode) != 0o700, "another's folder is left as it was"
     assert audit(job, kit, tmp_path / "a") == 0
     found = json.loads((tmp_path / "a" / "audit.json").read_text())

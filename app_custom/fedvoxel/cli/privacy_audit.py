@@ -33,11 +33,12 @@ def audit(
     from rich.console import Console
 
     from fedvoxel.errors import PrivacyAuditError
-    from fedvoxel.evaluation.attacks.audit import run_audit, write_audit
+    from fedvoxel.evaluation.attacks.audit import open_folder, run_audit, write_audit
     from fedvoxel.evaluation.attacks.material import gather
 
     console = Console(stderr=as_json)
     material = gather(job, kit, start)
+    open_folder(out)
     with _steps(console) as told:
         found = run_audit(material, seed, told)
     write_audit(found, out)

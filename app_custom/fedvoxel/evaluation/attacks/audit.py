@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -70,28 +71,43 @@ def run_audit(material: Material, seed: int, told: Step, search: Search | None =
     return Audited(audit, inversion_picture(made) if made else None)
 
 
-def write_audit(audited: Audited, folder: Path) -> None:
-    """Writes `audit.json`, `audit.html` and `inversion.png`, for their owner alone.
+def open_folder(folder: Path) -> None:
+    """Makes an audit's folder, closed to everybody but its owner; before the minutes that an audit takes.
 
     Raises:
-        JobError: The folder cannot be written, or holds other things already.
+        JobError: The folder cannot be made, or holds other things than an earlier audit.
     """
-    from fedvoxel.evaluation.attacks.audit_page import render_audit
-
-    names = {AUDIT_FILE, PAGE_FILE, PICTURE_FILE}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(path.name not in names for path in folder.iterdir()):
+    with _writing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(path.name not in (AUDIT_FILE, PAGE_FILE, PICTURE_FILE) for path in folder.iterdir()):
             raise JobError(
                 f"{folder} holds other files: an audit's folder is closed to everybody but its owner, "
                 "so give it one of its own with --out"
             )
         os.chmod(folder, 0o700)
+
+
+def write_audit(audited: Audited, folder: Path) -> None:
+    """Writes `audit.json`, `audit.html` and `inversion.png`, for their owner alone, into a folder of `open_folder`.
+
+    Raises:
+        JobError: The folder cannot be written.
+    """
+    from fedvoxel.evaluation.attacks.audit_page import render_audit
+
+    page = render_audit(audited.audit, audited.picture)
+    with _writing(folder):
         (folder / PICTURE_FILE).unlink(missing_ok=True)
         if audited.picture:
             write_bytes(folder / PICTURE_FILE, audited.picture.png, mode=0o600)
-        write_text(folder / PAGE_FILE, render_audit(audited.audit, audited.picture), mode=0o600)
+        write_text(folder / PAGE_FILE, page, mode=0o600)
         write_json(folder / AUDIT_FILE, audited.audit.model_dump(mode="json"), mode=0o600)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise JobError(
             f"the audit cannot be written to {folder}: {error.strerror}; choose another with --out"
@@ -130,7 +146,11 @@ def _canaries(material: Material, seed: int, told: Step, skipped: list[str]) -> 
         return None
     started = time.monotonic()
     finding = audit_mechanism(config, rounds, seed, told=lambda done, total: told("canaries", done, total))
-    return finding.model_copy(update={"seconds": time.monotonic() - started})
+    claimed, said = finding.epsilon_claimed, material.outcome.guarantee
+    if claimed is not None and said is not None and said.unit == finding.unit:
+        # What people read is the outcome: should it promise more than the mechanism gives, that is what is tested.
+        claimed = min(claimed, said.epsilon)
+    return finding.model_copy(update={"epsilon_claimed": claimed, "seconds": time.monotonic() - started})
 
 
 def _tried(attack: Callable[[], Found], name: str, skipped: list[str]) -> Found | None:
