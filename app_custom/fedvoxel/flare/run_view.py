@@ -41,5 +41,5 @@ class RunView:
         ]
 
     def shown(self) -> dict[str, Any]:
-        """Returns what is shown, as JSON."""
-        return dict(self._view)
+        """Returns what is shown, as JSON; nothing before the run has said how many rounds it plans."""
+        return dict(self._view) if "rounds_planned" in self._view else {}

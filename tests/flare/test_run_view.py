@@ -1,0 +1,15 @@
+"""What show_stats answers about a run is either nothing yet, or something that a watcher can read."""
+
+from fedvoxel.flare.run_view import RunView
+from fedvoxel.ops.progress import parse_progress
+
+
+def test_a_run_shows_nothing_before_it_has_begun_and_then_what_a_watcher_reads() -> None:
+    view = RunView()
+    assert view.shown() == {}
+    view.show(phase="done", status="failed", reason="the job's rounds section is wrong")
+    assert view.shown() == {}, "a watcher would refuse a run without rounds"
+    view.show(rounds_planned=3, started=1.0, phase="starting")
+    view.sites(["hospital-a"], "waiting")
+    progress = parse_progress(view.shown())
+    assert progress and progress.rounds_planned == 3
