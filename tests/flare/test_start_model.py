@@ -11,8 +11,9 @@ from nvflare.apis.shareable import Shareable
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
-from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
+from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE, START_MODEL_FILE
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
+from fedvoxel.records.canonical import sha256_of_file
 from tests.flare.test_controller import META, MODEL, released, run_sites, update, well_behaved
 from tests.private_section import PRIVACY
 
@@ -53,6 +54,7 @@ def test_a_run_begins_with_the_last_model_of_the_earlier_one(tmp_path: Path) -> 
     assert outcome.start_from and earlier.model
     assert (outcome.start_from.run_key, outcome.start_from.sha256) == ("earlier", earlier.model.sha256)
     assert outcome.start_from.privacy == NO_GUARANTEE == earlier.privacy
+    assert sha256_of_file(tmp_path / "job-1" / START_MODEL_FILE) == earlier.model.sha256, "an audit needs it"
 
 
 def without_outcome(folder: Path) -> None:

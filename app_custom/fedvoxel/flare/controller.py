@@ -77,15 +77,15 @@ class FedAvgController(SiteTasks):
         try:
             config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
             start = self._start()
-            record = start.record if start else None
-            claim = claim_of(self.privacy, config, start=record, plan_source=self.plan_source)
+            begun = start.record if start else None
+            claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source)
             check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
             state, job_id = state_folder(self.fl_ctx), self.fl_ctx.get_job_id()
             self._privacy = server_privacy(self.privacy, state, self.run_key, job_id, len(sites))
         except FedVoxelError as error:
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
             return self._files.finish("failed", str(error), None)
-        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, record)
+        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, start)
         status, reason = self._run(config, sites, start)
         return self._files.finish(status, reason, self._state)
 

@@ -10,12 +10,12 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
-from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
 from fedvoxel.federation.recorder import NOTHING_CLAIMED, RoundNotes, RunIdentity, RunRecorder
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
+from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, workspace_of
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays
@@ -23,6 +23,7 @@ from fedvoxel.updates.weights_file import save_weights
 
 GLOBAL_MODEL_FILE = "global_model.npz"
 BEST_MODEL_FILE = "best_model.npz"
+START_MODEL_FILE = "start_model.npz"
 
 NO_OUTCOME = "the outcome could not be written either"
 """What the reason ends with where no `outcome.json` says it."""
@@ -44,9 +45,9 @@ class RunFiles:
         sites: Sequence[str],
         rounds_planned: int,
         claim: Claim = NOTHING_CLAIMED,
-        start_from: StartModel | None = None,
+        start: Start | None = None,
     ) -> None:
-        """Makes the folders and starts the record; see `RunIdentity`."""
+        """Makes the folders, keeps the start model for who audits the run, and starts the record."""
         job_id = fl_ctx.get_job_id()
         self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
         self._state = run_state_folder(fl_ctx, run_key)
@@ -58,11 +59,13 @@ class RunFiles:
             sites=tuple(sites),
             rounds_planned=rounds_planned,
             claim=claim,
-            start_from=start_from,
+            start_from=start.record if start else None,
             versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
             started=datetime.now(UTC),
         )
         self.recorder = RunRecorder(identity)
+        if start:
+            save_weights(self._folder / START_MODEL_FILE, start.arrays)
         self._began = False
         self._events = EventFiles(self._folder / "events")
 
