@@ -1,6 +1,7 @@
 """What is run: the protected job at each epsilon, and with one part of its recipe changed at a time."""
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from benchmarks.dp_curve.federation import PROTECTED, PUBLIC, Job, read_job
@@ -24,6 +25,10 @@ LEVERS: dict[str, dict[str, Any]] = {
     "half the channels": {_CHANNELS: [8, 16, 32]},
 }
 """Changes of the job by what they are called; "start" is no key of the job: None begins from the seed."""
+
+
+# A calibration takes seconds, and many runs share one.
+_noise = cache(noise_multiplier)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Run:
         steps = own.rounds.num_rounds * own.privacy.steps_per_round
         noise, slower = None, 1.0
         if self.epsilon is not None:
-            noise = noise_multiplier(self.epsilon, own.privacy.delta, own.privacy.sampling_probability, steps)
+            noise = _noise(self.epsilon, own.privacy.delta, own.privacy.sampling_probability, steps)
             slower = min(1.0, (own.privacy.noise_multiplier or noise) / noise)
         rate = own.args.training.optimizer.learning_rate * slower
         values = {"privacy.noise_multiplier": noise, "training.optimizer.learning_rate": rate}

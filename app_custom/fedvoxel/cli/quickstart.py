@@ -123,6 +123,8 @@ def _screen(console: "Console") -> Iterator[Callable[["Snapshot"], None]]:
 def _report(console: "Console", consortium: "Consortium", data: "DemoData", result: Path, full: bool) -> None:
     from fedvoxel.cli.progress import counting
     from fedvoxel.cli.results import show_report
+    from fedvoxel.cli.site_score import show_scores
+    from fedvoxel.evaluation.own_score import score_at_hospital
     from fedvoxel.ops.demo_report import compare, draw
 
     _say(console, "4/4", "local-only and pooled models, and the report" if full else "the report")
@@ -131,6 +133,9 @@ def _report(console: "Console", consortium: "Consortium", data: "DemoData", resu
         with counting(console, "training models to compare with") as progress:
             baselines = compare(consortium, result, progress)
     show_report(console, result, baselines, draw(consortium, result))
+    if data.protected:
+        # What each hospital would find out by itself; here they all lie on one machine.
+        show_scores(console, [score_at_hospital(result, consortium.kit(site)) for site in consortium.sites])
 
 
 def _say(console: "Console", step: str, text: str) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedvoxel.cli.site_score import score
 from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.kit import Kit, open_kit
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Prepare a hospital's kit, check that it is ready, and run it."
 )
+
+app.command(epilog="Example: fedvoxel site score hospital-a downloads/3c5c62d1")(score)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)

@@ -46,6 +46,11 @@ def mismatch_warnings(outcome: RunOutcome, baselines: Sequence[Baseline]) -> tup
 
 def _too_few(outcome: RunOutcome) -> list[str]:
     total = sum(score.cases for score in outcome.test.values())
+    if total == 0 and outcome.guarantee is not None:
+        return [
+            "Scores would leave without a guarantee, so that none did: each hospital scores the model on its own "
+            "unseen patients with `fedvoxel site score`."
+        ]
     if total == 0:
         return ["No model was tested on unseen cases: nothing can be said about quality."]
     if total < FEWEST_CASES_OF_A_RUN:

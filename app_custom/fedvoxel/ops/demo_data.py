@@ -56,6 +56,11 @@ class DemoData:
         return self.jobs[-1]
 
     @property
+    def protected(self) -> bool:
+        """Says whether that job protects somebody, so that it sends no scores."""
+        return self.job in PROTECTED_JOBS
+
+    @property
     def hospitals(self) -> tuple[str, ...]:
         """Are the hospitals that describe a cohort."""
         return tuple(sorted({hospital for described in self.cohorts.values() for hospital in described}))
