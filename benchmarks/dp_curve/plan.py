@@ -96,9 +96,7 @@ class Start:
 def runs(seeds: list[int], lever_seeds: list[int]) -> list[Run]:
     """Returns every run, those of the curve first."""
     curve = [Run(epsilon, "", seed) for seed in seeds for epsilon in EPSILONS]
-    return curve + [
-        Run(epsilon, lever, seed) for seed in lever_seeds for lever in LEVERS for epsilon in (LEVER_EPSILON, None)
-    ]
+    return curve + [Run(LEVER_EPSILON, lever, seed) for seed in lever_seeds for lever in LEVERS]
 
 
 def configuration(what: Run | Start) -> dict[str, Any]:

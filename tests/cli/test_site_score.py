@@ -36,7 +36,7 @@ def test_the_model_is_scored_beside_the_one_that_the_run_began_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    task, kit = blob_task(), hospital_kit(tmp_path, cases=24)
+    task, kit = blob_task(), hospital_kit(tmp_path, cases=24, split={"validation": 0.0, "test": 0.4})
     before = to_bytes(initial_weights(task))
     start = StartModel(run_key="public", sha256=hashlib.sha256(before).hexdigest(), privacy=PUBLIC_DATA)
     job = finished_job(tmp_path / "jobs", task, trained(kit), start)
