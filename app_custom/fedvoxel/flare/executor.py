@@ -21,6 +21,7 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.case_table import read_scores, write_case_table
 from fedvoxel.evaluation.summary import summarise
+from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
     STATS_GROUP,
     TASK_CHECK,
@@ -41,14 +42,11 @@ from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismC
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
-from fedvoxel.updates.weights_file import load_weights
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
     from fedvoxel.flare.private_answer import PrivateAnswers
     from fedvoxel.flare.private_rounds import PrivateRounds
-
-LOCAL_MODEL_FILE = "local_model.npz"
 
 
 class SiteExecutor(Executor):
@@ -129,7 +127,7 @@ class SiteExecutor(Executor):
             if private:
                 from fedvoxel.flare.private_answer import PrivateAnswers
 
-                self._private = PrivateAnswers(private, str(self._folder / LOCAL_MODEL_FILE))
+                self._private = PrivateAnswers(private)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -174,7 +172,7 @@ class SiteExecutor(Executor):
         if self._problem or not self._process or not self._folder:
             raise ConfigError(self._problem or "the run has not started")
         if task_name == TASK_SUBMIT_MODEL:
-            return result_reply({}, load_weights(self._folder / LOCAL_MODEL_FILE), difference=False)
+            return result_reply({}, load_local_model(self._folder, self.cohort), difference=False)
         model = FLModelUtils.from_shareable(shareable)
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
@@ -193,7 +191,7 @@ class SiteExecutor(Executor):
         if task_name == TASK_VALIDATE:
             return {"command": "evaluate", "split": model.meta["split"]}
         if task_name == TASK_TRAIN and self._folder:
-            keep_as = str(self._folder / LOCAL_MODEL_FILE)
+            keep_as = str(local_model_file(self._folder, self.cohort))
             rounds = {"round": model.current_round, "num_rounds": model.total_rounds}
             return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
         raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")

@@ -21,14 +21,9 @@ Ask = Callable[[Message], Message]
 class PrivateAnswers:
     """Answers a run's rounds with the names of releases, and with nothing else."""
 
-    def __init__(self, rounds: PrivateRounds, keep_as: str) -> None:
-        """Touches no file.
-
-        Args:
-            rounds: What stands between the trainer and the cohort's ledger.
-            keep_as: Where the trainer keeps the site's own model after plain training; it stays there.
-        """
-        self._rounds, self._keep_as = rounds, keep_as
+    def __init__(self, rounds: PrivateRounds) -> None:
+        """Touches no file; `rounds` stands between the trainer and the cohort's ledger."""
+        self._rounds = rounds
         self._layout: Layout | None = None
 
     def answer(self, model: FLModel, ask: Ask) -> Shareable:
@@ -55,4 +50,4 @@ class PrivateAnswers:
         """Returns what the trainer is told: to add noise for each patient, or to train plainly and to score nothing."""
         if self._rounds.config.unit == "patient":
             return {"command": "train_private"}
-        return {"command": "train", "validate": False, "keep_as": self._keep_as}
+        return {"command": "train", "validate": False}

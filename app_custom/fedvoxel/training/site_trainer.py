@@ -139,7 +139,9 @@ class SiteTrainer:
             update = self.trainer.train_round(arrays, header["round"], header["num_rounds"], progress)
             difference = update.arrays
             result |= update.metrics
-            save_weights(Path(header["keep_as"]), self.trainer.weights())
+            if self._setup.task.privacy is None:
+                # Under a privacy section these weights, neither clipped nor noised, are nobody's to fetch.
+                save_weights(Path(header["keep_as"]), self.trainer.weights())
         result |= {"refused_cases": self.refused_cases, "seconds": time.monotonic() - started}
         return Message(result, difference)
 

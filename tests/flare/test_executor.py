@@ -1,0 +1,127 @@
+"""A site's executor: whatever a job names, no model leaves in a protected cohort's stead."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from fedvoxel.flare import executor as executor_module
+from fedvoxel.flare.executor import SiteExecutor
+from fedvoxel.flare.messages import error_of
+from fedvoxel.flare.outbound import OutboundFilter
+from fedvoxel.privacy.policy import CohortBudget, NoBudget
+from fedvoxel.training.messages import Message
+from fedvoxel.training.setup import TrainerSetup
+from fedvoxel.updates.weights_file import save_weights
+from tests.flare.test_patient_promises import Site
+from tests.training.conftest import training_section
+
+MODEL = {"conv.weight": np.zeros(3, np.float32)}
+OWN = {"conv.weight": np.full(3, 0.75, np.float32)}
+HOSPITAL = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 50.0, "sites": 4, "delta": 1e-3}
+BUDGET = CohortBudget(unit="hospital", epsilon=1, delta=1e-2)
+
+
+class FakeTrainer:
+    """Answers as a trainer process does, and keeps its model wherever it is told to."""
+
+    def __init__(self, setup: TrainerSetup, log_file: Path, threads: int) -> None:
+        self.told: list[str] = []
+
+    def start(self) -> None:
+        """Needs nothing."""
+
+    def end(self) -> None:
+        """Needs nothing."""
+
+    def ask(
+        self, message: Message, should_stop: Callable[[], bool], on_progress: Callable[[Mapping[str, Any]], None]
+    ) -> Message:
+        command = str(message.header["command"])
+        self.told.append(command)
+        if command == "initialize":
+            return Message({"event": "result"}, MODEL)
+        on_progress({"step": 7, "loss": 0.5})
+        if "keep_as" in message.header:
+            save_weights(Path(message.header["keep_as"]), OWN)
+        return Message({"event": "result", "case_count": 5, "loss": 0.5}, OWN)
+
+
+class Hospital:
+    """Is a site with its policy, and jobs that run there one after another under the run key "run"."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.site = folder, Site(folder)
+
+    def get_site_config_dir(self) -> str:
+        return str(self.site.local)
+
+    def get_run_dir(self, job_id: str) -> str:
+        return str(self.root)
+
+    def get_root_dir(self) -> str:
+        return str(self.root)
+
+    def context(self, task: str = "") -> FLContext:
+        made = FLContext()
+        made.set_prop(FLContextKey.WORKSPACE_OBJECT, self, private=True, sticky=False)
+        made.set_prop(FLContextKey.CURRENT_RUN, "job", private=True, sticky=False)
+        made.set_prop(FLContextKey.TASK_NAME, task, private=True, sticky=False)
+        made.set_prop(ReservedKey.IDENTITY_NAME, "hospital-a", private=False, sticky=False)
+        return made
+
+    def executor(self, cohort: str, privacy: Any = None) -> SiteExecutor:
+        training = json.loads(json.dumps(training_section()))
+        made = SiteExecutor(cohort, ["blob"], {}, training, "run", privacy)
+        made.handle_event("_start_run", self.context())
+        return made
+
+    def answer(self, executor: SiteExecutor, task: str, **meta: Any) -> Shareable:
+        """Is what leaves the site in answer to a task, after its filter."""
+        asked = FLModel(ParamsType.FULL, MODEL, current_round=0, total_rounds=1, meta={"validate": False} | meta)
+        context = self.context(task)
+        answered = executor.execute(task, FLModelUtils.to_shareable(asked), context, Signal())
+        return OutboundFilter().process(answered, context)
+
+    def kept(self) -> list[str]:
+        return [path.name for path in (self.root / "state/runs/run").iterdir()]
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hospital:
+    monkeypatch.setattr(executor_module, "TrainerProcess", FakeTrainer)
+    return Hospital(tmp_path)
+
+
+# ------------------------------------------------------------------ the site's own model of a run
+
+
+def test_a_sites_own_model_leaves_for_the_cohort_that_it_was_trained_on(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget())
+    hospital.answer(hospital.executor("open"), "train")
+    left = FLModelUtils.from_shareable(hospital.answer(hospital.executor("open"), "submit_model"))
+    assert np.array_equal(left.params["conv.weight"], OWN["conv.weight"])
+
+
+def test_a_model_of_one_cohort_does_not_leave_under_anothers_name(hospital: Hospital) -> None:
+    hospital.site.add("later", "p1", NoBudget()).add("open", "p2", NoBudget())
+    hospital.answer(hospital.executor("later"), "train")
+    hospital.site.add("later", "p1", BUDGET)
+    assert "no model of its own" in error_of(hospital.answer(hospital.executor("open"), "submit_model"))
+    assert "declined" in error_of(hospital.answer(hospital.executor("later"), "submit_model"))
+
+
+def test_under_a_privacy_section_no_model_is_kept(hospital: Hospital) -> None:
+    hospital.site.add("protected", "p1", BUDGET).add("open", "p2", NoBudget())
+    reply = FLModelUtils.from_shareable(hospital.answer(hospital.executor("protected", HOSPITAL), "train"))
+    assert reply.meta.keys() == {"release_id", "case_count"} and hospital.kept() == []
+    assert "no model of its own" in error_of(hospital.answer(hospital.executor("open"), "submit_model"))
