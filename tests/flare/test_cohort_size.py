@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from fedvoxel.errors import CohortError
-from fedvoxel.flare.cohort_size import budget_problem, training_patients
-from fedvoxel.privacy.policy import CohortBudget
+from fedvoxel.errors import CohortError, ConfigError
+from fedvoxel.flare.cohort_size import budget_problem, check_declared_size, training_patients
+from fedvoxel.privacy.policy import CohortBudget, NoBudget, PrivacyPolicy, write_privacy_policy
+from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.volumes.site import CohortConfig
+from tests.private_section import PRIVACY
 
 
 def cohort(folder: Path, patients: int, test: float = 0.0) -> CohortConfig:
@@ -23,8 +25,8 @@ def cohort(folder: Path, patients: int, test: float = 0.0) -> CohortConfig:
     return CohortConfig.model_validate(values)
 
 
-def budget(delta: float, unit: str = "patient") -> CohortBudget:
-    return CohortBudget.model_validate({"unit": unit, "epsilon": 8.0, "delta": delta})
+def budget(delta: float, unit: str = "patient", **more: int) -> CohortBudget:
+    return CohortBudget.model_validate({"unit": unit, "epsilon": 8.0, "delta": delta} | more)
 
 
 def test_patients_are_counted_and_not_scans_and_only_those_trained_on(tmp_path: Path) -> None:
@@ -55,3 +57,29 @@ def test_a_list_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").unlink()
     with pytest.raises(CohortError):
         budget_problem("blobs", budget(0.05), described, tmp_path)
+
+
+def test_more_patients_declared_than_there_are_is_said(tmp_path: Path) -> None:
+    described = cohort(tmp_path, 20)
+    assert budget_problem("blobs", budget(0.01, patients_at_least=20), described, tmp_path) is None
+    said = budget_problem("blobs", budget(0.01, patients_at_least=21), described, tmp_path)
+    assert said and "patients_at_least is 21, it has 20 to train on" in said
+    assert budget_problem("blobs", budget(0.01, patients_at_least=1), cohort(tmp_path, 20, test=1.0), tmp_path)
+
+
+def test_a_job_is_held_against_the_declared_number_alone(tmp_path: Path) -> None:
+    """Neither list nor scan is there to be looked at: what is answered follows from the policy."""
+    section = PatientMechanismConfig.model_validate(PRIVACY | {"expected_batch": 10, "delta": 0.01})
+
+    def check(entry: CohortBudget | NoBudget, **changes: float) -> None:
+        write_privacy_policy(tmp_path, PrivacyPolicy(schema_version=1, cohorts={"blobs": entry}))
+        check_declared_size(tmp_path, "blobs", section.model_copy(update=changes))
+
+    check(budget(0.01, patients_at_least=10))
+    with pytest.raises(ConfigError, match="larger than the cohort of 10"):
+        check(budget(0.01, patients_at_least=10), expected_batch=11)
+    with pytest.raises(ConfigError, match="delta 0.2 is not below 1/10"):
+        check(budget(0.01, patients_at_least=10), delta=0.2)
+    check(budget(0.01), expected_batch=1000, delta=0.9)
+    check(NoBudget(), expected_batch=1000)
+    check_declared_size(tmp_path, "blobs", None)

@@ -166,6 +166,15 @@ def test_an_executor_refuses_before_it_starts_a_trainer(
     assert not (tmp_path / "trainer.log").exists()
 
 
+def test_an_executor_declines_by_the_declared_number_of_patients_alone(site: Site, tmp_path: Path) -> None:
+    site.add("main", "p1,p2", PATIENT.model_copy(update={"patients_at_least": 2}))
+    section = CONFIG.model_dump(mode="json") | {"expected_batch": 3}
+    executor = SiteExecutor("main", ["blob"], {}, json.loads(json.dumps(training_section())), "run", section)
+    executor.handle_event("_start_run", context(site, tmp_path))
+    said = error_of(executor.execute("train", Shareable(), context(site, tmp_path), Signal()))
+    assert "larger than the cohort of 2" in said and not (tmp_path / "trainer.log").exists()
+
+
 def test_statistics_of_an_open_cohort_are_refused_where_they_break_a_promise(site: Site, tmp_path: Path) -> None:
     site.add("main", "p1,p2", PATIENT).add("two", "p2,p3", NoBudget())
     reply = StatisticsExecutor("two", ["blob"]).execute("statistics", Shareable(), context(site, tmp_path), Signal())

@@ -94,6 +94,17 @@ def test_what_cannot_be_told_is_an_error(local: Path) -> None:
         private_readiness(local, "blobs", SECTION, 1)
 
 
+def test_only_a_declared_number_of_patients_declines_a_job(local: Path) -> None:
+    section = SECTION | {"expected_batch": 50}
+    assert covered(local, section, 2) == 2, "whatever the real number, which is not looked at"
+    declared = CohortBudget(unit="patient", epsilon=cost(3), delta=1e-2, patients_at_least=49)
+    grant(local, "blobs", declared)
+    with pytest.raises(ConfigError, match="larger than the cohort of 49"):
+        private_readiness(local, "blobs", section, 2)
+    grant(local, "blobs", declared.model_copy(update={"patients_at_least": 50}))
+    assert covered(local, section, 2) == 2
+
+
 class Workspace:
     """Stands where FLARE's workspace does: it says where the site's own files are."""
 

@@ -23,7 +23,7 @@ def test_a_policy_says_what_may_be_spent(tmp_path: Path) -> None:
     policy = load_privacy_policy(
         write_policy(tmp_path, {"schema_version": 1, "cohorts": {"hippocampus": GRANTED, "brain.2024_v-2": GRANTED}})
     )
-    assert policy.budget("hippocampus").model_dump() == GRANTED
+    assert policy.budget("hippocampus").model_dump(exclude_none=True) == GRANTED
     assert policy.of("brain.2024_v-2") == CohortBudget.model_validate(GRANTED)
 
 
@@ -102,6 +102,11 @@ def test_nothing_is_granted_where_no_policy_or_no_name_is(tmp_path: Path) -> Non
         ({"schema_version": 1, "cohorts": {"a": GRANTED | {"epsilon": 0}}}, "greater than 0"),
         ({"schema_version": 1, "cohorts": {"a": GRANTED | {"delta": 0}}}, "greater than 0"),
         ({"schema_version": 1, "cohorts": {"a": GRANTED | {"delta": 1}}}, "less than 1"),
+        ({"schema_version": 1, "cohorts": {"a": GRANTED | {"patients_at_least": 0}}}, "greater than or equal to 1"),
+        (
+            {"schema_version": 1, "cohorts": {"a": GRANTED | {"unit": "hospital", "patients_at_least": 9}}},
+            "patients_at_least goes with unit 'patient'",
+        ),
         ({"schema_version": 1, "cohorts": {"a": GRANTED | {"unit": "scan"}}}, "'patient', 'hospital', 'none'"),
         ({"schema_version": 1, "cohorts": {"a": {"epsilon": 8, "delta": 1e-3}}}, "unit"),
         ({"schema_version": 1, "cohorts": {"a": {}}}, "unit"),

@@ -59,9 +59,22 @@ def test_a_private_round_needs_a_privacy_section(site_file: Path) -> None:
         ask(SiteTrainer(make_setup(site_file)), {"command": "train_private", "round": 0, "num_rounds": 1})
 
 
-def test_a_cohort_smaller_than_the_batch_is_refused(site_file: Path) -> None:
-    with pytest.raises(ConfigError, match="larger than the cohort"):
-        private_trainer(site_file, expected_batch=500).prepare()
+@pytest.mark.parametrize("changes", [{"expected_batch": 500}, {"delta": 0.9}])
+def test_no_job_finds_out_how_many_patients_there_are(site_file: Path, changes: dict[str, Any]) -> None:
+    trainer = private_trainer(site_file, **changes)
+    model = ask(trainer, {"command": "initialize"}).arrays
+    assert ask(trainer, {"command": "train_private", "round": 0, "num_rounds": 1}, model).header["steps"] == 2
+
+
+def test_a_cohort_without_a_usable_case_answers_with_noise(site_file: Path) -> None:
+    for image in site_file.parent.rglob("*.nii.gz"):
+        image.write_bytes(b"")
+    trainer = private_trainer(site_file)
+    model = ask(trainer, {"command": "initialize"}).arrays
+    answer = ask(trainer, {"command": "train_private", "round": 0, "num_rounds": 1}, model)
+    assert answer.header == {"event": "result", "steps": 2} and any(array.any() for array in answer.arrays.values())
+    with pytest.raises(CohortError, match="no usable case"):
+        SiteTrainer(make_setup(site_file)).prepare()
 
 
 def test_a_patients_scans_are_one_unit_and_a_case_of_nobody_is_refused() -> None:

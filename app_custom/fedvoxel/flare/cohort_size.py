@@ -1,12 +1,16 @@
-"""Whether a protected cohort has enough patients for what is promised them, as people at the hospital ask beforehand.
+"""Whether a protected cohort has enough patients for what is promised them.
 
-What is found names a number of patients, and stays at the hospital. Reads the lists of cases and opens no scan.
+The real number, from the lists of cases, is for people at the hospital, who ask beforehand. What a site answers to a job
+follows from the number that the hospital has written into its policy, and from no other: a job declined for the real
+one would tell it, bit by bit and for nothing. Opens no scan.
 """
 
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget
+from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, load_privacy_policy
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.privacy.targets import check_delta
 from fedvoxel.volumes.layouts import list_cases
 from fedvoxel.volumes.site import CohortConfig
@@ -27,13 +31,35 @@ def training_patients(cohort: CohortConfig, base: Path) -> int:
     return sum(split_of(patient, cohort.split) == "training" for patient in listed)
 
 
+def check_declared_size(
+    local: Path, cohort: str, section: PatientMechanismConfig | HospitalMechanismConfig | None
+) -> None:
+    """Checks a job against the number of patients that the hospital has declared, where it has declared one.
+
+    Args:
+        local: The kit's `local/` folder.
+        cohort: The cohort that the job names.
+        section: The job's privacy section.
+
+    Raises:
+        ConfigError: The job's batch or delta asks for more patients; or the policy has no entry for the cohort.
+    """
+    entry = load_privacy_policy(local).of(cohort)
+    if not isinstance(section, PatientMechanismConfig) or not isinstance(entry, CohortBudget):
+        return
+    if entry.patients_at_least is not None:
+        PatientMechanism(section).check_cohort(entry.patients_at_least)
+
+
 def budget_problem(name: str, budget: CohortBudget, cohort: CohortConfig, base: Path) -> str | None:
-    """Returns why the budget's delta promises its patients nothing; None where it does, or nobody is promised.
+    """Returns why what the policy says of a cohort does not go with its real number of patients; None where it does.
 
     Raises:
         CohortError: The list of cases cannot be used.
     """
-    patients = training_patients(cohort, base)
+    patients, declared = training_patients(cohort, base), budget.patients_at_least
+    if declared is not None and patients < declared:
+        return f"cohort {name}: patients_at_least is {declared}, it has {patients} to train on (local/{PRIVACY_FILE})"
     if budget.unit != "patient" or not patients:
         return None
     try:

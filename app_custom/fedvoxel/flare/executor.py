@@ -22,6 +22,7 @@ from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.case_table import read_scores, write_case_table
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.flare.local_model import load_local_model, local_model_file
+from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.flare.messages import (
     STATS_GROUP,
     TASK_CHECK,
@@ -144,7 +145,7 @@ class SiteExecutor(Executor):
 
         Raises:
             ConfigError: The hospital protects the cohort and the job does not, or the other way round, or a patient of
-                the cohort would not be protected as the policy says.
+                the cohort would not be protected as the policy says, or fewer patients are declared than it needs.
         """
         charged_too = check_promises(local, self.cohort)
         if config is None:
@@ -152,6 +153,7 @@ class SiteExecutor(Executor):
                 # Not left to the outbound filter: what is trained can be watched, too, with show_stats.
                 raise ConfigError(f"cohort {self.cohort!r} is protected here, and the job has no privacy section")
             return None
+        check_declared_size(local, self.cohort, config)
         # The accountant behind it takes a second to import, which other jobs are spared.
         from fedvoxel.flare.private_rounds import PrivateRounds
         from fedvoxel.privacy.ledger import open_ledger

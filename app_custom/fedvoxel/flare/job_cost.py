@@ -1,7 +1,8 @@
 """What a job would cost a hospital of its patients' privacy, before the hospital takes part. Spends nothing.
 
 Reads the job, the hospital's policy, its ledgers and its lists of cases, and decides as the site itself would when the
-job begins: the run is granted as many rounds as the budget covers, or none. Opens no scan.
+job begins: the run is granted as many rounds as the budget covers, or none. A cohort that is really too small is a
+refusal here alone: a site that declined a job for it would tell how many patients it has. Opens no scan.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fedvoxel.errors import ConfigError, FedVoxelError
-from fedvoxel.flare.cohort_size import training_patients
+from fedvoxel.flare.cohort_size import check_declared_size, training_patients
 from fedvoxel.flare.job_args import FedAvgArgs
 from fedvoxel.flare.job_claim import JobClaim, claim_of_job
 from fedvoxel.flare.job_kinds import JobContent
@@ -129,6 +130,7 @@ def _check_patients(content: JobContent, site: SiteConfig, policy: PrivacyPolicy
     if problems:
         raise ConfigError("; ".join(problems))
     if isinstance(section, PatientMechanismConfig) and isinstance(policy.of(cohort), CohortBudget):
+        check_declared_size(local, cohort, section)
         PatientMechanism(section).check_cohort(training_patients(site.cohort(cohort), local))
 
 

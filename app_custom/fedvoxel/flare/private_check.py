@@ -1,7 +1,7 @@
 """What a site says about a protected cohort when it is asked whether it could run a job: nothing about its patients.
 
 Whom the policy protects, how many of the job's rounds the cohort's budget covers, and versions: all of it follows from
-the hospital's decision and from earlier runs. Whether the cohort is large enough, has a usable case, or shares patients
+the hospital's decision and from earlier runs. Whether the cohort is really large enough, has a usable case, or shares patients
 with another cohort is not looked at, as each would tell how many or which patients there are. Imports no torch.
 """
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.errors import BudgetExceededError
+from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.privacy.sections import read_section
 from fedvoxel.training.readiness import package_versions
@@ -27,13 +28,15 @@ def private_readiness(local: Path, cohort: str, privacy: Any, num_rounds: int) -
         num_rounds: Rounds that the job plans.
 
     Raises:
-        ConfigError: The policy cannot be read, has no entry for the cohort, or the section is wrong.
+        ConfigError: The policy cannot be read, has no entry for the cohort, or declares too few patients for the job;
+            or the section is wrong.
         LedgerError: The cohort's ledger cannot be trusted.
     """
     entry = load_privacy_policy(local).of(cohort)
     if not isinstance(entry, CohortBudget):
         return None
     section = None if privacy is None else read_section(privacy)
+    check_declared_size(local, cohort, section)
     covered = 0
     if section is not None and section.unit == entry.unit:
         # The accountant behind them takes a second to import, which other jobs are spared.

@@ -20,7 +20,7 @@ def opening(spending: Spending, cohort: str, budget: CohortBudget) -> Opened | N
         LedgerError: The ledger is about another cohort or unit.
         ConfigError: The cohort's name cannot name a folder.
     """
-    granted = {"cohort": cohort, **budget.model_dump()}
+    granted = {"cohort": cohort, **budget.model_dump(include={"unit", "epsilon", "delta"})}
     if spending.opened and spending.opened.model_dump(include=set(granted)) == granted:
         return None
     opened = parse_config(Opened, {**granted, **spending.unchanged()}, f"the ledger of cohort {cohort!r}")

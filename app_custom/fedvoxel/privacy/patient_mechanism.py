@@ -62,7 +62,9 @@ class PatientMechanism:
         return 2.0 ** (math.floor(math.log2(self.config.clip_norm)) - _GRID_BITS)
 
     def check_cohort(self, patients: int) -> None:
-        """Checks that a cohort is large enough for this job; the site declines where it is not.
+        """Checks that a cohort of so many patients is large enough for this job.
+
+        Not to be asked with a real number of patients where the answer leaves the hospital.
 
         Raises:
             ConfigError: Fewer patients than a batch, or delta is at least 1/patients.

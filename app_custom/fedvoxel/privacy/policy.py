@@ -6,9 +6,9 @@ wrong, grants nothing: nothing leaves. A job can neither read nor change the pol
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import ConfigError
@@ -33,11 +33,20 @@ class CohortBudget(FrozenModel):
         epsilon: Upper bound of the sum of all runs' epsilon, > 0.
         delta: Upper bound of the sum of all runs' delta, in (0, 1); at most a tenth of one over the number of patients
             is advised.
+        patients_at_least: As many training patients the hospital says, in public, that the cohort has: jobs that need
+            more are declined. None where it says nothing, and no job is declined for its number of patients.
     """
 
     unit: PrivacyUnit
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
+    patients_at_least: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _says_how_many_of_its_unit(self) -> Self:
+        if self.patients_at_least is not None and self.unit != "patient":
+            raise ValueError(f"patients_at_least goes with unit 'patient', not {self.unit!r}")
+        return self
 
 
 class NoBudget(FrozenModel):
@@ -119,7 +128,7 @@ def load_privacy_policy(local: Path) -> PrivacyPolicy:
 
 def write_privacy_policy(local: Path, policy: PrivacyPolicy) -> None:
     """Writes the policy into a kit's `local/` folder, whole or not at all, for its owner alone."""
-    write_json(local / PRIVACY_FILE, policy.model_dump(mode="json"), mode=0o600)
+    write_json(local / PRIVACY_FILE, policy.model_dump(mode="json", exclude_none=True), mode=0o600)
 
 
 def grant(local: Path, cohort: str, entry: CohortBudget | NoBudget | PublicCohort) -> None:

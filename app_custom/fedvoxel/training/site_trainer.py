@@ -83,15 +83,17 @@ class SiteTrainer:
             self._trainer = Trainer(task.training, task.classes, self.cases("training"), self._setup.site, self._device)
 
     def _prepare_private(self, config: PatientMechanismConfig) -> None:
-        """Builds the private trainer on the training patients.
+        """Builds the private trainer on the training patients, however few they are.
+
+        How many are usable depends on the job's plan and classes too: were a job refused for their number, whoever
+        writes jobs could find it out, job by job, and nothing would be charged for it.
 
         Raises:
-            ConfigError: The cohort is too small for the job's mechanism, or the network does not go with it.
+            ConfigError: The network does not go with the mechanism.
         """
         if self._private is None:
             task, patients = self._setup.task, by_patient(self.cases("training"))
             self._mechanism = PatientMechanism(config)
-            self._mechanism.check_cohort(len(patients))
             views = PatientViews(task.training, patients, self._setup.site, config.views_per_patient)
             segmenter = Segmenter(task.training, task.classes, self._device)
             self._private = PrivateTrainer(segmenter, views, self._mechanism, self._site.compute.patients_at_once)
@@ -100,11 +102,14 @@ class SiteTrainer:
         """Returns the usable, prepared cases of one split.
 
         Raises:
-            CohortError: The cohort is unknown or has no usable case.
+            CohortError: The cohort is unknown, or has no usable case and a job that does not protect each patient.
         """
         if split not in self._cases:
-            task = self._setup.task
-            loaded, refused = load_cases(self._site, task.cohort, task.classes, task.plan, split, self._file.parent)
+            task, base = self._setup.task, self._file.parent
+            private = isinstance(task.privacy, PatientMechanismConfig)
+            loaded, refused = load_cases(
+                self._site, task.cohort, task.classes, task.plan, split, base, may_be_empty=private
+            )
             self._cases[split] = loaded
             self.refused_cases += len(refused)
             for refusal in refused:

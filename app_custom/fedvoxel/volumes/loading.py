@@ -20,6 +20,8 @@ def load_cases(
     plan: PreprocessingPlan,
     split: Split,
     base: Path,
+    *,
+    may_be_empty: bool = False,
 ) -> tuple[tuple[PreparedCase, ...], tuple[Refusal, ...]]:
     """Reads and prepares the cases of one split.
 
@@ -30,13 +32,15 @@ def load_cases(
         plan: How to prepare the volumes.
         split: Which patients; a split may be empty.
         base: The folder that relative paths in the site's file count from.
+        may_be_empty: Whether a cohort without any usable case is none to complain about, as where an error would tell
+            of its patients.
 
     Returns:
         The prepared cases, sorted by pseudonym, and the refusals of this split.
 
     Raises:
         CohortError: The cohort or a class is unknown, the list of cases cannot be used, or no case of any split
-            can.
+            can and `may_be_empty` is false.
     """
     cohort = site.cohort(cohort_name)
     wanted = cohort.classes_for(classes)
@@ -49,7 +53,7 @@ def load_cases(
             refused.append(outcome)
         else:
             cases.append(replace(outcome, patient=site.pseudonym_of(files.patient)))
-    if not cases:
+    if not cases and not may_be_empty:
         _require_usable(site, cohort, wanted, [files for files in listed if files not in chosen], refused)
     return tuple(sorted(cases, key=lambda case: case.case)), tuple(refused)
 
