@@ -27,7 +27,16 @@ from tests.training.conftest import training_section
 
 MODEL = {"conv.weight": np.zeros(3, np.float32)}
 OWN = {"conv.weight": np.full(3, 0.75, np.float32)}
-HOSPITAL = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 50.0, "sites": 4, "delta": 1e-3}
+SECTION = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 50.0, "sites": 4, "delta": 1e-3}
+OF_PATIENTS = {
+    "unit": "patient",
+    "clip_norm": 0.5,
+    "noise_multiplier": 50.0,
+    "sampling_probability": 1.0,
+    "steps_per_round": 1,
+    "delta": 1e-3,
+    "expected_batch": 4,
+}
 BUDGET = CohortBudget(unit="hospital", epsilon=1, delta=1e-2)
 
 
@@ -87,7 +96,8 @@ class Hospital:
 
     def answer(self, executor: SiteExecutor, task: str, **meta: Any) -> Shareable:
         """Is what leaves the site in answer to a task, after its filter."""
-        asked = FLModel(ParamsType.FULL, MODEL, current_round=0, total_rounds=1, meta={"validate": False} | meta)
+        said = {"validate": False, "privacy": executor.privacy} | meta
+        asked = FLModel(ParamsType.FULL, MODEL, current_round=0, total_rounds=1, meta=said)
         context = self.context(task)
         answered = executor.execute(task, FLModelUtils.to_shareable(asked), context, Signal())
         return OutboundFilter().process(answered, context)
@@ -122,6 +132,39 @@ def test_a_model_of_one_cohort_does_not_leave_under_anothers_name(hospital: Hosp
 
 def test_under_a_privacy_section_no_model_is_kept(hospital: Hospital) -> None:
     hospital.site.add("protected", "p1", BUDGET).add("open", "p2", NoBudget())
-    reply = FLModelUtils.from_shareable(hospital.answer(hospital.executor("protected", HOSPITAL), "train"))
+    reply = FLModelUtils.from_shareable(hospital.answer(hospital.executor("protected", SECTION), "train"))
     assert reply.meta.keys() == {"release_id", "case_count"} and hospital.kept() == []
     assert "no model of its own" in error_of(hospital.answer(hospital.executor("open"), "submit_model"))
+
+
+# ------------------------------------------------------------------ the server's privacy section
+
+QUIETER = {"noise_multiplier": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("own", "servers"),
+    [
+        (SECTION, None),
+        (SECTION, SECTION | QUIETER),
+        (SECTION, SECTION | {"sites": 3}),
+        (SECTION, SECTION | {"unit": "patient"}),
+        (OF_PATIENTS, None),
+        (OF_PATIENTS, OF_PATIENTS | QUIETER),
+        (OF_PATIENTS, OF_PATIENTS | {"delta": 1e-4}),
+        (None, SECTION),
+        (None, OF_PATIENTS),
+    ],
+)
+def test_a_round_under_another_section_of_the_servers_is_not_trained_and_not_charged(
+    own: Any, servers: Any, hospital: Hospital
+) -> None:
+    entry = CohortBudget(unit=own["unit"], epsilon=1, delta=1e-2) if own else NoBudget()
+    hospital.site.add("blobs", "p1", entry)
+    executor = hospital.executor("blobs", own)
+    said = error_of(hospital.answer(executor, "train", privacy=servers))
+    assert ("declined" if own else "another privacy section") in said
+    assert isinstance(executor._process, FakeTrainer) and executor._process.told == []
+    assert not (hospital.root / "state/privacy").exists() and hospital.kept() == []
+    hospital.answer(executor, "train", privacy=own)
+    assert executor._process.told, "under the same section it is trained"

@@ -13,6 +13,7 @@ import pytest
 from nvflare.apis.controller_spec import Task
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import LedgerError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
@@ -183,6 +184,24 @@ def test_a_model_is_on_disk_and_in_the_ledger_before_it_is_sent(tmp_path: Path) 
     Watching.seen = []
     run(tmp_path, SECTION, kind=Watching, num_rounds=3)
     assert Watching.seen == [(0, False), (1, True), (2, True)]
+
+
+class Listening(FakeSites):
+    """Notes the privacy section that each round says the server works under."""
+
+    heard: ClassVar[list[Any]] = []
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *rest: Any) -> None:
+        if task.name == TASK_TRAIN:
+            self.heard.append(FLModelUtils.from_shareable(task.data).meta["privacy"])
+        super().broadcast(task, fl_ctx, targets, *rest)
+
+
+@pytest.mark.parametrize("section", [None, SECTION])
+def test_every_round_says_under_which_section_the_server_works(section: Any, tmp_path: Path) -> None:
+    Listening.heard = []
+    run(tmp_path, section, kind=Listening, num_rounds=2)
+    assert Listening.heard == [section, section]
 
 
 def test_a_release_that_the_ledger_does_not_take_never_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

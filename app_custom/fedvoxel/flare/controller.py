@@ -158,7 +158,7 @@ class FedAvgController(SiteTasks):
             params=dict(state.model),
             current_round=index,
             total_rounds=config.num_rounds,
-            meta={"validate": config.evaluate and index > 0},
+            meta={"validate": config.evaluate and index > 0, "privacy": self.privacy},
         )
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
         try:

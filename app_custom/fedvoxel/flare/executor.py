@@ -37,6 +37,7 @@ from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.private_check import private_readiness
+from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
@@ -176,6 +177,8 @@ class SiteExecutor(Executor):
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_local_model(self._folder, self.cohort), difference=False)
         model = FLModelUtils.from_shareable(shareable)
+        if task_name == TASK_TRAIN:
+            check_same_section(self.privacy, model.meta.get("privacy"))
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and self._private:
