@@ -78,7 +78,7 @@ def test_a_job_is_held_against_the_declared_number_alone(tmp_path: Path) -> None
     check(budget(0.01, patients_at_least=10))
     with pytest.raises(ConfigError, match="larger than the cohort of 10"):
         check(budget(0.01, patients_at_least=10), expected_batch=11)
-    with pytest.raises(ConfigError, match="delta 0.2 is not below 1/10"):
+    with pytest.raises(ConfigError, match=r"delta 0\.2 is not below 1/10"):
         check(budget(0.01, patients_at_least=10), delta=0.2)
     check(budget(0.01), expected_batch=1000, delta=0.9)
     check(NoBudget(), expected_batch=1000)

@@ -1,8 +1,8 @@
 """Whether a protected cohort has enough patients for what is promised them.
 
-The real number, from the lists of cases, is for people at the hospital, who ask beforehand. What a site answers to a job
-follows from the number that the hospital has written into its policy, and from no other: a job declined for the real
-one would tell it, bit by bit and for nothing. Opens no scan.
+The real number, from the lists of cases, is for people at the hospital, who ask beforehand. What a site answers to a
+job follows from the number that the hospital has written into its policy, and from no other: a job declined for the
+real one would tell it, bit by bit and for nothing. Opens no scan.
 """
 
 from pathlib import Path

@@ -22,7 +22,7 @@ from fedvoxel.training.setup import TrainerSetup
 from fedvoxel.training.trainer import Progress, Trainer
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
-from fedvoxel.volumes.loading import load_cases
+from fedvoxel.volumes.loading import load_cases, load_usable_cases
 from fedvoxel.volumes.plan import PreparedCase, by_patient
 from fedvoxel.volumes.site import ComputeConfig, load_site_config
 from fedvoxel.volumes.split import Split
@@ -105,11 +105,9 @@ class SiteTrainer:
             CohortError: The cohort is unknown, or has no usable case and a job that does not protect each patient.
         """
         if split not in self._cases:
-            task, base = self._setup.task, self._file.parent
-            private = isinstance(task.privacy, PatientMechanismConfig)
-            loaded, refused = load_cases(
-                self._site, task.cohort, task.classes, task.plan, split, base, may_be_empty=private
-            )
+            task = self._setup.task
+            load = load_usable_cases if isinstance(task.privacy, PatientMechanismConfig) else load_cases
+            loaded, refused = load(self._site, task.cohort, task.classes, task.plan, split, self._file.parent)
             self._cases[split] = loaded
             self.refused_cases += len(refused)
             for refusal in refused:

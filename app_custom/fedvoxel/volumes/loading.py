@@ -1,6 +1,7 @@
 """Loads the cases of one split, prepared for a network; one bad file never stops the others."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from fedvoxel.volumes.refusal import Refusal, refusal_of
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 from fedvoxel.volumes.split import Split, split_of
 
+Loaded = tuple[tuple[PreparedCase, ...], tuple[Refusal, ...]]
+"""Prepared cases, sorted by pseudonym, and the refusals of the others."""
+
 
 def load_cases(
     site: SiteConfig,
@@ -20,9 +24,7 @@ def load_cases(
     plan: PreprocessingPlan,
     split: Split,
     base: Path,
-    *,
-    may_be_empty: bool = False,
-) -> tuple[tuple[PreparedCase, ...], tuple[Refusal, ...]]:
+) -> Loaded:
     """Reads and prepares the cases of one split.
 
     Args:
@@ -32,33 +34,47 @@ def load_cases(
         plan: How to prepare the volumes.
         split: Which patients; a split may be empty.
         base: The folder that relative paths in the site's file count from.
-        may_be_empty: Whether a cohort without any usable case is none to complain about, as where an error would tell
-            of its patients.
-
-    Returns:
-        The prepared cases, sorted by pseudonym, and the refusals of this split.
 
     Raises:
         CohortError: The cohort or a class is unknown, the list of cases cannot be used, or no case of any split
-            can and `may_be_empty` is false.
+            can.
+    """
+    cases, refused = load_usable_cases(site, cohort_name, classes, plan, split, base)
+    if not cases:
+        cohort = site.cohort(cohort_name)
+        others = [files for files in list_cases(cohort, base) if split_of(files.patient, cohort.split) != split]
+        _require_usable(site, cohort, cohort.classes_for(classes), others, refused)
+    return cases, refused
+
+
+def load_usable_cases(
+    site: SiteConfig,
+    cohort_name: str,
+    classes: tuple[str, ...],
+    plan: PreprocessingPlan,
+    split: Split,
+    base: Path,
+) -> Loaded:
+    """Does as `load_cases` does, but takes a cohort without any usable case: where an error would tell of patients.
+
+    Raises:
+        CohortError: The cohort or a class is unknown, or the list of cases cannot be used.
     """
     cohort = site.cohort(cohort_name)
     wanted = cohort.classes_for(classes)
-    listed = list_cases(cohort, base)
-    chosen = [files for files in listed if split_of(files.patient, cohort.split) == split]
     cases, refused = [], []
-    for files in chosen:
+    for files in list_cases(cohort, base):
+        if split_of(files.patient, cohort.split) != split:
+            continue
         outcome = _load(files, cohort, wanted, plan, site.pseudonym_of(files.case))
         if isinstance(outcome, Refusal):
             refused.append(outcome)
         else:
             cases.append(replace(outcome, patient=site.pseudonym_of(files.patient)))
-    if not cases and not may_be_empty:
-        _require_usable(site, cohort, wanted, [files for files in listed if files not in chosen], refused)
     return tuple(sorted(cases, key=lambda case: case.case)), tuple(refused)
 
 
-def no_usable_case(refused: list[Refusal]) -> CohortError:
+def no_usable_case(refused: Sequence[Refusal]) -> CohortError:
     """Returns the error of a cohort without a usable case: how many cases were refused for which reason."""
     counts = Counter(refusal.reason for refusal in refused)
     listed = ", ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
@@ -78,7 +94,11 @@ def _load(
 
 
 def _require_usable(
-    site: SiteConfig, cohort: CohortConfig, classes: tuple[str, ...], others: list[CaseFiles], refused: list[Refusal]
+    site: SiteConfig,
+    cohort: CohortConfig,
+    classes: tuple[str, ...],
+    others: list[CaseFiles],
+    refused: Sequence[Refusal],
 ) -> None:
     """Reads on in the other splits until one case is usable, so that an empty split is told from a bad cohort."""
     tried = list(refused)
