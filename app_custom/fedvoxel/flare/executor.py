@@ -21,8 +21,8 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.case_table import read_scores, write_case_table
 from fedvoxel.evaluation.summary import summarise
-from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.cohort_size import check_declared_size
+from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
     STATS_GROUP,
     TASK_CHECK,
