@@ -7,6 +7,7 @@ import pytest
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import Claim, claim_of
+from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.rounds import RoundsConfig
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
@@ -29,8 +30,10 @@ NAMES = [
 ]
 
 
-def start(privacy: str) -> StartModel:
-    return StartModel(run_key="earlier", sha256="0" * 64, privacy=privacy)
+def start(claim: Claim | str) -> StartModel:
+    """Is the model of a run with that claim, or that says that and has no guarantee."""
+    text, guarantee = (claim, None) if isinstance(claim, str) else (claim.text, claim.guarantee)
+    return StartModel(run_key="earlier", sha256="0" * 64, privacy=text, guarantee=guarantee)
 
 
 def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
@@ -41,8 +44,8 @@ def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     return claim_of(privacy, RoundsConfig.model_validate(rounds), **changes)
 
 
-OF_PATIENTS = claimed().text
-OF_HOSPITALS = claimed(HOSPITAL).text
+OF_PATIENTS = claimed()
+OF_HOSPITALS = claimed(HOSPITAL)
 
 
 def test_a_job_in_order_claims_what_its_mechanism_guarantees() -> None:
@@ -68,6 +71,7 @@ CHANNELS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "a start without a guarantee": ({"start": start(NO_GUARANTEE)}, {"start model"}),
     "a start whose claim fell": ({"start": start(f"{NO_GUARANTEE} (open: updates)")}, {"start model"}),
     "a start that says anything else": ({"start": start("as good as private")}, {"start model"}),
+    "a start whose guarantee is words only": ({"start": start(OF_PATIENTS.text)}, {"start model"}),
     "a start for another unit": ({"start": start(OF_HOSPITALS)}, {"start model"}),
     "the other way round": ({"privacy": HOSPITAL, "start": start(OF_PATIENTS)}, {"start model"}),
     "a filter of the job's own": ({"filters": ["SomeFilter"]}, {"job filters"}),
@@ -90,15 +94,43 @@ def test_without_a_privacy_section_nothing_is_claimed() -> None:
 
 def test_a_public_start_changes_no_claim() -> None:
     claim = claimed(start=start(PUBLIC_DATA))
-    assert claim.text == OF_PATIENTS
+    assert claim.text == OF_PATIENTS.text
     assert {channel.name: channel.status for channel in claim.channels}["start model"] == "public"
 
 
-def test_a_start_with_a_guarantee_is_charged_and_said_to_add_up() -> None:
-    claim = claimed(start=start(OF_PATIENTS))
-    assert claim.guarantee and "start model, of run earlier" in claim.guarantee.composition
-    assert "start model, of run earlier" in claim.text
-    assert {channel.name: channel.status for channel in claim.channels}["start model"] == "charged"
+def test_what_a_start_model_cost_is_added() -> None:
+    once = OF_PATIENTS.guarantee
+    twice = claimed(start=start(OF_PATIENTS))
+    assert once and twice.guarantee
+    assert (twice.guarantee.epsilon, twice.guarantee.delta) == (2 * once.epsilon, 2 * once.delta)
+    assert "run earlier" in twice.guarantee.composition and twice.text == twice.guarantee.said()
+    assert {channel.name: channel.status for channel in twice.channels}["start model"] == "charged"
+    thrice = claimed(start=start(twice)).guarantee
+    assert thrice and thrice.epsilon == pytest.approx(3 * once.epsilon) and thrice.delta == 0.003
+    hospitals = claimed(HOSPITAL, start=start(OF_HOSPITALS)).guarantee
+    assert hospitals and OF_HOSPITALS.guarantee and hospitals.epsilon == 2 * OF_HOSPITALS.guarantee.epsilon
+
+
+def test_a_promise_is_held_against_the_sum() -> None:
+    once = OF_PATIENTS.guarantee
+    assert once
+    promise = {"unit": "patient", "epsilon": 1.5 * once.epsilon, "delta": 0.5}
+    check_promise_of({"promises": promise}, OF_PATIENTS)
+    with pytest.raises(ConfigError, match="run earlier"):
+        check_promise_of({"promises": promise}, claimed(start=start(OF_PATIENTS)))
+    with pytest.raises(ConfigError, match="run earlier"):
+        check_promise_of({"promises": promise | {"epsilon": 1e3, "delta": 1e-3}}, claimed(start=start(OF_PATIENTS)))
+
+
+def test_deltas_that_add_up_to_one_are_refused() -> None:
+    half = PRIVACY | {"delta": 0.5}
+    with pytest.raises(ConfigError, match="add up to 1"):
+        claimed(half, start=start(claimed(half)))
+
+
+def test_a_start_model_says_one_thing() -> None:
+    with pytest.raises(ValueError, match="beside other words"):
+        StartModel(run_key="earlier", sha256="0" * 64, privacy=NO_GUARANTEE, guarantee=OF_PATIENTS.guarantee)
 
 
 def test_a_run_on_public_cases_says_so_only_where_nothing_else_is_private() -> None:
@@ -107,7 +139,7 @@ def test_a_run_on_public_cases_says_so_only_where_nothing_else_is_private() -> N
     assert claimed(None, start=start(PUBLIC_DATA)).on_public_cases().text == PUBLIC_DATA
     for changes in ({"plan_source": "statistics"}, {"start": start(NO_GUARANTEE)}, {"start": start(OF_PATIENTS)}):
         assert claimed(None, **changes).on_public_cases().text == NO_GUARANTEE
-    assert claimed().on_public_cases().text == OF_PATIENTS, "a guarantee is left as it is"
+    assert claimed().on_public_cases().text == OF_PATIENTS.text, "a guarantee is left as it is"
 
 
 @pytest.mark.parametrize(

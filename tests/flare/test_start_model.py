@@ -115,6 +115,21 @@ def test_a_start_without_a_guarantee_takes_the_claim_away_and_a_public_one_does_
         assert outcome.privacy.startswith(NO_GUARANTEE) != claimed
 
 
+def test_a_run_says_what_it_and_the_run_that_it_began_with_cost_together(tmp_path: Path) -> None:
+    def private(folder: Path, **changes: Any) -> RunOutcome:
+        return run_sites(folder, dict.fromkeys(SITES, released), privacy=PRIVACY, evaluate=False, **changes)
+
+    earlier = private(tmp_path)
+    (tmp_path / "state/runs/a_run").rename(tmp_path / "state/runs/earlier")
+    outcome = private(tmp_path, start_from="earlier")
+    assert earlier.guarantee and outcome.guarantee and outcome.start_from
+    assert outcome.start_from.guarantee == earlier.guarantee
+    assert outcome.guarantee.epsilon == 2 * earlier.guarantee.epsilon
+    promised = {"unit": "patient", "epsilon": 1.5 * earlier.guarantee.epsilon, "delta": 0.5}
+    refused = private(tmp_path, start_from="earlier", meta={"promises": promised})
+    assert refused.status == "failed" and "promises" in str(refused.reason)
+
+
 def test_a_run_on_public_cases_only_says_so(tmp_path: Path) -> None:
     assert earlier_run(tmp_path, public).privacy == PUBLIC_DATA
     assert load_outcome(tmp_path / "job-1" / OUTCOME_FILE).guarantee is None

@@ -6,13 +6,13 @@ knowledge, "off", or "open". One open channel, and there is no guarantee; see `c
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
-from fedvoxel.privacy.guarantee import PUBLIC_DATA, PrivacyUnit, unit_claimed
+from fedvoxel.privacy.guarantee import PUBLIC_DATA, Guarantee, PrivacyUnit
 
 if TYPE_CHECKING:
     from fedvoxel.federation.rounds import RoundsConfig
@@ -52,11 +52,19 @@ class StartModel(FrozenModel):
         run_key: The earlier run.
         sha256: Of the model file's bytes.
         privacy: What the earlier run's outcome says about privacy, word by word.
+        guarantee: The same in parts, with what the earlier run began with counted in; None where there is none.
     """
 
     run_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     privacy: str = Field(min_length=1)
+    guarantee: Guarantee | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.guarantee and self.privacy != self.guarantee.said():
+            raise ValueError("a guarantee beside other words")
+        return self
 
 
 def channels_of(
@@ -141,11 +149,12 @@ def _initial_model(unit: PrivacyUnit | None, start: StartModel | None) -> Channe
     run = f"the last model of run {start.run_key}"
     if start.privacy == PUBLIC_DATA:
         return Channel(name=name, status="public", why=f"{run}, {PUBLIC_DATA}")
-    earlier = unit_claimed(start.privacy)
-    if earlier is None:
+    if start.guarantee is None:
         return Channel(name=name, status="open", why=f"{run}, which has no formal guarantee")
-    if unit is not None and earlier != unit:
-        return Channel(name=name, status="open", why=f"{run}, which protects each {earlier}, not each {unit}")
+    if unit is not None and start.guarantee.unit != unit:
+        return Channel(
+            name=name, status="open", why=f"{run}, which protects each {start.guarantee.unit}, not each {unit}"
+        )
     return Channel(name=name, status="charged", why=f"{run}, charged to the ledgers of its hospitals; the two add up")
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fedvoxel.errors import ConfigError
 from fedvoxel.federation.channels import Channel, StartModel, channels_of
-from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee
+from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee, added, rounded_up
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def claim_of(
         filters: Names of its own filters on what sites send.
 
     Raises:
-        ConfigError: The privacy section or `plan_source` is wrong.
+        ConfigError: The privacy section or `plan_source` is wrong, or deltas add up to 1.
     """
     if privacy is None:
         return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, plan_source, filters))
@@ -110,11 +111,25 @@ def _guarantee(section: PatientMechanismConfig | HospitalMechanismConfig, rounds
 
 
 def _with_start(guarantee: Guarantee, start: StartModel) -> Guarantee:
-    """Returns the guarantee with what the start model adds to it, in words."""
-    if start.privacy == PUBLIC_DATA:
+    """Returns what the run and the one that its first model comes from give together: epsilons and deltas add up.
+
+    Raises:
+        ConfigError: The deltas add up to 1 or more, which is no guarantee.
+    """
+    earlier = start.guarantee
+    if earlier is None:
         return guarantee
-    added = f"{guarantee.composition}; the start model, of run {start.run_key}, adds its own guarantee"
-    return guarantee.model_copy(update={"composition": added})
+    epsilon, delta = added((guarantee.epsilon, earlier.epsilon)), added((guarantee.delta, earlier.delta))
+    if delta >= 1:
+        raise ConfigError(
+            f"the deltas of run {start.run_key}, which it begins with, and of this job add up to {delta:g}"
+        )
+    begun = (
+        f"run {start.run_key}, whose last model it begins with (ε = {rounded_up(earlier.epsilon)}, δ = {earlier.delta}, "
+        "with what that run began with; the two are added)"
+    )
+    composition = f"{guarantee.composition}; and over {begun}"
+    return guarantee.model_copy(update={"epsilon": epsilon, "delta": delta, "composition": composition})
 
 
 def _made_public(channel: Channel) -> Channel:

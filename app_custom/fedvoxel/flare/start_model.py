@@ -44,7 +44,8 @@ def load_start(runs: Path, run_key: str) -> Start:
             f"start_from: run {run_key} has not ended well here ({outcome.status}), so that it has no last model; name "
             "one that has, or begin from the job's seed with start_from null"
         )
-    record = StartModel(run_key=run_key, sha256=outcome.model.sha256, privacy=outcome.privacy)
+    said = {"privacy": outcome.privacy, "guarantee": outcome.guarantee}
+    record = StartModel.model_validate({"run_key": run_key, "sha256": outcome.model.sha256, **said})
     return Start(record, _model(folder, run_key, outcome.model))
 
 

@@ -7,7 +7,8 @@ that whoever only reads or prints a claim needs none.
 """
 
 import math
-import re
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -33,8 +34,6 @@ NEIGHBOURING: dict[PrivacyUnit, Neighbouring] = {
     "patient": "add or remove one patient",
     "hospital": "add or remove one hospital",
 }
-
-_CLAIM = re.compile(r"\(ε = [0-9.]+, δ = [0-9.e-]+\)-differential privacy of each (patient|hospital) \(")
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
@@ -75,10 +74,9 @@ class Guarantee(FrozenModel):
         )
 
 
-def unit_claimed(text: str) -> PrivacyUnit | None:
-    """Returns whom a claim in words, as `Guarantee.said` gives it, protects; None for any other text."""
-    found = _CLAIM.match(text)
-    return next((unit for unit in NEIGHBOURING if found and found[1] == unit), None)
+def added(values: Iterable[float]) -> float:
+    """Returns the sum, exact in decimals: ten times 1e-4 is 1e-3."""
+    return float(sum(Decimal(repr(value)) for value in values))
 
 
 def rounded_up(epsilon: float) -> str:
