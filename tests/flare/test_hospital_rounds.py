@@ -245,6 +245,18 @@ def test_an_attempt_that_released_nothing_may_be_made_again_with_the_same_update
     assert {one.release_id for one in received} == set(ids.values()) and len(received) == 6 and len(out) == 1
 
 
+def test_an_attempt_under_other_noise_is_refused_before_a_site_sends_its_updates_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(ServerLedger, "release", lambda self, entry: (_ for _ in ()).throw(LedgerError("no disk")))
+        assert run(tmp_path, SECTION).status == "failed" and len(entries(tmp_path)[0]) == 3
+    outcome = run(tmp_path, {**SECTION, "noise_multiplier": 4.0})
+    assert outcome.status == "failed" and "under another privacy section" in str(outcome.reason)
+    assert len(entries(tmp_path)[0]) == 3
+    assert run(tmp_path, SECTION).status == "finished"
+
+
 def test_the_bound_adapts_from_round_to_round(tmp_path: Path) -> None:
     adaptive = {"quantile": 0.5, "learning_rate": 1.0, "count_noise_multiplier": 1.0}
     section = {**QUIET, "adaptive_clip": adaptive | {"least_clip_norm": 1.0, "greatest_clip_norm": 8.0}}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedvoxel.errors import BudgetExceededError, ConfigError, TrainingError, UpdateError
+from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError, TrainingError, UpdateError
 from fedvoxel.flare.private_rounds import PrivateRounds
 from fedvoxel.privacy.charging import most_draws
 from fedvoxel.privacy.events import GaussianEvent
@@ -52,6 +52,15 @@ def test_a_round_is_trained_and_charged_once_however_often_it_is_asked_for(tmp_p
     assert private.release(0, 2, trained) == release_id and trained.times == 1
     assert np.array_equal(from_bytes(ledger.bytes_to_send(release_id))["conv.weight"], ARRAYS["conv.weight"])
     assert ledger.status().runs[0].drawn == 1
+
+
+def test_what_was_kept_is_not_sent_again_under_a_changed_section(tmp_path: Path) -> None:
+    private, ledger = rounds(tmp_path)
+    private.release(0, 2, Trained())
+    for changed, num_rounds in (({"noise_multiplier": 6.0}, 2), ({"delta": 5e-4}, 2), ({}, 3)):
+        other = PrivateRounds(ledger, CONFIG.model_copy(update=changed), "run", "job-2")
+        with pytest.raises(LedgerError, match="declared another"):
+            other.release(0, num_rounds, Trained())
 
 
 def test_more_steps_than_were_charged_do_not_leave(tmp_path: Path) -> None:

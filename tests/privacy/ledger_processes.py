@@ -67,7 +67,7 @@ def release_round(ledger: Ledger, plan: RunPlan, round_index: int, pipe: int) ->
     def tell(*words: str) -> None:
         os.write(pipe, (" ".join(words) + "\n").encode())
 
-    release_id = ledger.kept(RUN, round_index)
+    release_id = ledger.kept(RUN, round_index, plan)
     if release_id is None:
         reservation = ledger.reserve(RUN, "job", round_index, plan)
         tell("drawn", reservation.release_id, str(round_index))

@@ -37,7 +37,7 @@ class Site:
             self.ledger.keep(made, content)
             self.ledger.bytes_to_send(made.release_id)
             names = {"run_key": "run", "job_id": "job", "site": "a", "round": number, "release_id": made.release_id}
-            received.append(Received(**names, sha256=hashlib.sha256(content).hexdigest()))
+            received.append(Received(**names, event=PLAN.event, sha256=hashlib.sha256(content).hexdigest()))
         ServerLedger(self.server).receive(received)
         self.noted = self.ledger.status().head
 

@@ -177,14 +177,24 @@ def test_a_retry_sends_the_same_bytes_and_costs_nothing(ledger: Ledger, tmp_path
     release_id = release(ledger, 0, b"first")
     spent = ledger.status().spent_epsilon
     again = Ledger(tmp_path, COHORT, BUDGET)
-    assert again.kept("run", 0) == release_id
+    assert again.kept("run", 0, PLAN) == release_id
     assert again.bytes_to_send(release_id) == b"first"
     with pytest.raises(LedgerError, match=f"has release {release_id}, whose bytes are kept"):
         again.reserve("run", "next-job", 0, PLAN)
-    assert (again.kept("run", 1), again.kept("other", 0)) == (None, None)
+    assert (again.kept("run", 1, PLAN), again.kept("other", 0, PLAN)) == (None, None)
     assert [body["kind"] for body in bodies(tmp_path)] == ["opened", "reserved", "kept", "sent", "sent"]
     status = again.status()
     assert (status.spent_epsilon, status.runs[0].drawn, status.runs[0].sent) == (spent, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [("event", PLAN.event.model_copy(update={"noise_multiplier": 999.0})), ("draws", 2), ("delta", 4e-4)],
+)
+def test_a_kept_release_is_no_answer_under_another_plan(ledger: Ledger, changed: str, value: Any) -> None:
+    release(ledger, 0)
+    with pytest.raises(LedgerError, match=f"declared another {changed} at its first release"):
+        ledger.kept("run", 0, PLAN.model_copy(update={changed: value}))
 
 
 def test_what_a_ledger_records(ledger: Ledger, tmp_path: Path) -> None:
@@ -251,12 +261,12 @@ def test_damaged_bytes_are_not_sent_and_a_new_draw_is_charged(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert ledger.kept("run", 0) is None
+    assert ledger.kept("run", 0, PLAN) is None
     with pytest.raises(LedgerError, match="missing or not those that were kept, and are not sent"):
         ledger.bytes_to_send(damaged)
     assert ledger.verify() == (damaged,)
     redrawn = release(ledger, 0, b"noised anew")
-    assert ledger.kept("run", 0) == redrawn
+    assert ledger.kept("run", 0, PLAN) == redrawn
     assert ledger.status().runs[0].drawn == 2
 
 
@@ -271,7 +281,7 @@ def test_a_full_disk_releases_nothing(ledger: Ledger, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert ledger.kept("run", 0) is None
+    assert ledger.kept("run", 0, PLAN) is None
     assert list((tmp_path / COHORT / "releases").iterdir()) == []
     ledger.keep(reservation, b"noised")
 
@@ -304,7 +314,7 @@ def refuse_everything(ledger: Ledger) -> None:
     calls: list[Callable[[], object]] = [
         ledger.status,
         ledger.verify,
-        lambda: ledger.kept("run", 0),
+        lambda: ledger.kept("run", 0, PLAN),
         lambda: ledger.reserve("run", "job", 1, PLAN),
         lambda: ledger.keep(Reservation("0" * 32, "run", "job", 0, PLAN), b"raw"),
         lambda: ledger.bytes_to_send("0" * 32),

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,9 +36,9 @@ class Both:
         self.at_site.bytes_to_send(reservation.release_id)
         return reservation.release_id
 
-    def receive(self, index: int, release_id: str, job_id: str = "job", **changes: str) -> None:
+    def receive(self, index: int, release_id: str, job_id: str = "job", **changes: Any) -> None:
         sha256 = hashlib.sha256(b"update %d" % index).hexdigest()
-        values = {"run_key": RUN, "site": SITE, "sha256": sha256} | changes
+        values = {"run_key": RUN, "site": SITE, "sha256": sha256, "event": EVENT} | changes
         self.at_server.receive([Received(job_id=job_id, round=index, release_id=release_id, **values)])
 
     def release(self, index: int, event: GaussianEvent = EVENT) -> None:

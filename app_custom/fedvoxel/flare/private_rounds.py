@@ -46,14 +46,15 @@ class PrivateRounds:
 
         Raises:
             BudgetExceededError: A budget of the site has no draw left for the run; nothing was trained.
-            LedgerError: The ledger cannot be trusted or written, or the run has changed its plan.
+            LedgerError: The ledger cannot be trusted or written, or the run has changed its plan: then what was kept
+                under the earlier one is not sent either.
             TrainingError: The trainer took another number of steps than was charged; nothing is kept.
             UpdateError: The update cannot be shortened, since its values are not finite or absurd; nothing is kept.
         """
-        kept = self.ledger.kept(self.run_key, round_index)
+        plan = plan_of(self.config, num_rounds)
+        kept = self.ledger.kept(self.run_key, round_index, plan)
         if kept:
             return kept
-        plan = plan_of(self.config, num_rounds)
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()
         self.ledger.keep(reservation, to_bytes(self._bounded(difference, steps)))

@@ -49,21 +49,26 @@ def server_privacy(section: Any, state: Path, run_key: str, job_id: str, sites: 
         sites: Number of sites in the job.
 
     Raises:
-        ConfigError: The section is wrong, divides by fewer sites than there are, or the run has released rounds before.
+        ConfigError: The section is wrong, divides by fewer sites than there are, or is another than at an earlier
+            attempt; or the run has released rounds before.
         LedgerError: The server's ledger cannot be read or trusted.
     """
     if section is None:
         return ServerPrivacy()
     config, ledger = read_section(section), ServerLedger(state)
+    # The sampler behind both takes a moment to import, which other jobs are spared.
+    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+    from fedvoxel.privacy.patient_mechanism import PatientMechanism
+
     if not isinstance(config, HospitalMechanismConfig):
-        return ServerPrivacy(Receipts(ledger, run_key, job_id, None))
+        event = PatientMechanism(config).round_event()
+        ledger.check_same_event(run_key, event)
+        return ServerPrivacy(Receipts(ledger, run_key, job_id, event))
     if sites > config.sites:
         raise ConfigError(
             f"privacy.sites is {config.sites}, and {sites} sites are in this job; expected as many or more"
         )
-    ledger.check_unreleased(run_key)
-    # The sampler behind it takes a moment to import, which other jobs are spared.
-    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
-
     mechanism = HospitalMechanism(config)
+    ledger.check_same_event(run_key, mechanism.round_event())
+    ledger.check_unreleased(run_key)
     return ServerPrivacy(Receipts(ledger, run_key, job_id, mechanism.round_event()), mechanism)

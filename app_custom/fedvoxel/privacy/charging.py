@@ -1,16 +1,12 @@
-"""What a site's policy lets its ledger take on: whose it is, one more draw, and the least that a loss has cost."""
+"""What a site's policy lets its ledger take on: whose it is, and one more draw."""
 
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
-from decimal import Decimal
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError
-from fedvoxel.privacy.ledger_entries import MAX_DRAWS, Opened, Reserved, RunPlan, ledger_entry
+from fedvoxel.errors import BudgetExceededError, ConfigError
+from fedvoxel.privacy.ledger_entries import MAX_DRAWS, Opened, Reserved, RunPlan
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.spending import Spending, planned_epsilon
-from fedvoxel.records.chain_entry import Entry
 
 
 def opening(spending: Spending, cohort: str, budget: CohortBudget) -> Opened | None:
@@ -105,24 +101,6 @@ def _granted(spending: Spending, draft: Reserved, budget: CohortBudget) -> int:
     return max(1, most_draws(plan, left))
 
 
-def known_loss(head: Entry | None, entries: Sequence[Entry], spending: Spending) -> tuple[float, float]:
-    """Returns the least epsilon and delta that lost entries have cost, by what the head says was spent.
-
-    Zero where nothing is lost, or where the head cannot tell.
-    """
-    if head is not None and head not in entries:
-        with suppress(LedgerError):
-            last = ledger_entry(head.body, head.index + 1)
-            epsilon, delta = spending.recorded
-            return _excess(last.spent_epsilon, epsilon), _excess(last.spent_delta, delta)
-    return 0.0, 0.0
-
-
 def _cost(plan: RunPlan) -> str:
     releases = "a single release of the run costs" if plan.draws == 1 else f"the run's {plan.draws} releases cost"
     return f"{releases} epsilon {planned_epsilon(plan):.3f} at delta {plan.delta:g}"
-
-
-def _excess(value: float, base: float) -> float:
-    """Returns by how much `value` passes `base`, exact in decimals, or 0."""
-    return float(max(Decimal(0), Decimal(repr(value)) - Decimal(repr(base))))

@@ -31,18 +31,17 @@ job brings code is part of the guarantee. A patient in two cohorts of the site i
 at two sites, the losses add up.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedvoxel.config import parse_config
 from fedvoxel.errors import LedgerError
-from fedvoxel.privacy.charging import charge, check_unit, known_loss, new_draw, opening
+from fedvoxel.privacy.charging import charge, check_unit, new_draw, opening
 from fedvoxel.privacy.kept_bytes import KeptBytes
-from fedvoxel.privacy.ledger_entries import Gap, Kept, LedgerEntry, Opened, Reserved, RunPlan, Sent
+from fedvoxel.privacy.ledger_entries import Kept, LedgerEntry, Opened, Reserved, RunPlan, Sent
+from fedvoxel.privacy.ledger_gap import gap_entries
 from fedvoxel.privacy.ledger_status import LedgerStatus, status_of
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
-from fedvoxel.privacy.spending import Spending, spending_of
+from fedvoxel.privacy.spending import Spending, check_declared, spending_of
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Body, Entry
 
@@ -118,13 +117,17 @@ class Ledger:
             chain.append(_body(Kept(release_id=release_id, sha256=sha256, file=path.name, **spending.unchanged())))
         return path
 
-    def kept(self, run_key: str, round_index: int) -> str | None:
+    def kept(self, run_key: str, round_index: int, plan: RunPlan) -> str | None:
         """Returns the id of the round's release if its bytes are kept and whole: they are what a retry sends.
 
         Raises:
-            LedgerError: The ledger cannot be read or trusted.
+            LedgerError: The run declared another plan when they were drawn, or the ledger cannot be read or trusted.
         """
-        return self._kept_in(self._spending(self._chain.read()), run_key, round_index)
+        spending = self._spending(self._chain.read())
+        release_id = self._kept_in(spending, run_key, round_index)
+        if release_id:
+            check_declared(run_key, spending.runs[run_key], plan)
+        return release_id
 
     def bytes_to_send(self, release_id: str) -> bytes:
         """Notes that a release leaves the site, and returns its bytes: the same ones every time.
@@ -155,20 +158,9 @@ class Ledger:
             LedgerError: It is less than the lost entries are known to have cost, or the lines cannot be trusted.
         """
         with self._chain.recovering() as chain:
-            spending = spending_of(chain.entries)
-            opened = opening(spending, self.cohort, self._budget)
-            lost_epsilon, lost_delta = known_loss(chain.head, chain.entries, spending)
-            if epsilon < lost_epsilon or delta < lost_delta:
-                raise LedgerError(
-                    f"cohort {self.cohort}: the lost entries are known to have cost at least epsilon "
-                    f"{math.ceil(lost_epsilon * 1e4) / 1e4:g} and delta {lost_delta:g}; record that or more"
-                )
-            values = {"epsilon": epsilon, "delta": delta, "operator": operator, "reason": reason}
-            gap = parse_config(Gap, {**values, **spending.unchanged()}, "the gap")
-            spending.add(gap)
-            gap = gap.model_copy(update={"spent_epsilon": spending.epsilon, "spent_delta": spending.delta})
+            answer = {"epsilon": epsilon, "delta": delta, "operator": operator, "reason": reason}
             # In one append: the first one makes the chain forget what it has lost.
-            chain.append(*[_body(entry) for entry in (opened, gap) if entry])
+            chain.append(*map(_body, gap_entries(chain, self.cohort, self._budget, answer)))
             return status_of(self.cohort, self._budget, chain.entries)
 
     def status(self) -> LedgerStatus:

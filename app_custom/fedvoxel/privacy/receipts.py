@@ -16,19 +16,19 @@ _RELEASE_ID = re.compile(r"[0-9a-f]{32}")
 class Receipts:
     """Holds a round's receipts until the round closes, and then has the ledger write them."""
 
-    def __init__(self, ledger: ServerLedger, run_key: str, job_id: str, event: GaussianEvent | None) -> None:
+    def __init__(self, ledger: ServerLedger, run_key: str, job_id: str, event: GaussianEvent) -> None:
         """Reads what the ledger has of earlier runs.
 
         Args:
             ledger: The server's.
             run_key: Names the run.
             job_id: The present attempt.
-            event: What a round costs each hospital where the server adds the noise; None where the sites do.
+            event: What a round costs whom the job's section protects.
 
         Raises:
             LedgerError: The ledger cannot be read or trusted.
         """
-        self._ledger, self._run_key, self._job_id, self.event = ledger, run_key, job_id, event
+        self._ledger, self._run_key, self._job_id, self._event = ledger, run_key, job_id, event
         self._open: list[Received] = []
         entries = [entry for entry in ledger.read()[1] if isinstance(entry, Received)]
         self._places = {entry.release_id: (entry.run_key, entry.site, entry.round) for entry in entries}
@@ -54,6 +54,7 @@ class Receipts:
             job_id=self._job_id,
             site=site,
             round=round_index,
+            event=self._event,
             release_id=release_id,
             sha256=hashlib.sha256(to_bytes(arrays)).hexdigest(),
         )
@@ -74,8 +75,7 @@ class Receipts:
         Raises:
             LedgerError: The round was released before, or the ledger cannot be trusted or written.
         """
-        if self.event is not None:
-            run_key, job_id = self._run_key, self._job_id
-            self._ledger.release(
-                Released(run_key=run_key, job_id=job_id, round=round_index, event=self.event, sha256=sha256)
-            )
+        run_key, job_id = self._run_key, self._job_id
+        self._ledger.release(
+            Released(run_key=run_key, job_id=job_id, round=round_index, event=self._event, sha256=sha256)
+        )

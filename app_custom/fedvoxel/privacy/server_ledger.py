@@ -28,6 +28,7 @@ class Received(FrozenModel):
     """Says that a site's private update was accepted; written before its round closes.
 
     Attributes:
+        event: What the server believes that the round cost there, by the job's privacy section.
         release_id: The site's own name for it, under which its ledger has it as sent.
         sha256: Of the arrays' bytes (`updates.weights_file.to_bytes`), as the site's ledger has it as kept.
     """
@@ -37,6 +38,7 @@ class Received(FrozenModel):
     job_id: Words
     site: Words
     round: int = Field(ge=0)
+    event: GaussianEvent
     release_id: ReleaseId
     sha256: Sha256
 
@@ -102,6 +104,20 @@ class ServerLedger:
                     f"round {released.round} of run {released.run_key} was released before: nothing of it leaves again"
                 )
             chain.append(released.model_dump(mode="json"))
+
+    def check_same_event(self, run_key: str, event: GaussianEvent) -> None:
+        """Refuses another attempt at a run under other noise than its updates were received under before.
+
+        Raises:
+            ConfigError: The noise, sampling or number of steps of a round is another.
+            LedgerError: The ledger cannot be read or trusted.
+        """
+        received = [entry for entry in self.read()[1] if isinstance(entry, Received) and entry.run_key == run_key]
+        if any(entry.event != event for entry in received):
+            raise ConfigError(
+                f"run {run_key} has received updates under another privacy section, and sites send them again as they "
+                "are; start a new run, with a run_key of its own"
+            )
 
     def check_unreleased(self, run_key: str) -> None:
         """Refuses another attempt at a run that has released models under hospital-level noise.

@@ -205,12 +205,7 @@ def check_plan(run_key: str, run: Run, plan: RunPlan) -> None:
             f"run {run_key} began before entries of the ledger were lost, so that nobody can count its draws any more; "
             "start a new run, with a run key of its own"
         )
-    if plan != run.declared:
-        changed = [name for name in RunPlan.model_fields if getattr(plan, name) != getattr(run.declared, name)]
-        raise LedgerError(
-            f"run {run_key} declared another {' and '.join(changed)} at its first release; a run's privacy parameters "
-            "are fixed: start a new run, with a run key of its own"
-        )
+    check_declared(run_key, run, plan)
     if len(run.releases) >= run.plan.draws < run.planned:
         raise BudgetExceededError(
             f"the site's budget granted run {run_key} {run.plan.draws} of the {run.planned} releases that it planned, "
@@ -220,6 +215,20 @@ def check_plan(run_key: str, run: Run, plan: RunPlan) -> None:
         raise BudgetExceededError(
             f"run {run_key} planned {run.plan.draws} releases and has used them, those lost to crashes included; "
             "start a new run, and plan some more releases than rounds"
+        )
+
+
+def check_declared(run_key: str, run: Run, plan: RunPlan) -> None:
+    """Refuses another plan than the run declared, for a new draw and for one that is sent again.
+
+    Raises:
+        LedgerError: It is another.
+    """
+    if plan != run.declared:
+        changed = [name for name in RunPlan.model_fields if getattr(plan, name) != getattr(run.declared, name)]
+        raise LedgerError(
+            f"run {run_key} declared another {' and '.join(changed)} at its first release; a run's privacy parameters "
+            "are fixed: start a new run, with a run key of its own"
         )
 
 
