@@ -46,8 +46,8 @@ def claim_of_job(folder: JobFolder, server: FrozenModel) -> JobClaim:
         return JobClaim(claim)
     known = tuple(channel for channel in claim.channels if channel.name != START_MODEL)
     condition = (
-        f"run {server.start_from}, whose model it begins with, has a guarantee for the same unit, which is added to this "
-        f"one and to what is held against a promise, or was {PUBLIC_DATA}; the server looks when the run begins"
+        f"run {server.start_from}, whose model it begins with, has a guarantee for the same unit, which the server "
+        f"adds to this one, also against a promise, or was {PUBLIC_DATA}; the server looks when the run begins"
     )
     return JobClaim(Claim(claim.text, claim.guarantee, known), condition)
 
