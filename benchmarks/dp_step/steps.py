@@ -92,7 +92,7 @@ def _private_step(segmenter: Any, images: Any, codes: Any, at_once: int) -> Step
         expected_batch=len(images),
     )
     mechanism = PatientMechanism(config)
-    gradients = PatientGradients(segmenter, segmenter.config.loss)
+    gradients = PatientGradients(segmenter, segmenter.config.loss, at_once)
     optimizer = build_optimizer(segmenter.config.optimizer, segmenter.network.parameters())
 
     def take_step() -> None:

@@ -182,6 +182,52 @@ def test_the_sum_does_not_depend_on_how_patients_are_grouped() -> None:
     np.testing.assert_allclose(found[2], found[0], rtol=0, atol=1e-7)
 
 
+DEEP = {"channels": [8, 16], "strides": [2], "num_res_units": 1, "norm": ["instance", {"affine": True, "eps": 1e-30}]}
+"""A network whose gradients are rounded in another way for one patient than for two."""
+
+
+def _row(gradients: PatientGradients, views, row: int) -> torch.Tensor:
+    return torch.cat([rows[row].flatten() for rows in gradients.of(views).values()])
+
+
+@pytest.mark.parametrize(("padded", "same"), [(4, True), (1, False)])
+def test_a_patients_gradient_is_the_same_to_the_last_bit_whoever_else_there_is(padded: int, same: bool) -> None:
+    config = _config(network={"name": "UNet", "arguments": DEEP})
+    segmenter = Segmenter(config, ("blob",), "cpu")
+    gradients = PatientGradients(segmenter, config.loss, padded)
+    views = PatientViews(config, _patients(5), "hospital-a", views=1)
+    alone = _row(gradients, views.draw([0], 0, 0), 0)
+    groups = [[0, 1], [1, 0], [0, 1, 2], [3, 0, 2], [0, 1, 2, 3], [3, 2, 1, 0], [4, 2, 0, 1]]
+    found = [_row(gradients, views.draw(group, 0, 0), group.index(0)) for group in groups]
+    assert all(torch.equal(row, alone) for row in found) == same
+
+
+def test_a_group_is_filled_up_to_no_more_than_its_size() -> None:
+    config = _config()
+    gradients = PatientGradients(Segmenter(config, ("blob",), "cpu"), config.loss, 2)
+    views = PatientViews(config, _patients(3), "hospital-a", views=1)
+    computed: list[int] = []
+    of_each = gradients._of_each
+
+    def noted(weights, images, truth):
+        computed.append(len(images))
+        return of_each(weights, images, truth)
+
+    gradients._of_each = noted
+    rows = [len(next(iter(gradients.of(views.draw(group, 0, 0)).values()))) for group in ([0], [0, 1], [0, 1, 2])]
+    assert computed == [2, 2, 3] and rows == [1, 2, 3]
+
+
+def test_mixed_precision_has_no_say_in_a_patients_gradient() -> None:
+    """The CPU would take it if it were asked."""
+    config = _config()
+    plain, mixed = (Segmenter(config, ("blob",), "cpu") for _ in range(2))
+    mixed.autocast = torch.autocast("cpu", dtype=torch.bfloat16)
+    views = PatientViews(config, _patients(2), "hospital-a", views=1).draw([0, 1], 0, 0)
+    first, second = (_row(PatientGradients(one, config.loss), views, 0) for one in (plain, mixed))
+    assert torch.equal(first, second)
+
+
 def test_the_clip_is_that_of_opacus() -> None:
     optimizers = pytest.importorskip("opacus.optimizers")
     config = _config()

@@ -118,7 +118,8 @@ class TrainingConfig(FrozenModel):
         loss: A class of `monai.losses`; to_onehot_y and softmax are filled in where it has them.
         epochs_per_round: Passes over a site's training cases in one round.
         batch_size: Samples per step.
-        mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on a CPU.
+        mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on a CPU, nor
+            on gradients where each patient is protected.
         gradient_clip_norm: Largest l2 norm of a step's gradient, or null.
         trainable: Patterns of the parameters that are trained ("*.bias", "model.2.*"), as `fnmatch` has them; the rest
             stays as it is. Null trains all.

@@ -3,6 +3,11 @@
 The whole network runs under `torch.func.vmap(grad(...))`, which by construction shows each patient to the network
 alone. Hooks on layers, as Opacus has by default, break on networks that work in place and give wrong gradients without
 an error where a loss or a layer looks at the whole batch.
+
+A gradient is the same to the last bit whoever is in a patient's group, and in which place. Were it not, a patient less
+would change everybody else's rounding, and a network that a job has made chaotic would make of a last bit a gradient in
+another direction: the sum would move by more than the clip bound. How a number is rounded depends on how many patients
+are computed together, so that a group that is too small is filled up, with patients whose rows are then left out.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,18 +41,19 @@ ClipFactor = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 class PatientGradients:
     """Computes per-patient gradients of a segmenter's network."""
 
-    def __init__(self, segmenter: Segmenter, loss: ComponentConfig) -> None:
+    def __init__(self, segmenter: Segmenter, loss: ComponentConfig, group_size: int = 1) -> None:
         """Refuses what would let one patient's data touch another's gradient.
 
         Args:
-            segmenter: Holds the network.
+            segmenter: Holds the network. Its mixed precision is left out: it rounds more coarsely.
             loss: The job's loss.
+            group_size: Patients whose gradients are computed together; a smaller group is filled up to it.
 
         Raises:
             ConfigError: The network has BatchNorm, dropout or buffers, or the loss is not among `PATIENT_LOSSES`.
         """
         refuse_shared_state(segmenter.network)
-        self._segmenter = segmenter
+        self._segmenter, self._group_size = segmenter, group_size
         named = segmenter.network.named_parameters()
         self.parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         """The network's trainable parameters by name, each once."""
@@ -63,18 +69,18 @@ class PatientGradients:
 
     def of(self, views: Views) -> Gradients:
         """Returns each patient's gradient of the mean loss over its views."""
-        images, codes = (part.to(self._segmenter.device) for part in views)
+        patients = len(views[0])
+        images, codes = (_filled(part, self._group_size).to(self._segmenter.device) for part in views)
         # One-hot here: the scatter inside MONAI's to_onehot_y does not run under vmap.
         truth = one_hot(codes.flatten(0, 1), self._channels).unflatten(0, codes.shape[:2])
         weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
         gradients: Gradients = self._of_each(weights, images, truth)
-        return gradients
+        return {name: rows[:patients] for name, rows in gradients.items()}
 
     def _loss_of_one(self, weights: Gradients, images: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """Takes one patient's views: images (views, 1, X, Y, Z) and one-hot truth (views, C, X, Y, Z)."""
         placed = {place: weights[name] for place, name in self._places.items()}
-        with self._segmenter.autocast:
-            output = functional_call(self._segmenter.network, placed, (images,), tie_weights=False)
+        output = functional_call(self._segmenter.network, placed, (images,), tie_weights=False)
         return loss_of(self._loss, output, truth)
 
 
@@ -82,8 +88,7 @@ def clipped_sum(gradients: PatientGradients, groups: Iterable[Views], clip_facto
     """Returns the sum of all patients' clipped gradients; zeros where there is no patient.
 
     Only one group's gradients are held at a time. Norms and sums are float64, so that rounding cannot push a clipped
-    gradient over the bound by more than a few parts in 10^15. Each patient's own gradient is float32, and its last bits
-    may depend on how many patients share its group: that is not part of the bound.
+    gradient over the bound by more than a few parts in 10^15. Each patient's own gradient is float32.
 
     Args:
         gradients: Computes the gradients.
@@ -140,6 +145,12 @@ def refuse_shared_state(network: torch.nn.Module) -> None:
         buffers = [buffer for buffer, _ in layer.named_buffers(recurse=False)]
         if buffers:
             raise _refusal(name, f"{kind} keeps {', '.join(buffers)}, which is not a weight; use a layer without it")
+
+
+def _filled(part: torch.Tensor, group_size: int) -> torch.Tensor:
+    """Returns images or label codes with empty ones after them, of `group_size` patients or more in all."""
+    missing = group_size - len(part)
+    return torch.cat([part, part.new_zeros((missing, *part.shape[1:]))]) if missing > 0 else part
 
 
 def _places(network: torch.nn.Module, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, str]:

@@ -48,7 +48,8 @@ class PrivateTrainer:
             segmenter: Holds the network and the job's training section.
             patients: The training patients.
             mechanism: Owns sampling, clip bound, noise, steps per round and accounting.
-            patients_at_once: Patients whose gradients are in memory together, 1 or more; changes memory only.
+            patients_at_once: Patients whose gradients are computed together, 1 or more; changes memory, and the last
+                bits.
 
         Raises:
             ConfigError: The network, loss or another part of the job does not go with patient-level privacy.
@@ -57,7 +58,7 @@ class PrivateTrainer:
         self.config, self.classes = segmenter.config, segmenter.classes
         self._segmenter, self._patients, self._mechanism = segmenter, patients, mechanism
         self._patients_at_once = patients_at_once
-        self._gradients = PatientGradients(segmenter, self.config.loss)
+        self._gradients = PatientGradients(segmenter, self.config.loss, patients_at_once)
         self._optimizer = build_optimizer(self.config.optimizer, self._gradients.parameters.values())
 
     @property

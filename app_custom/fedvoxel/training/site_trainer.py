@@ -95,6 +95,8 @@ class SiteTrainer:
             task, patients = self._setup.task, by_patient(self.cases("training"))
             self._mechanism = PatientMechanism(config)
             views = PatientViews(task.training, patients, self._setup.site, config.views_per_patient)
+            # A GPU's sums in whatever order come first would round one patient's gradient in another way each time.
+            torch.backends.cudnn.deterministic = True
             segmenter = Segmenter(task.training, task.classes, self._device)
             self._private = PrivateTrainer(segmenter, views, self._mechanism, self._site.compute.patients_at_once)
 
