@@ -145,6 +145,7 @@ def test_the_claim_is_that_of_all_rounds() -> None:
     assert guarantee is not None
     assert guarantee.epsilon == pytest.approx(4.86608, abs=2e-5)
     assert (guarantee.unit, guarantee.neighbouring) == ("hospital", "add or remove one hospital")
+    assert "knows all other hospitals' updates and which hospitals take part" in guarantee.said()
     assert _mechanism().events(30) == (_mechanism().round_event().model_copy(update={"count": 30}),)
     assert _mechanism().events(0) == ()
 

@@ -25,10 +25,13 @@ ACCOUNTANT = "dp-accounting 0.6.0, privacy loss distributions, pessimistic"
 """The accountant whose numbers this package states."""
 
 PrivacyUnit = Literal["patient", "hospital"]
-"""Whose taking part is hidden: one patient with all of their scans, or one hospital with all of its patients."""
+"""Whose data are hidden: one patient with all of their scans, or one hospital with all of its patients.
+
+That a patient is in the cohort is hidden with them; that a hospital takes part is not, see `Neighbouring`."""
 
 Neighbouring = Literal["add or remove one patient", "add or remove one hospital"]
-"""Which two data sets cannot be told apart. A removed hospital's update counts as zero (zero-out)."""
+"""Which two data sets cannot be told apart. A removed hospital's update counts as zero (zero-out),
+and the hospital is still named among those that were asked."""
 
 NEIGHBOURING: dict[PrivacyUnit, Neighbouring] = {
     "patient": "add or remove one patient",
@@ -42,7 +45,7 @@ class Guarantee(FrozenModel):
     """Is one claim of (epsilon, delta)-differential privacy, whole.
 
     Attributes:
-        unit: Whose taking part is hidden.
+        unit: Whose data are hidden.
         epsilon: Upper bound of the privacy loss, without unit, > 0.
         delta: Probability mass for which the bound may fail, in (0, 1).
         neighbouring: The relation that epsilon is stated for; the one that belongs to `unit`.

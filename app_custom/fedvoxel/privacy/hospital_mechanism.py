@@ -7,6 +7,9 @@ is drawn is the discrete Gaussian. The two differ, in total variation, by about 
 sigma in grid steps. `MIN_GRID_SIGMA` keeps that below 5e-18: ten million parameters over a hundred rounds add less
 than 5e-9 (1 + exp(epsilon)) to delta at the very least noise, and 4096 times less where the noise is 1.
 
+What is hidden is what a hospital gave: any update of its, or zero in its place. That it took part is not: outcomes,
+logs and whoever watches the network name the sites.
+
 The clip bound is fixed, or adapts to the updates (`adaptive_clip`) where there are hospitals enough: at five to fifty
 of them the noise on the adapted quantile would be larger than the quantile.
 
@@ -29,13 +32,13 @@ from fedvoxel.privacy.sections import HospitalMechanismConfig
 from fedvoxel.updates.update import Arrays, Layout
 
 ADVERSARY = (
-    "sees every global model and knows all other hospitals' updates, while the server is trusted with the updates that "
+    "sees every global model and knows all other hospitals' updates and which hospitals take part, while the server is trusted with the updates that "
     "it receives and to add the noise, and timing and other side channels are left out"
 )
 
 
 class HospitalMechanism:
-    """Protects each hospital's whole contribution, with uniform weights, where the server is trusted.
+    """Protects what each hospital contributes, as a whole, with uniform weights, where the server is trusted.
 
     Attributes:
         config: Everything that decides the guarantee.
