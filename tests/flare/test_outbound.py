@@ -84,7 +84,10 @@ def test_an_answer_about_a_public_cohort_says_so_and_no_other_does(kit: Kit) -> 
     assert np.array_equal(model.params["conv.weight"], ARRAYS["conv.weight"])
     assert "public" not in FLModelUtils.from_shareable(kit.filtered(reply)).meta
     score = result_reply({"score": {"cases": 2, "dice": {"organ": 0.5}}}, {}, difference=False)
-    assert "public" not in FLModelUtils.from_shareable(kit.filtered(score, "validate", "atlas")).meta
+    assert FLModelUtils.from_shareable(kit.filtered(score, "validate", "atlas")).meta["public"] is True
+    assert "public" not in FLModelUtils.from_shareable(kit.filtered(score, "validate")).meta
+    initial = result_reply({}, ARRAYS, difference=False)
+    assert "public" not in FLModelUtils.from_shareable(kit.filtered(initial, "initialize", "atlas")).meta
     left = kit.filtered(error_reply("no usable case"), cohort="atlas")
     assert error_of(left) == "no usable case"
 

@@ -10,11 +10,11 @@ import pytest
 from nvflare.apis.shareable import Shareable
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
-from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
+from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE, START_MODEL_FILE
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from fedvoxel.records.canonical import sha256_of_file
-from tests.flare.test_controller import META, MODEL, released, run_sites, update, well_behaved
+from tests.flare.test_controller import META, MODEL, TEST_SCORE, released, run_sites, update, well_behaved
 from tests.private_section import PRIVACY
 
 SITES = ("hospital-a", "hospital-b")
@@ -22,7 +22,11 @@ SITES = ("hospital-a", "hospital-b")
 
 def public(task: str) -> list[Shareable]:
     """Behaves as a site whose filter says that its cohort is declared public."""
-    return [update(meta={"public": True})] if task == TASK_TRAIN else well_behaved(task)
+    said = {
+        TASK_TRAIN: update(meta={"public": True}),
+        TASK_VALIDATE: result_reply({**TEST_SCORE, "public": True}, {}, difference=False),
+    }
+    return [said[task]] if task in said else well_behaved(task)
 
 
 def earlier_run(folder: Path, answer: Callable[[str], list[Shareable]] = well_behaved) -> RunOutcome:
@@ -147,7 +151,17 @@ def test_a_run_on_public_cases_only_says_so(tmp_path: Path) -> None:
 )
 def test_one_reply_that_is_not_declared_public_takes_the_word_away(answer: Shareable, tmp_path: Path) -> None:
     def other(task: str) -> list[Shareable]:
-        return [answer] if task == TASK_TRAIN else well_behaved(task)
+        return [answer] if task == TASK_TRAIN else public(task)
+
+    sites = dict.fromkeys(SITES, public) | {"hospital-c": other}
+    assert run_sites(tmp_path, sites).privacy == NO_GUARANTEE
+
+
+@pytest.mark.parametrize("said", [{}, {"public": "yes"}, {"public": 1}])
+def test_a_score_of_cases_that_are_not_declared_public_takes_the_word_away(said: Any, tmp_path: Path) -> None:
+    def other(task: str) -> list[Shareable]:
+        elsewhere = result_reply({**TEST_SCORE, **said}, {}, difference=False)
+        return [elsewhere] if task == TASK_VALIDATE else public(task)
 
     sites = dict.fromkeys(SITES, public) | {"hospital-c": other}
     assert run_sites(tmp_path, sites).privacy == NO_GUARANTEE

@@ -94,6 +94,8 @@ class RunRecorder:
         self._identity = identity
         self._notes: list[tuple[RoundNotes, float]] = []
         self.test: dict[str, SiteScore] = {}
+        self.scored_elsewhere: set[str] = set()
+        """Sites that have scored a model on cases of which their own filter did not say that they are public."""
         self.unvalidated: Absences | None = None
         self.untested: Absences | None = None
         self.refused_cases: dict[str, int] = {}
@@ -162,7 +164,7 @@ class RunRecorder:
         replies = [notes.answered <= notes.public for notes, _ in self._notes if notes.answered]
         known = {site for notes, _ in self._notes for site in notes.public}
         scored = {site for scores in (rounds.validation if rounds else ()) for site in scores}
-        only_public = bool(replies) and all(replies) and scored <= known
+        only_public = bool(replies) and all(replies) and scored <= known and not self.scored_elsewhere
         claim = self._identity.claim.on_public_cases() if only_public else self._identity.claim
         said = {site: note for notes, _ in self._notes for site, note in notes.filters.items()}
         return claim.through_filters(said) if said else claim

@@ -212,11 +212,15 @@ class FedAvgController(SiteTasks):
     def _evaluate(
         self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Callable[[str, Any], None]
     ) -> Absences:
+        def receive(site: str, reply: FLModel) -> None:
+            if reply.meta.get("public") is not True:
+                # A job may have another executor, on another cohort, answer this task.
+                self._run_files().recorder.scored_elsewhere.add(site)
+            take(site, reply.meta.get("score"))
+
         message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split, "model": GLOBAL_MODEL})
         wait = Wait(state.config.round_timeout_s, state.config.min_sites, state.config.grace_s)
-        gathered = self.ask(
-            TASK_VALIDATE, message, sites, wait, lambda site, reply: take(site, reply.meta.get("score"))
-        )
+        gathered = self.ask(TASK_VALIDATE, message, sites, wait, receive)
         return Absences(missing=gathered.missing, refused=gathered.refused)
 
     def _show_scores(self, state: Rounds) -> None:

@@ -5,7 +5,7 @@ pass what it does not know; this one derives from `Filter` and refuses it. FLARE
 
 Where the hospital's policy promises differential privacy for the job's cohort, an answer to a round names a release,
 and what leaves are the bytes that the ledger holds for it: nothing that an executor holds can leave in their place.
-Where the policy declares the cohort public, the answer to a round says so; the word is this filter's alone.
+Where the policy declares the cohort public, answers about its cases say so; the word is this filter's alone.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.flare.messages import NO_ARRAYS, TASK_TRAIN, error_of, error_reply, result_reply
+from fedvoxel.flare.messages import NO_ARRAYS, TASK_TRAIN, TASK_VALIDATE, error_of, error_reply, result_reply
 from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit
 from fedvoxel.privacy.policy import CohortBudget, PublicCohort, load_privacy_policy
@@ -33,7 +33,9 @@ It is set with each task and never kept, since a job may name two executors with
 """
 
 _PUBLIC = {"public": True}
-"""What an answer to a round says of a cohort that its hospital has declared public."""
+"""What an answer to one of these tasks says of a cohort that its hospital has declared public."""
+
+_ABOUT_CASES = (TASK_TRAIN, TASK_VALIDATE)
 
 _WITHHELD = "this site declined the task or could not do it; its own log says why"
 """What a private cohort's site says of any failure: the reason itself may tell something about its patients."""
@@ -68,7 +70,7 @@ class OutboundFilter(Filter):
         admitted = admit(task, answer_of(shareable), private)
         if private and task == TASK_TRAIN:
             return _release(str(admitted.values["release_id"]), local, cohort)
-        declared = _PUBLIC if isinstance(decided, PublicCohort) and task == TASK_TRAIN else {}
+        declared = _PUBLIC if isinstance(decided, PublicCohort) and task in _ABOUT_CASES else {}
         return result_reply({**admitted.values, **declared}, admitted.arrays, difference=admitted.kind == "difference")
 
 
