@@ -60,8 +60,8 @@ class Run:
     def job(self) -> Job:
         """Returns the job that gives `epsilon` over all its rounds.
 
-        The learning rate falls with noise beyond the job's own, so that the noise never moves the model further than it
-        does there: a rule that looks at no case.
+        The learning rate falls with the square of noise beyond the job's own: what a step gains grows with the rate and
+        what its noise costs with the square of rate and noise, so that the best rate does. A rule that looks at no case.
         """
         changes = {key: value for key, value in LEVERS.get(self.lever, {}).items() if key != "start"}
         own = read_job(PROTECTED, changes | {"promises": None})
@@ -69,7 +69,7 @@ class Run:
         noise, slower = None, 1.0
         if self.epsilon is not None:
             noise = _noise(self.epsilon, own.privacy.delta, own.privacy.sampling_probability, steps)
-            slower = min(1.0, (own.privacy.noise_multiplier or noise) / noise)
+            slower = min(1.0, (own.privacy.noise_multiplier or noise) / noise) ** 2
         rate = own.args.training.optimizer.learning_rate * slower
         values = {"privacy.noise_multiplier": noise, "training.optimizer.learning_rate": rate}
         # A promise is of the job as it is written; these runs make none.
