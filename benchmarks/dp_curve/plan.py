@@ -61,7 +61,7 @@ class Run:
         """Returns the job that gives `epsilon` over all its rounds.
 
         The learning rate falls with the square of noise beyond the job's own: what a step gains grows with the rate and
-        what its noise costs with the square of rate and noise, so that the best rate does. A rule that looks at no case.
+        what its noise costs with the square of rate and noise, so that the best rate does. It looks at no case.
         """
         changes = {key: value for key, value in LEVERS.get(self.lever, {}).items() if key != "start"}
         own = read_job(PROTECTED, changes | {"promises": None})
