@@ -19,7 +19,12 @@ def job_documents(**training: Any) -> dict[str, Any]:
     controller = {
         "id": "fedvoxel",
         "path": "fedvoxel.flare.controller.FedAvgController",
-        "args": {"run_key": "blobs", "rounds": {"num_rounds": 1, "min_sites": 2}},
+        "args": {
+            "run_key": "blobs",
+            "rounds": {"num_rounds": 1, "min_sites": 2},
+            "plan_source": "fixed",
+            "choices": "public",
+        },
     }
     executor = {"path": "fedvoxel.flare.executor.SiteExecutor", "args": {"run_key": "blobs", **task}}
     tasks = ["initialize", "train", "validate", "submit_model"]

@@ -69,7 +69,13 @@ def private_outcome() -> RunOutcome:
     section = {"unit": "patient", "clip_norm": 1.0, "noise_multiplier": 5.0, "sampling_probability": 1.0}
     section |= {"steps_per_round": 1, "delta": 1e-4, "expected_batch": 10}
     start = StartModel(run_key="pretraining", sha256="2d" * 32, privacy=PUBLIC_DATA)
-    claim = claim_of(section, RoundsConfig(num_rounds=ROUNDS, evaluate=False), start=start)
+    claim = claim_of(
+        section,
+        RoundsConfig(num_rounds=ROUNDS, evaluate=False),
+        start=start,
+        plan_source="fixed",
+        choices="public",
+    )
     records = tuple(
         RoundRecord(round=index, seconds=30.0, contributed=dict.fromkeys(CASES, 1)) for index in range(ROUNDS)
     )

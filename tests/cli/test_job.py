@@ -86,7 +86,7 @@ class TestExport:
         assert client["executors"][0]["executor"]["args"]["plan"] == plan
         server = json.loads((out / "app/config/config_fed_server.json").read_text())
         source = server["workflows"][0]["args"].get("plan_source")
-        assert source == ("statistics" if "summary" in wrap(plan) else None), "a plan made from cases is said to be"
+        assert source == ("statistics" if "summary" in wrap(plan) else "fixed"), "a plan made from cases is said to be"
 
     @pytest.mark.parametrize(
         ("setting", "message"),

@@ -278,4 +278,4 @@ def test_report_holds_the_claim_for_programs(tmp_path: Path) -> None:
     write_report(tmp_path, build_report(private_outcome()), [])
     run = json.loads((tmp_path / "report.json").read_text())["run"]
     assert run["guarantee"]["unit"] == "patient" and run["guarantee"]["epsilon"] > 0
-    assert len(run["channels"]) == 10 and run["start_from"]["run_key"] == "pretraining"
+    assert len(run["channels"]) == 11 and run["start_from"]["run_key"] == "pretraining"

@@ -23,6 +23,7 @@ NAMES = [
     "validation scores",
     "model choice",
     "preprocessing plan",
+    "hyper-parameters",
     "start model",
     "job filters",
     "calibration",
@@ -41,7 +42,9 @@ def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     rounds = {"num_rounds": 2, "evaluate": False} | {
         key: changes.pop(key) for key in ("evaluate", "patience", "num_rounds") if key in changes
     }
-    return claim_of(privacy, RoundsConfig.model_validate(rounds), **changes)
+    return claim_of(
+        privacy, RoundsConfig.model_validate(rounds), **({"plan_source": "fixed", "choices": "public"} | changes)
+    )
 
 
 OF_PATIENTS = claimed()
@@ -68,6 +71,9 @@ CHANNELS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "scores": ({"evaluate": True}, {"validation scores", "model choice"}),
     "an early stop": ({"patience": 3}, {"model choice"}),
     "a plan from statistics": ({"plan_source": "statistics"}, {"preprocessing plan"}),
+    "a plan from nobody knows where": ({"plan_source": None}, {"preprocessing plan"}),
+    "choices by private results": ({"choices": "private"}, {"hyper-parameters"}),
+    "choices by nobody knows what": ({"choices": None}, {"hyper-parameters"}),
     "a start without a guarantee": ({"start": start(NO_GUARANTEE)}, {"start model"}),
     "a start whose claim fell": ({"start": start(f"{NO_GUARANTEE} (open: updates)")}, {"start model"}),
     "a start that says anything else": ({"start": start("as good as private")}, {"start model"}),
@@ -137,7 +143,9 @@ def test_a_run_on_public_cases_says_so_only_where_nothing_else_is_private() -> N
     public = claimed(None, evaluate=True, patience=2).on_public_cases()
     assert (public.text, public.guarantee, public.open) == (PUBLIC_DATA, None, ())
     assert claimed(None, start=start(PUBLIC_DATA)).on_public_cases().text == PUBLIC_DATA
-    for changes in ({"plan_source": "statistics"}, {"start": start(NO_GUARANTEE)}, {"start": start(OF_PATIENTS)}):
+    for changes in ({"plan_source": "statistics"}, {"plan_source": None}, {"choices": "private"}, {"choices": None}):
+        assert claimed(None, **changes).on_public_cases().text == NO_GUARANTEE
+    for changes in ({"start": start(NO_GUARANTEE)}, {"start": start(OF_PATIENTS)}):
         assert claimed(None, **changes).on_public_cases().text == NO_GUARANTEE
     assert claimed().on_public_cases().text == OF_PATIENTS.text, "a guarantee is left as it is"
 
@@ -155,3 +163,9 @@ def test_a_run_on_public_cases_says_so_only_where_nothing_else_is_private() -> N
 def test_a_wrong_section_is_refused(section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         claimed(section)
+
+
+@pytest.mark.parametrize("key", ["plan_source", "choices"])
+def test_a_job_says_one_of_the_known_words(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: expected .* got 'somewhere'"):
+        claimed(**{key: "somewhere"})

@@ -140,10 +140,11 @@ def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
 def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> list[str]:
     """Runs two rounds with these sites and returns what FLARE was told went wrong."""
     privacy, start_from = rounds.pop("privacy", None), rounds.pop("start_from", None)
-    plan_source, meta = rounds.pop("plan_source", "fixed"), rounds.pop("meta", None)
+    said = {"plan_source": rounds.pop("plan_source", "fixed"), "choices": rounds.pop("choices", "public")}
+    meta = rounds.pop("meta", None)
     run_key = rounds.pop("run_key", "a_run")
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
-    controller = FedAvgController(section, run_key, privacy, start_from, plan_source, task_check_period=0.01)
+    controller = FedAvgController(section, run_key, privacy, start_from, **said, task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
@@ -373,6 +374,8 @@ def test_a_plan_made_from_statistics_leaves_no_claim(tmp_path: Path) -> None:
     answers = dict.fromkeys(GOOD, well_behaved)
     outcome = run_sites(tmp_path, answers, privacy=PRIVACY, evaluate=False, plan_source="statistics")
     assert outcome.privacy == f"{NO_GUARANTEE} (open: preprocessing plan)" and outcome.guarantee is None
+    outcome = run_sites(tmp_path, answers, privacy=PRIVACY, evaluate=False, choices="private")
+    assert outcome.guarantee is None and "hyper-parameters" in outcome.privacy
     outcome = run_sites(tmp_path, answers, evaluate=False, plan_source="somewhere")
     assert outcome.status == "failed" and "plan_source: expected fixed or statistics" in str(outcome.reason)
 

@@ -35,6 +35,8 @@ def test_the_claim_is_said(tmp_path: Path) -> None:
     [
         ({"evaluate": True}, "validation scores: rounds.evaluate has sites send scores"),
         ({"plan_source": "statistics"}, "preprocessing plan: "),
+        ({"plan_source": None}, 'the job does not say where it comes from: "plan_source": "fixed"'),
+        ({"choices": None}, 'the job does not say how they were chosen: "choices": "public"'),
         ({"privacy": PRIVACY | {"noise_multiplier": None}}, "updates: they leave the sites without noise"),
     ],
 )

@@ -175,7 +175,7 @@ GIVEN = {"unit": "patient", "epsilon": 100.0, "delta": 1e-3}
 def promising_job(promises: Any = GIVEN, **server: Any) -> dict[str, Any]:
     """Is a job with a privacy section that keeps its promise, with changed arguments of the server."""
     job = job_documents()
-    controller_of(job)["args"] |= {"privacy": PRIVACY, "plan_source": "fixed"} | server
+    controller_of(job)["args"] |= {"privacy": PRIVACY} | server
     controller_of(job)["args"]["rounds"] |= {"evaluate": False}
     executor_of(job)["executor"]["args"]["privacy"] = controller_of(job)["args"]["privacy"]
     job[META]["promises"] = promises
@@ -209,6 +209,7 @@ def test_a_promise_beyond_what_the_job_gives_is_refused_with_what_it_gives(chang
         ({"privacy": None}, "no formal guarantee"),
         ({"privacy": PRIVACY | {"noise_multiplier": None}}, r"\(open: updates\)"),
         ({"plan_source": "statistics"}, r"\(open: preprocessing plan\)"),
+        ({"choices": "private"}, r"\(open: hyper-parameters\)"),
     ],
 )
 def test_a_promise_of_a_job_without_a_guarantee_is_refused(server: dict[str, Any], given: str) -> None:
@@ -226,10 +227,11 @@ def test_a_promise_beside_an_open_channel_is_refused(key: str, value: Any) -> No
     assert understand(parse_job(job)), "without a promise it is told, not refused"
 
 
-def test_a_promise_needs_to_say_where_the_plan_comes_from() -> None:
+@pytest.mark.parametrize(("key", "channel"), [("plan_source", "preprocessing plan"), ("choices", "hyper-parameters")])
+def test_a_promise_needs_to_say_where_the_jobs_settings_come_from(key: str, channel: str) -> None:
     job = promising_job()
-    del controller_of(job)["args"]["plan_source"]
-    with pytest.raises(ConfigError, match="does not say where the sites' preprocessing plan comes from"):
+    del controller_of(job)["args"][key]
+    with pytest.raises(ConfigError, match=rf"\(open: {channel}\)"):
         understand(parse_job(job))
 
 

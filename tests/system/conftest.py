@@ -181,7 +181,7 @@ def job_variant(folder: Path, run_key: str, rounds: int, **changes: Any) -> Path
     small = {"name": "UNet", "arguments": {"channels": [4, 8], "strides": [2], "num_res_units": 0}}
     task["training"] |= {"network": small, "epochs_per_round": changes.get("epochs", 1)} | changes.get("training", {})
     controller = server["workflows"][0]["args"]
-    controller["run_key"] = run_key
+    controller |= {"run_key": run_key, "plan_source": "fixed", "choices": "public"}
     controller["rounds"] |= {"num_rounds": rounds} | changes.get("rounds_section", {})
     config = folder / run_key / "app" / "config"
     config.mkdir(parents=True)

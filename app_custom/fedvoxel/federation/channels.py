@@ -22,6 +22,12 @@ PlanSource = Literal["fixed", "statistics"]
 
 PLAN_SOURCES = get_args(PlanSource)
 
+Choices = Literal["public", "private"]
+"""By what network, clip norm, learning rate and all else that the job says was chosen: public knowledge and results on
+public cases, or results on private ones, which no ledger knows."""
+
+CHOICES = get_args(Choices)
+
 CASE_COUNTS = "case counts"
 """The name of the channel that the updates' weights are."""
 
@@ -72,7 +78,7 @@ def channels_of(
     noised: bool,
     rounds: "RoundsConfig",
     start: StartModel | None,
-    plan_source: str,
+    said: Sequence[Channel],
     filters: Sequence[str],
 ) -> tuple[Channel, ...]:
     """Returns every channel of a training job.
@@ -82,11 +88,8 @@ def channels_of(
         noised: Whether the section's mechanism gives a guarantee.
         rounds: The job's rounds.
         start: The model that the run begins with; None for one drawn from the job's seed.
-        plan_source: Where the preprocessing plan comes from, a `PlanSource`.
+        said: What `said_by_the_job` returns.
         filters: Names of the job's own filters on what sites send.
-
-    Raises:
-        ConfigError: The plan comes from nowhere that is known.
     """
     return (
         _updates(unit if noised else None),
@@ -99,11 +102,42 @@ def channels_of(
         ),
         _scores(rounds),
         _model_choice(rounds),
-        _plan(plan_source),
+        *said,
         _initial_model(unit, start),
         _filters(filters),
         Channel(name="calibration", status="off", why="nothing is calibrated on sites' cases"),
         Channel(name="site selection", status="off", why="every connected site is asked in every round"),
+    )
+
+
+def said_by_the_job(plan_source: str | None, choices: str | None) -> tuple[Channel, ...]:
+    """Returns the channels that nobody but the job's author can know; what the job does not say is open.
+
+    Args:
+        plan_source: Where the preprocessing plan comes from, a `PlanSource`.
+        choices: By what everything else in the job was chosen, a `Choices`.
+
+    Raises:
+        ConfigError: One of them is none that is known.
+    """
+    for key, value, known in (("plan_source", plan_source, PLAN_SOURCES), ("choices", choices, CHOICES)):
+        if value is not None and value not in known:
+            raise ConfigError(f"{key}: expected {' or '.join(known)}, got {value!r}")
+    plan = {
+        "fixed": "plan_source says that people fixed it in the job",
+        "statistics": "plan_source says that it was made from statistics of sites' cases, which no ledger knows",
+        None: 'the job does not say where it comes from: "plan_source": "fixed" if from no private case',
+    }
+    chosen = {
+        "public": "choices says that no result on a private case was looked at for them",
+        "private": "choices says that results on private cases were looked at for them, which no ledger knows",
+        None: 'the job does not say how they were chosen: "choices": "public" if by no result on a private case',
+    }
+    return (
+        Channel(
+            name="preprocessing plan", status="public" if plan_source == "fixed" else "open", why=plan[plan_source]
+        ),
+        Channel(name="hyper-parameters", status="public" if choices == "public" else "open", why=chosen[choices]),
     )
 
 
@@ -131,15 +165,6 @@ def _model_choice(rounds: "RoundsConfig") -> Channel:
         key = "rounds.evaluate" if rounds.evaluate else "rounds.patience"
         return Channel(name="model choice", status="open", why=f"{key} lets scores choose the best round or the last")
     return Channel(name="model choice", status="off", why="the model after the last planned round is taken")
-
-
-def _plan(source: str) -> Channel:
-    if source not in PLAN_SOURCES:
-        raise ConfigError(f"plan_source: expected {' or '.join(PLAN_SOURCES)}, got {source!r}")
-    if source == "statistics":
-        why = "plan_source says that it was made from statistics of sites' cases, which no ledger knows"
-        return Channel(name="preprocessing plan", status="open", why=why)
-    return Channel(name="preprocessing plan", status="public", why="plan_source says that people fixed it in the job")
 
 
 def _initial_model(unit: PrivacyUnit | None, start: StartModel | None) -> Channel:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.federation.channels import Channel, StartModel, channels_of
+from fedvoxel.federation.channels import Channel, StartModel, channels_of, said_by_the_job
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee, added, rounded_up
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
 
@@ -71,7 +71,8 @@ def claim_of(
     rounds: "RoundsConfig",
     *,
     start: StartModel | None = None,
-    plan_source: str = "fixed",
+    plan_source: str | None = None,
+    choices: str | None = None,
     filters: Sequence[str] = (),
 ) -> Claim:
     """Returns what a job may claim for as many rounds as are planned.
@@ -80,17 +81,19 @@ def claim_of(
         privacy: The job's privacy section, as JSON or parsed; None protects nobody.
         rounds: The job's rounds.
         start: The earlier run whose model it begins with, if any.
-        plan_source: Where its preprocessing plan comes from, a `PlanSource`.
+        plan_source: Where its preprocessing plan comes from, a `PlanSource`; None where it does not say.
+        choices: By what the rest of it was chosen, a `Choices`; None where it does not say.
         filters: Names of its own filters on what sites send.
 
     Raises:
-        ConfigError: The privacy section or `plan_source` is wrong, or deltas add up to 1.
+        ConfigError: The privacy section, `plan_source` or `choices` is wrong, or deltas add up to 1.
     """
+    said = said_by_the_job(plan_source, choices)
     if privacy is None:
-        return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, plan_source, filters))
+        return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, said, filters))
     section = read_section(privacy)
     guarantee = _guarantee(section, rounds.num_rounds)
-    channels = channels_of(section.unit, guarantee is not None, rounds, start, plan_source, filters)
+    channels = channels_of(section.unit, guarantee is not None, rounds, start, said, filters)
     open_ones = ", ".join(channel.name for channel in channels if channel.status == "open")
     if guarantee is None or open_ones:
         return Claim(f"{NO_GUARANTEE} (open: {open_ones})", None, channels)

@@ -41,7 +41,8 @@ class FedAvgController(SiteTasks):
         run_key: str,
         privacy: dict[str, Any] | None = None,
         start_from: str | None = None,
-        plan_source: str = "fixed",
+        plan_source: str | None = None,
+        choices: str | None = None,
         task_check_period: float = 0.1,
     ) -> None:
         """Keeps the job's words; they are checked when the run starts.
@@ -53,11 +54,12 @@ class FedAvgController(SiteTasks):
             start_from: Key of an earlier run on this server whose last model this one begins with; None for weights
                 drawn from the job's seed.
             plan_source: Where the sites' preprocessing plan comes from, a `federation.channels.PlanSource`.
+            choices: By what all else in the job was chosen, a `federation.channels.Choices`.
             task_check_period: Seconds between two looks at open tasks.
         """
         super().__init__(task_check_period)
         self.rounds, self.run_key, self.privacy, self.start_from = rounds, run_key, privacy, start_from
-        self.plan_source = plan_source
+        self.plan_source, self.choices = plan_source, choices
         self._state: Rounds | None = None
         self._files: RunFiles | None = None
         self._view = RunView()
@@ -78,7 +80,7 @@ class FedAvgController(SiteTasks):
             config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
             start = self._start()
             begun = start.record if start else None
-            claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source)
+            claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
             check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
             state, job_id = state_folder(self.fl_ctx), self.fl_ctx.get_job_id()
             self._privacy = server_privacy(self.privacy, state, self.run_key, job_id, len(sites))

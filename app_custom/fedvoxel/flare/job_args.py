@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
-from fedvoxel.federation.channels import PlanSource
+from fedvoxel.federation.channels import Choices, PlanSource
 from fedvoxel.federation.rounds import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
 from fedvoxel.training.setup import TrainingTask
@@ -24,14 +24,17 @@ class FedAvgArgs(FrozenModel):
 
     Attributes:
         plan_source: Where the sites' preprocessing plan comes from: "fixed" by people who have seen no private case, or
-            "statistics" of the sites' cases, which leaves a job without a formal guarantee.
+            "statistics" of the sites' cases, which leaves a job without a formal guarantee, as not to say it does.
+        choices: By what network, clip norm, learning rate and all else were chosen: by "public" knowledge and results,
+            or by "private" ones, which leaves a job without a formal guarantee, as not to say it does.
     """
 
     rounds: RoundsConfig
     run_key: RunKey
     privacy: PrivacySection | None = None
     start_from: RunKey | None = None
-    plan_source: PlanSource = "fixed"
+    plan_source: PlanSource | None = None
+    choices: Choices | None = None
     task_check_period: Seconds = 0.1
 
 

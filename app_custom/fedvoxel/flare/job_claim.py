@@ -6,12 +6,11 @@ Imports no accountant before a job has a privacy section.
 from dataclasses import dataclass
 
 from fedvoxel.config import FrozenModel
-from fedvoxel.errors import ConfigError
 from fedvoxel.federation.channels import START_MODEL
 from fedvoxel.federation.claim import Claim, claim_of
 from fedvoxel.federation.promise import check_promise
 from fedvoxel.flare.job_args import FedAvgArgs
-from fedvoxel.governance.job_folder import META_FILE, SERVER_FILE, JobFolder
+from fedvoxel.governance.job_folder import JobFolder
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 
 
@@ -41,7 +40,9 @@ def claim_of_job(folder: JobFolder, server: FrozenModel) -> JobClaim:
     if not isinstance(server, FedAvgArgs):
         return JobClaim(Claim(NO_GUARANTEE, None, ()))
     filters = [part.path for chain in folder.client.task_result_filters for part in chain.filters]
-    claim = claim_of(server.privacy, server.rounds, plan_source=server.plan_source, filters=filters)
+    claim = claim_of(
+        server.privacy, server.rounds, plan_source=server.plan_source, choices=server.choices, filters=filters
+    )
     if server.start_from is None:
         return JobClaim(claim)
     known = tuple(channel for channel in claim.channels if channel.name != START_MODEL)
@@ -56,14 +57,9 @@ def check_job_promise(folder: JobFolder, server: FrozenModel) -> None:
     """Checks that a job gives what its meta.json promises; a job without promises is not looked at.
 
     Raises:
-        ConfigError: It gives less, or does not say where its preprocessing plan comes from.
+        ConfigError: It gives less.
     """
     promise = folder.meta.promises
     if promise is None:
         return
     check_promise(promise, claim_of_job(folder, server).claim)
-    if "plan_source" not in server.model_fields_set:
-        raise ConfigError(
-            f"{META_FILE} promises privacy, and {SERVER_FILE} does not say where the sites' preprocessing plan comes "
-            'from: write plan_source "fixed" into the workflow\'s arguments if no private case was looked at for it'
-        )

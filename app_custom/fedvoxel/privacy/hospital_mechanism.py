@@ -32,8 +32,8 @@ from fedvoxel.privacy.sections import HospitalMechanismConfig
 from fedvoxel.updates.update import Arrays, Layout
 
 ADVERSARY = (
-    "sees every global model and knows all other hospitals' updates and which hospitals take part, while the server is trusted with the updates that "
-    "it receives and to add the noise, and timing and other side channels are left out"
+    "sees every global model and knows all other hospitals' updates and which hospitals take part, while the server is "
+    "trusted with the updates that it receives and to add the noise, and timing and other side channels are left out"
 )
 
 
