@@ -13,12 +13,13 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.flare import executor as executor_module
 from fedvoxel.flare.executor import SiteExecutor
-from fedvoxel.flare.messages import error_of
+from fedvoxel.flare.messages import STATS_GROUP, error_of
 from fedvoxel.flare.outbound import OutboundFilter
-from fedvoxel.privacy.policy import CohortBudget, NoBudget
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget
 from fedvoxel.training.messages import Message
 from fedvoxel.training.setup import TrainerSetup
 from fedvoxel.updates.weights_file import save_weights
@@ -97,7 +98,8 @@ class Hospital:
     def answer(self, executor: SiteExecutor, task: str, **meta: Any) -> Shareable:
         """Is what leaves the site in answer to a task, after its filter."""
         said = {"validate": False, "privacy": executor.privacy} | meta
-        asked = FLModel(ParamsType.FULL, MODEL, current_round=0, total_rounds=1, meta=said)
+        rounds = {"current_round": said.pop("current_round", 0), "total_rounds": said.pop("total_rounds", 1)}
+        asked = FLModel(ParamsType.FULL, MODEL, **rounds, meta=said)
         context = self.context(task)
         answered = executor.execute(task, FLModelUtils.to_shareable(asked), context, Signal())
         return OutboundFilter().process(answered, context)
@@ -168,3 +170,46 @@ def test_a_round_under_another_section_of_the_servers_is_not_trained_and_not_cha
     assert not (hospital.root / "state/privacy").exists() and hospital.kept() == []
     hospital.answer(executor, "train", privacy=own)
     assert executor._process.told, "under the same section it is trained"
+
+
+# ------------------------------------------------------------------ a policy that changes while a job runs
+
+
+def stats(hospital: Hospital, executor: SiteExecutor) -> Any:
+    """Is what the console's show_stats tells of the executor."""
+    collector = GroupInfoCollector()
+    context = hospital.context()
+    context.set_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR, collector, private=True, sticky=False)
+    executor.handle_event(InfoCollector.EVENT_TYPE_GET_STATS, context)
+    return collector.info.get(STATS_GROUP)
+
+
+def test_a_cohort_that_is_protected_meanwhile_is_neither_trained_on_nor_watched(hospital: Hospital) -> None:
+    hospital.site.add("blobs", "p1", NoBudget())
+    executor = hospital.executor("blobs")
+    hospital.answer(executor, "train")
+    assert isinstance(executor._process, FakeTrainer) and executor._process.told == ["train"]
+    assert stats(hospital, executor) == {"step": 7, "loss": 0.5}
+    hospital.site.add("blobs", "p1", BUDGET)
+    for task in ("train", "submit_model", "validate", "initialize"):
+        assert "declined" in error_of(hospital.answer(executor, task, split="test", model="global"))
+    assert executor._process.told == ["train"] and stats(hospital, executor) == {}
+
+
+@pytest.mark.parametrize("policy", ["{", '{"schema_version": 1, "cohorts": {}}'])
+def test_without_a_policy_that_decides_nobody_watches(policy: str, hospital: Hospital) -> None:
+    hospital.site.add("blobs", "p1", NoBudget())
+    executor = hospital.executor("blobs")
+    hospital.answer(executor, "train")
+    (hospital.site.local / PRIVACY_FILE).write_text(policy)
+    assert stats(hospital, executor) == {}
+
+
+def test_a_budget_that_is_lowered_meanwhile_stops_the_run(hospital: Hospital) -> None:
+    hospital.site.add("blobs", "p1", BUDGET)
+    executor = hospital.executor("blobs", SECTION)
+    hospital.answer(executor, "train", current_round=0, total_rounds=2)
+    hospital.site.add("blobs", "p1", BUDGET.model_copy(update={"epsilon": 1e-3}))
+    assert isinstance(executor._process, FakeTrainer)
+    assert "declined" in error_of(hospital.answer(executor, "train", current_round=1, total_rounds=2))
+    assert executor._process.told == ["initialize", "train"]

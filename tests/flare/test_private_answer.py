@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import CohortError, FedVoxelError
-from fedvoxel.flare.private_answer import PrivateAnswers
+from fedvoxel.flare.private_answer import Ask, PrivateAnswers
 from fedvoxel.flare.private_rounds import PrivateRounds
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.policy import CohortBudget
@@ -33,9 +34,19 @@ class Trainer:
         return Message(header, ARRAYS)
 
 
-def answers(folder: Path, config: Any = CONFIG) -> tuple[PrivateAnswers, Ledger]:
+class Answers:
+    """Answers one run's rounds, as the executor does."""
+
+    def __init__(self, rounds: PrivateRounds) -> None:
+        self._answers, self._rounds = PrivateAnswers(), rounds
+
+    def answer(self, model: FLModel, ask: Ask) -> Shareable:
+        return self._answers.answer(self._rounds, model, ask)
+
+
+def answers(folder: Path, config: Any = CONFIG) -> tuple[Answers, Ledger]:
     ledger = Ledger(folder, "cohort", CohortBudget(unit=config.unit, epsilon=8.0, delta=1e-3))
-    return PrivateAnswers(PrivateRounds(ledger, config, "run", "job")), ledger
+    return Answers(PrivateRounds(ledger, config, "run", "job")), ledger
 
 
 def model(index: int = 0, **arrays: np.ndarray) -> FLModel:

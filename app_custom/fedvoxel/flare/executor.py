@@ -21,7 +21,6 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.case_table import read_scores, write_case_table
 from fedvoxel.evaluation.summary import summarise
-from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
     STATS_GROUP,
@@ -34,12 +33,12 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.outbound import COHORT_PROPERTY
-from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.pieces import use_pieces
+from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.section_agreement import check_same_section
+from fedvoxel.flare.site_protection import may_be_watched, private_rounds
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
-from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -47,7 +46,6 @@ from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
-    from fedvoxel.flare.private_answer import PrivateAnswers
     from fedvoxel.flare.private_rounds import PrivateRounds
 
 
@@ -80,7 +78,8 @@ class SiteExecutor(Executor):
         self._folder: Path | None = None
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
-        self._private: "PrivateAnswers | None" = None  # noqa: UP037
+        self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
+        self._private = PrivateAnswers()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
@@ -93,14 +92,15 @@ class SiteExecutor(Executor):
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
                 # How long a private step takes tells how many patients were sampled for it.
-                collector.set_info(STATS_GROUP, {} if self._private else dict(self._progress))
+                watched = self._section is None and may_be_watched(_local(fl_ctx), self.cohort)
+                collector.set_info(STATS_GROUP, dict(self._progress) if watched else {})
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Carries out one task; whatever goes wrong becomes a reply that says so."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
             protected = self._protected_check(shareable, fl_ctx) if task_name == TASK_CHECK else None
-            return protected or self._execute(task_name, shareable, abort_signal)
+            return protected or self._execute(task_name, shareable, fl_ctx, abort_signal)
         except FedVoxelError as error:
             self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
             return error_reply(str(error))
@@ -110,9 +110,8 @@ class SiteExecutor(Executor):
 
     def _protected_check(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable | None:
         """Answers a check of a job on a protected cohort, without a look at its cases; None for any other cohort."""
-        local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
         num_rounds = int(FLModelUtils.from_shareable(shareable).total_rounds or 0)
-        told = private_readiness(local, self.cohort, self.privacy, num_rounds)
+        told = private_readiness(_local(fl_ctx), self.cohort, self.privacy, num_rounds)
         return None if told is None else result_reply(told, {}, difference=False)
 
     def _open(self, fl_ctx: FLContext) -> None:
@@ -120,16 +119,13 @@ class SiteExecutor(Executor):
             said = ("cohort", "classes", "plan", "training", "privacy")
             task = parse_config(TrainingTask, {name: getattr(self, name) for name in said}, "the job")
             workspace = workspace_of(fl_ctx)
-            site_file = Path(workspace.get_site_config_dir()).resolve() / SITE_FILE
+            site_file = _local(fl_ctx) / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
-            private = self._private_rounds(task.privacy, site_file.parent, fl_ctx)
+            self._section = task.privacy
+            self._protection(fl_ctx)
             setup = TrainerSetup(task=task, site=fl_ctx.get_identity_name(), site_file=str(site_file))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._folder = run_state_folder(fl_ctx, self.run_key)
-            if private:
-                from fedvoxel.flare.private_answer import PrivateAnswers
-
-                self._private = PrivateAnswers(private)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -139,29 +135,9 @@ class SiteExecutor(Executor):
             self._problem = _file_trouble(error)
             self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
 
-    def _private_rounds(
-        self, config: PatientMechanismConfig | HospitalMechanismConfig | None, local: Path, fl_ctx: FLContext
-    ) -> "PrivateRounds | None":
-        """Returns what stands between the trainer and the cohort's ledger; None where nobody is protected.
-
-        Raises:
-            ConfigError: The hospital protects the cohort and the job does not, or the other way round, or a patient of
-                the cohort would not be protected as the policy says, or fewer patients are declared than it needs.
-        """
-        charged_too = check_promises(local, self.cohort)
-        if config is None:
-            if isinstance(load_privacy_policy(local).of(self.cohort), CohortBudget):
-                # Not left to the outbound filter: what is trained can be watched, too, with show_stats.
-                raise ConfigError(f"cohort {self.cohort!r} is protected here, and the job has no privacy section")
-            return None
-        check_declared_size(local, self.cohort, config)
-        # The accountant behind it takes a second to import, which other jobs are spared.
-        from fedvoxel.flare.private_rounds import PrivateRounds
-        from fedvoxel.privacy.ledger import open_ledger
-
-        ledger = open_ledger(local, local.parent / "state", self.cohort)
-        also = ledgers_of(local, charged_too)
-        return PrivateRounds(ledger, config, check_run_key(self.run_key), fl_ctx.get_job_id(), also)
+    def _protection(self, fl_ctx: FLContext) -> "PrivateRounds | None":
+        """Returns what the hospital's policy asks for as it stands now; see `private_rounds`."""
+        return private_rounds(_local(fl_ctx), self.cohort, self._section, self.run_key, fl_ctx.get_job_id())
 
     def _compute(self, site_file: Path, fl_ctx: FLContext) -> ComputeConfig:
         """Reads what the trainer may use; what is wrong with the site's own file is said in the site's log only."""
@@ -171,9 +147,10 @@ class SiteExecutor(Executor):
             self.log_error(fl_ctx, f"event=site_file_unusable reason={error}", fire_event=False)
             raise ConfigError("the site's own file cannot be used; `fedvoxel site check` there says why") from None
 
-    def _execute(self, task_name: str, shareable: Shareable, abort_signal: Signal) -> Shareable:
+    def _execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         if self._problem or not self._process or not self._folder:
             raise ConfigError(self._problem or "the run has not started")
+        rounds = self._protection(fl_ctx)
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_local_model(self._folder, self.cohort), difference=False)
         model = FLModelUtils.from_shareable(shareable)
@@ -181,8 +158,8 @@ class SiteExecutor(Executor):
             check_same_section(self.privacy, model.meta.get("privacy"))
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
-        if task_name == TASK_TRAIN and self._private:
-            return self._private.answer(model, ask)
+        if task_name == TASK_TRAIN and rounds:
+            return self._private.answer(rounds, model, ask)
         answer = ask(Message(self._command(task_name, model), model.params or {}))
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
@@ -211,6 +188,11 @@ class SiteExecutor(Executor):
             dice = {name: score.dice_mean for name, score in summary.classes.items()}
             return result_reply({"score": {"cases": summary.cases, "dice": dice}}, {}, difference=False)
         return result_reply({"score": summary.model_dump(mode="json")}, {}, difference=False)
+
+
+def _local(fl_ctx: FLContext) -> Path:
+    """Returns the kit's `local/` folder, which holds the hospital's own files."""
+    return Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
 
 
 def _public(answer: Message) -> dict[str, Any]:

@@ -5,14 +5,17 @@ anyway is found out before: a trainer that could not read its cases or build its
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.flare.messages import result_reply
-from fedvoxel.flare.private_rounds import PrivateRounds
 from fedvoxel.training.messages import Message
 from fedvoxel.updates.update import Arrays, Layout, check_layout, layout_of
+
+if TYPE_CHECKING:
+    from fedvoxel.flare.private_rounds import PrivateRounds
 
 Ask = Callable[[Message], Message]
 """Has the site's trainer carry out one command."""
@@ -21,13 +24,17 @@ Ask = Callable[[Message], Message]
 class PrivateAnswers:
     """Answers a run's rounds with the names of releases, and with nothing else."""
 
-    def __init__(self, rounds: PrivateRounds) -> None:
-        """Touches no file; `rounds` stands between the trainer and the cohort's ledger."""
-        self._rounds = rounds
+    def __init__(self) -> None:
+        """Knows no layout yet."""
         self._layout: Layout | None = None
 
-    def answer(self, model: FLModel, ask: Ask) -> Shareable:
+    def answer(self, rounds: "PrivateRounds", model: FLModel, ask: Ask) -> Shareable:
         """Trains a round, unless its release lies on disk already, and answers with the release's id.
+
+        Args:
+            rounds: What stands between the trainer and the cohort's ledger, by the policy as it is now.
+            model: The task's model.
+            ask: See `Ask`.
 
         Raises:
             FedVoxelError: The trainer could not do it, or the budget does not cover it; see `PrivateRounds.release`.
@@ -38,16 +45,17 @@ class PrivateAnswers:
             self._layout = layout_of(ask(Message({"command": "initialize"}, {})).arrays)
         check_layout(arrays, self._layout)
         index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
-        message = Message(self._command() | {"round": index, "num_rounds": num_rounds}, arrays)
+        message = Message(_command(rounds) | {"round": index, "num_rounds": num_rounds}, arrays)
 
         def train() -> tuple[Arrays, int]:
             trained = ask(message)
             return trained.arrays, int(trained.header.get("steps", 0))
 
-        return result_reply({"release_id": self._rounds.release(index, num_rounds, train)}, {}, difference=False)
+        return result_reply({"release_id": rounds.release(index, num_rounds, train)}, {}, difference=False)
 
-    def _command(self) -> dict[str, object]:
-        """Returns what the trainer is told: to add noise for each patient, or to train plainly and to score nothing."""
-        if self._rounds.config.unit == "patient":
-            return {"command": "train_private"}
-        return {"command": "train", "validate": False}
+
+def _command(rounds: "PrivateRounds") -> dict[str, object]:
+    """Returns what the trainer is told: to add noise for each patient, or to train plainly and to score nothing."""
+    if rounds.config.unit == "patient":
+        return {"command": "train_private"}
+    return {"command": "train", "validate": False}

@@ -1,0 +1,61 @@
+"""What a hospital's policy, as it stands now, asks of a job that uses one of its cohorts.
+
+The policy may change while a job runs: a cohort that was open may get a budget, and a budget may be lowered. So it is
+looked at when a run starts, again for each of its tasks, and whenever somebody asks how far training is.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.flare.cohort_size import check_declared_size
+from fedvoxel.flare.patient_promises import check_promises, ledgers_of
+from fedvoxel.flare.state_folder import check_run_key
+from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+
+if TYPE_CHECKING:
+    from fedvoxel.flare.private_rounds import PrivateRounds
+
+
+def private_rounds(
+    local: Path,
+    cohort: str,
+    section: PatientMechanismConfig | HospitalMechanismConfig | None,
+    run_key: str,
+    job_id: str,
+) -> "PrivateRounds | None":
+    """Returns what stands between the trainer and the cohort's ledger; None where nobody is protected.
+
+    Args:
+        local: The kit's `local/` folder.
+        cohort: The cohort that the job names.
+        section: The job's privacy section.
+        run_key: Names the run.
+        job_id: The present attempt.
+
+    Raises:
+        ConfigError: The hospital protects the cohort and the job does not, or the other way round, or a patient of the
+            cohort would not be protected as the policy says, or fewer patients are declared than the job needs.
+    """
+    charged_too = check_promises(local, cohort)
+    if section is None:
+        if isinstance(load_privacy_policy(local).of(cohort), CohortBudget):
+            # Not left to the outbound filter: what is trained can be watched, too, with show_stats.
+            raise ConfigError(f"cohort {cohort!r} is protected here, and the job has no privacy section")
+        return None
+    check_declared_size(local, cohort, section)
+    # The accountant behind it takes a second to import, which other jobs are spared.
+    from fedvoxel.flare.private_rounds import PrivateRounds
+    from fedvoxel.privacy.ledger import open_ledger
+
+    ledger = open_ledger(local, local.parent / "state", cohort)
+    return PrivateRounds(ledger, section, check_run_key(run_key), job_id, ledgers_of(local, charged_too))
+
+
+def may_be_watched(local: Path, cohort: str) -> bool:
+    """Returns whether the policy lets anybody see how training on the cohort goes on: its steps, its loss, its time."""
+    try:
+        return not isinstance(load_privacy_policy(local).of(cohort), CohortBudget)
+    except ConfigError:
+        return False
