@@ -412,13 +412,21 @@ def test_a_ledger_that_is_gone_needs_a_gap(ledger: Ledger, tmp_path: Path, head:
         head_file.write_text("...")
     if head == "missing":
         head_file.unlink()
-        assert ledger.status().entries == 0, "where ledger and head are gone, only a witness outside can tell"
-    else:
-        refuse_everything(ledger)
+    refuse_everything(ledger)
     ledger.record_gap(2.0, 5e-4, "J. Doe", "disk failed")
     assert [body["kind"] for body in bodies(tmp_path)] == ["opened", "gap"]
     assert (ledger.status().spent_epsilon, ledger.status().spent_delta) == (2.0, 5e-4)
     ledger.verify()
+
+
+def test_of_a_ledger_that_is_gone_with_all_it_released_only_a_witness_outside_can_tell(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    release(ledger, 0)
+    shutil.rmtree(file_of(tmp_path).parent)
+    assert ledger.status().entries == 0
+    ledger.reserve("run", "job", 0, PLAN)
+    assert ledger.status().entries == 2, "a draw that was never kept has no bytes"
 
 
 def test_a_gap_has_a_person_and_a_reason(ledger: Ledger) -> None:

@@ -37,7 +37,8 @@ copy: there is one ledger), then delete this file.
 def has_ledger(kit: Path, cohort: str | None = None) -> bool:
     """Says whether a kit's folder has anything of a ledger: of one cohort, or any, the server's too."""
     folder = kit / "state" / "privacy"
-    return any(folder.glob(f"{cohort}/*.json*" if cohort else "**/*.json*"))
+    kinds = ("*.json*", "releases/*.bin")
+    return any(path for kind in kinds for path in folder.glob(f"{cohort}/{kind}" if cohort else f"**/{kind}"))
 
 
 def leave_note(kit: Path, server: bool) -> None:

@@ -1,11 +1,13 @@
 """The noised bytes of a ledger's releases: written once, read back only if they are still those that were kept."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedvoxel.errors import LedgerError
 from fedvoxel.privacy.ledger_entries import Kept
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.chain_entry import ADVICE, Entry
 
 
 class KeptBytes:
@@ -43,6 +45,17 @@ class KeptBytes:
         except OSError:
             return None
         return content if hashlib.sha256(content).hexdigest() == kept.sha256 else None
+
+    def check_not_alone(self, entries: Sequence[Entry]) -> None:
+        """Checks that there are entries where there are releases: those come after them, and never go with them.
+
+        Raises:
+            LedgerError: All entries are gone.
+        """
+        if not entries and any((self._folder / "releases").glob("*.bin")):
+            raise LedgerError(
+                f"ledger.jsonl of {self._folder.name} is gone, and releases that it wrote are there; {ADVICE}"
+            )
 
     def _path(self, release_id: str) -> Path:
         return self._folder / "releases" / f"{release_id}.bin"

@@ -199,13 +199,15 @@ class Ledger:
     def _draw(self, entries: list[Entry], draft: Reserved, plan: RunPlan) -> tuple[Opened | None, Reserved]:
         """Returns the entries of one more draw, if the ledger takes it; writes nothing."""
         check_unit(plan, self._budget, self.cohort)
+        self._bytes.check_not_alone(entries)
         spending = spending_of(entries)
         opened = opening(spending, self.cohort, self._budget)
         self._refuse_kept(spending, draft.run_key, draft.round)
         return opened, charge(spending, draft, self._budget, self.cohort)
 
     def _spending(self, entries: list[Entry]) -> Spending:
-        """Adds the entries up and checks that they are about this cohort and unit."""
+        """Adds the entries up and checks that they are about this cohort and unit, and not all gone."""
+        self._bytes.check_not_alone(entries)
         spending = spending_of(entries)
         if spending.opened:
             opening(spending, self.cohort, self._budget)
