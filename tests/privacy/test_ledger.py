@@ -1,5 +1,6 @@
 """The privacy ledger: nothing is drawn that is not charged, nothing charged is forgotten, and no budget is passed."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError
+from fedvoxel.privacy import spending
 from fedvoxel.privacy.charging import most_draws
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import Ledger, Reservation
@@ -23,7 +25,7 @@ from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.simulation import simulate
 from fedvoxel.privacy.spending import planned_epsilon
-from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain import LOCK_FILE, Chain
 from tests.privacy.ledger_processes import BUDGET, COHORT, plan_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +72,33 @@ def test_eighteen_rounds_fit_and_the_nineteenth_is_refused(ledger: Ledger) -> No
     assert status.remaining_epsilon == pytest.approx(0.1130, abs=1e-4)
     assert (status.spent_delta, status.remaining_delta) == (1e-3, 0)
     assert [(run.run_key, run.drawn, run.kept, run.sent) for run in status.runs] == [("run", 18, 0, 0)]
+
+
+def test_no_more_draws_are_said_to_fit_than_a_run_may_plan() -> None:
+    event = GaussianEvent(noise_multiplier=1e4, sampling_probability=1e-4, count=250_000)
+    assert most_draws(RunPlan(unit="patient", event=event, draws=1, delta=1e-3), 8.0) == 4
+
+
+def test_nobody_waits_at_the_lock_for_the_accountant(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(ledger, 0)
+    asked: list[GaussianEvent] = []
+
+    def accountant(events: list[GaussianEvent], delta: float) -> float:
+        asked.append(events[0])
+        with (tmp_path / COHORT / LOCK_FILE).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return 7.9 * len(events) / 30
+
+    monkeypatch.setattr(spending, "epsilon", accountant)
+    spending.planned_epsilon.cache_clear()
+    try:
+        for round_index in (0, 1):
+            ledger.reserve("another", "job", round_index, pinned_plan(40).model_copy(update={"delta": 5e-4}))
+    finally:
+        spending.planned_epsilon.cache_clear()
+    assert {PLAN.event, PINNED} == set(asked)
 
 
 def test_a_simulation_agrees_with_the_ledger() -> None:
@@ -166,8 +195,8 @@ def test_a_run_key_that_is_none_is_refused(ledger: Ledger, run_key: str) -> None
 
 
 def test_a_plan_has_a_size(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at most 10000000 steps over all draws"):
-        RunPlan(unit="patient", event=PINNED.model_copy(update={"count": 5_000_000}), draws=3, delta=1e-3)
+    with pytest.raises(ValueError, match="at most 1000000 steps over all draws"):
+        RunPlan(unit="patient", event=PINNED.model_copy(update={"count": 500_000}), draws=3, delta=1e-3)
 
 
 # ------------------------------------------------------------------ one release

@@ -4,6 +4,7 @@ import secrets
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import BudgetExceededError, ConfigError
+from fedvoxel.privacy.events import MAX_COUNT
 from fedvoxel.privacy.ledger_entries import MAX_DRAWS, Opened, Reserved, RunPlan
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.spending import Spending, planned_epsilon
@@ -78,15 +79,19 @@ def charge(spending: Spending, draft: Reserved, budget: CohortBudget, cohort: st
 
 
 def most_draws(plan: RunPlan, wanted_epsilon: float) -> int:
-    """Returns the largest number of draws whose epsilon does not pass `wanted_epsilon`; 0 if one is too many."""
+    """Returns the largest number of draws that a run may plan and whose epsilon does not pass `wanted_epsilon`.
+
+    It is 0 if one is too many.
+    """
+    most = min(MAX_DRAWS, MAX_COUNT // plan.event.count)
 
     def fits(draws: int) -> bool:
         return planned_epsilon(plan.model_copy(update={"draws": draws})) <= wanted_epsilon
 
     enough, too_many = 0, 1
-    while too_many <= MAX_DRAWS and fits(too_many):
+    while too_many <= most and fits(too_many):
         enough, too_many = too_many, too_many * 2
-    too_many = min(too_many, MAX_DRAWS + 1)
+    too_many = min(too_many, most + 1)
     while too_many - enough > 1:
         middle = (enough + too_many) // 2
         enough, too_many = (middle, too_many) if fits(middle) else (enough, middle)

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from fedvoxel.config import FrozenModel
 
-MAX_COUNT = 10_000_000
-"""Most compositions that one event may stand for; a typing error should not keep an accountant busy for hours."""
+MAX_COUNT = 1_000_000
+"""Most compositions that one event may stand for, and a run's plan in all: the accountant takes two seconds for them,
+and most of a minute for ten times as many."""
 
 MAX_NOISE_MULTIPLIER = 1e4
 """Largest noise multiplier of a mechanism; beyond it nothing but noise is released."""

@@ -89,8 +89,11 @@ class Ledger:
             LedgerError: The round's bytes are kept already, the run has changed its plan, or the ledger cannot be
                 trusted or written.
         """
+        draft = new_draw(run_key, job_id, round_index, plan)
+        # The accountant remembers what it is asked here, so that nobody waits for it at the lock.
+        self._draw(self._chain.read(), draft, plan)
         with self._chain.writing() as chain:
-            opened, reserved = self._draw(chain.entries, new_draw(run_key, job_id, round_index, plan), plan)
+            opened, reserved = self._draw(chain.entries, draft, plan)
             if opened:
                 chain.append(_body(opened))
             chain.append(_body(reserved))
