@@ -17,7 +17,7 @@ from scipy.special import log_ndtr
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.accounting import LARGEST_EPSILON, claim, epsilon, noise_multiplier, to_dp_event
-from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.events import MIN_NOISE_MULTIPLIER, GaussianEvent
 from fedvoxel.privacy.guarantee import ACCOUNTANT
 from fedvoxel.privacy.targets import check_target
 
@@ -239,3 +239,9 @@ def test_a_claim_is_made_of_what_was_released_and_there_is_none_without_noise() 
     assert claim("hospital", [_steps(1.0, 0.0, 1)], 1e-5, **words) is None
     nothing = claim("patient", [], 1e-5, **words)
     assert nothing is not None and nothing.epsilon == 1e-4
+
+
+@pytest.mark.parametrize("probability", [1.0, 0.5, 1e-6])
+def test_the_least_noise_of_a_mechanism_can_be_computed_with(probability: float) -> None:
+    event = GaussianEvent(noise_multiplier=MIN_NOISE_MULTIPLIER, sampling_probability=probability, count=1000)
+    assert 1e6 < epsilon([event], 1e-3) < math.inf

@@ -31,6 +31,8 @@ def test_nothing_released_costs_nothing() -> None:
     ("noise", "probability", "count"),
     [
         (-1.0, 0.5, 1),
+        (1e-300, 0.5, 1),
+        (0.009, 1.0, 1),
         (float("nan"), 0.5, 1),
         (float("inf"), 0.5, 1),
         (1.0, 0.0, 1),

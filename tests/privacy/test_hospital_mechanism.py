@@ -173,6 +173,7 @@ def test_no_claim_without_noise_or_with_noise_that_repeats() -> None:
         ({"clip_norm": 0.0}, "clip_norm"),
         ({"clip_norm": 2000.0}, "clip_norm"),
         ({"noise_multiplier": 0.0}, "noise_multiplier"),
+        ({"noise_multiplier": 0.009}, "greater than or equal to 0.01"),
         ({"noise_multiplier": 0.01}, "wide against the grid"),
         ({"sites": 0}, "sites"),
         ({"delta": 1.0}, "delta"),

@@ -237,6 +237,8 @@ def test_a_cohort_smaller_than_a_batch_or_than_delta_allows_is_declined() -> Non
         ("clip_norm", 0.0),
         ("clip_norm", float("inf")),
         ("noise_multiplier", 0.0),
+        ("noise_multiplier", 1e-300),
+        ("noise_multiplier", 0.009),
         ("steps_per_round", 0),
         ("noise_multiplier", float("nan")),
         ("sampling_probability", 0.0),

@@ -4,13 +4,17 @@ Events are stored as parameters and never as an epsilon: epsilons of single step
 accountant can be asked later.
 """
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fedvoxel.config import FrozenModel
 
 MAX_COUNT = 1_000_000
 """Most compositions that one event may stand for, and a run's plan in all: the accountant takes two seconds for them,
 and most of a minute for ten times as many."""
+
+MIN_NOISE_MULTIPLIER = 0.01
+"""Smallest noise multiplier of a mechanism that adds noise: far below it nobody is protected, and an accountant divides
+by its square."""
 
 MAX_NOISE_MULTIPLIER = 1e4
 """Largest noise multiplier of a mechanism; beyond it nothing but noise is released."""
@@ -30,3 +34,10 @@ class GaussianEvent(FrozenModel):
     noise_multiplier: float = Field(ge=0)
     sampling_probability: float = Field(gt=0, le=1)
     count: int = Field(ge=1, le=MAX_COUNT)
+
+    @field_validator("noise_multiplier")
+    @classmethod
+    def _none_or_enough_to_compute_with(cls, value: float) -> float:
+        if 0 < value < MIN_NOISE_MULTIPLIER:
+            raise ValueError(f"expected 0 (no noise) or at least {MIN_NOISE_MULTIPLIER}, got {value:g}")
+        return value

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.privacy.clipping import GRID, MAX_SUMMANDS
-from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER
+from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER
 from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE
 
 MIN_GRID_SIGMA = 2**26
@@ -40,7 +40,7 @@ class PatientMechanismConfig(FrozenModel):
 
     unit: Literal["patient"]
     clip_norm: float = Field(gt=0, le=1e6)
-    noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
+    noise_multiplier: float | None = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
     sampling_probability: float = Field(gt=0, le=1)
     steps_per_round: int = Field(ge=1, le=100_000)
     delta: float = Field(gt=0, lt=1)
@@ -61,7 +61,7 @@ class AdaptiveClipConfig(FrozenModel):
 
     quantile: float = Field(gt=0, lt=1)
     learning_rate: float = Field(gt=0, le=1)
-    count_noise_multiplier: float = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
+    count_noise_multiplier: float = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
     least_clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
     greatest_clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
 
@@ -82,7 +82,7 @@ class HospitalMechanismConfig(FrozenModel):
 
     unit: Literal["hospital"]
     clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
-    noise_multiplier: float | None = Field(gt=0, le=MAX_NOISE_MULTIPLIER)
+    noise_multiplier: float | None = Field(ge=MIN_NOISE_MULTIPLIER, le=MAX_NOISE_MULTIPLIER)
     sites: int = Field(ge=1, le=MAX_SUMMANDS)
     delta: float = Field(gt=0, lt=1)
     adaptive_clip: AdaptiveClipConfig | None = None
