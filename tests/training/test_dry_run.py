@@ -106,3 +106,9 @@ def test_a_site_tells_bands(count: int, band: str) -> None:
     told = readiness(count, 0)
     assert told["training_cases"] == band and told["refused_cases"] == "none"
     assert told["versions"]["torch"] != "not installed"
+
+
+def test_a_pattern_that_names_no_parameter_is_refused_before_anyone_is_asked() -> None:
+    assert _try(network=UNET, trainable=["model.*"]) == _try(network=UNET)
+    with pytest.raises(ConfigError, match=r"'decoder\.nothing' names no parameter"):
+        _try(network=UNET, trainable=["decoder.nothing"])

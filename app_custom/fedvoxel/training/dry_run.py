@@ -7,7 +7,7 @@ import torch
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.training.config import Size, TrainingConfig
-from fedvoxel.training.networks import build_loss, build_network, build_optimizer
+from fedvoxel.training.networks import build_loss, build_network, build_optimizer, freeze_others, trained_parameters
 from fedvoxel.training.patient_gradients import build_patient_loss, refuse_shared_state
 from fedvoxel.training.private_training import refuse_overruled
 
@@ -25,16 +25,17 @@ def dry_run(config: TrainingConfig, class_count: int, patients_protected: bool =
         The number of parameters.
 
     Raises:
-        ConfigError: A part cannot be built, or does not go with patient-level privacy, or the network does not segment
-            volumes of the job's sizes.
+        ConfigError: A part cannot be built, `trainable` names no parameter, a part does not go with patient-level
+            privacy, or the network does not segment volumes of the job's sizes.
     """
     network = build_network(config.network, class_count, config.seed)
+    freeze_others(network, config.trainable)
     if patients_protected:
         refuse_overruled(config)
         refuse_shared_state(network)
         build_patient_loss(config.loss)
     build_loss(config.loss)
-    build_optimizer(config.optimizer, network.parameters())
+    build_optimizer(config.optimizer, trained_parameters(network))
     parameters = sum(parameter.numel() for parameter in network.parameters())
     network = network.to("meta").eval()
     _check_size(network, config.sampling.size, class_count, "training.sampling.size")
