@@ -21,7 +21,7 @@ def status_json(shown: "LedgerStatus") -> dict[str, Any]:
 
     return {
         "cohort": shown.cohort,
-        "budget": shown.budget.model_dump(mode="json"),
+        "budget": shown.budget.model_dump(mode="json", exclude_none=True),
         "spent": {"epsilon": shown.spent_epsilon, "delta": shown.spent_delta},
         "remaining": {"epsilon": shown.remaining_epsilon, "delta": shown.remaining_delta},
         "neighbouring": NEIGHBOURING[shown.unit],
