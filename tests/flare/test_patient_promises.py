@@ -11,7 +11,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from fedvoxel.errors import ConfigError
+from fedvoxel.errors import BudgetExceededError, ConfigError
 from fedvoxel.flare.executor import SiteExecutor
 from fedvoxel.flare.messages import error_of
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
@@ -77,6 +77,25 @@ def test_a_run_is_charged_to_both_ledgers_once(site: Site) -> None:
     for ledger, kept in ((main, 1), (two, 0)):
         assert [(run.drawn, run.kept) for run in ledger.status().runs] == [(1, kept)]
     assert main.status().spent_epsilon == two.status().spent_epsilon > 0
+
+
+def test_a_cohort_that_comes_to_share_a_patient_is_charged_before_a_round_is_sent_again(site: Site) -> None:
+    site.add("main", "p1,p2", PATIENT).add("two", "p3", PATIENT)
+    main, two = ledgers_of(site.local, ("main", "two"))
+    trained = Trained()
+    release_id = PrivateRounds(main, CONFIG, "run", "job").release(0, 2, trained)
+    assert check_promises(site.local, "main") == () and two.status().entries == 0
+    site.add("two", "p2,p3", PATIENT)
+    also = ledgers_of(site.local, check_promises(site.local, "main"))
+    for _ in range(2):
+        assert PrivateRounds(main, CONFIG, "run", "job", also).release(0, 2, trained) == release_id
+    assert trained.times == 1 and [run.drawn for run in two.status().runs] == [1]
+    assert two.status().spent_epsilon == main.status().spent_epsilon
+    site.add("three", "p1", CohortBudget(unit="patient", epsilon=1e-3, delta=1e-2))
+    tight = ledgers_of(site.local, check_promises(site.local, "main"))
+    assert len(tight) == 2
+    with pytest.raises(BudgetExceededError, match="cohort three"):
+        PrivateRounds(main, CONFIG, "run", "job", tight).release(0, 2, trained)
 
 
 def test_without_budget_in_the_other_cohort_nothing_is_trained(site: Site) -> None:

@@ -20,8 +20,9 @@ from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError
 from fedvoxel.privacy import spending
 from fedvoxel.privacy.charging import most_draws
 from fedvoxel.privacy.events import GaussianEvent
-from fedvoxel.privacy.ledger import Ledger, Reservation
+from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
+from fedvoxel.privacy.ledger_run import Reservation
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.simulation import simulate
 from fedvoxel.privacy.spending import planned_epsilon

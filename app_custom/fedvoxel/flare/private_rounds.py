@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fedvoxel.errors import TrainingError
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
-from fedvoxel.privacy.joint_reservation import reserve_jointly
+from fedvoxel.privacy.joint_reservation import charge_late, reserve_jointly
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.privacy.simulation import plan_of
@@ -45,7 +45,8 @@ class PrivateRounds:
         """Returns the id of the round's release, which lies on disk; trains only where it does not yet.
 
         Raises:
-            BudgetExceededError: A budget of the site has no draw left for the run; nothing was trained.
+            BudgetExceededError: A budget of the site has no draw left for the run; nothing was trained, and what was
+                kept is not sent.
             LedgerError: The ledger cannot be trusted or written, or the run has changed its plan: then what was kept
                 under the earlier one is not sent either.
             TrainingError: The trainer took another number of steps than was charged; nothing is kept.
@@ -54,6 +55,7 @@ class PrivateRounds:
         plan = plan_of(self.config, num_rounds)
         kept = self.ledger.kept(self.run_key, round_index, plan)
         if kept:
+            charge_late(self.also, self.run_key, self.job_id, round_index, plan)
             return kept
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()

@@ -31,7 +31,6 @@ job brings code is part of the guarantee. A patient in two cohorts of the site i
 at two sites, the losses add up.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from fedvoxel.errors import LedgerError
@@ -39,24 +38,14 @@ from fedvoxel.privacy.charging import charge, check_unit, new_draw, opening
 from fedvoxel.privacy.kept_bytes import KeptBytes
 from fedvoxel.privacy.ledger_entries import Kept, LedgerEntry, Opened, Reserved, RunPlan, Sent
 from fedvoxel.privacy.ledger_gap import gap_entries
+from fedvoxel.privacy.ledger_run import Reservation, check_declared
 from fedvoxel.privacy.ledger_status import LedgerStatus, status_of
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
-from fedvoxel.privacy.spending import Spending, check_declared, spending_of
+from fedvoxel.privacy.spending import Spending, spending_of
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Body, Entry
 
 LEDGER_FILE = "ledger.jsonl"
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """Says that noise may be drawn once, for one round of one run; made by `Ledger.reserve`, which has charged it."""
-
-    release_id: str
-    run_key: str
-    job_id: str
-    round: int
-    plan: RunPlan
 
 
 class Ledger:
@@ -103,6 +92,14 @@ class Ledger:
         """Returns how many draws in all the run is granted; raises what `reserve` would, and charges nothing."""
         _, reserved = self._draw(self._chain.read(), new_draw(run_key, job_id, round_index, plan), plan)
         return reserved.draws
+
+    def drawn(self, run_key: str, round_index: int) -> bool:
+        """Returns whether a draw for the round is charged here, kept or not.
+
+        Raises:
+            LedgerError: The ledger cannot be read or trusted.
+        """
+        return bool(self._spending(self._chain.read()).drawn_in(run_key, round_index))
 
     def keep(self, reservation: Reservation, content: bytes) -> Path:
         """Writes a release's noised bytes to disk, from where alone they are sent, and returns the file.

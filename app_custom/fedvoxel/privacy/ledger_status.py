@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.privacy.ledger_entries import Gap, RunPlan
+from fedvoxel.privacy.ledger_run import Run
 from fedvoxel.privacy.policy import CohortBudget
-from fedvoxel.privacy.spending import Run, planned_epsilon, spending_of
+from fedvoxel.privacy.spending import planned_epsilon, spending_of
 from fedvoxel.records.chain_entry import Entry
 
 

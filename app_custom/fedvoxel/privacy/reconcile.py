@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedvoxel.privacy.ledger import LEDGER_FILE
+from fedvoxel.privacy.ledger_run import Release
 from fedvoxel.privacy.server_ledger import Received
 from fedvoxel.privacy.server_record import ServerRecord, ServerRun
-from fedvoxel.privacy.spending import Release, spending_of
+from fedvoxel.privacy.spending import spending_of
 from fedvoxel.records.chain import Chain
 
 

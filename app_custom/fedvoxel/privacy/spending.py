@@ -24,7 +24,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TypedDict
 
-from fedvoxel.errors import BudgetExceededError, FedVoxelError, LedgerError
+from fedvoxel.errors import FedVoxelError, LedgerError
 from fedvoxel.privacy.accounting import epsilon
 from fedvoxel.privacy.ledger_entries import (
     Gap,
@@ -36,6 +36,7 @@ from fedvoxel.privacy.ledger_entries import (
     Sent,
     ledger_entry,
 )
+from fedvoxel.privacy.ledger_run import Release, Run, check_plan
 from fedvoxel.records.chain_entry import Entry
 
 
@@ -50,37 +51,6 @@ class Spent(TypedDict):
 
     spent_epsilon: float
     spent_delta: float
-
-
-@dataclass
-class Release:
-    """Is one draw: reserved, then perhaps kept, then perhaps sent, perhaps more than once."""
-
-    reserved: Reserved
-    kept: Kept | None = None
-    times_sent: int = 0
-
-
-@dataclass
-class Run:
-    """Is what a ledger knows of one run.
-
-    Attributes:
-        plan: What the run declared at its first draw, with as many draws as were granted.
-        planned: How many draws it declared.
-        releases: Its draws so far, kept or not.
-        closed: Entries were lost since it began, so that nobody knows how many draws it has left: none.
-    """
-
-    plan: RunPlan
-    planned: int
-    releases: list[Release] = field(default_factory=list)
-    closed: bool = False
-
-    @property
-    def declared(self) -> RunPlan:
-        """Is the plan as the run declared it."""
-        return self.plan.model_copy(update={"draws": self.planned})
 
 
 @dataclass
@@ -117,11 +87,14 @@ class Spending:
         """Returns what an entry that costs nothing says was spent: what the last one said."""
         return {"spent_epsilon": self.recorded[0], "spent_delta": self.recorded[1]}
 
+    def drawn_in(self, run_key: str, round_index: int) -> list[Release]:
+        """Returns the draws of a round, oldest first."""
+        run = self.runs.get(run_key)
+        return [release for release in run.releases if release.reserved.round == round_index] if run else []
+
     def kept_in(self, run_key: str, round_index: int) -> list[Kept]:
         """Returns the kept releases of a round, oldest first; there is more than one where a file was damaged."""
-        run = self.runs.get(run_key)
-        releases = [release for release in run.releases if release.reserved.round == round_index] if run else []
-        return [release.kept for release in releases if release.kept]
+        return [release.kept for release in self.drawn_in(run_key, round_index) if release.kept]
 
     def add(self, entry: LedgerEntry) -> None:
         """Adds one entry.
@@ -191,45 +164,6 @@ class Spending:
         self.gaps.append(entry)
         for run in self.runs.values():
             run.closed = True
-
-
-def check_plan(run_key: str, run: Run, plan: RunPlan) -> None:
-    """Refuses a draw that the run did not plan.
-
-    Raises:
-        LedgerError: The plan is another than at the run's first draw.
-        BudgetExceededError: All planned draws are used.
-    """
-    if run.closed:
-        raise LedgerError(
-            f"run {run_key} began before entries of the ledger were lost, so that nobody can count its draws any more; "
-            "start a new run, with a run key of its own"
-        )
-    check_declared(run_key, run, plan)
-    if len(run.releases) >= run.plan.draws < run.planned:
-        raise BudgetExceededError(
-            f"the site's budget granted run {run_key} {run.plan.draws} of the {run.planned} releases that it planned, "
-            "and they are used; the run goes on without this site"
-        )
-    if len(run.releases) >= run.plan.draws:
-        raise BudgetExceededError(
-            f"run {run_key} planned {run.plan.draws} releases and has used them, those lost to crashes included; "
-            "start a new run, and plan some more releases than rounds"
-        )
-
-
-def check_declared(run_key: str, run: Run, plan: RunPlan) -> None:
-    """Refuses another plan than the run declared, for a new draw and for one that is sent again.
-
-    Raises:
-        LedgerError: It is another.
-    """
-    if plan != run.declared:
-        changed = [name for name in RunPlan.model_fields if getattr(plan, name) != getattr(run.declared, name)]
-        raise LedgerError(
-            f"run {run_key} declared another {' and '.join(changed)} at its first release; a run's privacy parameters "
-            "are fixed: start a new run, with a run key of its own"
-        )
 
 
 def spending_of(entries: Sequence[Entry]) -> Spending:
