@@ -19,7 +19,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.accounting import LARGEST_EPSILON, claim, epsilon, noise_multiplier, to_dp_event
 from fedvoxel.privacy.events import MIN_NOISE_MULTIPLIER, GaussianEvent
 from fedvoxel.privacy.guarantee import ACCOUNTANT
-from fedvoxel.privacy.targets import check_target
+from fedvoxel.privacy.targets import check_delta, check_epsilon
 
 TABLE = {
     (0.01, 1.1, 1000, 1e-5): 1.51537,
@@ -221,13 +221,13 @@ def test_epsilon_refuses_an_impossible_delta(delta: float) -> None:
 
 
 def test_a_target_must_mean_something_for_the_cohort() -> None:
-    check_target(8.0, 1e-3, 100)
+    check_delta(1e-3, 100)
     with pytest.raises(ConfigError, match=r"1/40.*choose at most 0\.0025"):
-        check_target(8.0, 1 / 40, 40)
+        check_delta(1 / 40, 40)
     with pytest.raises(ConfigError, match="at least one patient"):
-        check_target(8.0, 1e-3, 0)
+        check_delta(1e-3, 0)
     with pytest.raises(ConfigError, match="epsilon above 0"):
-        check_target(0.0, 1e-3, 100)
+        check_epsilon(0.0)
 
 
 def test_a_claim_is_made_of_what_was_released_and_there_is_none_without_noise() -> None:

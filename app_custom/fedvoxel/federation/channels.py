@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.guarantee import PUBLIC_DATA, Guarantee, PrivacyUnit
+from fedvoxel.records.names import RunKey, Sha256
 
 if TYPE_CHECKING:
     from fedvoxel.federation.rounds import RoundsConfig
@@ -61,8 +62,8 @@ class StartModel(FrozenModel):
         guarantee: The same in parts, with what the earlier run began with counted in; None where there is none.
     """
 
-    run_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    run_key: RunKey
+    sha256: Sha256
     privacy: str = Field(min_length=1)
     guarantee: Guarantee | None = None
 

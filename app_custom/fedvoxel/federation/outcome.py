@@ -21,6 +21,7 @@ from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.federation.channels import Channel, StartModel
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, Guarantee
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.names import Sha256
 
 OUTCOME_FILE = "outcome.json"
 """The name of the outcome in a job's workspace."""
@@ -140,7 +141,7 @@ class ModelFile(FrozenModel):
     """Names a model file beside the outcome, with the SHA-256 of its bytes."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class RunOutcome(FrozenModel):

@@ -11,9 +11,9 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.federation.channels import Choices, PlanSource
 from fedvoxel.federation.rounds import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
+from fedvoxel.records.names import RunKey
 from fedvoxel.training.setup import TrainingTask
 
-RunKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 ClassName = Annotated[str, Field(min_length=1, max_length=64)]
 ClassNames = Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=255)]

@@ -1,6 +1,5 @@
 """Where a site or the server keeps what must outlive a job: `<kit>/state/runs/<run key>/`."""
 
-import re
 from pathlib import Path
 
 from nvflare.apis.fl_constant import FLContextKey
@@ -8,8 +7,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.workspace import Workspace
 
 from fedvoxel.errors import ConfigError
-
-_RUN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+from fedvoxel.records.names import RUN_KEY
 
 
 def check_run_key(run_key: str) -> str:
@@ -18,7 +16,7 @@ def check_run_key(run_key: str) -> str:
     Raises:
         ConfigError: It is empty, too long, or holds anything but letters, digits, `_`, `.` and `-`.
     """
-    if not isinstance(run_key, str) or not _RUN_KEY.fullmatch(run_key):
+    if not isinstance(run_key, str) or not RUN_KEY.fullmatch(run_key):
         raise ConfigError(
             "run_key: expected 1 to 80 letters, digits, '_', '.' or '-', beginning with a letter or digit"
         )

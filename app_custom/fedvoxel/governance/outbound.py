@@ -16,6 +16,7 @@ from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.privacy.guarantee import PrivacyUnit
+from fedvoxel.records.names import ReleaseId
 from fedvoxel.updates.update import Arrays, check_values
 
 ArraysKind = Literal["none", "model", "difference"]
@@ -38,7 +39,7 @@ class _Trained(FrozenModel):
 
 
 class _Released(FrozenModel):
-    release_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    release_id: ReleaseId
 
 
 class _Scored(FrozenModel):

@@ -13,14 +13,12 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.errors import LedgerError
 from fedvoxel.privacy.events import MAX_COUNT, GaussianEvent
 from fedvoxel.privacy.guarantee import PrivacyUnit
-from fedvoxel.privacy.policy import CohortName
 from fedvoxel.records.chain_entry import Body
+from fedvoxel.records.names import CohortName, ReleaseId, RunKey, Sha256
 
 MAX_DRAWS = 10_000
 """Most releases that one run may plan."""
 
-ReleaseId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-RunKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Delta = Annotated[float, Field(gt=0, lt=1)]
 
@@ -87,7 +85,7 @@ class Kept(_Recorded):
 
     kind: Literal["kept"] = "kept"
     release_id: ReleaseId
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     file: str
 
 

@@ -14,12 +14,10 @@ from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.names import CohortName
 
 PRIVACY_FILE = "fedvoxel_privacy.json"
 """The name of the policy in the kit's `local/` folder."""
-
-CohortName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
-"""A cohort's name, which is also that of its ledger's folder."""
 
 _WHAT = "the site's privacy policy"
 _BUDGET_ENTRY = '{"unit": "patient", "epsilon": ..., "delta": ...}'

@@ -1,16 +1,14 @@
 """One private run's receipts at the server: which release each accepted update was, and what the server let out."""
 
 import hashlib
-import re
 from typing import Any
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.server_ledger import Received, Released, ServerLedger
+from fedvoxel.records.names import RELEASE_ID
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import to_bytes
-
-_RELEASE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Receipts:
@@ -39,7 +37,7 @@ class Receipts:
         Raises:
             UpdateError: It is no id, or stands for another update: a site's ledger gives each an id of its own.
         """
-        if not isinstance(release_id, str) or not _RELEASE_ID.fullmatch(release_id):
+        if not isinstance(release_id, str) or not RELEASE_ID.fullmatch(release_id):
             raise UpdateError("expected the id of a release in the site's ledger; under a privacy section nothing else")
         place = self._run_key, site, round_index
         if self._places.get(release_id, place) != place:

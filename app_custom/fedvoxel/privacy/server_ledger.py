@@ -9,19 +9,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError, LedgerError
 from fedvoxel.privacy.events import GaussianEvent
-from fedvoxel.privacy.ledger_entries import ReleaseId, RunKey, Words
+from fedvoxel.privacy.ledger_entries import Words
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.names import ReleaseId, RunKey, Sha256
 
 SERVER_LEDGER_FILE = "server.jsonl"
 """The name of the ledger in the server's `state/privacy/` folder."""
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Received(FrozenModel):

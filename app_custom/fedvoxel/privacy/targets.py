@@ -5,20 +5,10 @@ import math
 from fedvoxel.errors import ConfigError
 
 
-def check_target(target_epsilon: float, delta: float, patients: int) -> None:
-    """Checks that a privacy target can mean something for a cohort of `patients`.
+def check_delta(delta: float, patients: int) -> None:
+    """Checks that a delta can mean something for a cohort of `patients`.
 
     With delta >= 1/n, publishing one patient's record, chosen at random, would already count as private.
-
-    Raises:
-        ConfigError: Epsilon is not positive, there is no patient, or delta is too large for so few patients.
-    """
-    check_epsilon(target_epsilon)
-    check_delta(delta, patients)
-
-
-def check_delta(delta: float, patients: int) -> None:
-    """Checks the part of `check_target` that concerns delta.
 
     Raises:
         ConfigError: There is no patient, or delta is too large for so few patients.

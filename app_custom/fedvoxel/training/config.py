@@ -14,7 +14,6 @@ Size = tuple[
     Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=4, le=1024)]
 ]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ComponentConfig(FrozenModel):

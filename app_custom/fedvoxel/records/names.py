@@ -1,0 +1,24 @@
+"""What runs, cohorts, releases and files are called in every record, each form said once."""
+
+import re
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
+_RELEASE_ID = r"[0-9a-f]{32}"
+
+RunKey = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
+"""A run's key, which is also the name of its folder."""
+
+CohortName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
+"""A cohort's name, which is also that of its ledger's folder."""
+
+ReleaseId = Annotated[str, StringConstraints(pattern=f"^{_RELEASE_ID}$")]
+"""The id of a release in a site's ledger: 128 random bits."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""The SHA-256 of some bytes, hexadecimal."""
+
+RUN_KEY = re.compile(_NAME)
+RELEASE_ID = re.compile(_RELEASE_ID)
