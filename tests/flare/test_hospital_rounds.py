@@ -21,6 +21,7 @@ from fedvoxel.flare.messages import TASK_TRAIN, result_reply
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 from fedvoxel.privacy import hospital_mechanism
 from fedvoxel.privacy.clipping import clip_update
+from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.noise import SecureNoise
 from fedvoxel.privacy.sections import HospitalMechanismConfig
@@ -290,6 +291,7 @@ def test_updates_under_patient_level_privacy_are_received_and_not_released(tmp_p
     run(tmp_path, {**patient, "steps_per_round": 3, "delta": 1e-3, "expected_batch": 3})
     received, out = entries(tmp_path)
     assert len(received) == 3 and out == []
+    assert {one.event for one in received} == {GaussianEvent(noise_multiplier=2, sampling_probability=0.5, count=3)}
 
 
 def test_a_job_without_a_privacy_section_writes_no_ledger(tmp_path: Path) -> None:

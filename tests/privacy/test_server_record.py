@@ -122,6 +122,18 @@ def test_a_round_that_was_released_with_less_noise_than_was_charged_is_named(bot
     assert "another noise than was charged" in both.reconciled().problems[0]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"noise_multiplier": 4.0}, {"sampling_probability": 0.5}, {"count": 2}],
+    ids=lambda changed: str(*changed),
+)
+def test_an_update_that_the_server_took_for_another_event_than_was_charged_is_named(
+    both: Both, changed: dict[str, Any]
+) -> None:
+    both.receive(0, both.send(0), event=EVENT.model_copy(update=changed))
+    assert "another noise, sampling or steps than were charged here" in both.reconciled().problems[0]
+
+
 def test_a_site_without_a_ledger_is_named_for_every_release(both: Both) -> None:
     both.rounds(2)
     shutil.rmtree(both.site / "privacy")

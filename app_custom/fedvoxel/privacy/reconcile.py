@@ -100,6 +100,8 @@ def _problem(run: ServerRun, received: Received, release: Release | None) -> str
         return f"{what} here it belongs to run {place[0]}, round {place[1]}"
     if release.kept.sha256 != received.sha256:
         return f"{what} the server received other bytes than were kept here"
+    if release.reserved.event != received.event:
+        return f"{what} the server took it for a round with another noise, sampling or steps than were charged here"
     charged = [one for one in run.released if one.round == received.round and one.event != release.reserved.event]
     if charged:
         return f"{what} the server released the round with another noise than was charged here"
