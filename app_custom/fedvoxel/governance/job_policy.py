@@ -16,7 +16,7 @@ def read_policy(kit: Kit, name: str) -> dict[str, Any]:
         ConfigError: Neither is there, or it is not a JSON object.
     """
     path = kit.local / name if (kit.local / name).is_file() else kit.local / f"{name}.default"
-    values = read_json(path, f"local/{name}")
+    values = read_json(path, f"local/{path.name}")
     if not isinstance(values, dict):
         raise ConfigError(f"local/{path.name}: expected a JSON object, got {type(values).__name__}")
     return values

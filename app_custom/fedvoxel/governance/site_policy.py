@@ -13,6 +13,7 @@ from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
 from fedvoxel.governance.class_list import check_class_list
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
+from fedvoxel.governance.job_policy import read_policy
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
 from fedvoxel.governance.permissions import check_permissions
@@ -44,16 +45,12 @@ def privacy_filters(kit: Kit) -> list[dict[str, Any]]:
 
 def _read_policy(kit: Kit, name: str) -> dict[str, Any] | Finding:
     """Reads the owner's file, or the provisioned one beside it, as FLARE does."""
-    path = kit.local / name if (kit.local / name).is_file() else kit.local / f"{name}.default"
-    if not path.is_file():
+    if not any((kit.local / file).is_file() for file in (name, f"{name}.default")):
         return error(TOPIC, f"local/{name} is missing; write it with: fedvoxel site init {kit.folder}")
     try:
-        values = read_json(path, f"local/{path.name}")
+        return read_policy(kit, name)
     except ConfigError as problem:
         return error(TOPIC, f"{problem}; correct it, or delete it and run: fedvoxel site init {kit.folder}")
-    if not isinstance(values, dict):
-        return error(TOPIC, f"local/{path.name}: expected a JSON object, got {type(values).__name__}")
-    return values
 
 
 def _check_resources(kit: Kit) -> list[Finding]:
