@@ -124,5 +124,5 @@ def _chart(summary: Mapping[str, Any]) -> bytes:
     axes.set_xticks([row["epsilon"] for row in rows], [f"{row['epsilon']:g}" for row in rows])
     axes.set_xlabel("epsilon for each patient of one hospital, delta 0.002")
     axes.set_ylabel("Dice on unseen patients")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
     return picture_of(figure, "Dice over epsilon", "Dice on unseen patients against epsilon, with both limits").png
