@@ -92,6 +92,12 @@ def test_one_open_channel_and_the_claim_falls(channel: str) -> None:
     assert claim.text == f"{NO_GUARANTEE} (open: {', '.join(claim.open)})"
 
 
+def test_more_steps_than_can_be_accounted_for_are_refused_in_a_line() -> None:
+    rounds = RoundsConfig(num_rounds=20, evaluate=False)
+    with pytest.raises(ConfigError, match=r"plan of all rounds.*1000000 steps"):
+        claim_of(PRIVACY | {"steps_per_round": 100_000}, rounds)
+
+
 def test_without_a_privacy_section_nothing_is_claimed() -> None:
     claim = claimed(None)
     assert (claim.text, claim.guarantee) == (NO_GUARANTEE, None)

@@ -139,6 +139,27 @@ def test_under_a_privacy_section_no_model_is_kept(hospital: Hospital) -> None:
     assert "no model of its own" in error_of(hospital.answer(hospital.executor("open"), "submit_model"))
 
 
+@pytest.mark.parametrize("task", ["validate", "check", "submit_model"])
+def test_under_a_privacy_section_other_tasks_do_not_reach_the_trainer(task: str, hospital: Hospital) -> None:
+    hospital.site.add("protected", "p1", BUDGET)
+    executor = hospital.executor("protected", SECTION)
+    hospital.answer(executor, task, split="validation", model="global")
+    assert isinstance(executor._process, FakeTrainer) and executor._process.told == []
+
+
+def test_a_hospital_without_a_training_case_answers_with_zeros(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_cases(trainer: FakeTrainer, message: Message, **_: Any) -> Message:
+        return Message({"event": "result"}, MODEL if message.header["command"] == "initialize" else {})
+
+    monkeypatch.setattr(FakeTrainer, "ask", without_cases)
+    hospital.site.add("protected", "p1", BUDGET)
+    executor = hospital.executor("protected", SECTION)
+    reply = FLModelUtils.from_shareable(hospital.answer(executor, "train"))
+    assert reply.params.keys() == MODEL.keys() and not any(array.any() for array in reply.params.values())
+
+
 # ------------------------------------------------------------------ the server's privacy section
 
 QUIETER = {"noise_multiplier": 5.0}

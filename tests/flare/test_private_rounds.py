@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError, TrainingError, UpdateError
+from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError, TrainingError
 from fedvoxel.flare.private_rounds import PrivateRounds
 from fedvoxel.privacy.charging import most_draws
 from fedvoxel.privacy.events import GaussianEvent
@@ -107,12 +107,12 @@ def test_a_cohort_that_protects_each_patient_does_not_serve_a_hospital_level_job
     assert trained.times == 0 and ledger.status().entries == 0
 
 
-def test_an_update_without_finite_values_is_not_kept(tmp_path: Path) -> None:
+def test_an_update_without_finite_values_counts_as_if_the_hospital_were_not_there(tmp_path: Path) -> None:
     private, ledger = hospital_rounds(tmp_path)
-    with pytest.raises(UpdateError, match="non-finite"):
-        private.release(0, 2, lambda: ({"conv.weight": np.full(3, np.nan, np.float32)}, 0))
+    release_id = private.release(0, 2, lambda: ({"conv.weight": np.full(3, np.nan, np.float32)}, 0))
+    assert not from_bytes(ledger.bytes_to_send(release_id))["conv.weight"].any()
     run = ledger.status().runs[0]
-    assert (run.drawn, run.kept) == (1, 0)
+    assert (run.drawn, run.kept) == (1, 1)
 
 
 def test_beyond_a_hospitals_budget_nothing_is_trained(tmp_path: Path) -> None:

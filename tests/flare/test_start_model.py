@@ -12,6 +12,7 @@ from nvflare.apis.shareable import Shareable
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE, START_MODEL_FILE
+from fedvoxel.flare.start_model import load_start
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from fedvoxel.records.canonical import sha256_of_file
 from tests.flare.test_controller import META, MODEL, TEST_SCORE, released, run_sites, update, well_behaved
@@ -132,6 +133,15 @@ def test_a_run_says_what_it_and_the_run_that_it_began_with_cost_together(tmp_pat
     promised = {"unit": "patient", "epsilon": 1.5 * earlier.guarantee.epsilon, "delta": 0.5}
     refused = private(tmp_path, start_from="earlier", meta={"promises": promised})
     assert refused.status == "failed" and "promises" in str(refused.reason)
+
+
+def test_an_outcome_of_old_that_counts_itself_alone_gives_no_guarantee(tmp_path: Path) -> None:
+    earlier = run_sites(tmp_path, dict.fromkeys(SITES, released), privacy=PRIVACY, evaluate=False)
+    folder = tmp_path / "state/runs/a_run"
+    begun = {"run_key": "before", "sha256": "0" * 64, "privacy": earlier.privacy}
+    values = json.loads((folder / OUTCOME_FILE).read_text()) | {"start_from": begun}
+    (folder / OUTCOME_FILE).write_text(json.dumps(values))
+    assert load_start(folder.parent, "a_run").record.guarantee is None
 
 
 def test_a_run_on_public_cases_only_says_so(tmp_path: Path) -> None:

@@ -77,6 +77,23 @@ def test_a_cohort_without_a_usable_case_answers_with_noise(site_file: Path) -> N
         SiteTrainer(make_setup(site_file)).prepare()
 
 
+def test_a_hospital_level_job_starts_and_trains_nothing_on_a_cohort_without_a_usable_case(site_file: Path) -> None:
+    for image in site_file.parent.rglob("*.nii.gz"):
+        image.write_bytes(b"")
+    setup = make_setup(site_file).model_dump(mode="json")
+    setup["task"]["privacy"] = {
+        "unit": "hospital",
+        "clip_norm": 1.0,
+        "noise_multiplier": 4.0,
+        "sites": 5,
+        "delta": 1e-3,
+    }
+    trainer = SiteTrainer(parse_config(TrainerSetup, setup, "the test's set-up"))
+    trainer.prepare()
+    model = ask(trainer, {"command": "initialize"}).arrays
+    assert not ask(trainer, {"command": "train", "validate": False, "round": 0, "num_rounds": 1}, model).arrays
+
+
 def test_a_patients_scans_are_one_unit_and_a_case_of_nobody_is_refused() -> None:
     def case(name: str, patient: str | None) -> PreparedCase:
         image, label = np.zeros((1, 2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8)

@@ -24,8 +24,8 @@ PlanSource = Literal["fixed", "statistics"]
 PLAN_SOURCES = get_args(PlanSource)
 
 Choices = Literal["public", "private"]
-"""By what network, clip norm, learning rate and all else that the job says was chosen: public knowledge and results on
-public cases, or results on private ones, which no ledger knows."""
+"""By what network, clip norm, learning rate and all else that the job says was chosen: what is public (papers,
+published data, results on public cases), or results on private cases, which no ledger knows."""
 
 CHOICES = get_args(Choices)
 
@@ -130,7 +130,7 @@ def said_by_the_job(plan_source: str | None, choices: str | None) -> tuple[Chann
         None: 'the job does not say where it comes from: "plan_source": "fixed" if from no private case',
     }
     chosen = {
-        "public": "choices says that no result on a private case was looked at for them",
+        "public": "choices says that they follow from what is public: papers, published data, cases declared public",
         "private": "choices says that results on private cases were looked at for them, which no ledger knows",
         None: 'the job does not say how they were chosen: "choices": "public" if by no result on a private case',
     }

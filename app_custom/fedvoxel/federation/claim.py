@@ -105,9 +105,11 @@ def _guarantee(section: PatientMechanismConfig | HospitalMechanismConfig, rounds
     # The accountant behind them takes a second to import, which other jobs are spared.
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
     from fedvoxel.privacy.patient_mechanism import PatientMechanism
+    from fedvoxel.privacy.simulation import plan_of
 
     if section.noise_multiplier is None:
         return None
+    plan_of(section, rounds)  # says it where these are more steps than can be accounted for
     if isinstance(section, PatientMechanismConfig):
         return PatientMechanism(section).guarantee(rounds)
     return HospitalMechanism(section).guarantee(rounds)

@@ -153,6 +153,9 @@ class SiteExecutor(Executor):
         rounds = self._protection(fl_ctx)
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_local_model(self._folder, self.cohort), difference=False)
+        if rounds and task_name not in (TASK_INITIALIZE, TASK_TRAIN):
+            # Before the trainer is asked: whether it could tells of the cases.
+            raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
         model = FLModelUtils.from_shareable(shareable)
         if task_name == TASK_TRAIN:
             check_same_section(self.privacy, model.meta.get("privacy"))

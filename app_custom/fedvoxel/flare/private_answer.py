@@ -7,6 +7,7 @@ anyway is found out before: a trainer that could not read its cases or build its
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
@@ -45,11 +46,13 @@ class PrivateAnswers:
             self._layout = layout_of(ask(Message({"command": "initialize"}, {})).arrays)
         check_layout(arrays, self._layout)
         index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
+        zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in self._layout.items()}
         message = Message(_command(rounds) | {"round": index, "num_rounds": num_rounds}, arrays)
 
         def train() -> tuple[Arrays, int]:
             trained = ask(message)
-            return trained.arrays, int(trained.header.get("steps", 0))
+            # A hospital without a training case answers as if it were not there: with zeros, not with an error.
+            return trained.arrays or zeros, int(trained.header.get("steps", 0))
 
         return result_reply({"release_id": rounds.release(index, num_rounds, train)}, {}, difference=False)
 

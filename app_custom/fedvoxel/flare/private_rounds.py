@@ -7,10 +7,13 @@ nobody's word about what was spent.
 The bytes themselves are put into the answer by the site's outbound filter, from the ledger alone; see `outbound`.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedvoxel.errors import TrainingError
+import numpy as np
+
+from fedvoxel.errors import TrainingError, UpdateError
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.joint_reservation import charge_late, reserve_jointly
 from fedvoxel.privacy.ledger import Ledger
@@ -18,6 +21,8 @@ from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismC
 from fedvoxel.privacy.simulation import plan_of
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import to_bytes
+
+_logger = logging.getLogger(__name__)
 
 Train = Callable[[], tuple[Arrays, int]]
 """Trains one round; returns the difference and the number of noised steps that it took, 0 for plain training."""
@@ -50,7 +55,6 @@ class PrivateRounds:
             LedgerError: The ledger cannot be trusted or written, or the run has changed its plan: then what was kept
                 under the earlier one is not sent either.
             TrainingError: The trainer took another number of steps than was charged; nothing is kept.
-            UpdateError: The update cannot be shortened, since its values are not finite or absurd; nothing is kept.
         """
         plan = plan_of(self.config, num_rounds)
         kept = self.ledger.kept(self.run_key, round_index, plan)
@@ -65,7 +69,12 @@ class PrivateRounds:
     def _bounded(self, difference: Arrays, steps: int) -> Arrays:
         """Returns what may be kept of a trained round."""
         if isinstance(self.config, HospitalMechanismConfig):
-            return HospitalMechanism(self.config).clip_at_site(difference)
+            try:
+                return HospitalMechanism(self.config).clip_at_site(difference)
+            except UpdateError as error:
+                # As if the hospital were not there; an error would tell of its cases, at no charge.
+                _logger.error("event=update_counts_as_zero reason=%s", error)
+                return {name: np.zeros_like(array) for name, array in difference.items()}
         charged = self.config.steps_per_round
         if steps != charged:
             raise TrainingError(f"the trainer took {steps} noised steps, {charged} were charged: nothing leaves")

@@ -8,6 +8,7 @@ from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome
 from fedvoxel.flare.state_folder import check_run_key
+from fedvoxel.privacy.guarantee import PUBLIC_DATA, Guarantee
 from fedvoxel.updates.update import Arrays, check_values
 from fedvoxel.updates.weights_file import from_bytes
 
@@ -44,9 +45,16 @@ def load_start(runs: Path, run_key: str) -> Start:
             f"start_from: run {run_key} has not ended well here ({outcome.status}), so that it has no last model; name "
             "one that has, or begin from the job's seed with start_from null"
         )
-    said = {"privacy": outcome.privacy, "guarantee": outcome.guarantee}
+    said = {"privacy": outcome.privacy, "guarantee": _whole_guarantee(outcome)}
     record = StartModel.model_validate({"run_key": run_key, "sha256": outcome.model.sha256, **said})
     return Start(record, _model(folder, run_key, outcome.model))
+
+
+def _whole_guarantee(outcome: RunOutcome) -> Guarantee | None:
+    """Returns the earlier run's guarantee if it counts what that run began with; outcomes of old counted themselves."""
+    begun = outcome.start_from
+    counted = begun is None or begun.privacy == PUBLIC_DATA or begun.guarantee is not None
+    return outcome.guarantee if counted else None
 
 
 def _outcome(folder: Path, run_key: str) -> RunOutcome:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fedvoxel.config import parse_config
 from fedvoxel.privacy.charging import most_draws
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.ledger_entries import RunPlan
@@ -26,12 +27,17 @@ class Simulation:
 
 
 def plan_of(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int) -> RunPlan:
-    """Returns what a run under a job's privacy section declares for so many rounds."""
+    """Returns what a run under a job's privacy section declares for so many rounds.
+
+    Raises:
+        ConfigError: It is more steps than can be accounted for.
+    """
     if isinstance(section, PatientMechanismConfig):
         event = PatientMechanism(section).round_event()
     else:
         event = HospitalMechanism(section).round_event()
-    return RunPlan(unit=section.unit, event=event, draws=rounds, delta=section.delta)
+    values = {"unit": section.unit, "event": event.model_dump(), "draws": rounds, "delta": section.delta}
+    return parse_config(RunPlan, values, "the plan of all rounds")
 
 
 def simulate(plan: RunPlan, wanted_epsilon: float | None = None) -> Simulation:

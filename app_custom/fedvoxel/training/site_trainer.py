@@ -104,11 +104,12 @@ class SiteTrainer:
         """Returns the usable, prepared cases of one split.
 
         Raises:
-            CohortError: The cohort is unknown, or has no usable case and a job that does not protect each patient.
+            CohortError: The cohort is unknown, or has no usable case and a job that protects nobody: under a privacy
+                section an error would tell of the cases, at no charge.
         """
         if split not in self._cases:
             task = self._setup.task
-            load = load_usable_cases if isinstance(task.privacy, PatientMechanismConfig) else load_cases
+            load = load_usable_cases if task.privacy else load_cases
             loaded, refused = load(self._site, task.cohort, task.classes, task.plan, split, self._file.parent)
             self._cases[split] = loaded
             self.refused_cases += len(refused)
