@@ -88,6 +88,7 @@ def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progre
         raise CohortError(f"the quickstart has no data for {job!r}; it knows {known}")
     folder = find_hippocampus(data) if data else None
     if folder is None:
+        say(f"{data} holds no hippocampus scans" if data else "no scans given")
         folder = _download(work, say, progress, required=job is not None)
     if folder is None:
         return _brains(work, say, progress)
@@ -140,7 +141,7 @@ def _hippocampus(folder: Path, work: Path) -> DemoData:
 
 
 def _download(work: Path, say: Say, progress: Progress, required: bool) -> Path | None:
-    say("no scans given: fetching the Medical Segmentation Decathlon's hippocampus set (27 MB, CC BY-SA 4.0)")
+    say("fetching the Medical Segmentation Decathlon's hippocampus set (27 MB, CC BY-SA 4.0)")
     try:
         return download_hippocampus(work / "downloads", progress)
     except DownloadError as error:
