@@ -85,3 +85,23 @@ class PrivacyAuditError(FedVoxelError):
     """Says that an audit proved more leakage than a job claims; only its exit code is used, after the findings."""
 
     exit_code = 14
+
+
+class DicomError(FedVoxelError):
+    """Says that a PACS did not do what was asked, or that a DICOM file cannot be read; `reason` is a stable code."""
+
+    exit_code = 15
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DeidError(FedVoxelError):
+    """Says that a series cannot be de-identified by the site's own settings; `reason` is a stable code."""
+
+    exit_code = 16
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
