@@ -30,6 +30,15 @@ Reason = Literal[
     "fractional_label",
     "unexpected_class",
     "empty_label",
+    # Labels from DICOM (and all labels of a built cohort).
+    "several_labels",
+    "label_other_image",
+    "malformed_label",
+    "unsupported_label",
+    "overlapping_classes",
+    "label_outside_image",
+    "contours_off_slices",
+    "sparse_contours",
 ]
 
 REMEDIES: dict[Reason, str] = {
@@ -51,9 +60,17 @@ REMEDIES: dict[Reason, str] = {
     "constant_image": "check that the right image was exported",
     "shape_mismatch": "resample the label onto the image's grid",
     "affine_mismatch": "resample the label onto the image's grid",
-    "fractional_label": "save the label as whole numbers (nearest-neighbour interpolation)",
+    "fractional_label": "save the label as whole numbers (nearest-neighbour interpolation), a DICOM SEG as BINARY",
     "unexpected_class": "correct the label, or the classes of the cohort and the job",
     "empty_label": "check that the right label was exported",
+    "several_labels": "narrow the search for labels until each image has one",
+    "label_other_image": "use the label that was drawn on this image series",
+    "malformed_label": "export the segmentation or structure set again from the tool that made it",
+    "unsupported_label": "export a volumetric DICOM SEG, an RTSTRUCT of closed planar contours, or NIfTI",
+    "overlapping_classes": "correct the label, or the names of the classes, so that a voxel is of one class",
+    "label_outside_image": "use the image that the label was drawn on, with all its slices",
+    "contours_off_slices": "export the structure set on the slices of this image",
+    "sparse_contours": "let the drawing tool fill in the contours between the slices, and export again",
 }
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
