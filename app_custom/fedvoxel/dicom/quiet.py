@@ -11,7 +11,11 @@ from contextlib import contextmanager
 
 from pydicom import config
 
-TALKATIVE = ("pydicom", "pynetdicom", "highdicom", "dicomweb_client", "pylibjpeg", "libjpeg", "openjpeg", "rle")
+TALKATIVE = (
+    *("pydicom", "pynetdicom", "highdicom", "pylibjpeg", "libjpeg", "openjpeg", "rle"),
+    *("dicomweb_client", "urllib3", "requests"),
+)
+"""Their loggers, and those below them."""
 
 
 def hush() -> None:

@@ -18,7 +18,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from fedvoxel.dicom.faults import dicom_error
+from fedvoxel.dicom.faults import DicomReason, dicom_error
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.errors import DicomError
 
@@ -41,6 +41,11 @@ class BoundedStream(io.BufferedReader):
         super().__init__(raw)
         self.size_bytes = size_bytes
         self._reads, self._bytes, self._items = 0, 0, 0
+        self._in_header = True
+
+    def end_header(self) -> None:
+        """Lifts the limits of a header: from here on only the file's own size counts."""
+        self._in_header = False
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Returns the next `size` bytes, fewer at the end of the file.
@@ -49,7 +54,7 @@ class BoundedStream(io.BufferedReader):
             DicomError: beyond_the_file or header_too_large; nothing was allocated for it.
         """
         self._reads += 1
-        if self._reads > _MAX_READS:
+        if self._in_header and self._reads > _MAX_READS:
             raise dicom_error("header_too_large", f"expected at most {_MAX_READS} pieces in a header")
         if size is not None and 0 <= size <= _SMALL_READ_BYTES:
             return super().read(size)
@@ -60,6 +65,8 @@ class BoundedStream(io.BufferedReader):
         wanted = left if size is None or size < 0 else size
         if wanted > left:
             raise dicom_error("beyond_the_file", f"an element says it has {wanted} bytes, the file has {left} left")
+        if not self._in_header:
+            return super().read(wanted)
         self._bytes += wanted
         if self._bytes > MAX_HEADER_BYTES:
             raise dicom_error("header_too_large", f"expected at most {MAX_HEADER_BYTES} bytes before the pixels")
@@ -129,7 +136,7 @@ def explained() -> Iterator[None]:
     except EOFError:
         raise dicom_error("truncated_file", "the file ends inside an element") from None
     except OSError as error:
-        reason = "unreadable_file" if error.errno else "malformed"
+        reason: DicomReason = "unreadable_file" if error.errno else "malformed"
         raise dicom_error(reason, f"the file cannot be read ({type(error).__name__})") from None
     except Exception as error:
         raise dicom_error("malformed", f"the file is not as DICOM has it ({type(error).__name__})") from None

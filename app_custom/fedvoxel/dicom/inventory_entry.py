@@ -1,0 +1,84 @@
+"""What one file says of itself: to which series and patient it belongs, and on which series it was drawn."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from fedvoxel.dicom.faults import dicom_error
+from fedvoxel.dicom.stream import opened
+
+_NAMES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_REFERENCES = ("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence")
+_NESTED = (*_REFERENCES, "RTReferencedStudySequence", "RTReferencedSeriesSequence")
+_OTHERS = ("Modality", "PatientID", "IssuerOfPatientID", "FrameOfReferenceUID", *_REFERENCES)
+_TAGS = tuple(int(Tag(keyword)) for keyword in (*_NAMES, *_OTHERS))
+_UID = re.compile(r"[0-9][0-9.]{0,63}")
+_MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")
+_LONGEST_TEXT = 256
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Is what one file says of itself; shows nothing of it."""
+
+    path: Path = field(repr=False)
+    sop_class_uid: str = field(repr=False)
+    sop_instance_uid: str = field(repr=False)
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+    modality: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    issuer: str = field(repr=False)
+    frame_of_reference_uid: str = field(repr=False)
+    referenced_series: tuple[str, ...] = field(repr=False)
+
+
+def read_entry(path: Path) -> Entry:
+    """Returns what a file says of itself; only the elements needed are read.
+
+    Raises:
+        DicomError: The file cannot be read, is a DICOMDIR, or lacks what tells to whom it belongs.
+    """
+    with opened(path, _TAGS) as file:
+        header = file.header
+        if file.header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            raise dicom_error("directory_record", "the file is a DICOMDIR")
+        uids = [_uid(header, keyword) for keyword in _NAMES]
+        modality, patient_id = _text(header, "Modality"), _text(header, "PatientID")
+        missing = [keyword for keyword, uid in zip(_NAMES, uids, strict=True) if not uid]
+        missing += [] if _MODALITY.fullmatch(modality) else ["Modality"]
+        missing += [] if patient_id else ["PatientID"]
+        if missing:
+            raise dicom_error("no_identity", f"no usable {', '.join(missing)}")
+        references = tuple(sorted(set(_referenced(header))))
+        frame = _uid(header, "FrameOfReferenceUID")
+        issuer = _text(header, "IssuerOfPatientID")
+    class_uid, instance_uid, study_uid, series_uid = uids
+    return Entry(path, class_uid, instance_uid, study_uid, series_uid, modality, patient_id, issuer, frame, references)
+
+
+def _referenced(dataset: Dataset, depth: int = 0) -> Iterator[str]:
+    """Yields the SeriesInstanceUIDs in the sequences of a SEG or RTSTRUCT that name what it was drawn on."""
+    for keyword in _NESTED if depth else _REFERENCES:
+        for item in dataset.get(keyword) or ():
+            uid = _uid(item, "SeriesInstanceUID")
+            if uid:
+                yield uid
+            if depth < len(_NESTED):
+                yield from _referenced(item, depth + 1)
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    value = _text(dataset, keyword)
+    return value if _UID.fullmatch(value) else ""
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value = dataset.get(keyword)
+    text = value.strip(" \0") if isinstance(value, str) else ""
+    return text if len(text) <= _LONGEST_TEXT else ""
