@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import GeometryError
+from fedvoxel.volumes.label_codes import recode
 from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti_file import read_nifti
 from fedvoxel.volumes.refusal import geometry_error
@@ -48,11 +49,11 @@ def _read_label(
 ) -> NDArray[np.uint8]:
     if not isinstance(cohort.source, BidsSource):
         codes = {cohort.classes[name]: 1 + index for index, name in enumerate(classes)}
-        return _recode(_on_grid(paths[0], image), codes)
+        return recode(_on_grid(paths[0], image), codes)
     painted = np.zeros(image.shape, dtype=np.uint8)
     for name, path in zip(cohort.class_names, paths, strict=True):
         if name in classes:
-            mask = _recode(_on_grid(path, image), {1: 1})
+            mask = recode(_on_grid(path, image), {1: 1})
             painted[mask == 1] = 1 + classes.index(name)
     return painted
 
@@ -72,21 +73,3 @@ def _largest_move_mm(first: Affine, second: Affine, shape: tuple[int, int, int])
     ends = [(0.0, size - 1.0) for size in shape]
     corners = np.array([(x, y, z, 1.0) for x in ends[0] for y in ends[1] for z in ends[2]])
     return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())
-
-
-def _recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uint8]:
-    """Returns the label with the job's codes; every value must be 0 or a key of `codes`."""
-    values = np.unique(voxels)
-    if not np.isfinite(values).all():
-        raise geometry_error("non_finite", "label: some voxels are NaN or infinite")
-    if np.any(values != np.rint(values)):
-        raise geometry_error("fractional_label", "label: some voxels are not whole numbers")
-    unknown = [f"{value:g}" for value in values.astype(np.float64) if value != 0 and value not in codes]
-    if unknown:
-        came = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-        expected = ", ".join(str(code) for code in [0, *sorted(codes)])
-        raise geometry_error("unexpected_class", f"label: expected the codes {expected}, also found {came}")
-    recoded = np.zeros(voxels.shape, dtype=np.uint8)
-    for site_code, job_code in codes.items():
-        recoded[voxels == site_code] = job_code
-    return recoded

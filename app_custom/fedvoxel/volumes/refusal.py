@@ -38,7 +38,7 @@ Reason = Literal[
     "overlapping_classes",
     "label_outside_image",
     "contours_off_slices",
-    "sparse_contours",
+    "striped_label",
 ]
 
 REMEDIES: dict[Reason, str] = {
@@ -69,8 +69,8 @@ REMEDIES: dict[Reason, str] = {
     "unsupported_label": "export a volumetric DICOM SEG, an RTSTRUCT of closed planar contours, or NIfTI",
     "overlapping_classes": "correct the label, or the names of the classes, so that a voxel is of one class",
     "label_outside_image": "use the image that the label was drawn on, with all its slices",
-    "contours_off_slices": "export the structure set on the slices of this image",
-    "sparse_contours": "let the drawing tool fill in the contours between the slices, and export again",
+    "contours_off_slices": "export the structure set with its contours on the slices of this image",
+    "striped_label": "let the tool that drew it fill in the slices between, and export again",
 }
 
 REASONS: tuple[Reason, ...] = get_args(Reason)

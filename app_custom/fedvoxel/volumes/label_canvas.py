@@ -1,0 +1,69 @@
+"""The array that a label from DICOM is painted into, on the image's own grid.
+
+Nothing is resampled and nothing is lost: a marked pixel that falls outside of the image, or into another class, refuses
+the label, and so does a label that is there on every other slice only.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.volumes.refusal import geometry_error
+
+Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+
+_FEWEST_STRIPES = 3
+
+
+class LabelCanvas:
+    """Holds one code for each voxel of an image: 0 is background, 1 + i is class i.
+
+    Args:
+        shape: Voxels along the axes of the image's DICOM geometry: slices, rows, columns.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._codes = np.zeros(shape, dtype=np.uint8)
+
+    @property
+    def plane(self) -> tuple[int, int]:
+        """Returns the rows and columns of a slice."""
+        _, rows, columns = self._codes.shape
+        return rows, columns
+
+    def paint(self, indices: Indices, class_index: int) -> None:
+        """Marks the voxels at `indices` (one array for each axis) as of the class.
+
+        Raises:
+            GeometryError: label_outside_image or overlapping_classes; nothing is marked then.
+        """
+        pairs = zip(indices, self._codes.shape, strict=True)
+        if any(axis.size and (axis.min() < 0 or axis.max() >= size) for axis, size in pairs):
+            raise geometry_error("label_outside_image", "the label marks pixels outside of the image")
+        code = np.uint8(1 + class_index)
+        there = self._codes[indices]
+        if np.any((there != 0) & (there != code)):
+            raise geometry_error("overlapping_classes", "the label marks some voxels as of two classes")
+        self._codes[indices] = code
+
+    def finished(self) -> NDArray[np.uint8]:
+        """Returns the codes (slices, rows, columns).
+
+        Raises:
+            GeometryError: empty_label, or striped_label when all that a class marks is on every n-th slice, as it is
+                when a label was drawn on, or made for, an image with other slices.
+        """
+        codes = np.unique(self._codes)
+        if not codes.any():
+            raise geometry_error("empty_label", "the label marks no voxel of a class that is asked for")
+        for code in codes[codes > 0]:
+            _refuse_stripes(self._codes == code)
+        return self._codes
+
+
+def _refuse_stripes(mask: NDArray[np.bool_]) -> None:
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        marked = np.flatnonzero(mask.any(axis=others))
+        step = int(np.gcd.reduce(np.diff(marked))) if marked.size >= _FEWEST_STRIPES else 1
+        if step > 1:
+            raise geometry_error("striped_label", f"a class is marked on every {step}. slice only")

@@ -1,0 +1,32 @@
+"""Exchanges a label's own codes for the job's, and refuses what is not a code."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.volumes.refusal import geometry_error
+
+
+def recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uint8]:
+    """Returns the label with the job's codes.
+
+    Args:
+        voxels: The label, of any shape.
+        codes: The job's code of each of the label's own; all other values but 0 are refused.
+
+    Raises:
+        GeometryError: non_finite, fractional_label or unexpected_class.
+    """
+    values = np.unique(voxels)
+    if not np.isfinite(values).all():
+        raise geometry_error("non_finite", "label: some voxels are NaN or infinite")
+    if np.any(values != np.rint(values)):
+        raise geometry_error("fractional_label", "label: some voxels are not whole numbers")
+    unknown = [f"{value:g}" for value in values.astype(np.float64) if value != 0 and value not in codes]
+    if unknown:
+        came = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        expected = ", ".join(str(code) for code in [0, *sorted(codes)])
+        raise geometry_error("unexpected_class", f"label: expected the codes {expected}, also found {came}")
+    recoded = np.zeros(voxels.shape, dtype=np.uint8)
+    for site_code, job_code in codes.items():
+        recoded[voxels == site_code] = job_code
+    return recoded
