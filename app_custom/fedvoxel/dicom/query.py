@@ -13,7 +13,7 @@ from fedvoxel.config import FrozenModel
 _SECRET = ("PatientID", "AccessionNumber")
 _EXACT = re.compile(r"[^\\*?\x00-\x1f]{1,64}")
 
-Modality = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
+ModalityCode = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
 Wildcards = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\\\x00-\x1f]+$")]
 
 
@@ -33,9 +33,9 @@ class SeriesQuery(FrozenModel):
     PatientID: tuple[SecretStr, ...] = ()
     AccessionNumber: tuple[SecretStr, ...] = ()
     StudyDate: str | None = Field(default=None, pattern=r"^(\d{8}|\d{8}-(\d{8})?|-\d{8})$")
-    ModalitiesInStudy: tuple[Modality, ...] = ()
+    ModalitiesInStudy: tuple[ModalityCode, ...] = ()
     StudyDescription: Wildcards | None = None
-    Modality: tuple[Modality, ...] = ()
+    Modality: tuple[ModalityCode, ...] = ()
     SeriesDescription: Wildcards | None = None
 
     @model_validator(mode="before")
