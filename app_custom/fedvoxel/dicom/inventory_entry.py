@@ -56,7 +56,7 @@ def read_entry(path: Path) -> Entry:
         if missing:
             raise dicom_error("no_identity", f"no usable {', '.join(missing)}")
         references = tuple(sorted(set(_referenced(header))))
-        frame = _uid(header, "FrameOfReferenceUID")
+        frame = _frame_of_reference(header)
         issuer = _text(header, "IssuerOfPatientID")
     class_uid, instance_uid, study_uid, series_uid = uids
     return Entry(path, class_uid, instance_uid, study_uid, series_uid, modality, patient_id, issuer, frame, references)
@@ -71,6 +71,12 @@ def _referenced(dataset: Dataset, depth: int = 0) -> Iterator[str]:
                 yield uid
             if depth < len(_NESTED):
                 yield from _referenced(item, depth + 1)
+
+
+def _frame_of_reference(header: Dataset) -> str:
+    """Returns the file's frame of reference; a structure set has none of its own but the one that it refers to."""
+    referenced = {_uid(item, "FrameOfReferenceUID") for item in header.get("ReferencedFrameOfReferenceSequence") or ()}
+    return _uid(header, "FrameOfReferenceUID") or (referenced.pop() if len(referenced) == 1 else "")
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
