@@ -48,6 +48,10 @@ class OnGrid:
 
     geometry: Any
 
+    @property
+    def slices(self) -> list[tuple[int, int]]:
+        return [(index, 0) for index in range(self.geometry.spatial_shape[0])]
+
     def to_grid(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
 

@@ -166,6 +166,23 @@ def test_a_structure_set_that_names_no_series_goes_by_its_frame_of_reference(sli
     assert np.array_equal(read(slices, made), label_voxels())
 
 
+def test_a_made_up_frame_of_reference_is_taken_if_each_contour_names_its_slice(slices: list[Dataset]) -> None:
+    made = rtstruct_of(slices, drawn())
+    for roi in made.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = generate_uid()
+    for contour in (contour for item in made.ROIContourSequence for contour in item.ContourSequence):
+        name_slice(contour, slices[int(np.rint((float(contour.ContourData[2]) - 140.125) / 3))])
+    assert np.array_equal(read(slices, made), label_voxels())
+    name_slice(first(made), slices[0])
+    assert reason(slices, made) == "label_other_image"
+
+
+def name_slice(contour: Dataset, image: Dataset) -> None:
+    named = Dataset()
+    named.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    contour.ContourImageSequence = [named]
+
+
 # ------------------------------------------------------------------ guards
 
 

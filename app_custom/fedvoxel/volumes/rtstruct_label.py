@@ -1,13 +1,15 @@
 """Paints the structures of an RTSTRUCT onto the image that they were drawn on.
 
 Contours must be closed, flat, and on slices of the image; nothing is filled in between slices. A structure that no
-class asks for is passed over, whatever its contours are.
+class asks for is passed over, whatever its contours are. A structure that is not in the image's frame of reference is
+taken only where each contour names the very slice that it lies on: some tools invent a frame of reference each time.
 
 Source: PS3.3 C.8.8.5 (Structure Set), C.8.8.6 (ROI Contour), C.8.8.8 (RT ROI Observations).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +30,34 @@ MAX_POINTS = 2**22
 
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
-Contours = dict[int, list[NDArray[np.float64]]]
-"""Contours by slice, as (row, column) in pixels."""
+Polygons = dict[int, list[NDArray[np.float64]]]
+"""Corners (N, 2) of polygons by slice, as (row, column) in pixels."""
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Is a structure that a class asks for.
+
+    Attributes:
+        class_index: The class.
+        same_frame: Whether it says to be in the image's frame of reference.
+    """
+
+    class_index: int
+    same_frame: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """Is a contour as it was read.
+
+    Attributes:
+        points_mm: Points (N, 3) in LPS millimetres.
+        drawn_on: The instances that it says to have been drawn on.
+    """
+
+    points_mm: NDArray[np.float64]
+    drawn_on: frozenset[str]
 
 
 def paint_structures(
@@ -48,12 +76,11 @@ def paint_structures(
     """
     canvas = LabelCanvas(image.geometry.spatial_shape)
     header = _header_for(series, image_series)
-    instances = {str(known.SOPInstanceUID) for known in image_series.headers}
-    for number, class_index in _classes(header, image_series, names).items():
-        contours = _on_slices(_contours(header, number, instances), image)
-        for slice_index, polygons in contours.items():
+    instances = [str(image_series.headers[index].SOPInstanceUID) for index, _ in image.slices]
+    for number, structure in _structures(header, image_series, names).items():
+        for slice_index, polygons in _on_slices(_contours(header, number), structure, image, instances).items():
             row, column = np.nonzero(fill_polygons(polygons, canvas.plane))
-            canvas.paint((np.full_like(row, slice_index), row, column), class_index)
+            canvas.paint((np.full_like(row, slice_index), row, column), structure.class_index)
     return canvas
 
 
@@ -77,28 +104,26 @@ def _refers(header: Any, image_series: "DeidentifiedSeries") -> bool:
     return not named or image_series.series_uid in named
 
 
-def _classes(header: Any, image_series: "DeidentifiedSeries", names: LabelNames) -> dict[int, int]:
-    """Returns the class index of each structure's number that a class asks for."""
+def _structures(header: Any, image_series: "DeidentifiedSeries", names: LabelNames) -> dict[int, Structure]:
+    """Returns the structures that a class asks for, by their number."""
     frame = image_series.headers[0].get("FrameOfReferenceUID")
     codes: dict[int, list[str]] = defaultdict(list)
     for seen in header.get("RTROIObservationsSequence") or ():
         codes[int(seen.ReferencedROINumber)] += codes_of(seen.get("RTROIIdentificationCodeSequence") or ())
-    found: dict[int, int] = {}
-    for structure in header.get("StructureSetROISequence") or ():
-        number = int(structure.ROINumber)
-        index = class_of([str(structure.get("ROIName", "")), *codes[number]], names)
+    found: dict[int, Structure] = {}
+    for roi in header.get("StructureSetROISequence") or ():
+        number = int(roi.ROINumber)
+        index = class_of([str(roi.get("ROIName", "")), *codes[number]], names)
         if index is None:
             continue
         if number in found:
             raise geometry_error("malformed_label", "two structures have the same number")
-        if not frame or structure.get("ReferencedFrameOfReferenceUID") != frame:
-            raise geometry_error("label_other_image", "a structure is not in the image's frame of reference")
-        found[number] = index
+        found[number] = Structure(index, bool(frame) and roi.get("ReferencedFrameOfReferenceUID") == frame)
     return found
 
 
-def _contours(header: Any, number: int, instances: set[str]) -> Iterator[NDArray[np.float64]]:
-    """Yields each contour of a structure: points (N, 3) in LPS millimetres."""
+def _contours(header: Any, number: int) -> Iterator[Contour]:
+    """Yields the contours of a structure."""
     left = MAX_POINTS
     for item in header.get("ROIContourSequence") or ():
         if int(item.ReferencedROINumber) != number:
@@ -106,29 +131,38 @@ def _contours(header: Any, number: int, instances: set[str]) -> Iterator[NDArray
         for contour in item.get("ContourSequence") or ():
             if contour.get("ContourGeometricType") not in _CLOSED:
                 raise geometry_error("unsupported_label", "a structure has contours that are not closed and planar")
-            drawn_on = contour.get("ContourImageSequence") or ()
-            if {str(image.get("ReferencedSOPInstanceUID")) for image in drawn_on} - instances:
-                raise geometry_error("label_other_image", "a contour was drawn on an image that is not in the series")
             points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
             left -= len(points)
             if not len(points) or not np.isfinite(points).all() or left < 0:
                 raise geometry_error("malformed_label", "a structure has no proper contours, or too many points")
-            yield points
+            images = contour.get("ContourImageSequence") or ()
+            yield Contour(points, frozenset(str(known.get("ReferencedSOPInstanceUID")) for known in images))
 
 
-def _on_slices(contours: Iterator[NDArray[np.float64]], image: "DicomVolume") -> Contours:
-    """Brings contours from millimetres to the image's slices."""
+def _on_slices(
+    contours: Iterator[Contour], structure: Structure, image: "DicomVolume", instances: Sequence[str]
+) -> Polygons:
+    """Brings a structure's contours from millimetres to the image's slices."""
     inverse = np.linalg.inv(image.geometry.affine)
-    slices, *plane = image.geometry.spatial_shape
-    found: Contours = defaultdict(list)
-    for points in contours:
-        indices = points @ inverse[:3, :3].T + inverse[:3, 3]
-        at = np.rint(indices[0, 0])
-        if np.abs(indices[:, 0] - at).max() > OFF_GRID_VOXELS:
-            raise geometry_error("contours_off_slices", "a contour lies between or across the image's slices")
-        # A pixel's centre can be inside only if the contour reaches it.
-        beyond = np.any(indices[:, 1:] < -1, axis=None) or np.any(indices[:, 1:] > plane, axis=None)
-        if not 0 <= at < slices or beyond:
-            raise geometry_error("label_outside_image", "a contour lies outside of the image")
-        found[int(at)].append(indices[:, 1:])
+    found: Polygons = defaultdict(list)
+    for contour in contours:
+        if contour.drawn_on - set(instances):
+            raise geometry_error("label_other_image", "a contour was drawn on an image that is not in the series")
+        indices = contour.points_mm @ inverse[:3, :3].T + inverse[:3, 3]
+        at = _slice_of(indices, image.geometry.spatial_shape)
+        if not structure.same_frame and contour.drawn_on != {instances[at]}:
+            raise geometry_error("label_other_image", "a structure is not in the image's frame of reference")
+        found[at].append(indices[:, 1:])
     return found
+
+
+def _slice_of(indices: NDArray[np.float64], shape: Sequence[int]) -> int:
+    """Returns the slice that a contour (slice, row, column) lies on."""
+    at = np.rint(indices[0, 0])
+    if np.abs(indices[:, 0] - at).max() > OFF_GRID_VOXELS:
+        raise geometry_error("contours_off_slices", "a contour lies between or across the image's slices")
+    # A pixel's centre can be inside only if the contour reaches it.
+    beyond = np.any(indices[:, 1:] < -1) or np.any(indices[:, 1:] > shape[1:])
+    if not 0 <= at < shape[0] or beyond:
+        raise geometry_error("label_outside_image", "a contour lies outside of the image")
+    return int(at)
