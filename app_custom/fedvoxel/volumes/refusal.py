@@ -6,7 +6,7 @@ A refusal never holds a path, a patient or an original case name: the case is na
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from fedvoxel.errors import GeometryError
+from fedvoxel.errors import DeidError, DicomError, GeometryError
 
 Reason = Literal[
     "missing_image",
@@ -39,6 +39,30 @@ Reason = Literal[
     "label_outside_image",
     "contours_off_slices",
     "striped_label",
+    # Cohorts that are built from DICOM.
+    "changed_file",
+    "timed_out",
+    "out_of_memory",
+    "crashed",
+    "unexpected_error",
+    # Volumes from DICOM.
+    "unsupported_modality",
+    "no_positions",
+    "single_slice",
+    "localizer_only",
+    "several_volumes",
+    "mixed_orientations",
+    "mixed_sizes",
+    "mixed_spacings",
+    "mixed_frames_of_reference",
+    "gantry_tilt",
+    "missing_slices",
+    "irregular_spacing",
+    "irregular_positions",
+    "inverted_image",
+    "colour_image",
+    "no_rescale",
+    "zero_slope",
 ]
 
 REMEDIES: dict[Reason, str] = {
@@ -46,7 +70,8 @@ REMEDIES: dict[Reason, str] = {
     "missing_label": "add the label, or take the case out of the cohort",
     "duplicate_case": "keep one image and one label for each case",
     "unnamed_case": "give every row of the table a case name",
-    "unknown_patient": "make patient_pattern match this case, so that its patient stays in one split",
+    "unknown_patient": "make patient_pattern match this case (BIDS) or fill in PatientID at the source (DICOM), "
+    "so that its patient stays in one split",
     "unreadable": "export the case again as NIfTI (.nii or .nii.gz)",
     "truncated": "copy or export the file again",
     "too_large": "crop or resample the volume before adding it to the cohort",
@@ -71,6 +96,28 @@ REMEDIES: dict[Reason, str] = {
     "label_outside_image": "use the image that the label was drawn on, with all its slices",
     "contours_off_slices": "export the structure set with its contours on the slices of this image",
     "striped_label": "let the tool that drew it fill in the slices between, and export again",
+    "changed_file": "restore the file, or take the cohort's folder away and build it again",
+    "timed_out": "look at this series; if it is only large, raise build.case_timeout_s",
+    "out_of_memory": "look at this series; if it is only large, raise build.case_memory_gib",
+    "crashed": "take the series out, or export it uncompressed: a library crashes on it",
+    "unexpected_error": "report this as a bug in fedvoxel; take the series out meanwhile",
+    "unsupported_modality": "choose series of CT, MR or PT images for the cohort",
+    "no_positions": "export the original series with the position of each slice; reformatted pictures have none",
+    "single_slice": "choose a series with two or more slices",
+    "localizer_only": "choose a series that is no localizer",
+    "several_volumes": "export each time point, echo, weighting or kind of image as a series of its own",
+    "mixed_orientations": "export each orientation as a series of its own",
+    "mixed_sizes": "export images of one size as a series of their own",
+    "mixed_spacings": "export images of one pixel spacing as a series of their own",
+    "mixed_frames_of_reference": "export images of one frame of reference as a series of their own",
+    "gantry_tilt": "export the series resampled without the tilt of the gantry",
+    "missing_slices": "fetch the series again: it is not complete",
+    "irregular_spacing": "export the series with evenly spaced slices",
+    "irregular_positions": "export the slices of one stack as a series of their own",
+    "inverted_image": "export the series as MONOCHROME2",
+    "colour_image": "choose a series of grey values",
+    "no_rescale": "export the series with RescaleSlope and RescaleIntercept for every slice",
+    "zero_slope": "export the series with the scanner's RescaleSlope",
 }
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -82,12 +129,12 @@ class Refusal:
 
     Attributes:
         case: The case's pseudonym.
-        reason: One of `REASONS`.
+        reason: One of `REASONS`, or a reason of reading DICOM files or of de-identification.
         message: What was found and what to do, without paths or original names.
     """
 
     case: str
-    reason: Reason
+    reason: str
     message: str
 
 
@@ -96,7 +143,6 @@ def geometry_error(reason: Reason, found: str) -> GeometryError:
     return GeometryError(reason, f"{found}; {REMEDIES[reason]}")
 
 
-def refusal_of(case: str, error: GeometryError) -> Refusal:
+def refusal_of(case: str, error: GeometryError | DicomError | DeidError) -> Refusal:
     """Returns the refusal that `error` means for the case with the pseudonym `case`."""
-    reason: Reason = next(known for known in REASONS if known == error.reason)
-    return Refusal(case, reason, str(error).removeprefix(f"{case}: "))
+    return Refusal(case, error.reason, str(error).removeprefix(f"{case}: "))
