@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pydicom import uid
 
 from fedvoxel.dicom.faults import dicom_error
+from fedvoxel.dicom.packed_frame import DEFLATED_FRAMES
 from fedvoxel.dicom.pixel_layout import PixelLayout
 
 MAX_RLE_BYTES = 2**23
@@ -83,10 +84,15 @@ def _read_rle(frame: bytes, layout: PixelLayout) -> Promise:
     return layout.rows, layout.columns, -1 if left_over else components, layout.bits_allocated
 
 
+def _read_deflated(_: bytes, layout: PixelLayout) -> Promise:
+    return layout.rows, layout.columns, 1, layout.bits_allocated  # has no header; no more is inflated than fits
+
+
 _Reader = Callable[[bytes, PixelLayout], Promise]
 _READERS: dict[str, _Reader] = {
     **dict.fromkeys((*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes), _read_jpeg),
     **dict.fromkeys(uid.JPEG2000TransferSyntaxes, _read_jpeg_2000),
     **dict.fromkeys((uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), _read_jpeg_2000),
     uid.RLELossless: _read_rle,
+    DEFLATED_FRAMES: _read_deflated,
 }

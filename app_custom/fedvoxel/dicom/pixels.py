@@ -15,6 +15,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from fedvoxel.dicom.codestream import check_frame
 from fedvoxel.dicom.faults import dicom_error
+from fedvoxel.dicom.packed_frame import decode_packed, is_packed
 from fedvoxel.dicom.pixel_layout import PIXEL_TAGS, PixelLayout, layout_of
 from fedvoxel.dicom.stream import BoundedStream, OpenedFile, opened
 
@@ -124,6 +125,8 @@ def _compressed_frames(file: OpenedFile, layout: PixelLayout) -> Iterator[bytes]
 
 
 def _decoded(frame: bytes, syntax: uid.UID, layout: PixelLayout) -> Stored:
+    if is_packed(syntax, layout):
+        return decode_packed(frame, syntax, layout)
     described: dict[str, Any] = {
         "transfer_syntax_uid": syntax,
         "rows": layout.rows,
