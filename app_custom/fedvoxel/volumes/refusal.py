@@ -96,7 +96,7 @@ REMEDIES: dict[Reason, str] = {
     "label_outside_image": "use the image that the label was drawn on, with all its slices",
     "contours_off_slices": "export the structure set with its contours on the slices of this image",
     "striped_label": "let the tool that drew it fill in the slices between, and export again",
-    "changed_file": "restore the file, or take the cohort's folder away and build it again",
+    "changed_file": "run `fedvoxel cohort build` again, which makes anew what is not as it was built",
     "timed_out": "look at this series; if it is only large, raise build.case_timeout_s",
     "out_of_memory": "look at this series; if it is only large, raise build.case_memory_gib",
     "crashed": "take the series out, or export it uncompressed: a library crashes on it",
