@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fedvoxel.cli import cohort_show
 from fedvoxel.errors import CohortError
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def statistics(
     with _bar(f"reading {names[0]}", quiet=False) as progress:
         sent = site_statistics(config, names[0], _split(classes), site.parent, minimum_cases, progress)
     typer.echo(json.dumps(sent, indent=2))
+
+
+app.command(epilog=cohort_show.EPILOG)(cohort_show.show)
 
 
 def _names(config: "SiteConfig", cohort: str | None) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ TRUTH_COLOUR = "#56B4E9"
 PREDICTION_COLOUR = "#E69F00"
 SITE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SITE_MARKERS = ("o", "s", "^", "D", "v", "P")
+# Bright enough on a scan; the blues and greens that follow differ in lightness too.
+CLASS_COLOURS = ("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#009E73", "#D55E00")
 MODEL_COLOURS = {"federated": "#0072B2", "local": "#D55E00", "pooled": "#009E73"}
 MODEL_MARKERS = {"federated": "o", "local": "s", "pooled": "^"}
 

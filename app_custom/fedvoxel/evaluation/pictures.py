@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedvoxel.evaluation.cutting import VIEWS, box_around, largest_cut, slice_in
 from fedvoxel.evaluation.figures import PREDICTION_COLOUR, TRUTH_COLOUR, Picture, new_figure, picture_of
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 MARGIN_MM = 15.0
 """Surroundings shown around the structures."""
-
-# The axis that each view cuts, its name, and the sides at its left and right, top and bottom edges (RAS voxels).
-_VIEWS = ((2, "axial", "RL", "AP"), (1, "coronal", "RL", "SI"), (0, "sagittal", "AP", "SI"))
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,9 @@ def _draw_case(row: Any, case: OverlayCase) -> None:
     scores = ", ".join(f"{name} {'absent' if value is None else f'{value:.2f}'}" for name, value in case.dice.items())
     row.suptitle(f"{case.site} · {case.case} · Dice {scores}", fontsize=11)
     window = tuple(np.percentile(case.image, [1.0, 99.0]))
-    box = _box(case)
-    for axes, (axis, name, across, along) in zip(row.subplots(1, 3), _VIEWS, strict=True):
-        index = _largest_cut(case, axis)
-        cut = tuple(index if which == axis else slice(*box[which]) for which in range(3))
+    box = box_around((case.truth > 0) | (case.prediction > 0), case.spacing_mm, MARGIN_MM)
+    for axes, (axis, name, across, along) in zip(row.subplots(1, 3), VIEWS, strict=True):
+        cut = slice_in(box, axis, largest_cut(_structures(case), axis))
         spacing = [case.spacing_mm[which] for which in range(3) if which != axis]
         cut_width, cut_height = case.image[cut].shape
         axes.imshow(
@@ -121,24 +118,6 @@ def _structures(case: OverlayCase) -> NDArray[np.bool_]:
     if case.truth.any():
         return np.asarray(case.truth > 0)
     return np.asarray(case.prediction > 0)
-
-
-def _largest_cut(case: OverlayCase, axis: int) -> int:
-    others = tuple(which for which in range(3) if which != axis)
-    areas = _structures(case).sum(axis=others)
-    return int(areas.argmax()) if areas.any() else case.image.shape[axis] // 2
-
-
-def _box(case: OverlayCase) -> list[tuple[int, int]]:
-    inside = (case.truth > 0) | (case.prediction > 0)
-    if not inside.any():
-        return [(0, size) for size in case.image.shape]
-    box = []
-    for axis, size in enumerate(case.image.shape):
-        found = np.flatnonzero(inside.any(axis=tuple(which for which in range(3) if which != axis)))
-        margin = round(MARGIN_MM / case.spacing_mm[axis])
-        box.append((max(int(found[0]) - margin, 0), min(int(found[-1]) + margin + 1, size)))
-    return box
 
 
 def _legend() -> list[Any]:
