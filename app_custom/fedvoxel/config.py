@@ -65,6 +65,13 @@ def _refuse_constant(name: str) -> float:
 
 def _describe(item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-    came = repr(item.get("input"))
-    shown = came if len(came) <= 60 else came[:57] + "..."
-    return f"{key}: {item['msg']} (got {shown})"
+    return f"{key}: {item['msg']} (got {_shown(item.get('input'))})"
+
+
+def _shown(came: Any) -> str:
+    """Returns what came, a whole section by its keys only: a value in it may be a patient's or a secret."""
+    if isinstance(came, dict):
+        text = "keys " + ", ".join(map(str, came)) if came else "no keys"
+    else:
+        text = f"a list of {len(came)}" if isinstance(came, list | tuple) else repr(came)
+    return text if len(text) <= 60 else text[:57] + "..."

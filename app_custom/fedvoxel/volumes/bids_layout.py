@@ -11,7 +11,7 @@ from pathlib import Path
 from fedvoxel.errors import CohortError
 from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.refusal import Reason
-from fedvoxel.volumes.site import BidsSource
+from fedvoxel.volumes.sources import BidsSource
 
 _ENDINGS = (".nii.gz", ".nii")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedvoxel.volumes.refusal import Reason
-from fedvoxel.volumes.site import BidsSource, CohortConfig, CsvSource
+from fedvoxel.volumes.site import CohortConfig
+from fedvoxel.volumes.sources import BidsSource, CsvSource
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from fedvoxel.volumes.label_codes import recode
 from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti_file import read_nifti
 from fedvoxel.volumes.refusal import geometry_error
-from fedvoxel.volumes.site import BidsSource, CohortConfig
+from fedvoxel.volumes.site import CohortConfig
+from fedvoxel.volumes.sources import BidsSource
 from fedvoxel.volumes.volume import Affine, LabelledVolume, Volume
 
 # Two affines are the same when no corner of the volume moves by more than this share of a voxel.

@@ -5,77 +5,30 @@ A job names a cohort and classes; paths, patients and splits come from here only
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.dicom.pacs_config import PacsConfig
 from fedvoxel.errors import CohortError
+from fedvoxel.volumes.build_config import BuildConfig, PacsInput, PacsName
 from fedvoxel.volumes.pseudonym import pseudonym
+from fedvoxel.volumes.sources import BidsSource, BuiltSource, ClassCode, ClassName, Source
 from fedvoxel.volumes.split import SplitFractions
 
 SITE_FILE = "fedvoxel_site.json"
 """The name of the site's own file in its kit's `local/` folder."""
 
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,63}$")]
-ClassCode = Annotated[int, Field(ge=1, le=65535)]
-FileName = Annotated[str, Field(min_length=1)]
-
-
-class CsvSource(FrozenModel):
-    """Is a table with the columns case, image, label and, if cases share patients, patient."""
-
-    layout: Literal["csv"]
-    table: FileName
-
-
-class DecathlonSource(FrozenModel):
-    """Is a Medical Segmentation Decathlon `dataset.json`, of which the list "training" counts."""
-
-    layout: Literal["decathlon"]
-    dataset_json: FileName
-
-
-class BidsSource(FrozenModel):
-    """Is a BIDS tree with one binary mask per class under its derivatives.
-
-    Attributes:
-        image: What an image's name ends with, after the case: "run-1_T2starw".
-        labels: Class name to mask suffix, "seg-manual"; a later class paints over an earlier one.
-        participants: Columns of participants.tsv and the values that belong to the cohort; empty for all.
-        patient_pattern: A pattern with one group that finds the patient in the case; null for the subject.
-    """
-
-    layout: Literal["bids"]
-    root: FileName
-    derivatives: FileName = "derivatives/labels"
-    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    labels: dict[ClassName, Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]] = Field(min_length=1)
-    participants: dict[str, list[str]] = Field(default_factory=dict)
-    patient_pattern: str | None = None
-
-    @field_validator("patient_pattern")
-    @classmethod
-    def _has_one_group(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            groups = re.compile(value).groups
-        except re.error as error:
-            raise ValueError(f"expected a regular expression: {error}") from None
-        if groups != 1:
-            raise ValueError(f"expected one group (...) that holds the patient, found {groups}")
-        return value
-
-
-Source = Annotated[CsvSource | DecathlonSource | BidsSource, Field(discriminator="layout")]
+_MOST_BUILT_CODE = 255
 
 
 class CohortConfig(FrozenModel):
     """Describes one cohort: where its cases are, its label codes and its split.
 
     Attributes:
-        classes: The site's label code of each class (csv, decathlon); left out for bids.
+        classes: The site's label code of each class (csv, decathlon, built); left out for bids.
+        build: How `fedvoxel cohort build` makes a built cohort; None where somebody else fills the folder.
         one_scan_per_patient: The hospital's word that each patient has one case here, needed to protect each patient
             where the list does not name them.
     """
@@ -84,6 +37,7 @@ class CohortConfig(FrozenModel):
     classes: dict[ClassName, ClassCode] = Field(default_factory=dict)
     split: SplitFractions = SplitFractions()
     one_scan_per_patient: bool = False
+    build: BuildConfig | None = None
 
     @model_validator(mode="after")
     def _classes_fit_the_source(self) -> Self:
@@ -94,6 +48,20 @@ class CohortConfig(FrozenModel):
             raise ValueError("expected classes, the label code of each class name")
         if len(set(self.classes.values())) != len(self.classes):
             raise ValueError("two classes have the same label code")
+        return self
+
+    @model_validator(mode="after")
+    def _build_fits_the_source(self) -> Self:
+        if isinstance(self.source, BuiltSource) and max(self.classes.values(), default=0) > _MOST_BUILT_CODE:
+            raise ValueError(f"expected label codes up to {_MOST_BUILT_CODE} in a built cohort")
+        if self.build is None:
+            return self
+        if not isinstance(self.source, BuiltSource):
+            raise ValueError('build fills a folder of its own: write "source": {"layout": "built", "folder": ...}')
+        marked = self.build.labels.class_names
+        if set(marked) != set(self.classes):
+            had, named = ", ".join(sorted(self.classes)), ", ".join(sorted(marked))
+            raise ValueError(f"classes and build.labels must name the same classes, got {had} and {named}")
         return self
 
     @property
@@ -141,11 +109,13 @@ class SiteConfig(FrozenModel):
 
     Attributes:
         pseudonym_key: 64 hexadecimal digits; hidden in every error, log and representation.
+        pacs: The hospital's archives by the names that `build.source.pacs` uses.
     """
 
     schema_version: Literal[1]
     pseudonym_key: SecretStr
     cohorts: dict[str, CohortConfig] = Field(default_factory=dict)
+    pacs: dict[PacsName, PacsConfig] = Field(default_factory=dict)
     compute: ComputeConfig = ComputeConfig()
     server_address: ServerAddress | None = None
 
@@ -163,6 +133,21 @@ class SiteConfig(FrozenModel):
         if not re.fullmatch(r"[0-9a-f]{64}", value.get_secret_value()):
             raise ValueError("expected 64 lower-case hexadecimal digits")
         return value
+
+    @model_validator(mode="after")
+    def _builds_can_be_made(self) -> Self:
+        folders: set[str] = set()
+        for name, cohort in self.cohorts.items():
+            if cohort.build is None or not isinstance(cohort.source, BuiltSource):
+                continue
+            source = cohort.build.source
+            if isinstance(source, PacsInput) and source.pacs not in self.pacs:
+                had = ", ".join(sorted(self.pacs)) or "none"
+                raise ValueError(f"cohort {name} is built from a PACS that is not under pacs; described there: {had}")
+            if cohort.source.folder in folders:
+                raise ValueError(f"cohort {name} is built into another cohort's folder; give each its own")
+            folders.add(cohort.source.folder)
+        return self
 
     def cohort(self, name: str) -> CohortConfig:
         """Returns the cohort with that name.
