@@ -62,7 +62,7 @@ def described(folder: Path, values: Any) -> CohortConfig:
 def test_a_table_that_names_every_patient_is_in_order(tmp_path: Path) -> None:
     files(tmp_path, "a.nii", "b.nii", "l.nii")
     rows = ["c1,p1,a.nii,l.nii", "c2,p1,b.nii,l.nii"]
-    assert unnamed_problem(described(tmp_path, cohort(tmp_path, "main", rows)), tmp_path) is None
+    assert unnamed_problem(site_of(), described(tmp_path, cohort(tmp_path, "main", rows)), tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,19 @@ def test_a_table_that_names_every_patient_is_in_order(tmp_path: Path) -> None:
 )
 def test_unnamed_patients_need_the_hospitals_word(tmp_path: Path, head: str, rows: list[str], count: int) -> None:
     files(tmp_path, "a.nii", "b.nii", "l.nii")
-    said = unnamed_problem(described(tmp_path, cohort(tmp_path, "main", rows, head)), tmp_path)
+    said = unnamed_problem(site_of(), described(tmp_path, cohort(tmp_path, "main", rows, head)), tmp_path)
     assert said and said.startswith(f"{count} of its cases name no patient") and "one_scan_per_patient" in said
     assert "c2" not in said and "p1" not in said
     declared = described(tmp_path, cohort(tmp_path, "main", rows, head, one_scan_per_patient=True))
-    assert unnamed_problem(declared, tmp_path) is None
+    assert unnamed_problem(site_of(), declared, tmp_path) is None
 
 
 def test_a_word_that_the_table_contradicts_is_refused(tmp_path: Path) -> None:
     files(tmp_path, "a.nii", "b.nii", "l.nii")
     rows = ["c1,p1,a.nii,l.nii", "c2,p1,b.nii,l.nii"]
-    said = unnamed_problem(described(tmp_path, cohort(tmp_path, "main", rows, one_scan_per_patient=True)), tmp_path)
+    said = unnamed_problem(
+        site_of(), described(tmp_path, cohort(tmp_path, "main", rows, one_scan_per_patient=True)), tmp_path
+    )
     assert said and "several cases" in said and "p1" not in said
 
 
@@ -96,10 +98,10 @@ def test_a_decathlon_names_no_patient(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(listed))
     source = {"layout": "decathlon", "dataset_json": "dataset.json"}
     found = described(tmp_path, {"source": source, "classes": CLASSES})
-    assert patients_of(found, tmp_path).unnamed_cases == 1
-    assert unnamed_problem(found, tmp_path) is not None
+    assert patients_of(site_of(), found, tmp_path).unnamed_cases == 1
+    assert unnamed_problem(site_of(), found, tmp_path) is not None
     declared = described(tmp_path, {"source": source, "classes": CLASSES, "one_scan_per_patient": True})
-    assert unnamed_problem(declared, tmp_path) is None
+    assert unnamed_problem(site_of(), declared, tmp_path) is None
 
 
 def test_a_bids_subject_is_a_patient(tmp_path: Path) -> None:
@@ -110,5 +112,5 @@ def test_a_bids_subject_is_a_patient(tmp_path: Path) -> None:
     files(tmp_path / "derivatives" / "labels" / "sub-01" / "anat", "sub-01_T2w_seg.nii.gz")
     source = {"layout": "bids", "root": ".", "image": "T2w", "labels": {"cord": "seg"}}
     found = described(tmp_path, {"source": source})
-    assert patients_of(found, tmp_path).names == {"sub-01"}
-    assert unnamed_problem(found, tmp_path) is None
+    assert patients_of(site_of(), found, tmp_path).names == {site_of().pseudonym_of("sub-01")}
+    assert unnamed_problem(site_of(), found, tmp_path) is None

@@ -42,7 +42,7 @@ def promise_problems(site: SiteConfig, policy: PrivacyPolicy, cohort: str, base:
         return []
     problems = []
     if isinstance(entry, CohortBudget) and entry.unit == "patient":
-        unnamed = unnamed_problem(site.cohort(cohort), base)
+        unnamed = unnamed_problem(site, site.cohort(cohort), base)
         if unnamed:
             problems.append(f"cohort {cohort}: unit 'patient' cannot be kept: {unnamed} (local/{SITE_FILE})")
     shared = cohorts_sharing(site, cohort, base)

@@ -77,7 +77,7 @@ def check_cohort(
     listed = list_cases(cohort, base)
     outcomes = []
     for done, files in enumerate(listed, start=1):
-        outcomes.append(_check(files, cohort, wanted, site.pseudonym_of(files.case)))
+        outcomes.append(_check(files, cohort, wanted, files.case_pseudonym(site)))
         if progress is not None:
             progress(done, len(listed))
     outcomes.sort(key=lambda outcome: outcome.case)

@@ -34,7 +34,7 @@ def write_key_file(site: SiteConfig, cohorts: tuple[str, ...], base: Path, path:
     for name in cohorts:
         for files in list_cases(site.cohort(name), base):
             labels = ";".join(str(label) for label in files.label)
-            table.writerow((name, site.pseudonym_of(files.case), files.case, files.patient, files.image or "", labels))
+            table.writerow((name, files.case_pseudonym(site), files.case, files.patient, files.image or "", labels))
             count += 1
     try:
         write_text(path, text.getvalue(), _OWNER_ONLY)

@@ -1,4 +1,4 @@
-"""Finds a cohort's cases, whatever the layout: a table, a Decathlon dataset.json, or BIDS derivatives.
+"""Finds a cohort's cases, whatever the layout: a table, a Decathlon dataset.json, BIDS derivatives, or a manifest.
 
 Nothing is opened but the lists; a case whose files do not make a pair is kept, with its problem, so that it is
 reported and not silently left out.
@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedvoxel.volumes.refusal import Reason
-from fedvoxel.volumes.site import CohortConfig
-from fedvoxel.volumes.sources import BidsSource, CsvSource
+from fedvoxel.volumes.site import CohortConfig, SiteConfig
+from fedvoxel.volumes.sources import BidsSource, BuiltSource, CsvSource
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class CaseFiles:
         label: One label map, or one mask per class of a BIDS cohort; empty if there is none.
         problem: Why the files do not make a pair, or None.
         patient_named: Whether the list names the patient; where it does not, the case stands for one of its own.
+        pseudonymous: Whether case and patient are pseudonyms of this site already, as in a built cohort.
+        sha256: What the image and the labels must hash to, in this order; empty where nobody has said.
+        refusal: Why a case that was to be built is none, as (reason, message); None otherwise.
     """
 
     case: str
@@ -32,6 +35,17 @@ class CaseFiles:
     label: tuple[Path, ...]
     problem: Reason | None = None
     patient_named: bool = True
+    pseudonymous: bool = False
+    sha256: tuple[str, ...] = ()
+    refusal: tuple[str, str] | None = None
+
+    def case_pseudonym(self, site: SiteConfig) -> str:
+        """Returns the name under which the case is known outside the site."""
+        return self.case if self.pseudonymous else site.pseudonym_of(self.case)
+
+    def patient_pseudonym(self, site: SiteConfig) -> str:
+        """Returns the name under which the patient is known outside the site, the same in every cohort."""
+        return self.patient if self.pseudonymous else site.pseudonym_of(self.patient)
 
 
 def list_cases(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:
@@ -63,6 +77,7 @@ def list_cases(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:
 
 def _found(cohort: CohortConfig, base: Path) -> list[CaseFiles]:
     from fedvoxel.volumes.bids_layout import list_bids
+    from fedvoxel.volumes.built_layout import list_built
     from fedvoxel.volumes.table_layouts import list_csv, list_decathlon
 
     source = cohort.source
@@ -70,4 +85,6 @@ def _found(cohort: CohortConfig, base: Path) -> list[CaseFiles]:
         return list_bids(source, base / source.root)
     if isinstance(source, CsvSource):
         return list_csv(base / source.table)
+    if isinstance(source, BuiltSource):
+        return list_built(cohort, base / source.folder)
     return list_decathlon(base / source.dataset_json)

@@ -66,11 +66,11 @@ def load_usable_cases(
     for files in list_cases(cohort, base):
         if split_of(files.patient, cohort.split) != split:
             continue
-        outcome = _load(files, cohort, wanted, plan, site.pseudonym_of(files.case))
+        outcome = _load(files, cohort, wanted, plan, files.case_pseudonym(site))
         if isinstance(outcome, Refusal):
             refused.append(outcome)
         else:
-            cases.append(replace(outcome, patient=site.pseudonym_of(files.patient)))
+            cases.append(replace(outcome, patient=files.patient_pseudonym(site)))
     return tuple(sorted(cases, key=lambda case: case.case)), tuple(refused)
 
 
@@ -103,7 +103,7 @@ def _require_usable(
     """Reads on in the other splits until one case is usable, so that an empty split is told from a bad cohort."""
     tried = list(refused)
     for files in others:
-        name = site.pseudonym_of(files.case)
+        name = files.case_pseudonym(site)
         try:
             read_labelled_volume(files, cohort, classes, name)
             return

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import GeometryError
+from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.volumes.label_codes import recode
 from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti_file import read_nifti
@@ -33,9 +34,8 @@ def read_labelled_volume(
         GeometryError: The case cannot be used; `reason` says why, the message holds no path and no name.
     """
     try:
-        if files.problem is not None or files.image is None:
-            raise geometry_error(files.problem or "missing_image", "the case's files do not make a pair")
-        voxels, affine = read_nifti(files.image, "image", "missing_image")
+        _require_pair(files)
+        voxels, affine = read_nifti(files.image or Path(), "image", "missing_image")
         image = Volume(voxels, affine)
         label = _read_label(files.label, cohort, classes, image)
         if not label.any():
@@ -43,6 +43,21 @@ def read_labelled_volume(
         return LabelledVolume(pseudonym, image, label)
     except GeometryError as error:
         raise GeometryError(error.reason, f"{pseudonym}: {error}") from None
+
+
+def _require_pair(files: CaseFiles) -> None:
+    """Refuses a case without image and label, or whose files are not those that were built."""
+    if files.refusal is not None:
+        raise GeometryError(*files.refusal)
+    if files.problem is not None or files.image is None:
+        raise geometry_error(files.problem or "missing_image", "the case's files do not make a pair")
+    for path, expected in zip((files.image, *files.label), files.sha256, strict=False):
+        try:
+            found = sha256_of_file(path)
+        except OSError as error:
+            raise geometry_error("unreadable", f"a file cannot be read ({type(error).__name__})") from None
+        if found != expected:
+            raise geometry_error("changed_file", "the image or the label is not the file that was built")
 
 
 def _read_label(

@@ -1,7 +1,8 @@
 """Which of a site's cohorts have patients in common, and whether a cohort names its patients at all.
 
 A promise to each patient covers all scans of the patient, wherever the site lists them. A patient is known by the name
-that the site's lists give, and by the image file itself: one file in two cohorts is one patient, whatever it is called.
+that the site's lists give (PatientID, in a cohort that was built from DICOM, whatever its project), and by the image
+file itself: one file in two cohorts is one patient, whatever it is called.
 Two names for one patient cannot be seen here, and one name for two patients only makes a cohort look shared. Nothing is
 opened but the lists, and nothing that is returned or raised names a patient, a case or a file.
 """
@@ -19,7 +20,7 @@ class CohortPatients:
     """Says whose scans a cohort lists; stays inside the site.
 
     Attributes:
-        names: The site's own names of the patients, also of those whose scans cannot be used today.
+        names: The patients' pseudonyms at this site, also of those whose scans cannot be used today.
         images: The image files, resolved.
         unnamed_cases: Whole cases whose patient the list does not name, each of which stands for one of its own.
         several_scans: Whether one patient has more than one whole case.
@@ -35,10 +36,11 @@ class CohortPatients:
         return bool(self.names & other.names or self.images & other.images)
 
 
-def patients_of(cohort: CohortConfig, base: Path) -> CohortPatients:
+def patients_of(site: SiteConfig, cohort: CohortConfig, base: Path) -> CohortPatients:
     """Reads whose scans a cohort lists.
 
     Args:
+        site: The site's own file, for the pseudonyms.
         cohort: The cohort's description.
         base: The folder that relative paths in the description count from.
 
@@ -50,7 +52,7 @@ def patients_of(cohort: CohortConfig, base: Path) -> CohortPatients:
     whole = [files for files in listed if files.problem is None]
     scans = Counter(files.patient for files in whole)
     return CohortPatients(
-        names=frozenset(files.patient for files in listed),
+        names=frozenset(files.patient_pseudonym(site) for files in listed),
         images=frozenset(files.image.resolve() for files in listed if files.image is not None),
         unnamed_cases=sum(not files.patient_named for files in whole),
         several_scans=max(scans.values(), default=0) > 1,
@@ -68,18 +70,18 @@ def cohorts_sharing(site: SiteConfig, cohort: str, base: Path) -> tuple[str, ...
     Raises:
         CohortError: The cohort is unknown, or a list of cases cannot be used, so that nobody can tell.
     """
-    patients = patients_of(site.cohort(cohort), base)
+    patients = patients_of(site, site.cohort(cohort), base)
     others = (name for name in sorted(site.cohorts) if name != cohort)
-    return tuple(name for name in others if patients.shares_with(patients_of(site.cohorts[name], base)))
+    return tuple(name for name in others if patients.shares_with(patients_of(site, site.cohorts[name], base)))
 
 
-def unnamed_problem(cohort: CohortConfig, base: Path) -> str | None:
+def unnamed_problem(site: SiteConfig, cohort: CohortConfig, base: Path) -> str | None:
     """Returns why a cohort's patients cannot be protected one by one as it is described; None where they can.
 
     Raises:
         CohortError: The list of cases cannot be used.
     """
-    patients = patients_of(cohort, base)
+    patients = patients_of(site, cohort, base)
     if cohort.one_scan_per_patient:
         contradicted = "one_scan_per_patient is true, but its list names a patient with several cases; write false"
         return contradicted if patients.several_scans else None
