@@ -26,6 +26,7 @@ Progress = Callable[[int, int], None]
 
 _MARK = "complete.json"
 _PART = ".part-"
+_ROUNDS = 3
 _TAGS = (0x00080018, 0x00100020, 0x0020000D, 0x0020000E)
 
 
@@ -101,11 +102,6 @@ class Receipt:
             if path.name not in expected:
                 path.unlink()
 
-    @property
-    def taken(self) -> int:
-        """Returns how many instances came, wanted or not: it grows while a transfer is alive."""
-        return self._taken
-
     def count(self) -> tuple[int, int]:
         """Returns how many instances are here, and how many were listed."""
         return len(self._listed) - len(self.missing()), len(self._listed)
@@ -124,6 +120,8 @@ class Receipt:
         """
         with self._lock, _Part(self.folder, self._limits) as part:
             self._taken += 1
+            if self._taken > _ROUNDS * len(self._listed):
+                raise dicom_error("pacs_too_much", "the PACS sends the same instances again and again")
             part.write(content)
             identity, found = part.identity, self._found
             if (identity.patient_id, identity.study_uid, identity.series_uid) != (

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 Level = Literal["STUDY", "SERIES", "IMAGE"]
+RETURN_KEYS: dict[Level, tuple[str, ...]] = {
+    "STUDY": ("PatientID", "StudyInstanceUID", "StudyDate", "StudyDescription", "AccessionNumber", "ModalitiesInStudy"),
+    "SERIES": (
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "Modality",
+        "SeriesDescription",
+        "NumberOfSeriesRelatedInstances",
+    ),
+    "IMAGE": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"),
+}
+"""What a question of each level asks to be told."""
+
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 

@@ -61,7 +61,8 @@ def receiving(config: DimseConfig, base: Path, take: Take, watch: Watch) -> Iter
         try:
             yield
         finally:
-            server.shutdown()
+            if server is not None:
+                server.shutdown()
 
 
 def stored(event: Any, take: Take, watch: Watch) -> int:
