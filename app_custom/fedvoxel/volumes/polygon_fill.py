@@ -44,8 +44,8 @@ def fill_polygons(polygons: Iterable[Points], shape: tuple[int, int]) -> NDArray
         level = starts[:, 0] == ends[:, 0]
         left -= _cross(starts[~level], ends[~level], odd, edge, left)
         left -= _run_along(starts[level], ends[level], edge, left)
-    inside = np.bitwise_xor.accumulate(odd, axis=1)[:, :-1] == 1
-    return inside | edge
+    edge |= np.bitwise_xor.accumulate(odd, axis=1)[:, :-1] == 1
+    return edge
 
 
 def _cross(starts: Points, ends: Points, odd: NDArray[np.uint8], edge: NDArray[np.bool_], left: int) -> int:

@@ -76,7 +76,7 @@ def paint_structures(
     """
     canvas = LabelCanvas(image.geometry.spatial_shape)
     header = _header_for(series, image_series)
-    instances = [str(image_series.headers[index].SOPInstanceUID) for index, _ in image.slices]
+    instances = [str(known.SOPInstanceUID) for known in image_series.headers]
     for number, structure in _structures(header, image_series, names).items():
         for slice_index, polygons in _on_slices(_contours(header, number), structure, image, instances).items():
             row, column = np.nonzero(fill_polygons(polygons, canvas.plane))
@@ -150,7 +150,7 @@ def _on_slices(
             raise geometry_error("label_other_image", "a contour was drawn on an image that is not in the series")
         indices = contour.points_mm @ inverse[:3, :3].T + inverse[:3, 3]
         at = _slice_of(indices, image.geometry.spatial_shape)
-        if not structure.same_frame and contour.drawn_on != {instances[at]}:
+        if not structure.same_frame and contour.drawn_on != {instances[image.slices[at][0]]}:
             raise geometry_error("label_other_image", "a structure is not in the image's frame of reference")
         found[at].append(indices[:, 1:])
     return found

@@ -107,15 +107,19 @@ def _masks(
 def _mask(header: Any, pixels: NDArray[Any], segment: int, half: bool) -> NDArray[np.bool_]:
     kind = header.SegmentationType
     if kind == "LABELMAP":
-        marked: NDArray[np.bool_] = pixels == segment
-        return marked
+        return _equal(pixels, segment)
     if kind == "FRACTIONAL":
         return _whole(pixels, int(header.MaximumFractionalValue), half)
     if kind != "BINARY":
         raise geometry_error("unsupported_label", "the segmentation is of an unknown type")
     if pixels.max(initial=0) > 1:
         raise geometry_error("malformed_label", "a binary segmentation holds other values than 0 and 1")
-    return np.equal(pixels, 1)
+    return _equal(pixels, 1)
+
+
+def _equal(pixels: NDArray[Any], value: int) -> NDArray[np.bool_]:
+    same: NDArray[np.bool_] = pixels == value
+    return same
 
 
 def _whole(pixels: NDArray[Any], highest: int, half: bool) -> NDArray[np.bool_]:
@@ -127,7 +131,8 @@ def _whole(pixels: NDArray[Any], highest: int, half: bool) -> NDArray[np.bool_]:
         raise geometry_error("malformed_label", "a fractional segmentation holds values above its maximum")
     if not half and np.any((pixels != 0) & (pixels != highest)):
         raise geometry_error("fractional_label", "the segmentation holds fractions")
-    return np.greater_equal(pixels.astype(np.int64) * 2, highest)
+    at_least_half: NDArray[np.bool_] = pixels.astype(np.int64) * 2 >= highest
+    return at_least_half
 
 
 def _segment_number(header: Any, own: Any, shared: Any) -> int | None:
