@@ -161,7 +161,7 @@ def write_one(path: Path, dataset: Dataset, syntax: str | None = None) -> Path:
     meta = dataset.file_meta if hasattr(dataset, "file_meta") else FileMetaDataset()
     meta.TransferSyntaxUID = meta.get("TransferSyntaxUID") or syntax or ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID")
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID")
+    meta.MediaStorageSOPInstanceUID = meta.get("MediaStorageSOPInstanceUID") or dataset.get("SOPInstanceUID")
     dataset.file_meta = meta
     dcmwrite(path, dataset, enforce_file_format=True)
     return path

@@ -85,7 +85,16 @@ def _files(folder: Path, refused: Counter[str]) -> Iterator[Path]:
     """Yields the regular files below a folder; counts links, and what is neither file nor folder, as refused."""
     waiting = [folder]
     while waiting:
-        for entry in _entries(waiting.pop()):
+        inner = waiting.pop()
+        try:
+            with os.scandir(inner) as listed:
+                entries = list(listed)
+        except OSError as error:
+            if inner == folder:
+                raise dicom_error("unreadable_file", f"the folder cannot be read ({type(error).__name__})") from None
+            refused["unreadable_file"] += 1
+            continue
+        for entry in entries:
             if entry.is_symlink():
                 refused["link"] += 1
             elif entry.is_dir(follow_symlinks=False):
@@ -94,14 +103,6 @@ def _files(folder: Path, refused: Counter[str]) -> Iterator[Path]:
                 yield Path(entry.path)
             else:
                 refused["unreadable_file"] += 1
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise dicom_error("unreadable_file", f"a folder cannot be read ({type(error).__name__})") from None
 
 
 def _without_copies(entries: Sequence[Entry], refused: Counter[str]) -> Iterator[Entry]:
