@@ -150,6 +150,12 @@ def test_a_standard_value_that_is_none_is_refused_and_a_private_one_left_out(who
     assert refused(whole) == "unreadable_value"
 
 
+def test_values_that_go_through_a_table_are_refused(tmp_path: Path) -> None:
+    one = Phantom(modality="MR", slope=None).slices()[0]
+    one.ModalityLUTSequence = [item(ModalityLUTType="US")]
+    assert refused(write_one(tmp_path / "one", one)) == "modality_table"
+
+
 def test_what_is_no_file_or_no_dicom_is_refused(tmp_path: Path, whole: Path) -> None:
     assert refused(tmp_path / "missing") == "unreadable_file"
     assert refused(tmp_path) == "unreadable_file"

@@ -34,6 +34,14 @@ def test_nothing_of_the_patient_is_shown(tmp_path: Path) -> None:
     assert not any(secret in shown for secret in (PATIENT, NAME, phantom.series_uid, phantom.study_uid, str(tmp_path)))
 
 
+def test_patients_without_an_id_are_left_to_the_policy(tmp_path: Path) -> None:
+    def edit(slices: list[Dataset]) -> None:
+        for one in slices:
+            del one.PatientID
+
+    assert find_series(Phantom().write(tmp_path, edit)).series[0].patient_id == ""
+
+
 def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
     phantom = Phantom()
     phantom.write(tmp_path / "series")
@@ -45,7 +53,9 @@ def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
     directory = item(SOPClassUID=uid.MediaStorageDirectoryStorage, SOPInstanceUID="1.2.3")
     write_one(tmp_path / "DICOMDIR", directory)
     nobody = phantom.slices()[0]
-    nobody.PatientID = ""
+    nobody.SOPInstanceUID = "none"
+    nobody.file_meta = FileMetaDataset()
+    nobody.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     write_one(tmp_path / "nobody", nobody)
     inventory = find_series(tmp_path)
     assert len(inventory.series) == 1 and len(inventory.series[0].paths) == 8

@@ -1,37 +1,29 @@
-"""Opens series for the tests of volumes."""
+"""Opens series for the tests of volumes, de-identified as a site does."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset
-
+from fedvoxel.deid.keys import DeidKeys
+from fedvoxel.deid.policy import DeidPolicy
+from fedvoxel.deid.series import DeidentifiedSeries, deidentify_series
 from fedvoxel.dicom.header import read_header
-from fedvoxel.dicom.pixels import stored_pixels
 from fedvoxel.dicom.series import SeriesFiles, find_series
 
-
-@dataclass(frozen=True)
-class CleanSeries:
-    """Has what `volume_of` uses of a de-identified series."""
-
-    files: SeriesFiles
-    headers: tuple[Dataset, ...]
-
-    @property
-    def modality(self) -> str:
-        return self.files.modality
-
-    def stored_pixels(self, index: int) -> NDArray[np.generic]:
-        return stored_pixels(self.files.paths[index], self.headers[index])
+POLICY = DeidPolicy(project="tests", faces="kept", unnamed_patients="by_study")
+KEYS = DeidKeys.of("5a" * 32, "tests")
 
 
-def clean(files: SeriesFiles) -> CleanSeries:
-    return CleanSeries(files, tuple(read_header(path) for path in files.paths))
+def clean(files: SeriesFiles) -> DeidentifiedSeries:
+    """De-identifies a series."""
+    return deidentify_series(files, [read_header(path) for path in files.paths], POLICY, KEYS, frozenset())
 
 
-def only_series(folder: Path) -> CleanSeries:
+def only_files(folder: Path) -> SeriesFiles:
+    """The only series of a folder."""
     inventory = find_series(folder)
     assert len(inventory.series) == 1, inventory.refused
-    return clean(inventory.series[0])
+    return inventory.series[0]
+
+
+def only_series(folder: Path) -> DeidentifiedSeries:
+    """The only series of a folder, de-identified."""
+    return clean(only_files(folder))

@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from fedvoxel.dicom.quiet import quiet
+from fedvoxel.dicom.series import SeriesFiles
 from fedvoxel.volumes.dicom_volume import volume_of
 from fedvoxel.volumes.volume import Volume
-from tests.volumes.clean_series import CleanSeries, only_series
+from tests.volumes.clean_series import clean, only_files
 
 Grid = tuple[NDArray[np.generic], NDArray[np.float64]]
 """Voxels (X, Y, Z) and their affine (4, 4) to RAS millimetres."""
@@ -34,10 +35,10 @@ SERIES = [
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def by_dcm2niix(series: CleanSeries, folder: Path) -> Grid:
+def by_dcm2niix(files: SeriesFiles, folder: Path) -> Grid:
     source = folder / "source"
     source.mkdir()
-    for number, path in enumerate(series.files.paths):
+    for number, path in enumerate(files.paths):
         os.symlink(path, source / f"{number}.dcm")
     program = Path(sys.executable).parent / "dcm2niix"
     command = [program, "-z", "n", "-b", "n", "-f", "image", "-o", str(folder), str(source)]
@@ -47,11 +48,11 @@ def by_dcm2niix(series: CleanSeries, folder: Path) -> Grid:
     return np.asarray(image.dataobj), image.affine
 
 
-def by_simpleitk(series: CleanSeries, folder: Path) -> Grid:
+def by_simpleitk(files: SeriesFiles, folder: Path) -> Grid:
     import SimpleITK as sitk  # noqa: N813
 
-    first = series.files.paths[0]
-    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(first.parent), series.files.series_uid)
+    first = files.paths[0]
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(first.parent), files.series_uid)
     image = sitk.ReadImage(names)
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
@@ -59,11 +60,11 @@ def by_simpleitk(series: CleanSeries, folder: Path) -> Grid:
     return sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS_TO_RAS @ affine
 
 
-def by_highdicom(series: CleanSeries, folder: Path) -> Grid:
+def by_highdicom(files: SeriesFiles, folder: Path) -> Grid:
     import pydicom
 
     with quiet():
-        datasets = [pydicom.dcmread(path) for path in series.files.paths]
+        datasets = [pydicom.dcmread(path) for path in files.paths]
         volume = hd.get_volume_from_series(datasets, dtype=np.float64)
     return volume.array, LPS_TO_RAS @ volume.affine
 
@@ -77,12 +78,12 @@ def upright(voxels: NDArray[np.generic], affine: NDArray[np.float64]) -> Grid:
 @pytest.mark.parametrize("reader", [by_dcm2niix, by_simpleitk, by_highdicom])
 @pytest.mark.parametrize("name", SERIES)
 def test_real_series_agree(
-    data_folder: Path, tmp_path: Path, name: str, reader: Callable[[CleanSeries, Path], Grid]
+    data_folder: Path, tmp_path: Path, name: str, reader: Callable[[SeriesFiles, Path], Grid]
 ) -> None:
-    series = only_series(data_folder / "dicom_studies" / name)
-    ours: Volume = volume_of(series).volume
+    files = only_files(data_folder / "dicom_studies" / name)
+    ours: Volume = volume_of(clean(files)).volume
     voxels, affine = upright(ours.voxels, ours.affine)
-    their_voxels, their_affine = upright(*reader(series, tmp_path))
+    their_voxels, their_affine = upright(*reader(files, tmp_path))
     assert voxels.shape == their_voxels.shape
     np.testing.assert_array_equal(voxels, their_voxels)
     np.testing.assert_allclose(affine, their_affine, rtol=0, atol=1e-4)

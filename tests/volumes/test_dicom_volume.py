@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -204,10 +205,7 @@ REFUSED: list[tuple[str, Edit, str]] = [
     ("zero_slope", third(RescaleSlope=0), "zero"),
     ("no_rescale", third(RescaleSlope=None), "RescaleSlope"),
     ("no_rescale", every(RescaleSlope=None, RescaleIntercept=None), "RescaleSlope"),
-    ("no_rescale", third(ModalityLUTSequence=[Dataset()]), "table"),
-    ("unsupported_modality", every(Modality="US"), "CT, MR, PT"),
     ("constant_image", every(PixelData=bytes(14 * 11 * 2)), "same value"),
-    ("non_finite", third(RescaleSlope="1e38"), "infinite"),
 ]
 
 
@@ -219,6 +217,16 @@ def test_what_is_not_a_regular_volume_is_refused(tmp_path: Path, reason: str, ed
     assert caught.value.reason == reason
     assert found in str(caught.value) and str(caught.value).endswith(REMEDIES[reason])  # type: ignore[index]
     assert PATIENT not in str(caught.value) and str(tmp_path) not in str(caught.value)
+
+
+def test_other_modalities_and_numbers_beyond_float32_are_refused(tmp_path: Path) -> None:
+    series = only_series(Phantom().write(tmp_path))
+    series.headers[3].RescaleSlope = "1e38"
+    with pytest.raises(GeometryError, match="infinite"):
+        volume_of(series)
+    object.__setattr__(series, "modality", "SEG")
+    with pytest.raises(GeometryError, match="CT, MR, PT"):
+        volume_of(series)
 
 
 @pytest.mark.parametrize("degrees", [15.0, -7.0, 0.6])
@@ -262,6 +270,13 @@ def test_an_enhanced_image_of_several_stacks_is_refused(
     assert caught.value.reason == reason
 
 
+def test_only_a_deidentified_series_becomes_a_volume(tmp_path: Path) -> None:
+    series = only_series(Phantom().write(tmp_path))
+    lookalike = SimpleNamespace(**vars(series), stored_pixels=series.stored_pixels)
+    with pytest.raises(TypeError, match="DeidentifiedSeries"):
+        volume_of(lookalike)  # type: ignore[arg-type]
+
+
 def test_a_header_of_another_shape_is_refused_without_quoting_it(tmp_path: Path) -> None:
     series = only_series(Phantom().write(tmp_path))
 
@@ -289,14 +304,14 @@ def test_too_large_a_volume_is_refused_before_its_pixels_are_read(
 
 def test_the_sidecar_has_what_all_slices_agree_on(tmp_path: Path) -> None:
     def edit(slices: list[Dataset]) -> None:
-        every(RepetitionTime=2500, EchoTime=30.5, FlipAngle=90, MagneticFieldStrength=3, Manufacturer="ACME")(slices)
+        every(RepetitionTime=2500, EchoTime=30.5, FlipAngle=90, MagneticFieldStrength=3, Manufacturer="SIEMENS")(slices)
         third(FlipAngle=80)(slices)
 
     phantom = Phantom(modality="MR", slope=None, intercept=None)
     sidecar = volume_of(only_series(phantom.write(tmp_path, edit))).sidecar
     assert sidecar == {
         "Modality": "MR",
-        "Manufacturer": "ACME",
+        "Manufacturer": "SIEMENS",
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "SliceThickness": 3.0,
         "MagneticFieldStrength": 3.0,

@@ -26,11 +26,14 @@ def read_header(path: Path) -> Dataset:
 
     Raises:
         DicomError: The file cannot be read, a standard element has a value that is none, sequences lie deeper than
-            `MAX_DEPTH`, or the image would have more than `MAX_PIXELS` pixels. The message quotes nothing.
+            `MAX_DEPTH`, the image would have more than `MAX_PIXELS` pixels, or its values go through a table. The
+            message quotes nothing.
     """
     with opened(path) as file:
         _convert(file.header)
         check_dimensions(file.header)
+        if file.header.get("ModalityLUTSequence"):
+            raise dicom_error("modality_table", "the values go through a table (ModalityLUTSequence)")
         return file.header
 
 

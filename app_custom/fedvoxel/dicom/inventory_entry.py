@@ -39,7 +39,7 @@ class Entry:
 
 
 def read_entry(path: Path) -> Entry:
-    """Returns what a file says of itself; only the elements needed are read.
+    """Returns what a file says of itself; only the elements needed are read. A patient may be without PatientID.
 
     Raises:
         DicomError: The file cannot be read, is a DICOMDIR, or lacks what tells to whom it belongs.
@@ -52,7 +52,7 @@ def read_entry(path: Path) -> Entry:
         modality, patient_id = _text(header, "Modality"), _text(header, "PatientID")
         missing = [keyword for keyword, uid in zip(_NAMES, uids, strict=True) if not uid]
         missing += [] if _MODALITY.fullmatch(modality) else ["Modality"]
-        missing += [] if patient_id else ["PatientID"]
+        missing += [] if len(str(header.get("PatientID") or "")) <= _LONGEST_TEXT else ["PatientID"]
         if missing:
             raise dicom_error("no_identity", f"no usable {', '.join(missing)}")
         references = tuple(sorted(set(_referenced(header))))

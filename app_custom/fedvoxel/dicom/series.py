@@ -20,7 +20,7 @@ class SeriesFiles:
     """Is one series of one patient: where its files lie and what they say they are.
 
     Attributes:
-        patient_id: PatientID, as in the files; never shown.
+        patient_id: PatientID, as in the files, "" where there is none; never shown.
         issuer: IssuerOfPatientID, or "".
         study_uid: StudyInstanceUID.
         series_uid: SeriesInstanceUID.

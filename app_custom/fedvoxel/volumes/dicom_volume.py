@@ -7,12 +7,13 @@ stack is refused. What cannot be seen is not judged: a slice missing at either e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from highdicom import VolumeGeometry
 from numpy.typing import NDArray
 
+from fedvoxel.deid.series import DeidentifiedSeries
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.errors import FedVoxelError
@@ -23,9 +24,6 @@ from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.rescale import rescale_of
 from fedvoxel.volumes.stacking import at_one_place, geometry_of, in_order
 from fedvoxel.volumes.volume import Volume, check_affine, check_shape
-
-if TYPE_CHECKING:
-    from fedvoxel.deid.series import DeidentifiedSeries
 
 MODALITIES = ("CT", "MR", "PT")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -55,7 +53,7 @@ class DicomVolume:
         return array.transpose(2, 1, 0)
 
 
-def volume_of(series: "DeidentifiedSeries") -> DicomVolume:
+def volume_of(series: DeidentifiedSeries) -> DicomVolume:
     """Returns the volume of a series.
 
     Pixels are decoded one file at a time into one float32 array: the peak is about 1.3 times the volume.
@@ -63,7 +61,11 @@ def volume_of(series: "DeidentifiedSeries") -> DicomVolume:
     Raises:
         GeometryError: The slices do not make a volume; `reason` says why.
         DicomError: A file cannot be read or decoded.
+        DeidError: Its pixels hold more than the image's own bits.
+        TypeError: The series did not come through de-identification.
     """
+    if not isinstance(series, DeidentifiedSeries):
+        raise TypeError("a volume is made of a DeidentifiedSeries only")
     try:
         with quiet():
             return _volume_of(series)
@@ -75,7 +77,7 @@ def volume_of(series: "DeidentifiedSeries") -> DicomVolume:
         raise dicom_error("malformed", f"a header is not as DICOM has it ({type(error).__name__})") from None
 
 
-def _volume_of(series: "DeidentifiedSeries") -> DicomVolume:
+def _volume_of(series: DeidentifiedSeries) -> DicomVolume:
     if series.modality not in MODALITIES:
         raise geometry_error("unsupported_modality", f"expected one of {', '.join(MODALITIES)}")
     frames = frames_of(series.headers)
@@ -108,7 +110,7 @@ def _volume_of(series: "DeidentifiedSeries") -> DicomVolume:
 class _Pixels:
     """Reads frames, keeping the last file's only."""
 
-    def __init__(self, series: "DeidentifiedSeries") -> None:
+    def __init__(self, series: DeidentifiedSeries) -> None:
         self._series = series
         self._instance = -1
         self._frames: NDArray[np.generic] = np.empty((0, 0, 0), np.uint8)

@@ -2,6 +2,7 @@
 
 MR images without a rescale keep their stored values, as the standard has it; CT and PT must say theirs. Real-world
 value maps are not used, and no SUV is computed: the unit stays what the header calls it. Padding keeps its value.
+A table in place of the rescale was refused when the header was read.
 """
 
 from dataclasses import dataclass
@@ -51,8 +52,6 @@ def rescale_of(source: FrameHeader, modality: str) -> Rescale:
     """
     slope, intercept = source.numbers("RescaleSlope", 1), source.numbers("RescaleIntercept", 1)
     absent = source.value("RescaleSlope") is None and source.value("RescaleIntercept") is None
-    if source.value("ModalityLUTSequence"):
-        raise geometry_error("no_rescale", "the values go through a table (ModalityLUTSequence)")
     if absent and modality not in _NEEDS_RESCALE:
         return Rescale(1.0, 0.0)
     if slope is None or intercept is None:
