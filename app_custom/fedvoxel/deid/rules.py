@@ -16,6 +16,7 @@ from pydicom.multival import MultiValue
 
 from fedvoxel.deid.dates import shifted_date, shifted_datetime, shifted_time
 from fedvoxel.deid.known_uids import REGISTERED
+from fedvoxel.deid.label_text import plain_name
 from fedvoxel.deid.subject import Subject
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
@@ -251,7 +252,7 @@ class Age:
 
 @dataclass(frozen=True)
 class Label:
-    """Keeps the names that the cohort's configuration holds; another one becomes "segment" and its number.
+    """Keeps names that the cohort's configuration holds, as written there; another becomes "segment" and its number.
 
     Attributes:
         number: The keyword of the number that stands in the same item.
@@ -266,8 +267,9 @@ class Label:
 
     def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
         """See `Rule`."""
-        text = value.strip(" \0") if isinstance(value, str) else ""
-        if text in subject.names:
-            return text
+        text = plain_name(value) if isinstance(value, str) else ""
+        known = next((name for name in sorted(subject.names) if plain_name(name) == text), None)
+        if known is not None:
+            return known  # in the configuration's own spelling
         number = item.get(self.number)
         return f"segment {int(number)}" if isinstance(number, int) and 0 <= number <= 99_999 else "segment"

@@ -7,6 +7,7 @@ surrounding space, and "SCT|10200004" as coding scheme and code value.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from fedvoxel.deid.label_text import plain_name
 from fedvoxel.volumes.refusal import geometry_error
 
 LabelNames = Mapping[str, tuple[str, ...]]
@@ -23,8 +24,8 @@ def class_of(texts: Iterable[str], names: LabelNames) -> int | None:
     Raises:
         GeometryError: overlapping_classes, when it stands for two classes.
     """
-    called = {_plain(text) for text in texts}
-    classes = [index for index, known in enumerate(names.values()) if called & {_plain(name) for name in known}]
+    called = {plain_name(text) for text in texts}
+    classes = [index for index, known in enumerate(names.values()) if called & {plain_name(name) for name in known}]
     if len(classes) > 1:
         raise geometry_error("overlapping_classes", "a segment or structure of the label stands for two classes")
     return classes[0] if classes else None
@@ -40,7 +41,3 @@ def codes_of(concepts: Collection[Any]) -> list[str]:
     )
     schemes = (concept.get("CodingSchemeDesignator", "") for concept in concepts)
     return [f"{scheme}|{value}" for scheme, value in zip(schemes, values, strict=True) if value]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
