@@ -22,6 +22,9 @@ MANIFEST = "manifest.json"
 KINDS = {"image": "images/{}.nii.gz", "label": "labels/{}.nii.gz", "sidecar": "sidecars/{}.json"}
 """The place of each of a case's files in the cohort's folder."""
 
+STAGED = {"image": "image.nii.gz", "label": "label.nii.gz", "sidecar": "sidecar.json"}
+"""Their names in the folder of the task that makes them."""
+
 CaseName = Annotated[str, Field(pattern=r"^case-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ReasonName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
@@ -82,10 +85,8 @@ class Manifest(FrozenModel):
         names = [entry.case for entry in (*self.cases, *self.refused)]
         if len(set(names)) != len(names):
             raise ValueError("a case is there twice")
-        for entries in (self.cases, self.refused):
-            listed = [entry.case for entry in entries]
-            if listed != sorted(listed):
-                raise ValueError("the cases are not sorted")
+        if any(listed != sorted(listed) for listed in (names[: len(self.cases)], names[len(self.cases) :])):
+            raise ValueError("the cases are not sorted")
         if self.cohort_sha256 != cohort_hash(self.settings_sha256, self.cases):
             raise ValueError("cohort_sha256 is not that of the cases: the manifest was changed after it was written")
         return self
