@@ -13,10 +13,13 @@ from pydicom import Dataset
 from fedvoxel.dicom.header import read_header
 from fedvoxel.dicom.pixels import stored_pixels
 from fedvoxel.dicom.quiet import quiet
-from fedvoxel.errors import DicomError, GeometryError
+from fedvoxel.dicom.series import SeriesFiles, find_series
+from fedvoxel.errors import DeidError, DicomError, GeometryError
 from fedvoxel.volumes.dicom_label import label_of
+from fedvoxel.volumes.dicom_volume import volume_of
 from fedvoxel.volumes.refusal import REMEDIES
 from tests.volumes.dicom_cases import Cleaned, OnGrid, cleaned, grid_of
+from tests.volumes.site_pipeline import LABELS, deidentified
 
 DCMQI = Path("dicom_seg_rt/dcmqi/segmentations")
 ODD = Path("dicom_odd/pydicom-data")
@@ -153,11 +156,8 @@ def test_every_label_ends_in_a_label_or_a_refusal(data_folder: Path) -> None:
     assert len(paths) > 30
     for path in paths:
         label = opened(path)
-        header = label.headers[0]
-        called = [item.SegmentLabel for item in header.get("SegmentSequence", ())]
-        called += [item.ROIName for item in header.get("StructureSetROISequence", ())]
         for image in images:
-            outcome = read(label, image, {"all": tuple(called)})
+            outcome = read(label, image, {"all": tuple(called(label.headers[0]))})
             assert isinstance(outcome, str) or outcome.any()
 
 
@@ -202,3 +202,51 @@ def test_a_structure_set_that_invents_its_frame_of_reference(data_folder: Path) 
 def test_a_structure_set_for_slices_that_are_not_there(data_folder: Path, name: str, expected: str) -> None:
     image = opened(*(data_folder / RT_UTILS / "mock_data" / f"ct_{number}.dcm" for number in (1, 2)))
     assert read(opened(data_folder / RT_UTILS / name), (image, grid_of(image.headers)), {"a": ("ROI-2",)}) == expected
+
+
+# ------------------------------------------------------------------ through de-identification
+
+
+def test_de_identified_labels_are_what_they_were(data_folder: Path) -> None:
+    folder = data_folder / DCMQI
+    (image_files,) = find_series(folder / "ct-3slice").series
+    image = deidentified(image_files)
+    volume = volume_of(image)
+    assert volume.volume.affine[2, 2] < 0  # SimpleITK's slices rise, these fall
+    liver = nrrd(folder / "liver_seg.nrrd").transpose(2, 1, 0)[:, :, ::-1]
+    seen = 0
+    for files in find_series(folder).series:
+        if files.modality == "SEG" and files.referenced_series == (image_files.series_uid,):
+            label = deidentified(files, {"liver": ("LIVER", "Green"), "other": ("orange",)})
+            if label.headers[0].SegmentSequence[0].SegmentLabel == "LIVER":
+                assert np.array_equal(label_of(label, volume, image, LIVER), liver)
+                seen += 1
+    assert seen == 1
+
+
+def test_every_label_that_is_de_identified_ends_in_a_label_or_a_refusal(data_folder: Path) -> None:
+    folders = [data_folder / "dicom_seg_rt" / part for part in ("dcmqi", "highdicom", "rt-utils", "dicompyler")]
+    found = [series for folder in [*folders, data_folder / ODD] for series in find_series(folder).series]
+    labels = [series for series in found if series.modality in LABELS]
+    assert len(labels) > 20
+    ended = [fate(label, [series for series in found if series.modality == "CT"]) for label in labels]
+    assert ended.count("label") >= 5
+    assert "empty" not in ended
+
+
+def fate(files: SeriesFiles, images: list[SeriesFiles]) -> str:
+    names = tuple({str(name) for path in files.paths for name in called(read_header(path))} or {"nothing"})
+    referred = [image for image in images if image.series_uid in files.referenced_series]
+    try:
+        label = deidentified(files, {"all": names})
+        image = deidentified((referred or images)[0])
+        return "label" if label_of(label, volume_of(image), image, {"all": names}).any() else "empty"
+    except (DeidError, DicomError, GeometryError) as error:
+        assert not any(name in str(error) for name in names if len(name) > 6)
+        assert files.patient_id not in str(error).split() and files.series_uid not in str(error)
+        return type(error).__name__
+
+
+def called(header: Dataset) -> list[Any]:
+    names = [item.SegmentLabel for item in header.get("SegmentSequence", ())]
+    return names + [item.ROIName for item in header.get("StructureSetROISequence", ())]
