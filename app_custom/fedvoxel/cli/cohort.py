@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fedvoxel.cli import cohort_show
+from fedvoxel.cli import cohort_build, cohort_report, cohort_show
 from fedvoxel.errors import CohortError
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def statistics(
     typer.echo(json.dumps(sent, indent=2))
 
 
+app.command(epilog=cohort_build.EPILOG)(cohort_build.build)
 app.command(epilog=cohort_show.EPILOG)(cohort_show.show)
+app.command(epilog=cohort_report.EPILOG)(cohort_report.report)
 
 
 def _names(config: "SiteConfig", cohort: str | None) -> tuple[str, ...]:

@@ -46,13 +46,14 @@ def _require_current(manifest: Manifest, cohort: CohortConfig) -> None:
 
 
 def _files(entry: ManifestCase, folder: Path) -> CaseFiles:
-    image, label = (folder / KINDS[kind].format(entry.case) for kind in ("image", "label"))
+    places = {kind: folder / place.format(entry.case) for kind, place in KINDS.items()}
+    image, label = places["image"], places["label"]
     problem: Reason | None = None
     if not image.is_file():
         problem = "missing_image"
     elif not label.is_file():
         problem = "missing_label"
-    hashes = (entry.sha256.image, entry.sha256.label)
+    hashes = tuple((path, getattr(entry.sha256, kind)) for kind, path in places.items())
     return CaseFiles(entry.case, entry.patient, image, (label,), problem, pseudonymous=True, sha256=hashes)
 
 

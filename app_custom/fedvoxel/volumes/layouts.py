@@ -25,7 +25,7 @@ class CaseFiles:
         problem: Why the files do not make a pair, or None.
         patient_named: Whether the list names the patient; where it does not, the case stands for one of its own.
         pseudonymous: Whether case and patient are pseudonyms of this site already, as in a built cohort.
-        sha256: What the image and the labels must hash to, in this order; empty where nobody has said.
+        sha256: Files of the case and what each must hash to; empty where nobody has said.
         refusal: Why a case that was to be built is none, as (reason, message); None otherwise.
     """
 
@@ -36,7 +36,7 @@ class CaseFiles:
     problem: Reason | None = None
     patient_named: bool = True
     pseudonymous: bool = False
-    sha256: tuple[str, ...] = ()
+    sha256: tuple[tuple[Path, str], ...] = ()
     refusal: tuple[str, str] | None = None
 
     def case_pseudonym(self, site: SiteConfig) -> str:

@@ -51,13 +51,13 @@ def _require_pair(files: CaseFiles) -> None:
         raise GeometryError(*files.refusal)
     if files.problem is not None or files.image is None:
         raise geometry_error(files.problem or "missing_image", "the case's files do not make a pair")
-    for path, expected in zip((files.image, *files.label), files.sha256, strict=False):
+    for path, expected in files.sha256:
         try:
             found = sha256_of_file(path)
         except OSError as error:
             raise geometry_error("unreadable", f"a file cannot be read ({type(error).__name__})") from None
         if found != expected:
-            raise geometry_error("changed_file", "the image or the label is not the file that was built")
+            raise geometry_error("changed_file", "a file of the case is not the one that was built")
 
 
 def _read_label(

@@ -82,7 +82,7 @@ class Manifest(FrozenModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        names = [entry.case for entry in (*self.cases, *self.refused)]
+        names = [entry.case for entry in self.cases] + [entry.case for entry in self.refused]
         if len(set(names)) != len(names):
             raise ValueError("a case is there twice")
         if any(listed != sorted(listed) for listed in (names[: len(self.cases)], names[len(self.cases) :])):
