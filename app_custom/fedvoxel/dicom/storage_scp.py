@@ -63,6 +63,7 @@ def receiving(config: DimseConfig, base: Path, take: Take, watch: Watch) -> Iter
         finally:
             if server is not None:
                 server.shutdown()
+            watch.close()
 
 
 def stored(event: Any, take: Take, watch: Watch) -> int:
