@@ -33,7 +33,7 @@ def spacing_words(card: CaseCard) -> str:
 
 def volume_words(millilitres: float) -> str:
     """Returns millilitres with three digits at least of those that count."""
-    return f"{millilitres:.0f}" if millilitres >= 100 else f"{millilitres:.3g}"
+    return f"{millilitres:.0f}" if millilitres >= 100 else f"{millilitres:#.3g}"
 
 
 def fact_words(card: CaseCard) -> tuple[tuple[str, str], ...]:

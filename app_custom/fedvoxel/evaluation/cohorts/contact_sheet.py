@@ -102,7 +102,7 @@ def make_contact_sheet(
     orders = sorted(
         (
             CardOrder(
-                files, cohort, site.pseudonym_of(files.case), site.pseudonym_of(files.patient), split, facts[files.case]
+                files, cohort, files.case_pseudonym(site), files.patient_pseudonym(site), split, facts[files.case]
             )
             for files in listed
             if (split := split_of(files.patient, cohort.split)) in ((chosen.split,) if chosen.split else SPLITS)
@@ -112,7 +112,7 @@ def make_contact_sheet(
     if not orders:
         raise CohortError(f"no case to show: the cohort {cohort_name} lists {len(listed)} in all")
     cards_folder = private_folder(folder) / _CARDS
-    remove_others(cards_folder, (site.pseudonym_of(files.case) for files in listed))
+    remove_others(cards_folder, (files.case_pseudonym(site) for files in listed))
     cards, refused = draw_cards(orders, cards_folder, progress)
     return ContactSheet(
         cohort_name, cohort.class_names, cards, cautions(cards), common_borders(cards), refused, len(listed)

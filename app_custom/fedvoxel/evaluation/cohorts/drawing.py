@@ -4,15 +4,12 @@ A card's inputs are hashed: its files, its sidecar, its split, the cohort's clas
 Cards of cases that the cohort no longer lists are removed with the next drawing.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from fedvoxel.errors import CohortError, GeometryError
+from fedvoxel.evaluation.cohorts.all_cores import on_all_cores
 from fedvoxel.evaluation.cohorts.case_card import CARD_VERSION, CardSubject, CaseCard, card_of
 from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
 from fedvoxel.records.atomic import write_text
@@ -23,9 +20,6 @@ from fedvoxel.volumes.refusal import Refusal, refusal_of
 from fedvoxel.volumes.sidecar import Sidecar
 from fedvoxel.volumes.site import CohortConfig
 from fedvoxel.volumes.split import Split
-
-_FEW = 4
-"""So many cases are drawn faster in this process than others are started."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +43,9 @@ def draw_cards(
         CohortError: A process that draws died, or the folder cannot be written.
     """
     private_folder(folder)
-    refused: list[Refusal] = []
     jobs = [(order, folder) for order in orders]
     try:
-        for done, outcome in enumerate(_outcomes(jobs), start=1):
-            if isinstance(outcome, Refusal):
-                refused.append(outcome)
-            if progress is not None:
-                progress(done, len(orders))
-    except BrokenProcessPool:
-        raise CohortError(
-            "a process that draws cards died, perhaps for want of memory; run it again, it goes on where it stopped"
-        ) from None
+        refused = [refusal for refusal in on_all_cores(_draw, jobs, progress) if refusal is not None]
     except OSError as error:
         raise CohortError(f"the cards cannot be kept: {error.strerror}; choose another --out") from None
     gone = {refusal.case for refusal in refused}
@@ -74,19 +59,6 @@ def remove_others(folder: Path, listed: Iterable[str]) -> None:
     for path in folder.glob("case-*.json"):
         if path.name not in names:
             path.unlink(missing_ok=True)
-
-
-def _outcomes(jobs: Sequence[tuple[CardOrder, Path]]) -> Iterable[Refusal | None]:
-    cores = min(len(os.sched_getaffinity(0)), len(jobs))
-    if len(jobs) <= _FEW or cores < 2:
-        yield from map(_draw, jobs)
-        return
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(_draw, jobs)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _draw(job: tuple[CardOrder, Path]) -> Refusal | None:

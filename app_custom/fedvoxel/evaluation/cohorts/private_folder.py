@@ -20,7 +20,7 @@ def private_folder(folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=_OWNER_ONLY_FOLDER, exist_ok=True)
         if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            if any(os.scandir(folder)):
+            if os.listdir(folder):
                 raise CohortError(
                     "--out names a folder in use that others than its owner may enter: name a new folder, or take "
                     "their rights away (chmod 700)"

@@ -1,16 +1,13 @@
 """Renders a contact sheet as one HTML file that works offline: its pictures, style and small script are inside.
 
-Its content security policy lets nothing else in: no address can be asked for, and only this script, known by its
-hash, is run. Everything that came from a scan, a sidecar or the site's file is escaped by the template engine.
+Everything that came from a scan, a sidecar or the site's file is escaped by the template engine.
 """
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from importlib.resources import files
 
 from fedvoxel.evaluation.cohorts.case_card import CaseCard
 from fedvoxel.evaluation.cohorts.case_words import fact_words, shape_words, spacing_words, volume_words
+from fedvoxel.evaluation.cohorts.closed_page import render_page
 from fedvoxel.evaluation.cohorts.contact_sheet import ContactSheet
 from fedvoxel.evaluation.cohorts.number_words import number_words
 from fedvoxel.evaluation.cohorts.outlines import Ring
@@ -36,19 +33,12 @@ class ShownCase:
 
 def render_sheet(sheet: ContactSheet) -> str:
     """Renders the sheet as HTML."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style, script = _part("sheet_style.html"), _part("sheet_script.html")
-    return environment.from_string(_part("sheet_template.html")).render(
+    return render_page(
+        "sheet_template.html",
+        script="sheet_script.html",
         sheet=sheet,
         cases=[_shown(sheet, card) for card in sheet.cards],
         columns=_columns(sheet),
-        style=Markup(style),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        style_hash=_hash(style),
-        script_hash=_hash(script),
         colour=lambda place: place % len(CLASS_COLOURS),
         shape=shape_words,
         spacing=spacing_words,
@@ -96,11 +86,3 @@ def _path(rings: tuple[Ring, ...]) -> str:
 
 def _points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
-
-
-def _part(name: str) -> str:
-    return files("fedvoxel.evaluation.cohorts").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
