@@ -73,8 +73,8 @@ def _allowed() -> Iterator[Allowed]:
     ):
         for keyword in keywords:
             yield _entry(keyword, kind, None)  # type: ignore[arg-type]
-    for (low, high), keywords in NUMBERS:
-        for keyword in keywords.split():
+    for (low, high), numbers in NUMBERS:
+        for keyword in numbers.split():
             yield _entry(keyword, "value", Number(low, high))
     for keyword, terms in TERMS.items():
         other = OTHER_IMAGE_TYPES.get(keyword)

@@ -11,7 +11,7 @@ NUMBERS: tuple[tuple[tuple[float, float], str], ...] = (
     ((0, 31), "HighBit"),
     ((0, 1), "PixelRepresentation"),
     ((-65536, 65535), "PixelPaddingValue PixelPaddingRangeLimit"),
-    ((-1e10, 1e10), "RescaleSlope RescaleIntercept WindowCenter WindowWidth"),
+    ((-1e7, 1e7), "RescaleSlope RescaleIntercept WindowCenter WindowWidth"),
     ((0, 1e4), "LossyImageCompressionRatio PixelAspectRatio"),
     # numbers of instances, frames and segments
     ((0, 99_999), "SeriesNumber InstanceNumber AcquisitionNumber ImagesInAcquisition TemporalPositionIndex"),
@@ -58,7 +58,9 @@ NUMBERS: tuple[tuple[tuple[float, float], str], ...] = (
     ((0, 1e5), "RRIntervalTimeNominal TemporalResolution NominalInterval FrameTime TemporalPositionTimeOffset"),
     ((0, 1e7), "AcquisitionDuration FrameAcquisitionDuration ActualFrameDuration FrameReferenceTime"),
     # PET
-    ((0, 1e12), "RadionuclideTotalDose RadionuclideHalfLife RadionuclidePositronFraction"),
+    ((0, 1e11), "RadionuclideTotalDose"),
+    ((0, 1e9), "RadionuclideHalfLife"),
+    ((0, 1), "RadionuclidePositronFraction"),
     ((0, 1e7), "DecayFactor DoseCalibrationFactor ScatterFractionFactor DeadTimeFactor SliceSensitivityFactor"),
     ((0, 1e5), "EnergyWindowLowerLimit EnergyWindowUpperLimit NumberOfRRIntervals NumberOfTimeSlots AxialAcceptance"),
 )

@@ -16,9 +16,8 @@ It does not trust the engine. Three things are looked at in every object, at eve
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from io import BytesIO
 
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.tag import BaseTag
 
@@ -31,6 +30,7 @@ from fedvoxel.deid.known_uids import REGISTERED
 from fedvoxel.deid.marking import FIXED_TEXTS, IMPLEMENTATION, MARKED
 from fedvoxel.deid.rules import Constant, Terms, values_of
 from fedvoxel.deid.subject import Subject
+from fedvoxel.deid.writing import encode
 
 _SUBSTRING_FROM = 6
 _UID_LIKE = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
@@ -118,13 +118,6 @@ def _check_bytes(clean: Dataset, identifiers: Identifiers) -> None:
     long = (word for word in identifiers.words if len(word) >= _SUBSTRING_FROM and not word.isdigit())
     if any(word.encode("utf-8", "replace") in folded for word in long if word not in _vocabulary_words()):
         raise deid_error("identifier_left", "an original identifier stands in the cleaned object's bytes")
-
-
-def encode(clean: Dataset) -> bytes:
-    """Returns a cleaned object as the bytes of a DICOM file: zeroed preamble, Explicit VR Little Endian."""
-    stream = BytesIO()
-    dcmwrite(stream, clean, enforce_file_format=True)
-    return stream.getvalue()
 
 
 @cache
