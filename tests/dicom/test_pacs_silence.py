@@ -23,7 +23,7 @@ def talkative() -> Iterator[None]:
     pynetdicom.debug_logger()
     _config.LOG_HANDLER_LEVEL = "standard"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = True
-    for name in ("urllib3", "dicomweb_client", "requests", "pydicom"):
+    for name in ("urllib3", "dicomweb_client", "requests", "retrying", "pydicom"):
         logging.getLogger(name).setLevel(logging.DEBUG)
     yield
     logging.getLogger("pynetdicom").handlers.clear()

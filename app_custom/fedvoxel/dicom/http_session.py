@@ -61,13 +61,13 @@ class _Bounded:
         self._raw, self._most, self._deadline = raw, most_bytes, time.monotonic() + total_s
 
     def stream(self, amount: int, decode_content: bool | None = None) -> Iterator[bytes]:
-        """Returns the answer in pieces.
+        """Returns the answer in pieces as they come: what was received before a break is not lost with it.
 
         Raises:
             DicomError: pacs_too_much or pacs_timeout.
         """
         size = 0
-        for piece in self._raw.stream(amount, decode_content=decode_content):
+        while piece := self._raw.read1(amount, decode_content=decode_content):
             size += len(piece)
             if self._most is not None and size > self._most:
                 raise dicom_error("pacs_too_much", f"the PACS answers with more than {self._most} bytes")

@@ -13,7 +13,7 @@ from pydicom import config
 
 TALKATIVE = (
     *("pydicom", "pynetdicom", "highdicom", "pylibjpeg", "libjpeg", "openjpeg", "rle"),
-    *("dicomweb_client", "urllib3", "requests"),
+    *("dicomweb_client", "urllib3", "requests", "retrying"),
 )
 """Their loggers, and those below them."""
 
