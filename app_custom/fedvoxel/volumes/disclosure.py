@@ -7,7 +7,7 @@ Source: Hundepool et al. 2012, Statistical Disclosure Control, sections 3.6 and 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -43,26 +43,31 @@ def merged_counts(counts: Mapping[str, int], minimum: int) -> dict[str, int]:
     return {name: count for name, count in told.items() if count} | ({OTHER: rest} if rest else {})
 
 
-def rolled_up_counts(counts: Mapping[tuple[str, ...], int], minimum: int) -> dict[str, int]:
-    """Returns the counts of parts with sub-parts, such as (maker, model), as one division of the whole.
+def rolled_up_names(counts: Mapping[tuple[str, ...], int], minimum: int) -> dict[tuple[str, ...], str]:
+    """Returns in which part each value with sub-parts, such as (maker, model), is told: one division of the whole.
 
     With one table for makers and one for models, a small group could be computed from both. Small sub-parts are put
     together within their part, what is small even so within the part above; see `merged_counts` for the rest.
     """
-    parts = Counter(dict(counts))
-    for depth in range(max(map(len, parts), default=1) - 1, 0, -1):
-        _move(parts, depth, minimum, lambda name: (*name[:-1], OTHER))
-        _move(parts, depth, minimum, lambda name: name[:-1])
-    return merged_counts({JOINT.join(name): count for name, count in parts.items()}, minimum)
+    place = {name: name for name in counts}
+    for depth in range(max(map(len, counts), default=1) - 1, 0, -1):
+        for end in ((OTHER,), ()):
+            sizes = _sizes(place, counts)
+            place = {
+                name: (*at[:depth], *end) if len(at) == depth + 1 and sizes[at] < minimum else at
+                for name, at in place.items()
+            }
+    told = merged_counts({JOINT.join(at): size for at, size in _sizes(place, counts).items()}, minimum)
+    return {name: joined if (joined := JOINT.join(at)) in told else OTHER for name, at in place.items()}
 
 
-def _move(
-    parts: Counter[tuple[str, ...]], depth: int, minimum: int, to: Callable[[tuple[str, ...]], tuple[str, ...]]
-) -> None:
-    """Moves the small parts of one depth elsewhere, in place."""
-    for name in [name for name, count in parts.items() if len(name) == depth + 1 and count < minimum]:
-        count = parts.pop(name)
-        parts[to(name)] += count
+def _sizes(
+    place: Mapping[tuple[str, ...], tuple[str, ...]], counts: Mapping[tuple[str, ...], int]
+) -> Counter[tuple[str, ...]]:
+    sizes: Counter[tuple[str, ...]] = Counter()
+    for name, at in place.items():
+        sizes[at] += counts[name]
+    return sizes
 
 
 def merged_bands(values: Sequence[float], edges: Sequence[float], minimum: int) -> list[tuple[float, float, int]]:

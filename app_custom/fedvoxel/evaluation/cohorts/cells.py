@@ -5,18 +5,11 @@ leave nothing. Numbers of cases are shown only where they do not tell that few p
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.cohorts.patients import Patient
-from fedvoxel.volumes.disclosure import (
-    JOINT,
-    OTHER,
-    disclosed_part,
-    merged_bands,
-    merged_counts,
-    rolled_up_counts,
-)
+from fedvoxel.volumes.disclosure import OTHER, disclosed_part, merged_bands, merged_counts, rolled_up_names
 
 AGE_EDGES = (18.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
 """Where age bands may begin, in years; nobody's age above 90 is told (as HIPAA's safe harbour has it)."""
@@ -42,48 +35,33 @@ def told_cases(patients: Sequence[Patient], minimum: int) -> int | None:
 
 def cells_of(patients: Sequence[Patient], value: Callable[[Patient], str], minimum: int) -> tuple[Cell, ...]:
     """Returns the cells of a value that each patient has one of, the largest first."""
-    values = [value(patient) for patient in patients]
-    return _cells(patients, values, merged_counts(Counter(values), minimum), minimum)
+    return _cells(patients, [value(patient) for patient in patients], minimum)
 
 
 def scanner_cells(patients: Sequence[Patient], minimum: int) -> tuple[Cell, ...]:
     """Returns the cells of modality, maker, model and field strength: one table, as each depends on the others."""
-    told = rolled_up_counts(Counter(patient.scanner for patient in patients), minimum)
-    return _cells(patients, [_rolled_up(patient.scanner, told) for patient in patients], told, minimum)
+    names = rolled_up_names(Counter(patient.scanner for patient in patients), minimum)
+    return _cells(patients, [names[patient.scanner] for patient in patients], minimum)
 
 
 def age_cells(patients: Sequence[Patient], minimum: int) -> tuple[Cell, ...]:
     """Returns the cells of age bands, the youngest first; bands are joined until each holds the minimum."""
     ages = [patient.age for patient in patients]
     bands = merged_bands([age for age in ages if age is not None], AGE_EDGES, minimum)
-    values = [_band_name(age, bands) for age in ages]
-    told = merged_counts(Counter(values), minimum)
     order = [_band_words(low, high) for low, high, _ in bands]
-    cells = _cells(patients, values, told, minimum)
+    cells = _cells(patients, [_band_name(age, bands) for age in ages], minimum)
     return tuple(sorted(cells, key=lambda cell: order.index(cell.name) if cell.name in order else len(order)))
 
 
-def _cells(
-    patients: Sequence[Patient], values: Sequence[str], told: Mapping[str, int], minimum: int
-) -> tuple[Cell, ...]:
-    groups = {
-        name: [patient for patient, value in zip(patients, values, strict=True) if _cell_name(value, told) == name]
-        for name in told
-    }
+def _cells(patients: Sequence[Patient], values: Sequence[str], minimum: int) -> tuple[Cell, ...]:
+    told = merged_counts(Counter(values), minimum)
+    groups: dict[str, list[Patient]] = {name: [] for name in told}
+    for patient, value in zip(patients, values, strict=True):
+        groups[value if value in told else OTHER].append(patient)
     cases = {name: told_cases(group, minimum) for name, group in groups.items()}
     all_told = None not in cases.values()
     cells = [Cell(name=name, patients=told[name], cases=cases[name] if all_told else None) for name in told]
     return tuple(sorted(cells, key=lambda cell: (cell.name == OTHER, -cell.patients, cell.name)))
-
-
-def _cell_name(value: str, told: Mapping[str, int]) -> str:
-    return value if value in told else OTHER
-
-
-def _rolled_up(scanner: tuple[str, ...], told: Mapping[str, int]) -> str:
-    """Returns the cell in which a scanner was counted: the finest of its own that is told."""
-    own = [scanner, *((*scanner[:depth], OTHER) for depth in range(len(scanner) - 1, 0, -1))]
-    return next((name for name in map(JOINT.join, own) if name in told), OTHER)
 
 
 def _band_name(age: float | None, bands: Sequence[tuple[float, float, int]]) -> str:
