@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fedvoxel.cli import cohort_build, cohort_report, cohort_show
+from fedvoxel.cli import cohort_build, cohort_conformance, cohort_deidentify, cohort_report, cohort_show
 from fedvoxel.errors import CohortError
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def statistics(
 
 
 app.command(epilog=cohort_build.EPILOG)(cohort_build.build)
+app.command(epilog=cohort_conformance.EPILOG)(cohort_conformance.conformance)
+app.command(epilog=cohort_deidentify.EPILOG)(cohort_deidentify.deidentify)
 app.command(epilog=cohort_show.EPILOG)(cohort_show.show)
 app.command(epilog=cohort_report.EPILOG)(cohort_report.report)
 

@@ -150,3 +150,9 @@ class BuildConfig(FrozenModel):
     deid: DeidPolicy
     case_timeout_s: float = Field(default=900, ge=1, le=86_400)
     case_memory_gib: float = Field(default=4, ge=0.5, le=1024)
+
+    @property
+    def label_texts(self) -> frozenset[str]:
+        """Returns the names and codes of segments that this configuration holds, and that may therefore stay."""
+        known = () if isinstance(self.labels, NiftiLabels) else self.labels.names.values()
+        return frozenset(text for texts in known for text in texts)

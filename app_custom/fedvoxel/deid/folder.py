@@ -1,0 +1,102 @@
+"""De-identifies a folder of DICOM files into another one, so that a person can look at what the engine leaves.
+
+Files are named by their new UIDs. It can be stopped and run again: what is already written is left as it is.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedvoxel.deid.keys import DeidKeys
+from fedvoxel.deid.policy import DeidPolicy
+from fedvoxel.deid.series import DeidentifiedSeries, deidentify_series
+from fedvoxel.deid.writing import encode
+from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.series import SeriesFiles, find_series
+from fedvoxel.errors import ConfigError, DeidError, DicomError
+from fedvoxel.records.atomic import write_bytes
+
+Progress = Callable[[int, int], None]
+_OWNER_ONLY = 0o600
+
+
+@dataclass(frozen=True)
+class FolderOutcome:
+    """Says what became of a folder's files.
+
+    Attributes:
+        written: Objects written.
+        kept: Objects that had been written before.
+        refused: (reason, number of files), sorted by reason.
+    """
+
+    written: int
+    kept: int
+    refused: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class HowToClean:
+    """Is how a folder is de-identified.
+
+    Attributes:
+        policy: What was chosen for the cohort.
+        keys: The project's keys.
+        names: Names of segments and structures that may stay.
+    """
+
+    policy: DeidPolicy
+    keys: DeidKeys
+    names: frozenset[str]
+
+
+def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progress | None = None) -> FolderOutcome:
+    """Writes the cleaned objects of a folder to out/PATIENT/SERIES/INSTANCE.dcm (files 0600, folders 0700).
+
+    Args:
+        source: The folder with DICOM files, in any order and by whatever names.
+        out: Where the cleaned objects go; neither inside `source` nor around it.
+        how: How they are cleaned.
+        progress: Is told how many series are done, and of how many.
+
+    Raises:
+        ConfigError: One folder lies in the other.
+        DicomError: The folder cannot be read.
+        OSError: The disk is full or not writable.
+    """
+    here, there = source.resolve(), out.resolve()
+    if here == there or here in there.parents or there in here.parents:
+        raise ConfigError("expected two folders, neither inside the other: the originals, and the cleaned objects")
+    inventory = find_series(source)
+    refused: Counter[str] = Counter(dict(inventory.refused))
+    written = kept = 0
+    for done, files in enumerate(inventory.series, start=1):
+        try:
+            new, old = _write_series(files, out, how)
+            written, kept = written + new, kept + old
+        except (DicomError, DeidError) as error:
+            refused[error.reason] += len(files.paths)
+        if progress is not None:
+            progress(done, len(inventory.series))
+    return FolderOutcome(written, kept, tuple(sorted(refused.items())))
+
+
+def _write_series(files: SeriesFiles, out: Path, how: HowToClean) -> tuple[int, int]:
+    headers = [read_header(path) for path in files.paths]
+    series = deidentify_series(files, headers, how.policy, how.keys, how.names)
+    folder = _own_folder(out, series)
+    written = 0
+    for index, header in enumerate(series.headers):
+        path = folder / f"{header.SOPInstanceUID}.dcm"
+        if not path.exists():
+            write_bytes(path, encode(series.dataset(index)), _OWNER_ONLY)
+            written += 1
+    return written, len(series.headers) - written
+
+
+def _own_folder(out: Path, series: DeidentifiedSeries) -> Path:
+    folder = out / series.patient / series.series_uid
+    for each in (out, folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
