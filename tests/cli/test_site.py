@@ -124,6 +124,18 @@ def test_a_delta_that_is_too_large_for_the_cohort_is_an_error(site: Path, capsys
         assert bool(said) is is_said and all("delta 0.2 is not below 1/" in message for message in said)
 
 
+def test_a_pacs_that_is_away_is_a_warning_and_a_bad_file_for_it_an_error(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, titles = site / "local" / "fedvoxel_site.json", {"called_ae_title": "PACS", "calling_ae_title": "SITE"}
+    away = {"protocol": "dimse", "host": "127.0.0.1", "port": 9, **titles}
+    certificates = {"away": away | {"plaintext": True}, "bad": away | {"tls": {"ca": "nowhere.pem"}}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pacs": certificates}))
+    _, shown = _check(site, capsys)
+    assert any(message.startswith("pacs: away: ") for message in _said(shown, "warning"))
+    assert any("pacs: bad: tls.ca: expected a file" in message for message in _said(shown, "error"))
+
+
 @pytest.mark.parametrize(
     ("cohort", "complaint"),
     [

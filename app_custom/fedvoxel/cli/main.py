@@ -23,6 +23,7 @@ from fedvoxel.errors import FedVoxelError
 NOUNS = {
     "consortium": "Create, extend and inspect the consortium's startup kits.",
     "site": "Prepare a hospital's kit and check that it is ready.",
+    "pacs": "Check the connection to the hospital's PACS and count its series.",
     "cohort": "List which scans a site can use, which it cannot, and why.",
     "job": "Export, check and submit training jobs.",
     "watch": "Show rounds, sites, Dice and time left while a job runs.",

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedvoxel.cli.pacs_findings import SHORT_S, checked
 from fedvoxel.cli.site_score import score
 from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
@@ -117,6 +118,7 @@ def _data_findings(kit: Kit) -> list[Finding]:
     except ConfigError as problem:
         return [*check_cohort_policy(kit, ()), error("data", f"{problem}; correct local/{SITE_FILE}")]
     decided = check_cohort_policy(kit, site.cohorts) + check_ledgers(kit, site.cohorts) + _promise_findings(kit, site)
+    decided += [checked(site, name, kit.local, SHORT_S) for name in site.pacs]
     if not site.cohorts:
         none = f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}"
         return [*decided, warning("data", none)]

@@ -1,0 +1,141 @@
+"""`fedvoxel pacs`: says whether a hospital's PACS answers this site, and how many series a query would find there."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedvoxel.cli.pacs_findings import checked, opened
+from fedvoxel.errors import ConfigError, DicomError
+from fedvoxel.governance.finding import has_errors
+
+if TYPE_CHECKING:
+    from fedvoxel.dicom.query import FoundSeries
+    from fedvoxel.volumes.site import SiteConfig
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Check the connection to the hospital's PACS and count its series."
+)
+
+SiteOption = Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+
+
+@app.command(epilog="Example: fedvoxel pacs check --site hospital-a/local/fedvoxel_site.json")
+def check(
+    site: SiteOption,
+    pacs: Annotated[str | None, typer.Option("--pacs", help="One PACS; every PACS of the file by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call the PACS and say whether name, port, TLS, credentials, AE titles, query and retrieval are in order.
+
+    Exit codes: 0 if every PACS answers; 3 if the site's file, a certificate or the password file is wrong;
+    15 if a PACS does not answer, or does not grant this site what it needs.
+    """
+    config = _site(site)
+    findings = [checked(config, name, site.parent) for name in _names(config, pacs)]
+    if as_json:
+        shown = {name: finding.as_json() for name, finding in zip(_names(config, pacs), findings, strict=True)}
+        typer.echo(json.dumps({"schema_version": 1, "ready": not _has_problem(findings), "pacs": shown}, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.level:8} {finding.message}")
+    for finding in findings:
+        if finding.level == "error":
+            raise ConfigError(finding.message)
+    for finding in findings:
+        if finding.level == "warning":
+            raise DicomError("pacs_check", finding.message)
+
+
+@app.command(
+    epilog="Examples: fedvoxel pacs find --site hospital-a/local/fedvoxel_site.json --pacs radiology "
+    "--study-date 20240101-20241231 --modality MR --series-description '*t1*'; with patients' identifiers: "
+    "fedvoxel pacs find --site ... --pacs radiology --query query.json"
+)
+def find(
+    site: SiteOption,
+    pacs: Annotated[str | None, typer.Option("--pacs", help="The PACS; needed if there are several.")] = None,
+    query: Annotated[
+        Path | None,
+        typer.Option(
+            "--query",
+            help="A JSON file with the keys of a cohort's query; PatientID and AccessionNumber can be given here only, "
+            "since other users of this machine can see a command line.",
+        ),
+    ] = None,
+    study_date: Annotated[str | None, typer.Option("--study-date", help="20240101 or 20240101-20241231.")] = None,
+    modality: Annotated[
+        str | None, typer.Option("--modality", help="The series' modality; several with commas.")
+    ] = None,
+    study_description: Annotated[str | None, typer.Option("--study-description", help="With * and ?.")] = None,
+    series_description: Annotated[str | None, typer.Option("--series-description", help="With * and ?.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what a query finds: patients, studies, series and instances of each modality; nobody is named.
+
+    Nothing is pulled. Exit codes: 0; 3 if the site's file or the query is wrong; 15 if the PACS fails.
+    """
+    from fedvoxel.config import parse_config, read_json
+    from fedvoxel.dicom.query import SeriesQuery
+
+    config = _site(site)
+    names = _names(config, pacs)
+    if len(names) > 1:
+        raise ConfigError(f"expected one PACS, this site has {', '.join(names)}; choose one with --pacs")
+    keys: dict[str, Any] = {} if query is None else dict(read_json(query, "the query"))
+    given = {"StudyDate": study_date, "StudyDescription": study_description, "SeriesDescription": series_description}
+    keys |= {key: value for key, value in given.items() if value is not None}
+    keys |= {} if modality is None else {"Modality": [name.strip() for name in modality.split(",")]}
+    asked = parse_config(SeriesQuery, keys, "the query")
+    counts = _counts(opened(config, names[0], site.parent).find(asked))
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, "pacs": names[0], "modalities": counts}, indent=2))
+    else:
+        Console().print(_table(names[0], counts))
+
+
+def _site(path: Path) -> "SiteConfig":
+    from fedvoxel.volumes.site import load_site_config
+
+    return load_site_config(path)
+
+
+def _names(config: "SiteConfig", name: str | None) -> tuple[str, ...]:
+    names = tuple(config.pacs) if name is None else (name,)
+    if not names:
+        raise ConfigError('the site\'s file describes no PACS; add one under "pacs"')
+    return names
+
+
+def _has_problem(findings: Iterable[Any]) -> bool:
+    return has_errors(findings) or any(finding.level == "warning" for finding in findings)
+
+
+def _counts(found: "Iterable[FoundSeries]") -> dict[str, dict[str, int]]:
+    """Returns how many patients, studies, series and instances there are of each modality."""
+    by_modality: dict[str, list[FoundSeries]] = {}
+    for series in found:
+        by_modality.setdefault(series.modality or "unknown", []).append(series)
+    return {
+        modality: {
+            "patients": len({one.patient_id for one in series}),
+            "studies": len({one.study_uid for one in series}),
+            "series": len(series),
+            "instances": sum(one.instances or 0 for one in series),
+        }
+        for modality, series in sorted(by_modality.items())
+    }
+
+
+def _table(name: str, counts: dict[str, dict[str, int]]) -> Table:
+    table = Table("modality", title=f"{name}: {sum(count['series'] for count in counts.values())} series")
+    for heading in ("patients", "studies", "series", "instances"):
+        table.add_column(heading, justify="right")
+    for modality, count in counts.items():
+        table.add_row(modality, *(str(number) for number in count.values()))
+    return table
