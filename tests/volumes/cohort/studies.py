@@ -72,5 +72,3 @@ def files_in(folder: Path) -> dict[str, bytes]:
     """The content of every file below a folder, the lock left out."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
