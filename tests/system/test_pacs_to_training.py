@@ -178,7 +178,7 @@ def test_what_two_pacs_hold_is_trained_on_for_two_rounds(
 
     outcome = system.run(job_variant(tmp_path, f"from_pacs_{int(time.time())}", rounds=2, cohort=COHORT))
 
-    assert outcome.status == "completed", outcome
+    assert outcome.status == "finished", outcome
     contributed = [record.contributed for record in outcome.rounds]
     assert len(contributed) == 2
     assert all(dict.fromkeys(SITES[:2], WANTED["training"]).items() <= cases.items() for cases in contributed)
