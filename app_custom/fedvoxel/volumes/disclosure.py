@@ -2,6 +2,8 @@
 
 Statistical disclosure control as registries practise it, not a formal privacy guarantee: counts below the minimum
 are suppressed, and an ordered value is given as the mean of the cases around its rank (microaggregation).
+Who knows the rules and every value that can occur can infer suppressed counts in one corner: where each of them is
+just below the minimum.
 Source: Hundepool et al. 2012, Statistical Disclosure Control, sections 3.6 and 5.
 """
 
