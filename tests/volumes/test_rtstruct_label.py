@@ -10,6 +10,7 @@ from skimage.draw import polygon2mask
 from skimage.measure import find_contours
 
 from fedvoxel.errors import GeometryError
+from fedvoxel.volumes import rtstruct_label
 from fedvoxel.volumes.dicom_label import label_of
 from fedvoxel.volumes.polygon_fill import fill_polygons
 from fedvoxel.volumes.refusal import REMEDIES
@@ -292,3 +293,11 @@ def test_endless_outlines_cost_neither_memory_nor_time() -> None:
     many = np.random.default_rng(0).uniform(0, 500, (2**15, 2))
     assert fill_polygons([many[:1000]], (512, 512)).any()
     assert time.monotonic() - begin < 10
+
+
+def test_points_are_counted_over_all_contours(slices: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    points = sum(len(contour) for contour in drawn()["Front"])
+    monkeypatch.setattr(rtstruct_label, "MAX_POINTS", points)
+    assert np.array_equal(read(slices, rtstruct_of(slices, drawn())), label_voxels())
+    monkeypatch.setattr(rtstruct_label, "MAX_POINTS", points - 1)
+    assert reason(slices, rtstruct_of(slices, drawn())) == "malformed_label"

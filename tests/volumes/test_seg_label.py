@@ -1,4 +1,5 @@
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ from pydicom.uid import RLELossless, generate_uid
 
 from fedvoxel.errors import GeometryError
 from fedvoxel.volumes.dicom_label import label_of
+from fedvoxel.volumes.frame_place import FramePlane
 from fedvoxel.volumes.refusal import REMEDIES
 from tests.volumes.dicom_cases import (
     DIRECTIONS,
     SHAPE,
+    Cleaned,
     affine_of,
     cleaned,
     grid_of,
@@ -311,3 +314,54 @@ def test_a_modality_without_reader_is_refused(slices: list[Dataset]) -> None:
 def test_names_are_needed(slices: list[Dataset]) -> None:
     with pytest.raises(GeometryError, match="1 to 255"):
         label_of(cleaned(*slices), grid_of(slices), cleaned(*slices), {})
+
+
+@pytest.mark.parametrize(
+    ("position", "orientation", "spacing"),
+    [
+        ((0, 0, np.nan), (1, 0, 0, 0, 1, 0), (1, 1)),
+        ((0, 0, 0), (1, 0, 0, 0, 1, np.inf), (1, 1)),
+        ((0, 0, 0), (1, 0, 0, 0, 1), (1, 1)),
+        ((0, 0, 0), (1, 0, 0, 0, 1, 0), (1, 1, 1)),
+    ],
+)
+def test_a_plane_needs_all_its_numbers(position: Any, orientation: Any, spacing: Any) -> None:
+    with pytest.raises(GeometryError, match="position, orientation or pixel spacing"):
+        FramePlane.of(position, orientation, spacing)
+
+
+def test_frames_and_their_descriptions_are_counted(slices: list[Dataset]) -> None:
+    seg = seg_of(slices, label_voxels())
+    one_group_less(seg)
+    with pytest.raises(GeometryError, match=r"frames, and .* are described"):
+        read(slices, seg)
+
+
+@dataclass(frozen=True)
+class OtherPixels(Cleaned):
+    """A segmentation whose pixels are not what its header says."""
+
+    pixels: Any
+
+    def stored_pixels(self, index: int) -> Any:
+        return self.pixels
+
+
+@pytest.mark.parametrize(("kind", "value", "text"), [("BINARY", 2, "0 and 1"), ("FRACTIONAL", 201, "its maximum")])
+def test_values_beyond_what_the_type_allows_are_refused(
+    slices: list[Dataset], kind: str, value: int, text: str
+) -> None:
+    whole = (label_voxels() == 1).astype(np.float64)[..., None]
+    seg = seg_of(slices, whole, ("Front",), segmentation_type=kind, max_fractional_value=200)
+    pixels = cleaned(seg).stored_pixels(0).astype(np.uint8)
+    pixels[0, 0, 0] = value
+    label = OtherPixels("SEG", seg.SeriesInstanceUID, (seg,), pixels)
+    with pytest.raises(GeometryError, match=text):
+        label_of(label, grid_of(slices), cleaned(*slices), NAMES, True)
+
+
+def test_exactly_one_half_is_marked(slices: list[Dataset]) -> None:
+    halves = np.zeros((*SHAPE, 1), dtype=np.float64)
+    halves[3:6, 4:8, 4:8] = 0.5
+    seg = seg_of(slices, halves, ("Front",), segmentation_type="FRACTIONAL", max_fractional_value=200)
+    assert np.array_equal(read(slices, seg, half=True), halves[..., 0] > 0)
