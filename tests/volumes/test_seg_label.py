@@ -1,4 +1,5 @@
 import copy
+import tracemalloc
 from dataclasses import dataclass
 from typing import Any
 
@@ -365,3 +366,43 @@ def test_exactly_one_half_is_marked(slices: list[Dataset]) -> None:
     halves[3:6, 4:8, 4:8] = 0.5
     seg = seg_of(slices, halves, ("Front",), segmentation_type="FRACTIONAL", max_fractional_value=200)
     assert np.array_equal(read(slices, seg, half=True), halves[..., 0] > 0)
+
+
+def test_an_enormous_frame_is_refused_before_its_pixels_are_listed(slices: list[Dataset]) -> None:
+    seg = seg_of(slices, label_voxels())
+    seg.PerFrameFunctionalGroupsSequence = seg.PerFrameFunctionalGroupsSequence[:1]
+    everything = np.ones((1, 6000, 6000), dtype=np.uint8)
+    label = OtherPixels("SEG", seg.SeriesInstanceUID, (seg,), everything)
+    tracemalloc.start()
+    with pytest.raises(GeometryError, match="more pixels than the image has"):
+        label_of(label, grid_of(slices), cleaned(*slices), NAMES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * everything.nbytes
+
+
+HOSTILE = ["<script>alert(1)</script>", "../../etc/passwd", "DOE^JANE", "\x00\x1b[31m", "9" * 64, ""]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_spoiled_ends_in_a_label_or_a_refusal_that_quotes_nothing(slices: list[Dataset], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    seg = seg_of(slices, label_voxels(), segmentation_type=random.choice(["BINARY", "LABELMAP"]))
+    pixels = cleaned(seg).stored_pixels(0)
+    places = [(item, element) for item in nested(seg) for element in item if element.VR not in ("OB", "OW", "OB or OW")]
+    for choice in random.choice(len(places), 3, replace=False):
+        item, element = places[choice]
+        if random.random() < 0.3:
+            item.pop(element.tag, None)
+        else:
+            element._value = random.choice(HOSTILE)  # as read without validation
+    label = OtherPixels("SEG", "1.2.3", (seg,), pixels)
+    try:
+        assert label_of(label, grid_of(slices), cleaned(*slices), NAMES).any()
+    except GeometryError as error:
+        assert not any(text in str(error) for text in HOSTILE if text)
+
+
+def nested(dataset: Dataset) -> list[Dataset]:
+    inside = [item for element in dataset if element.VR == "SQ" for item in element.value]
+    return [dataset, *(found for item in inside for found in nested(item))]

@@ -30,6 +30,16 @@ class LabelCanvas:
         _, rows, columns = self._codes.shape
         return rows, columns
 
+    def require_room(self, marked: int) -> None:
+        """Refuses a frame that marks more pixels than any plane of the image has, before their places are listed.
+
+        Raises:
+            GeometryError: label_outside_image.
+        """
+        _, second, largest = sorted(self._codes.shape)
+        if marked > second * largest:
+            raise geometry_error("label_outside_image", "a frame marks more pixels than the image has in a plane")
+
     def paint(self, indices: Indices, class_index: int) -> None:
         """Marks the voxels at `indices` (one array for each axis) as of the class.
 

@@ -53,7 +53,9 @@ def paint_seg(
         seen |= set(classes.values())
         if classes:
             for plane, mask, class_index in _masks(header, series.stored_pixels(index), classes, half):
-                canvas.paint(place_frame(plane, mask.shape, inverse).indices(mask), class_index)
+                place = place_frame(plane, mask.shape, inverse)
+                canvas.require_room(np.count_nonzero(mask))
+                canvas.paint(place.indices(mask), class_index)
     return canvas
 
 
