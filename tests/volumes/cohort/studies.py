@@ -43,6 +43,11 @@ def real_study(source: Path, folder: Path, name: str) -> None:
     target = folder / name
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     slices = sorted((dcmread(path) for path in target.iterdir()), key=lambda each: float(each.InstanceNumber))
+    for each in slices:  # what the standard wants of a SEG, and of its image
+        for keyword in ("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyTime"):
+            setattr(each, keyword, each.get(keyword) or "")
+        for keyword in ("PatientName", "ReferringPhysicianName", "PositionReferenceIndicator"):
+            setattr(each, keyword, "")
     label = np.zeros((len(slices), slices[0].Rows, slices[0].Columns), np.uint8)
     middle = [size // 2 for size in label.shape]
     label[middle[0] - 3 : middle[0], middle[1] - 5 : middle[1] + 5, middle[2] - 6 : middle[2]] = 1
