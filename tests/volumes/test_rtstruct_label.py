@@ -14,7 +14,16 @@ from fedvoxel.volumes import rtstruct_label
 from fedvoxel.volumes.dicom_label import label_of
 from fedvoxel.volumes.polygon_fill import fill_polygons
 from fedvoxel.volumes.refusal import REMEDIES
-from tests.volumes.dicom_cases import DIRECTIONS, affine_of, cleaned, grid_of, image_slices, label_voxels, rtstruct_of
+from tests.volumes.dicom_cases import (
+    DIRECTIONS,
+    Cleaned,
+    affine_of,
+    cleaned,
+    grid_of,
+    image_slices,
+    label_voxels,
+    rtstruct_of,
+)
 
 NAMES = {"front": ("Front",), "back": ("Back",)}
 
@@ -301,3 +310,29 @@ def test_points_are_counted_over_all_contours(slices: list[Dataset], monkeypatch
     assert np.array_equal(read(slices, rtstruct_of(slices, drawn())), label_voxels())
     monkeypatch.setattr(rtstruct_label, "MAX_POINTS", points - 1)
     assert reason(slices, rtstruct_of(slices, drawn())) == "malformed_label"
+
+
+HOSTILE = ["<script>alert(1)</script>", "../../etc/passwd", "DOE^JANE", "\x00\x1b[31m", "9" * 64, ""]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_spoiled_ends_in_a_label_or_a_refusal_that_quotes_nothing(slices: list[Dataset], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    made = rtstruct_of(slices, drawn())
+    places = [(item, element) for item in nested(made) for element in item]
+    for choice in random.choice(len(places), 3, replace=False):
+        item, element = places[choice]
+        if random.random() < 0.3:
+            item.pop(element.tag, None)
+        else:
+            element._value = random.choice(HOSTILE)  # as read without validation
+    series = Cleaned("RTSTRUCT", "1.2.3", (made,))
+    try:
+        assert label_of(series, grid_of(slices), cleaned(*slices), NAMES).any()
+    except GeometryError as error:
+        assert not any(text in str(error) for text in HOSTILE if text)
+
+
+def nested(dataset: Dataset) -> list[Dataset]:
+    inside = [item for element in dataset if element.VR == "SQ" for item in element.value]
+    return [dataset, *(found for item in inside for found in nested(item))]

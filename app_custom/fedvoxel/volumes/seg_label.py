@@ -54,7 +54,7 @@ def paint_seg(
         if classes:
             for plane, mask, class_index in _masks(header, series.stored_pixels(index), classes, half):
                 place = place_frame(plane, mask.shape, inverse)
-                canvas.require_room(np.count_nonzero(mask))
+                canvas.require_room(int(np.count_nonzero(mask)))
                 canvas.paint(place.indices(mask), class_index)
     return canvas
 
