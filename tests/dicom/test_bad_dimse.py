@@ -101,6 +101,15 @@ def test_a_series_that_grows_is_not_complete(bad: BadPacs, found: FoundSeries, s
     assert here(store, found) == 5 and not store.is_complete(found)
 
 
+def test_a_count_that_is_not_met_is_not_complete(bad: BadPacs, store: IncomingStore) -> None:
+    count = {"NumberOfSeriesRelatedInstances": "7"}
+    bad.answers = lambda level, answers: [answer | count for answer in answers] if level == "SERIES" else answers
+    found = opened(bad.port).find(SeriesQuery())[0]
+    assert found.instances == 7
+    assert refusal(lambda: opened(bad.port).fetch(found, store)) == "pacs_incomplete"
+    assert not store.is_complete(found)
+
+
 def test_two_instances_of_one_identity_that_differ(bad: BadPacs, found: FoundSeries, store: IncomingStore) -> None:
     bad.hand_out = lambda held: [*held[:1], *edited(SeriesDescription="changed")(held[:1])]
     assert refusal(lambda: opened(bad.port).fetch(found, store)) == "pacs_changed_instance"

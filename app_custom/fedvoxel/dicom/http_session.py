@@ -67,13 +67,21 @@ class _Bounded:
             DicomError: pacs_too_much or pacs_timeout.
         """
         size = 0
-        while piece := self._raw.read1(amount, decode_content=decode_content):
-            size += len(piece)
-            if self._most is not None and size > self._most:
-                raise dicom_error("pacs_too_much", f"the PACS answers with more than {self._most} bytes")
-            if time.monotonic() > self._deadline:
-                raise dicom_error("pacs_timeout", "the PACS takes too long to hand out what was asked for")
-            yield piece
+        try:
+            while piece := self._raw.read1(amount, decode_content=decode_content):
+                size += len(piece)
+                self._judge(size)
+                yield piece
+        except BaseException:
+            # An answer that was left half-way is of no use for the next call.
+            self._raw.close()
+            raise
+
+    def _judge(self, size: int) -> None:
+        if self._most is not None and size > self._most:
+            raise dicom_error("pacs_too_much", f"the PACS answers with more than {self._most} bytes")
+        if time.monotonic() > self._deadline:
+            raise dicom_error("pacs_timeout", "the PACS takes too long to hand out what was asked for")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)

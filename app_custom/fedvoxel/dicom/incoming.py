@@ -57,8 +57,8 @@ class IncomingStore:
             sizes = json.loads((folder / _MARK).read_text())["sizes_bytes"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        expected = found.instances is None or found.instances == len(sizes)
-        return expected and sizes == _sizes(folder)
+        here = _sizes(folder)
+        return sizes == here and found.instances in (None, len(here))
 
     def remove(self, found: FoundSeries) -> None:
         """Removes a series, complete or not; nothing happens if it is not there."""

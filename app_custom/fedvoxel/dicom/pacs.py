@@ -120,6 +120,9 @@ class Pacs:
         if store.is_complete(found):
             return
         classes = self._listed(found)
+        if found.instances not in (None, len(classes)):
+            said = f"the PACS says that a series has {found.instances} instances, and lists {len(classes)}"
+            raise dicom_error("pacs_incomplete", said)
         receipt = store.receipt(found, classes, self.config.limits)
         kinds = frozenset(kind for kind in classes.values() if kind)
         if len(receipt.missing()) == len(classes):
