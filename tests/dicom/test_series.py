@@ -8,6 +8,7 @@ import pytest
 from pydicom import Dataset, uid
 from pydicom.dataset import FileMetaDataset
 
+from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import find_series
 from fedvoxel.errors import DicomError
 from tests.dicom.phantom import NAME, PATIENT, Phantom, item, write_all, write_one
@@ -53,7 +54,8 @@ def test_what_is_not_used_is_counted(tmp_path: Path) -> None:
     directory = item(SOPClassUID=uid.MediaStorageDirectoryStorage, SOPInstanceUID="1.2.3")
     write_one(tmp_path / "DICOMDIR", directory)
     nobody = phantom.slices()[0]
-    nobody.SOPInstanceUID = "none"
+    with quiet():
+        nobody.SOPInstanceUID = "none"
     nobody.file_meta = FileMetaDataset()
     nobody.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     write_one(tmp_path / "nobody", nobody)
@@ -99,8 +101,9 @@ def test_hostile_identifiers_are_refused(tmp_path: Path, keyword: str, value: st
     one = Phantom().slices()[0]
     one.file_meta = FileMetaDataset()
     one.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    one.add_new(keyword, "LO", value)
-    inventory = find_series(write_all(tmp_path, [one]))
+    with quiet():
+        one.add_new(keyword, "LO", value)
+        inventory = find_series(write_all(tmp_path, [one]))
     assert (inventory.series, inventory.refused) == ((), (("no_identity", 1),))
 
 

@@ -4,8 +4,9 @@ The header is taken apart completely before it is handed on: a value that cannot
 without end, are refused here and not found by whoever looks later.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset
 from pydicom.tag import BaseTag
@@ -37,7 +38,7 @@ def read_header(path: Path) -> Dataset:
         return file.header
 
 
-def check_dimensions(header: Dataset) -> None:
+def check_dimensions(header: Dataset | Mapping[str, Any]) -> None:
     """Refuses an image that would not fit into memory, before anything is allocated for it.
 
     Raises:

@@ -1,6 +1,8 @@
 """What a header promises of its pixels: how many, how wide, and which of their bits count."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -62,14 +64,14 @@ class PixelLayout:
         return (self.frames * self.rows * self.columns * self.bits_allocated + 7) // 8
 
 
-def layout_of(header: Dataset) -> PixelLayout:
-    """Returns what a header promises.
+def layout_of(header: Dataset | Mapping[str, Any]) -> PixelLayout:
+    """Returns what a header promises, or what its values by keyword do.
 
     Raises:
         DicomError: no_pixels, absurd_dimensions, colour_pixels or unsupported_pixels.
     """
-    check_dimensions(header)
-    values = {keyword: header.get(keyword) for keyword in _KEYWORDS}
+    values: dict[str, Any] = {keyword: header.get(keyword) for keyword in _KEYWORDS}
+    check_dimensions(values)
     if not values["Rows"] or not values["Columns"] or not values["BitsAllocated"]:
         raise dicom_error("no_pixels", "the header promises no pixels")
     if values["SamplesPerPixel"] not in (None, 1):

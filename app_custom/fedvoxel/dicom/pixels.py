@@ -17,6 +17,7 @@ from fedvoxel.dicom.codestream import check_frame
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.packed_frame import decode_packed, is_packed
 from fedvoxel.dicom.pixel_layout import PIXEL_TAGS, PixelLayout, layout_of
+from fedvoxel.dicom.plain_pixels import read_plain
 from fedvoxel.dicom.stream import BoundedStream, OpenedFile, opened
 
 Stored = NDArray[np.generic]
@@ -47,17 +48,22 @@ def stored_pixels(path: Path, header: Dataset) -> Stored:
 
     Source: DICOM PS3.5 section 8.
     """
+    expected = layout_of(header)
+    values = read_plain(path, expected)
+    return _significant(_read(path, expected) if values is None else values, expected)
+
+
+def _read(path: Path, expected: PixelLayout) -> Stored:
     with opened(path, PIXEL_TAGS) as file:
         layout = layout_of(file.header)
-        if layout != layout_of(header):
+        if layout != expected:
             raise dicom_error("changed_file", "the file's image is not the one that its header told of before")
         file.stream.end_header()
         length_bytes, is_words = _read_element_header(file)
         native = file.syntax in _NATIVE
         if native == (length_bytes == _UNDEFINED):
             raise dicom_error("malformed", "the length of the pixels does not fit their transfer syntax")
-        values = _read_native(file, layout, length_bytes, is_words) if native else _read_compressed(file, layout)
-    return _significant(values, layout)
+        return _read_native(file, layout, length_bytes, is_words) if native else _read_compressed(file, layout)
 
 
 def _read_element_header(file: OpenedFile) -> tuple[int, bool]:

@@ -17,6 +17,8 @@ TALKATIVE = (
 )
 """Their loggers, and those below them."""
 
+_SILENT = logging.CRITICAL + 1
+
 
 def hush() -> None:
     """Silences these libraries for the rest of this process: for a worker process, before its first file.
@@ -43,5 +45,7 @@ def quiet() -> Iterator[None]:
 
 def _silence_libraries() -> None:
     for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        logger = logging.getLogger(name)
+        if logger.level != _SILENT:  # setting a level empties a cache that all loggers share
+            logger.setLevel(_SILENT)
     config.settings.reading_validation_mode = config.IGNORE

@@ -30,6 +30,7 @@ _MAX_READS = 3_000_000
 _SMALL_READ_BYTES = 2**12
 _PREAMBLE_BYTES = 128
 _META_GROUP = 0x0002
+_META_TAGS = (0x00020002, 0x00020003, 0x00020010)
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
@@ -158,13 +159,9 @@ def _plain_stream(path: Path) -> BoundedStream:
 def _read_meta(stream: BoundedStream) -> FileMetaDataset:
     if stream.read(_PREAMBLE_BYTES + 4)[_PREAMBLE_BYTES:] != b"DICM":
         raise dicom_error("not_dicom", "the file lacks the mark of a DICOM file")
-    found = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != _META_GROUP)
-    meta = FileMetaDataset()
-    for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID"):
-        value = found.get(keyword)
-        if isinstance(value, str):
-            setattr(meta, keyword, UID(value))
-    if "TransferSyntaxUID" not in meta:
+    found = read_dataset(stream, False, True, stop_when=_after_meta, specific_tags=list(_META_TAGS))
+    meta = FileMetaDataset(found)
+    if not isinstance(meta.get("TransferSyntaxUID"), str):
         raise dicom_error("no_transfer_syntax", "the file does not say how it is encoded")
     return meta
 
@@ -182,6 +179,10 @@ def _inflated(stream: BoundedStream) -> BoundedStream:
     if not inflater.eof:
         raise dicom_error("truncated_file", "the deflated part of the file ends early")
     return BoundedStream(io.BytesIO(content), len(content))  # type: ignore[arg-type]
+
+
+def _after_meta(tag: int, vr: str | None, length: int) -> bool:
+    return tag >> 16 != _META_GROUP
 
 
 def _at_pixels(tag: int, vr: str | None, length: int) -> bool:

@@ -7,9 +7,11 @@ text that somebody wrote.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.tag import Tag
 
 from fedvoxel.volumes.refusal import geometry_error
 
@@ -36,7 +38,10 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 """The functional groups in which an enhanced image keeps an attribute. Source: PS3.3 C.7.6.16."""
 
 
-@dataclass(frozen=True)
+_tag = cache(Tag)
+
+
+@dataclass(frozen=True, eq=False)
 class FrameHeader:
     """Is one frame of an instance.
 
@@ -52,16 +57,20 @@ class FrameHeader:
 
     def value(self, keyword: str) -> Any:
         """Returns an attribute of the frame, of all frames, or of the instance; None where there is none."""
-        for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-            items = self.header.get(groups)
-            if not items:
-                continue
-            item = items[self.frame] if groups.startswith("Per") else items[0]
+        for group in self._groups:
             for sequence in _GROUPS.get(keyword, ()):
-                inner = item.get(sequence)
+                inner = group.get(sequence)
                 if inner and inner[0].get(keyword) is not None:
                     return inner[0].get(keyword)
-        return self.header.get(keyword)
+        tag = _tag(keyword)
+        return self.header[tag].value if tag in self.header else None
+
+    @cached_property
+    def _groups(self) -> tuple[Dataset, ...]:
+        """Returns the functional groups of the frame, and those of all frames."""
+        own = self.header.get("PerFrameFunctionalGroupsSequence")
+        shared = self.header.get("SharedFunctionalGroupsSequence")
+        return (*(own[self.frame : self.frame + 1] if own else ()), *(shared[:1] if shared else ()))
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """Returns an attribute's `count` finite numbers, or None."""

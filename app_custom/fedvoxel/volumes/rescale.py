@@ -30,7 +30,10 @@ class Rescale:
         if (self.slope, self.intercept) == (1.0, 0.0):
             out[...] = numbers
         elif self._is_exact(numbers):
-            np.multiply(numbers, np.float32(self.slope), out=out, casting="unsafe")
+            if self.slope == 1:
+                np.add(numbers, np.float32(self.intercept), out=out, dtype=np.float32, casting="unsafe")
+                return
+            np.multiply(numbers, np.float32(self.slope), out=out, dtype=np.float32, casting="unsafe")
             out += np.float32(self.intercept)
         else:
             with np.errstate(over="ignore"):  # what leaves float32's range is refused as non-finite

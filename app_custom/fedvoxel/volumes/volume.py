@@ -116,10 +116,11 @@ def spacing_of(affine: Affine) -> tuple[float, float, float]:
 
 
 def _check_values(voxels: NDArray[np.float32]) -> None:
-    wrong = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
-    if wrong:
+    low, high = float(voxels.min()), float(voxels.max())  # NaN, if any voxel is; no copy of the size of the volume
+    if not (math.isfinite(low) and math.isfinite(high)):
+        wrong = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
         raise geometry_error("non_finite", f"{wrong} of {voxels.size} voxels are NaN or infinite as float32")
-    if voxels.min() == voxels.max():
+    if low == high:
         raise geometry_error("constant_image", "all voxels have the same value")
 
 

@@ -1,0 +1,1 @@
+"""What it costs to make a volume out of a CT series."""
