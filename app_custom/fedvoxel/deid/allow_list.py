@@ -45,7 +45,7 @@ _EMPTY = frozenset(
         *("ContentTime", "PatientSex", "Laterality", "Manufacturer", "PatientPosition", "StructureSetDate"),
         *("StructureSetTime", "ROIGenerationAlgorithm", "RTROIInterpretedType", "EchoTime", "EchoTrainLength"),
         *("RepetitionTime", "InversionTime", "FrameOfReferenceUID", "AcquisitionContextSequence", "SliceThickness"),
-        *("PatientOrientation",),
+        *("PatientOrientation", "ScanOptions"),
     }
 )
 """Of type 2 in some object: emptied rather than left out."""

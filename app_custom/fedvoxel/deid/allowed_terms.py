@@ -39,8 +39,8 @@ TERMS: dict[str, str] = {
     "ContentQualification": "PRODUCT|RESEARCH|SERVICE",
     "PresentationLUTShape": "IDENTITY|INVERSE",
     "VOILUTFunction": "LINEAR|LINEAR_EXACT|SIGMOID",
-    # pixels
-    "PhotometricInterpretation": "MONOCHROME1|MONOCHROME2|PALETTE COLOR",
+    # pixels; an image that says YES was refused, or its text made black
+    "BurnedInAnnotation": "NO",
     "LossyImageCompression": "00|01",
     "LossyImageCompressionMethod": "ISO_10918_1|ISO_14495_1|ISO_15444_1|ISO_15444_15|ISO_13818_2|ISO_14496_10",
     "RescaleType": "OD|HU|US|MGML|Z_EFF|ED|EDW|HU_MOD|PCT|NORMALIZED",
@@ -63,7 +63,7 @@ TERMS: dict[str, str] = {
     "ConstantVolumeFlag": _YES_NO,
     # MR
     "ScanningSequence": "SE|IR|GR|EP|RM",
-    "SequenceVariant": "SK|MTC|SS|TRSS|SP|MP|OSP|NONE",
+    "SequenceVariant": "SK|MTC|SS|TRSS|SP|MP|OSP|NONE|OTHER",
     "MRAcquisitionType": "2D|3D",
     "AngioFlag": "Y|N",
     "InPlanePhaseEncodingDirection": "ROW|COL|COLUMN|OTHER",
@@ -148,7 +148,6 @@ TERMS: dict[str, str] = {
         "CONTRAST_AGENT|CAVITY|BRACHY_CHANNEL|BRACHY_ACCESSORY|BRACHY_SRC_APP|BRACHY_CHNL_SHLD|SUPPORT|FIXATION|"
         "DOSE_REGION|CONTROL|DOSE_MEASUREMENT"
     ),
-    "ApprovalStatus": "APPROVED|UNAPPROVED|REJECTED",
 }
 """Keyword to its terms, between "|"."""
 

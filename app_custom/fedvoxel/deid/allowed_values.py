@@ -1,22 +1,9 @@
 """Which attributes may stay by a rule of their own: UIDs, dates, the patient's characteristics, the device, names."""
 
-import re
-
 from fedvoxel.deid.device_rules import Maker, Model, SerialNumber
-from fedvoxel.deid.rules import (
-    Age,
-    Characteristic,
-    Constant,
-    KnownTag,
-    KnownUid,
-    Label,
-    MappedUid,
-    Moved,
-    Number,
-    Pattern,
-    Rule,
-    Terms,
-)
+from fedvoxel.deid.object_rules import Label, OneValuePerPixel, Renamed
+from fedvoxel.deid.patient_rules import Age, Characteristic, Moved
+from fedvoxel.deid.rules import Constant, KnownTag, KnownUid, MappedUid, Number, Rule, Terms
 
 _MAPPED = (
     *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ReferencedSOPInstanceUID"),
@@ -25,7 +12,7 @@ _MAPPED = (
 )
 _EMPTIED = (
     *("ReferringPhysicianName", "PatientBirthDate", "AccessionNumber", "StudyID", "PositionReferenceIndicator"),
-    *("ContentCreatorName", "ContentDescription", "ROIInterpreter", "ContrastBolusAgent"),
+    *("ContentCreatorName", "ContentDescription", "ROIInterpreter", "ContrastBolusAgent", "OperatorsName"),
 )
 _DATES = {
     **{"StudyDate": "StudyTime", "SeriesDate": "SeriesTime", "AcquisitionDate": "AcquisitionTime"},
@@ -53,11 +40,13 @@ VALUES: dict[str, Rule] = {
     "ManufacturerModelName": Model(),
     "DeviceSerialNumber": SerialNumber(),
     "SoftwareVersions": Constant("removed"),
+    "PulseSequenceName": Constant("removed"),
     "SegmentLabel": Label("SegmentNumber"),
     "ROIName": Label("ROINumber"),
     "SegmentAlgorithmName": Constant("removed"),
     "StructureSetLabel": Constant("removed"),
     "ContentLabel": Constant("SEGMENTATION"),
-    "StackID": Pattern(re.compile(r"[0-9]{1,3}"), "kept if a number of up to three digits"),
+    "StackID": Renamed(),
+    "PhotometricInterpretation": OneValuePerPixel(),
 }
 """Keyword to rule."""

@@ -12,9 +12,10 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.tag import BaseTag
 
 from fedvoxel.deid.allow_list import ALLOWED, Allowed
-from fedvoxel.deid.marking import MARKED, meaning_of, options_of
+from fedvoxel.deid.marking import IN_CONCEPTS, MARKED, meaning_of, options_of
+from fedvoxel.deid.object_rules import Label
+from fedvoxel.deid.patient_rules import Characteristic, Moved
 from fedvoxel.deid.policy import DeidPolicy
-from fedvoxel.deid.rules import Characteristic, Label, Moved
 from fedvoxel.deid.standard_table import ACTIONS
 
 _SEQUENCE_DOES = {
@@ -56,7 +57,7 @@ class Row:
 
 def conformance_rows(policy: DeidPolicy) -> tuple[Row, ...]:
     """Returns what becomes of every attribute that the standard's table or the allow-list names, sorted by tag."""
-    marked = {int(tag_for_keyword(keyword) or 0) for keyword in MARKED}
+    marked = {int(tag_for_keyword(keyword) or 0) for keyword in (*MARKED, *IN_CONCEPTS)}
     rows = [_row(tag, policy, tag in marked) for tag in sorted({*ACTIONS, *ALLOWED, *marked})]
     return (*rows, *_general_rows())
 

@@ -26,6 +26,10 @@ _CODES = {
     "113108": "Retain Patient Characteristics Option",
     "113109": "Retain Device Identity Option",
 }
+REMOVED = "removed"
+"""What stands where the standard wants a value and none may stay."""
+
+_EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions")
 _FACES = {
     "refuse": "no face by the body part declared",
     "defaced": "faces removed before, as the hospital declares",
@@ -35,12 +39,17 @@ _FACES = {
 MARKED = (
     *("PatientID", "PatientName", "PatientIdentityRemoved", "DeidentificationMethod", "SpecificCharacterSet"),
     *("DeidentificationMethodCodeSequence", "LongitudinalTemporalInformationModified", "BurnedInAnnotation"),
-    *("RecognizableVisualFeatures", "CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodeMeaning"),
+    "RecognizableVisualFeatures",
 )
-"""The attributes that `mark`, and the engine for coded concepts, write themselves."""
+"""The attributes that `mark` writes."""
 
-FIXED_TEXTS = frozenset({METHOD, *_CODES, *_CODES.values(), *_FACES.values(), "MODIFIED", "REMOVED", "YES", "NO"})
-"""The words that they write."""
+IN_CONCEPTS = ("CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodeMeaning")
+"""The attributes that stand in coded concepts."""
+
+FIXED_TEXTS = frozenset(
+    {METHOD, *_CODES, *_CODES.values(), *_FACES.values(), REMOVED, "MODIFIED", "REMOVED", "YES", "NO"}
+)
+"""The words that it writes."""
 
 
 def options_of(policy: DeidPolicy, masked: bool, named: bool) -> tuple[str, ...]:
@@ -82,7 +91,16 @@ def mark(clean: Dataset, subject: Subject, masked: bool) -> None:
         clean.RecognizableVisualFeatures = "YES" if policy.faces == "kept" else "NO"
     if any(not name.isascii() for name in subject.names):
         clean.SpecificCharacterSet = "ISO_IR 192"
+    _complete_equipment(clean)
     clean.file_meta = _file_meta(clean)
+
+
+def _complete_equipment(clean: Dataset) -> None:
+    """Fills what objects with functional groups must have (PS3.3 section C.7.5.2) and what may not stay."""
+    if "SharedFunctionalGroupsSequence" in clean:
+        for keyword in _EQUIPMENT:
+            if not clean.get(keyword):
+                setattr(clean, keyword, REMOVED)
 
 
 def _file_meta(clean: Dataset) -> FileMetaDataset:

@@ -7,10 +7,12 @@ It does not trust the engine. Three things are looked at in every object, at eve
 - text: no value holds a piece of a name, or an identifier, of the originals. Pieces of less than 3 characters are
   not searched, since they occur everywhere. A piece counts as found where it is a whole word, or from 6 characters on
   with a letter among them anywhere. Digits alone count as a whole value or word only, not inside of decimals or UIDs,
-  where any digits come up by chance. A value that is a term of the standard, or a name of the cohort's configuration,
+  where any digits come up by chance, and as the value of a number from 5 characters on: the patient 512 is not given
+  away by 512 rows. A value that is a term of the standard, or a name of the cohort's configuration,
   is passed over: a patient called Lung is not given away by the word "LUNG" that every scan of a lung has;
 - bytes: the object is encoded as it would be written, and no original UID, and no identifier of 6 and more
-  characters with a letter, occurs in these bytes, whatever the attribute.
+  characters with a letter, occurs in these bytes, whatever the attribute; except one that is part of a word of the
+  standard.
 """
 
 import re
@@ -27,15 +29,18 @@ from fedvoxel.deid.device_rules import MANUFACTURERS, MODELS
 from fedvoxel.deid.faults import deid_error
 from fedvoxel.deid.identifiers import Identifiers, identifiers_of
 from fedvoxel.deid.known_uids import REGISTERED
-from fedvoxel.deid.marking import FIXED_TEXTS, IMPLEMENTATION, MARKED
+from fedvoxel.deid.marking import FIXED_TEXTS, IMPLEMENTATION, IN_CONCEPTS, MARKED
 from fedvoxel.deid.rules import Constant, Terms, values_of
 from fedvoxel.deid.subject import Subject
 from fedvoxel.deid.writing import encode
 
 _SUBSTRING_FROM = 6
+_NUMBER_FROM = 5
 _UID_LIKE = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
+_NUMBERED = re.compile(r"segment( \d{1,5})?")
 _WORD = re.compile(r"[^\W_]+")
-_PLACES = frozenset(ALLOWED) | {int(tag_for_keyword(keyword) or 0) for keyword in MARKED}
+_NESTED = frozenset(ALLOWED) | {int(tag_for_keyword(keyword) or 0) for keyword in IN_CONCEPTS}
+_TOP = frozenset(ALLOWED) | {int(tag_for_keyword(keyword) or 0) for keyword in MARKED}
 _NUMERIC = frozenset({"DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "AT", "OW", "OB"})
 _DATES = frozenset({"DA", "DT"})
 
@@ -53,14 +58,17 @@ def check_nothing_left(originals: Sequence[Dataset], cleaned: Sequence[Dataset],
     """
     identifiers = identifiers_of(originals)
     minted = frozenset(subject.uids.values()) | {IMPLEMENTATION}
+    searched = frozenset(word for word in identifiers.words if _is_long(word) and word not in _vocabulary_text())
     texts: dict[str, tuple[str, BaseTag]] = {}
     for original, clean in zip(originals, cleaned, strict=True):
         _check_dates(original, clean)
         _check_structure(clean, minted, texts)
-        _check_bytes(clean, identifiers)
+        _check_bytes(clean, identifiers.uids, searched)
     known = _vocabulary() | subject.names | {subject.pseudonym}
     for text, (vr, tag) in texts.items():
-        if text not in known and _is_hit(text, vr, identifiers):
+        if vr not in _NUMERIC and (text in known or _NUMBERED.fullmatch(text)):
+            continue
+        if _is_hit(text, vr, identifiers):
             raise _left(tag)
 
 
@@ -82,7 +90,7 @@ def _check_structure(top: Dataset, minted: frozenset[str], texts: dict[str, tupl
         for tag in list(dataset.keys()):
             element = dataset[tag]
             vr = element.VR
-            if int(tag) not in _PLACES:
+            if int(tag) not in (_TOP if dataset is top else _NESTED):
                 raise _left(element.tag)
             if vr == "SQ":
                 waiting += element.value
@@ -100,24 +108,28 @@ def _filled(value: object) -> Iterator[str]:
 
 def _is_hit(text: str, vr: str, identifiers: Identifiers) -> bool:
     folded = text.strip().casefold()
+    if vr in _NUMERIC:
+        return folded in identifiers.words and len(folded) >= _NUMBER_FROM
     if folded in identifiers.words:
         return True
-    if vr in _NUMERIC:
-        return False
     if any(word in identifiers.words for word in _WORD.findall(folded)):
         return True
-    long = (word for word in identifiers.words if len(word) >= _SUBSTRING_FROM and not word.isdigit())
-    return any(word in folded for word in long) or any(uid in folded for uid in identifiers.uids)
+    return any(_is_long(word) and word in folded for word in identifiers.words) or any(
+        uid in folded for uid in identifiers.uids
+    )
 
 
-def _check_bytes(clean: Dataset, identifiers: Identifiers) -> None:
+def _check_bytes(clean: Dataset, uids: set[str], words: frozenset[str]) -> None:
     encoded = encode(clean)
-    if any(found.decode() in identifiers.uids for found in _UID_LIKE.findall(encoded)):
+    if any(found.decode() in uids for found in _UID_LIKE.findall(encoded)):
         raise deid_error("identifier_left", "an original UID stands in the cleaned object's bytes")
     folded = encoded.lower()
-    long = (word for word in identifiers.words if len(word) >= _SUBSTRING_FROM and not word.isdigit())
-    if any(word.encode("utf-8", "replace") in folded for word in long if word not in _vocabulary_words()):
+    if any(word.encode("utf-8", "replace") in folded for word in words):
         raise deid_error("identifier_left", "an original identifier stands in the cleaned object's bytes")
+
+
+def _is_long(word: str) -> bool:
+    return len(word) >= _SUBSTRING_FROM and not word.isdigit()
 
 
 @cache
@@ -133,7 +145,6 @@ def _vocabulary() -> frozenset[str]:
 
 
 @cache
-def _vocabulary_words() -> frozenset[str]:
-    """Returns the same folded to lower case, and each of their words."""
-    folded = {value.casefold() for value in _vocabulary()}
-    return frozenset(folded | {word for value in folded for word in _WORD.findall(value)})
+def _vocabulary_text() -> str:
+    """Returns the same as one text, folded to lower case."""
+    return "\n".join(sorted(value.casefold() for value in _vocabulary()))

@@ -14,14 +14,10 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag
 from pydicom.multival import MultiValue
 
-from fedvoxel.deid.dates import shifted_date, shifted_datetime, shifted_time
 from fedvoxel.deid.known_uids import REGISTERED
-from fedvoxel.deid.label_text import plain_name
 from fedvoxel.deid.subject import Subject
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
-_AGE = re.compile(r"(\d{3})([DWMY])")
-_OLDEST_YEARS = 89
 
 
 class Rule(Protocol):
@@ -40,7 +36,8 @@ def values_of(value: Any) -> Sequence[Any]:
     return value if isinstance(value, MultiValue | list | tuple) else (value,)
 
 
-def _joined(parts: list[Any]) -> Any:
+def joined(parts: list[Any]) -> Any:
+    """Returns parts as pydicom takes them: one alone, or several."""
     return parts[0] if len(parts) == 1 else parts
 
 
@@ -62,7 +59,7 @@ class Number:
         if isinstance(parts, bytes):
             return None
         kept = [self._kept(part) for part in parts]
-        return None if any(part is None for part in kept) else _joined(kept)
+        return None if any(part is None for part in kept) else joined(kept)
 
     def _kept(self, part: Any) -> Any:
         if isinstance(part, bool | bytes) or part is None:
@@ -113,7 +110,7 @@ class Terms:
             if term is None:
                 return None
             kept.append(term)
-        return _joined(kept)
+        return joined(kept)
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Pattern:
     def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
         """See `Rule`."""
         parts = [part.strip(" \0") if isinstance(part, str) else "" for part in values_of(value)]
-        return _joined(parts) if all(self.pattern.fullmatch(part) for part in parts) else None
+        return joined(parts) if all(self.pattern.fullmatch(part) for part in parts) else None
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ class MappedUid:
             if not uid:
                 return None
             new.append(uid if uid in REGISTERED else subject.uid(uid))
-        return _joined(new)
+        return joined(new)
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ class KnownUid:
     def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
         """See `Rule`."""
         uids = [part.strip(" \0") if isinstance(part, str) else "" for part in values_of(value)]
-        return _joined(uids) if all(uid in REGISTERED for uid in uids) else None
+        return joined(uids) if all(uid in REGISTERED for uid in uids) else None
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ class KnownTag:
         """See `Rule`."""
         tags = values_of(value)
         known = all(isinstance(tag, int) and dictionary_has_tag(tag) for tag in tags)
-        return _joined([int(tag) for tag in tags]) if known else None
+        return joined([int(tag) for tag in tags]) if known else None
 
 
 @dataclass(frozen=True)
@@ -185,91 +182,3 @@ class Constant:
     def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
         """See `Rule`."""
         return self.value
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Moves dates (DA), times (TM) and both (DT) back by the patient's own interval, where the policy says so.
-
-    Attributes:
-        vr: DA, TM or DT.
-        time: For a date: the keyword of the time that belongs to it.
-    """
-
-    vr: str
-    time: str = ""
-
-    @property
-    def does(self) -> str:
-        """See `Rule`."""
-        return "moved back by the patient's keyed interval; nothing is kept under dates=remove"
-
-    def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
-        """See `Rule`."""
-        if subject.policy.dates != "shift":
-            return None
-        moved = [self._moved(str(part), subject, item) for part in values_of(value)]
-        return None if None in moved else _joined(moved)
-
-    def _moved(self, text: str, subject: Subject, item: Dataset) -> str | None:
-        if self.vr == "TM":
-            return shifted_time(text, subject.shift)
-        if self.vr == "DT":
-            return shifted_datetime(text, subject.shift)
-        time = str(item.get(self.time) or "") if self.time else ""
-        return shifted_date(text, time, subject.shift)
-
-
-@dataclass(frozen=True)
-class Characteristic:
-    """Applies a rule if the policy keeps patients' characteristics."""
-
-    rule: Rule
-
-    @property
-    def does(self) -> str:
-        """See `Rule`."""
-        return f"{self.rule.does}; nothing is kept without patient_characteristics"
-
-    def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
-        """See `Rule`."""
-        return self.rule(value, subject, item) if subject.policy.patient_characteristics else None
-
-
-@dataclass(frozen=True)
-class Age:
-    """Keeps an age; more than 89 years become 90 years."""
-
-    does: str = "kept if of the standard's form; 90 years and more become 090Y"
-
-    def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
-        """See `Rule`."""
-        found = _AGE.fullmatch(value.strip(" \0")) if isinstance(value, str) else None
-        if not found:
-            return None
-        return "090Y" if found[2] == "Y" and int(found[1]) > _OLDEST_YEARS else found[0]
-
-
-@dataclass(frozen=True)
-class Label:
-    """Keeps names that the cohort's configuration holds, as written there; another becomes "segment" and its number.
-
-    Attributes:
-        number: The keyword of the number that stands in the same item.
-    """
-
-    number: str
-
-    @property
-    def does(self) -> str:
-        """See `Rule`."""
-        return 'kept if the cohort\'s configuration holds that name, else "segment" and its number'
-
-    def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
-        """See `Rule`."""
-        text = plain_name(value) if isinstance(value, str) else ""
-        known = next((name for name in sorted(subject.names) if plain_name(name) == text), None)
-        if known is not None:
-            return known  # in the configuration's own spelling
-        number = item.get(self.number)
-        return f"segment {int(number)}" if isinstance(number, int) and 0 <= number <= 99_999 else "segment"
