@@ -6,13 +6,17 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fedvoxel.dicom import header, stream
 from fedvoxel.dicom.faults import REMEDIES
 from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.quiet import quiet
 from fedvoxel.errors import DicomError
 from tests.dicom.phantom import NAME, PATIENT, Phantom, item, write_one
 
@@ -126,6 +130,8 @@ def test_a_header_of_too_many_bytes_or_elements_is_refused(whole: Path, monkeypa
         ({"Rows": 65535, "Columns": 65535}, "absurd_dimensions"),
         ({"NumberOfFrames": 2_000_000_000}, "absurd_dimensions"),
         ({"NumberOfFrames": -1}, "absurd_dimensions"),
+        ({"Rows": 512, "Columns": 512, "NumberOfFrames": 4096, "BitsAllocated": 1}, None),
+        ({"Rows": 512, "Columns": 512, "NumberOfFrames": 4097, "BitsAllocated": 1}, "absurd_dimensions"),
         ({"Rows": 4096, "Columns": 4096, "NumberOfFrames": 17}, "absurd_dimensions"),
         ({"Rows": 4096, "Columns": 4096, "NumberOfFrames": 16}, None),
         ({"Rows": [1, 2]}, "absurd_dimensions"),
@@ -189,3 +195,17 @@ def _read_or_refuse(path: Path) -> None:
         read_header(path)
     except DicomError as error:
         assert NAME not in str(error)
+
+
+@pytest.mark.parametrize("vr", sorted(header._TEXTS))
+def test_pydicom_makes_a_value_of_any_text(vr: str) -> None:
+    """On this rests that texts are left unconverted: nobody who looks at one meets an error."""
+    random = np.random.default_rng(sum(vr.encode()))
+    tag = BaseTag(0x00090010)
+    for _ in range(1000):
+        value = random.choice(list(rb"\\\\^^==  ..--1199ABZaz" + bytes(range(256))), random.integers(0, 24))
+        one = Dataset()
+        one[0x00080005] = RawDataElement(BaseTag(0x00080005), "CS", 16, b"\\ISO 2022 IR 87", 0, False, True)
+        one[tag] = RawDataElement(tag, vr, len(value), bytes(value.tolist()), 0, False, True)
+        with quiet():
+            assert one[tag].value is None or str(one[tag].value) is not None

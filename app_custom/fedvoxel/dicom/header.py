@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from fedvoxel.dicom.faults import dicom_error
@@ -18,17 +19,19 @@ MAX_DEPTH = 16
 MAX_PIXELS = 2**28
 MAX_FRAMES = 2**14
 _MAX_SIDE = 2**16 - 1
+_TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+"""What pydicom makes a value of whatever the bytes are: left for whoever looks at it."""
 
 
 def read_header(path: Path) -> Dataset:
-    """Returns a file's elements before the pixels, all of them read and converted.
+    """Returns a file's elements before the pixels, all of them read, and converted where that may fail.
 
     Values pass unvalidated: whoever uses them judges them. Private elements that cannot be read are left out.
 
     Raises:
         DicomError: The file cannot be read, a standard element has a value that is none, sequences lie deeper than
-            `MAX_DEPTH`, the image would have more than `MAX_PIXELS` pixels, or its values go through a table. The
-            message quotes nothing.
+            `MAX_DEPTH`, the image would have more than `MAX_PIXELS` pixels (of single bits four times that), or its
+            values go through a table. The message quotes nothing.
     """
     with opened(path) as file:
         _convert(file.header)
@@ -53,12 +56,14 @@ def check_dimensions(header: Dataset | Mapping[str, Any]) -> None:
         if not isinstance(value, int) or not 0 <= value <= most:
             raise dicom_error("absurd_dimensions", f"{keyword} is not a whole number up to {most}")
         pixels *= max(value, 1)
-    if pixels > MAX_PIXELS:
-        raise dicom_error("absurd_dimensions", f"expected an image of at most {MAX_PIXELS} pixels, got {pixels}")
+    # Single bits take a byte each in memory, a volume's voxels take four.
+    most_pixels = 4 * MAX_PIXELS if header.get("BitsAllocated") == 1 else MAX_PIXELS
+    if pixels > most_pixels:
+        raise dicom_error("absurd_dimensions", f"expected an image of at most {most_pixels} pixels, got {pixels}")
 
 
 def _convert(top: Dataset) -> None:
-    """Has pydicom convert every value at every depth, without recursion of our own."""
+    """Has pydicom convert every value that may be none, at every depth, without recursion of our own."""
     waiting = [(top, 1)]
     while waiting:
         dataset, depth = waiting.pop()
@@ -68,16 +73,18 @@ def _convert(top: Dataset) -> None:
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:
-    for tag in list(dataset.keys()):
+    for element in list(dataset.values()):
+        tag = BaseTag(element.tag)
+        if isinstance(element, RawDataElement) and element.VR in _TEXTS:
+            continue
         try:
-            element = dataset[tag]
+            converted = dataset[tag]
         except (RecursionError, MemoryError):
             raise
         except Exception:
-            if not BaseTag(tag).is_private:
-                found = f"the value of {BaseTag(tag)} cannot be read"
-                raise dicom_error("unreadable_value", found) from None
+            if not tag.is_private:
+                raise dicom_error("unreadable_value", f"the value of {tag} cannot be read") from None
             del dataset[tag]
             continue
-        if element.VR == "SQ" and element.value is not None:
-            yield from element.value
+        if converted.VR == "SQ" and converted.value is not None:
+            yield from converted.value
