@@ -28,7 +28,9 @@ def why_refused(config: DimseConfig, base: Path, association: Any) -> DicomError
         key = (getattr(answer, "result_source", 0), getattr(answer, "diagnostic", 0))
         return dicom_error("pacs_rejected", f"the PACS {_REJECTIONS.get(key, 'rejects the association')}")
     try:
-        with socket.create_connection((config.host, config.port), timeout=min(_PROBE_S, config.timeout_s)) as connection:
+        with socket.create_connection(
+            (config.host, config.port), timeout=min(_PROBE_S, config.timeout_s)
+        ) as connection:
             return _spoken(config, base, connection)
     except TimeoutError:
         return dicom_error("pacs_unreachable", "the PACS does not answer on its port")
