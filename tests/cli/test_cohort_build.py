@@ -2,7 +2,12 @@
 
 import csv
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +97,26 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(tmp_path / "dicom") not in capsys.readouterr().err
     assert main(["cohort", "build", "--site", str(site), "--cohort", "other"]) == 5
     assert main(words(tmp_path / "nowhere.json")) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.0, 0.3, 0.8, 1.3])
+def test_an_interrupt_is_one_line(tmp_path: Path, delay_s: float) -> None:
+    for number in range(20):
+        generated_study(tmp_path / "dicom", number)
+    command = [sys.executable, "-m", "fedvoxel.cli.main", *words(write_site(tmp_path))]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "app_custom")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "built" / "images").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(delay_s)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all of them
+        out, error = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("it was faster than the interrupt")
+    assert (process.returncode, out) == (130, "")
+    assert error == "interrupted: finished cases are kept; run the same command again to go on\n"

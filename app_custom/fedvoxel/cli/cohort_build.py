@@ -50,8 +50,12 @@ def build(
     from fedvoxel.volumes.site import load_site_config
 
     config = load_site_config(site)
-    with _progress(cohort, quiet=as_json) as on_progress:
-        report = build_cohort(config, cohort, site.parent, workers, on_progress)
+    try:
+        with _progress(cohort, quiet=as_json) as on_progress:
+            report = build_cohort(config, cohort, site.parent, workers, on_progress)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished cases are kept; run the same command again to go on", err=True)
+        raise
     if key_file is not None:
         write_origins(report, key_file)
     if as_json:

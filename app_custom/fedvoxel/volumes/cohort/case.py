@@ -102,8 +102,15 @@ def _read(task: CaseTask) -> tuple[DicomVolume, NDArray[np.uint8]]:
     if not found.any():
         raise geometry_error("empty_label", "no voxel is marked")
     LabelledVolume(task.case, image.volume, found)
-    codes = np.array([0, *settings.classes.values()], dtype=np.uint8)
-    return image, codes[found]
+    return image, _coded(found, settings.classes)
+
+
+def _coded(found: NDArray[np.uint8], classes: dict[str, int]) -> NDArray[np.uint8]:
+    """Returns the label with the site's codes instead of 1 + i; class by class, which needs little memory."""
+    label = np.zeros_like(found)
+    for index, code in enumerate(classes.values()):
+        label[found == 1 + index] = code
+    return label
 
 
 def _label(

@@ -22,6 +22,7 @@ ResultT = TypeVar("ResultT")
 Failure = Literal["timed_out", "out_of_memory", "crashed", "unexpected_error"]
 
 _PR_SET_PDEATHSIG = 1
+_LEAK_FACTOR = 2
 _SPAWN = multiprocessing.get_context("spawn")
 _OUT_OF_MEMORY_SIGNAL = -signal.SIGKILL  # what the kernel does to a process when memory is short
 log = logging.getLogger(__name__)
@@ -125,7 +126,12 @@ class WorkerPool(Generic[TaskT, ResultT]):
     def _start(self) -> _Worker[TaskT]:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(self._run, theirs, self._bounds, os.getpid()), daemon=True)
-        process.start()
+        # Ctrl-C goes to every process of a terminal: a worker inherits that it does not hear it, from the start.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()
         worker: _Worker[TaskT] = _Worker(process, ours)
         self._workers.append(worker)
@@ -147,18 +153,20 @@ def _serve(run: Callable[[Any], Any], pipe: "Connection[Any, Any]", bounds: Boun
     """Is a worker's life: silence first, bounds second, then one task after the other."""
     from fedvoxel.dicom.quiet import hush
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
     hush()
     _mute()
-    _limit(bounds)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold a patient's data
+    most = _address_space_bytes() + _LEAK_FACTOR * bounds.memory_bytes
     while True:
         try:
             task = pipe.recv()
         except EOFError:
             return
+        # What earlier tasks left behind is not this one's: the outcome must not depend on who was before.
+        resource.setrlimit(resource.RLIMIT_AS, (min(most, _address_space_bytes() + bounds.memory_bytes), most))
         pipe.send(_outcome(run, task))
 
 
@@ -170,12 +178,9 @@ def _mute() -> None:
     os.close(nowhere)
 
 
-def _limit(bounds: Bounds) -> None:
+def _address_space_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as stream:
-        loaded = int(stream.read().split()[0]) * resource.getpagesize()
-    most = loaded + bounds.memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold a patient's data
+        return int(stream.read().split()[0]) * resource.getpagesize()
 
 
 def _outcome(run: Callable[[Any], Any], task: Any) -> Any:
