@@ -41,6 +41,8 @@ def reason(folder: Path, **chosen: Any) -> str:
     [
         ({"BurnedInAnnotation": "YES"}, "burned_in_text"),
         ({"BurnedInAnnotation": "MAYBE"}, "burned_in_text"),
+        ({"BurnedInAnnotation": ["NO", "YES"]}, "burned_in_text"),
+        ({"PatientID": ["4711", "4712"]}, "unnamed_patient"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "burned_in_text"),
         ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]}, "burned_in_text"),
         ({"ConversionType": "WSD"}, "burned_in_text"),

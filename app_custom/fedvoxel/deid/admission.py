@@ -96,7 +96,7 @@ def text_regions_of(header: Dataset, kind: SopClass, policy: DeidPolicy) -> Devi
 
 
 def _may_hold_text(header: Dataset) -> bool:
-    if "BurnedInAnnotation" in header and _text(header, "BurnedInAnnotation") not in ("", "NO"):
+    if set(_words(header.get("BurnedInAnnotation"))) - {"", "NO"}:
         return True
     if "ConversionType" in header or _text(header, "Modality") in ("SC", "OT", "DOC", "US"):
         return True
@@ -104,9 +104,9 @@ def _may_hold_text(header: Dataset) -> bool:
 
 
 def _words(value: Any) -> list[str]:
-    return [str(part).upper() for part in values_of(value)] if value is not None else []
+    return [str(part).strip(" \0").upper() for part in values_of(value)] if value is not None else []
 
 
 def _text(header: Dataset, keyword: str) -> str:
     value = header.get(keyword)
-    return str(value).strip(" \0") if value is not None else ""
+    return str(value).strip(" \0") if isinstance(value, str) else ""

@@ -1,0 +1,79 @@
+"""`fedvoxel cohort conformance` and `fedvoxel cohort deidentify`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread, dcmwrite
+
+from fedvoxel.cli.main import main
+from tests.deid.opened import KEY
+from tests.deid.scans import base_object
+
+COHORT = {
+    "source": {"layout": "built", "folder": "cohorts/liver"},
+    "classes": {"liver": 1},
+    "build": {
+        "source": {"folder": "dicom"},
+        "image": {"modality": "CT"},
+        "labels": {"kind": "seg", "names": {"liver": ["Liver"]}},
+        "deid": {"project": "livers"},
+    },
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    path = tmp_path / "fedvoxel_site.json"
+    path.write_text(json.dumps({"schema_version": 1, "pseudonym_key": KEY, "cohorts": {"liver": COHORT}}))
+    (tmp_path / "dicom").mkdir()
+    return path
+
+
+def store(folder: Path, kind: str, **changed: Any) -> None:
+    dataset = base_object(kind)
+    dataset.PatientID, dataset.PatientName = "4711", "Doe^Jane"
+    for keyword, value in changed.items():
+        setattr(dataset, keyword, value)
+    dcmwrite(folder / kind, dataset, enforce_file_format=True)
+
+
+def test_the_statement_is_printed_or_written(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--site", str(site), "--cohort", "liver"]
+    assert main(["cohort", "conformance", *named]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("# De-identification conformance statement\n\nProject: livers\n") and KEY not in shown
+    for name in ("liver.md", "liver.csv"):
+        assert main(["cohort", "conformance", *named, "--out", str(site.parent / name)]) == 0
+    assert (site.parent / "liver.md").read_text() == shown
+    assert (site.parent / "liver.csv").read_text().startswith("tag,attribute,profile,does,option\n")
+    assert main(["cohort", "conformance", *named, "--out", str(site.parent / "liver.pdf")]) == 3
+
+
+def test_a_folder_is_cleaned_to_look_at(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = site.parent / "dicom", site.parent / "clean"
+    store(source, "SEG")
+    store(source, "MR", BodyPartExamined="BRAIN", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.8")
+    dataset = dcmread(source / "SEG")
+    dataset.SegmentSequence[0].SegmentLabel = "liver "
+    dcmwrite(source / "SEG", dataset)
+    command = ["cohort", "deidentify", str(source), str(out), "--site", str(site), "--cohort", "liver"]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert "1 objects written, 0 were there before" in shown.out and "recognizable_face" in shown.out
+    assert "Doe" not in shown.out + shown.err and "4711" not in shown.out + shown.err
+    (path,) = out.rglob("*.dcm")
+    assert dcmread(path).SegmentSequence[0].SegmentLabel == "Liver"
+    assert main(command) == 0
+    assert "0 objects written, 1 were there before" in capsys.readouterr().out
+
+
+def test_what_cannot_be_done_has_its_exit_code(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = site.parent / "dicom", site.parent / "clean"
+    named = ["--site", str(site), "--cohort"]
+    assert main(["cohort", "conformance", *named, "other"]) == 5
+    assert main(["cohort", "deidentify", str(source), str(source / "in"), *named, "liver"]) == 3
+    store(source, "CT", BodyPartExamined="HEAD")
+    assert main(["cohort", "deidentify", str(source), str(out), *named, "liver"]) == 16
+    assert "no object could be de-identified" in capsys.readouterr().err
