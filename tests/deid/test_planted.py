@@ -1,6 +1,5 @@
 """Nothing that was planted survives: 500 files with identifiers in every odd place, and a second tool that looks."""
 
-import base64
 import re
 import subprocess
 from collections.abc import Iterator
@@ -63,21 +62,17 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 def _forms_of_the_mark() -> Iterator[bytes]:
-    """The mark as it would look in any encoding, folded to lower case."""
+    """The mark as it would look in other encodings, folded to lower case."""
     for encoding in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "cp037"):
         yield MARK.encode(encoding).lower()
         yield MARK.upper().encode(encoding).lower()
-    for offset in range(3):
-        coded = base64.b64encode(b"\0" * offset + MARK.encode() + b"\0" * (-len(MARK) - offset % 3))
-        yield coded[offset + 1 : offset + 4].lower() if offset else coded[:5].lower()
-    yield MARK.encode().hex().encode()
 
 
 def survivors(planted: Planted, content: bytes) -> list[str]:
     """Which kinds of planted values stand in these bytes."""
     folded = content.lower()
     runs = {run.decode() for run in _DIGITS.findall(content)}
-    found = ["text" for form in list(_forms_of_the_mark())[:10] if form in folded]
+    found = ["text" for form in _forms_of_the_mark() if form in folded]
     found += [f"number {number}" for number in planted.numbers - _moved(planted) if number in runs]
     found += ["uid" for uid in planted.uids if uid.encode() in content]
     found += ["binary" for blob in planted.blobs if blob in content]

@@ -156,6 +156,7 @@ def test_each_thing_left_is_found(spoil: Callable[[Dataset], None]) -> None:
         ("Ada^Bee", "4A4"),
         ("Liver^Standard", "FEDVOXEL"),
         ("Kept^Segment", "225"),
+        ("Iso^Martin", "192"),
         ("", "0.75"),
     ],
 )

@@ -30,7 +30,7 @@ _WRITTEN = {
     **dict.fromkeys(("PatientID", "PatientName"), "replaced by the patient's pseudonym from the project's key"),
     **dict.fromkeys(("CodeValue", "LongCodeValue"), "kept in concepts that the standard lists"),
     **dict.fromkeys(("CodingSchemeDesignator", "CodeMeaning"), "written anew in concepts that the standard lists"),
-    "SpecificCharacterSet": "written anew: none, or UTF-8 where a configured name needs it",
+    "SpecificCharacterSet": "written anew: UTF-8 (ISO_IR 192)",
     "MediaStorageSOPInstanceUID": "written anew: the new SOPInstanceUID",
 }
 _MARKS = "written: that, and how, the object was de-identified"

@@ -29,6 +29,9 @@ _CODES = {
 REMOVED = "removed"
 """What stands where the standard wants a value and none may stay."""
 
+UTF_8 = "ISO_IR 192"
+"""The character set of what this package writes (PS3.3 section C.12.1.1.2)."""
+
 _EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions")
 _FACES = {
     "refuse": "no face by the body part declared",
@@ -47,7 +50,7 @@ IN_CONCEPTS = ("CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodeMean
 """The attributes that stand in coded concepts."""
 
 FIXED_TEXTS = frozenset(
-    {METHOD, *_CODES, *_CODES.values(), *_FACES.values(), REMOVED, "MODIFIED", "REMOVED", "YES", "NO"}
+    {METHOD, *_CODES, *_CODES.values(), *_FACES.values(), REMOVED, UTF_8, "MODIFIED", "REMOVED", "YES", "NO"}
 )
 """The words that it writes."""
 
@@ -89,8 +92,7 @@ def mark(clean: Dataset, subject: Subject, masked: bool) -> None:
         clean.BurnedInAnnotation = "NO"
     if policy.faces != "refuse":
         clean.RecognizableVisualFeatures = "YES" if policy.faces == "kept" else "NO"
-    if any(not name.isascii() for name in subject.names):
-        clean.SpecificCharacterSet = "ISO_IR 192"
+    clean.SpecificCharacterSet = UTF_8
     _complete_equipment(clean)
     clean.file_meta = _file_meta(clean)
 
