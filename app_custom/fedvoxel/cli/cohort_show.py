@@ -47,12 +47,12 @@ def show(
     with counting(Console(stderr=True), f"drawing {escape(cohort)}") as progress:
         sheet = make_contact_sheet(config, cohort, site.parent, folder, Selection(split, cases), progress)
     paths = write_contact_sheet(sheet, folder)
-    _say(sheet, paths)
+    _say(sheet, paths, site)
     if not sheet.cards:
         raise CohortError(f"no usable case in {cohort}: the page says why each of {len(sheet.refused)} is refused")
 
 
-def _say(sheet: "ContactSheet", paths: "SheetPaths") -> None:
+def _say(sheet: "ContactSheet", paths: "SheetPaths", site: Path) -> None:
     console = Console(soft_wrap=True, highlight=False)
     look = sum(bool(found) for found in sheet.cautions.values())
     splits = ", ".join(f"{split} {count}" for split, count in sheet.cases_per_split.items())
@@ -60,4 +60,5 @@ def _say(sheet: "ContactSheet", paths: "SheetPaths") -> None:
     console.print(f"Open in a browser: {escape(str(paths.page))}")
     if paths.pictures:
         console.print(f"To leaf through or print: {len(paths.pictures)} pictures beside it (contact_sheet-*.png)")
-    console.print("They show patients: keep them in the hospital. Next: fedvoxel cohort report", style="dim")
+    console.print("They show patients: keep them in the hospital.", style="dim")
+    console.print(f"Tell the consortium: fedvoxel cohort report --site {escape(str(site))} --cohort {sheet.cohort}")

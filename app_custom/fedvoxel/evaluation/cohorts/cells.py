@@ -1,7 +1,8 @@
 """Divides patients into the cells of a table, none of which is about fewer than a minimum number of them.
 
-Each table divides the same patients once, with what is too small put together, so that totals minus shown cells
-leave nothing. Numbers of cases are shown only where they do not tell that few patients have, or lack, a second one.
+Each table divides the same patients once, with what is too small put together, so that totals minus shown cells leave
+nothing; a table of which no line could be named is left empty. Numbers of cases are shown only where they do not tell
+that few patients have, or lack, a second one.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ AGE_EDGES = (18.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
 """Where age bands may begin, in years; nobody's age above 90 is told (as HIPAA's safe harbour has it)."""
 
 _AGE_UNKNOWN = "not known"
+_AGES_OF_FEW = "known"  # of too few patients for a band: put together with others, or all are
 
 
 class Cell(FrozenModel):
@@ -55,6 +57,8 @@ def age_cells(patients: Sequence[Patient], minimum: int) -> tuple[Cell, ...]:
 
 def _cells(patients: Sequence[Patient], values: Sequence[str], minimum: int) -> tuple[Cell, ...]:
     told = merged_counts(Counter(values), minimum)
+    if set(told) == {OTHER}:
+        return ()
     groups: dict[str, list[Patient]] = {name: [] for name in told}
     for patient, value in zip(patients, values, strict=True):
         groups[value if value in told else OTHER].append(patient)
@@ -65,8 +69,10 @@ def _cells(patients: Sequence[Patient], values: Sequence[str], minimum: int) -> 
 
 
 def _band_name(age: float | None, bands: Sequence[tuple[float, float, int]]) -> str:
-    if age is None or not bands:
+    if age is None:
         return _AGE_UNKNOWN
+    if not bands:
+        return _AGES_OF_FEW
     return next(_band_words(low, high) for low, high, _ in bands if low <= age < high)
 
 
