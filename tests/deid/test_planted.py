@@ -14,7 +14,8 @@ from fedvoxel.deid.dates import read_date
 from fedvoxel.dicom.series import find_series
 from fedvoxel.errors import FedVoxelError
 from tests.deid.opened import cleaned, keys, written
-from tests.deid.planted import MARK, Planted, planted_object, write
+from tests.deid.planted import planted_object, write
+from tests.deid.planter import MARK, Planted
 from tests.deid.scans import KINDS
 
 _FEW = 36
