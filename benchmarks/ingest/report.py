@@ -17,8 +17,8 @@ of float32 (FedVoxel: reading all headers completely, and `volume_of` with its c
 dicom2nifti: `dicom_to_nifti`). What only FedVoxel does between the two, de-identification, is shown apart and is not in
 "all". dcm2niix is one program that does it all and writes NIfTI, here into memory. Seconds of the clock, and processor
 seconds in brackets; instances per second are those of "all" by the clock. Cold: the kernel was asked to forget the
-files before each run. Memory: the largest resident memory during a run, less what the process had before it, over the size of
-the volume as float32; the library's own memory is not counted, except for dcm2niix, where all of the program is.
+files before each run. Memory: the largest resident memory during a run, less what the process had before it, over the
+size of the volume as float32; libraries are not counted, except for dcm2niix, where all of the program is.
 """
 
 

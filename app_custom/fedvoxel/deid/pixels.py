@@ -68,6 +68,8 @@ def _bytes(values: Stored, bits: int) -> bytes:
 def _check_bits(values: Stored, header: Dataset) -> None:
     """Refuses values outside BitsStored: an overlay may be hidden there."""
     bits = int(header.BitsStored)
+    if values.ndim == 3 and values.dtype.kind in "iu" and bits == 8 * values.dtype.itemsize:
+        return  # no value of this type needs more
     signed = header.get("PixelRepresentation") == 1
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     if values.ndim != 3 or values.dtype.kind not in "iub" or int(values.min()) < low or int(values.max()) > high:

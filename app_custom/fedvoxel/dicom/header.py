@@ -19,7 +19,11 @@ MAX_DEPTH = 16
 MAX_PIXELS = 2**28
 MAX_FRAMES = 2**14
 _MAX_SIDE = 2**16 - 1
-_TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+_TEXTS = frozenset(
+    {
+        *("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"),
+    }
+)
 """What pydicom makes a value of whatever the bytes are: left for whoever looks at it."""
 
 

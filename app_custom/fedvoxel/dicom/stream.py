@@ -99,13 +99,14 @@ def opened(path: Path, tags: tuple[int, ...] | None = None) -> Iterator[OpenedFi
 
     Args:
         path: The file.
-        tags: The elements wanted, at the top level; all if None.
+        tags: The elements wanted, at the top level. If None, all, and the pixels are fetched from the disk meanwhile:
+            who reads a whole header wants them next.
 
     Raises:
         DicomError: The file cannot be read; the message says nothing of its content or place.
     """
     with explained(), quiet(), ExitStack() as stack:
-        stream = stack.enter_context(_plain_stream(path))
+        stream = stack.enter_context(_plain_stream(path, whole=tags is None))
         meta = _read_meta(stream)
         syntax = UID(str(meta.TransferSyntaxUID))
         if syntax == DeflatedExplicitVRLittleEndian:
@@ -143,7 +144,7 @@ def explained() -> Iterator[None]:
         raise dicom_error("malformed", f"the file is not as DICOM has it ({type(error).__name__})") from None
 
 
-def _plain_stream(path: Path) -> BoundedStream:
+def _plain_stream(path: Path, whole: bool) -> BoundedStream:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     raw = io.FileIO(handle, closefd=True)
     facts = os.fstat(handle)
@@ -153,6 +154,8 @@ def _plain_stream(path: Path) -> BoundedStream:
     if facts.st_size > MAX_FILE_BYTES:
         raw.close()
         raise dicom_error("file_too_large", f"expected at most {MAX_FILE_BYTES} bytes, got {facts.st_size}")
+    if whole:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
     return BoundedStream(raw, facts.st_size)
 
 

@@ -63,7 +63,11 @@ class FrameHeader:
                 if inner and inner[0].get(keyword) is not None:
                     return inner[0].get(keyword)
         tag = _tag(keyword)
-        return self.header[tag].value if tag in self.header else None
+        return self.header[tag].value if tag in self._present else None
+
+    @cached_property
+    def _present(self) -> frozenset[int]:
+        return frozenset(self.header.keys())
 
     @cached_property
     def _groups(self) -> tuple[Dataset, ...]:
