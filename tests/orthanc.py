@@ -75,6 +75,13 @@ class Orthanc:
         """Where the usual caller listens."""
         return self.storage_ports[CALLING]
 
+    @property
+    def pid(self) -> int:
+        """Its process, once started."""
+        if self._process is None:
+            raise RuntimeError("expected a started Orthanc")
+        return self._process.pid
+
     def start(self) -> "Orthanc":
         """Starts it and waits until it answers on both ports."""
         program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")

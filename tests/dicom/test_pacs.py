@@ -1,10 +1,16 @@
 """Finding, pulling and sending at a real PACS, through each of its doors."""
 
 import hashlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pydicom
 import pytest
 from pydicom.uid import JPEG2000, RLELossless, generate_uid
@@ -44,6 +50,23 @@ def _only(found: tuple[FoundSeries, ...]) -> FoundSeries:
     return found[0]
 
 
+PULL_AND_DIE = """
+import os, pickle, signal, sys
+from pathlib import Path
+from pydantic import TypeAdapter
+from fedvoxel.dicom.incoming import IncomingStore
+from fedvoxel.dicom.pacs import open_pacs
+from fedvoxel.dicom.pacs_config import PacsConfig
+base, folder, values, found = pickle.loads(bytes.fromhex(sys.argv[1]))
+die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 5 else None
+open_pacs(TypeAdapter(PacsConfig).validate_json(values), Path(base)).fetch(found, IncomingStore(Path(folder)), die)
+"""
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "app_custom")}
+
+
 def _pulled(store: IncomingStore, found: FoundSeries) -> list[Path]:
     return sorted(store.series_folder(found).glob("*.dcm"))
 
@@ -51,6 +74,14 @@ def _pulled(store: IncomingStore, found: FoundSeries) -> list[Path]:
 @every_door
 def test_it_answers(site: Site, door: str) -> None:
     site.pacs(door).check()
+
+
+def test_the_pacs_of_the_tests_listens_on_loopback_only(site: Site) -> None:
+    connections = psutil.Process(site.orthanc.pid).net_connections(kind="inet")
+    listening = [(one.laddr.ip, one.laddr.port) for one in connections if one.status == psutil.CONN_LISTEN]
+    assert sorted(listening) == sorted(
+        ("127.0.0.1", port) for port in (site.orthanc.dimse_port, site.orthanc.http_port)
+    )
 
 
 @every_door
@@ -114,20 +145,10 @@ def test_a_transfer_that_was_cut_off_is_continued(site: Site, door: str, prostat
     pacs, store = site.pacs(door), IncomingStore(tmp_path / "incoming")
     found = _only(pacs.find(SeriesQuery()))
 
-    class KilledError(BaseException):
-        """Stands for the end of the process."""
-
-    def kill(done: int, _: int) -> None:
-        if done == 5:
-            raise KilledError
-
-    if door == "dicomweb":
-        with pytest.raises(KilledError):
-            pacs.fetch(found, store, kill)
-    else:
-        with pytest.raises(DicomError) as refused:
-            pacs.fetch(found, store, lambda done, _: 1 // (5 - done) and None)
-        assert refused.value.reason == "pacs_garbled"
+    values = pacs.config.model_dump_json(exclude_none=True)
+    seen = pickle.dumps((str(site.base), str(store.folder), values, found)).hex()
+    killed = subprocess.run([sys.executable, "-c", PULL_AND_DIE, seen], env=_environment(), check=False)
+    assert killed.returncode == -signal.SIGKILL
     here = {path: path.stat().st_mtime_ns for path in _pulled(store, found)}
     assert 5 <= len(here) < len(prostate) and not store.is_complete(found)
     pacs.fetch(found, store)
@@ -242,9 +263,10 @@ def test_a_storage_port_that_is_taken(site: Site, head: list[Path], tmp_path: Pa
     site.orthanc.store(head[:1])
     found = _only(site.pacs("get").find(SeriesQuery()))
     pacs = site.pacs("move", storage={"port": site.orthanc.http_port})
-    with pytest.raises(DicomError, match="cannot listen") as refused:
-        pacs.fetch(found, IncomingStore(tmp_path / "incoming"))
-    assert refused.value.reason == "pacs_unreachable"
+    for attempt in (pacs.check, lambda: pacs.fetch(found, IncomingStore(tmp_path / "incoming"))):
+        with pytest.raises(DicomError, match="cannot listen") as refused:
+            attempt()
+        assert refused.value.reason == "pacs_unreachable"
 
 
 @both_protocols

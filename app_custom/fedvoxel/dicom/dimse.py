@@ -64,6 +64,10 @@ class DimseTransport:
             status = status_of(association.send_c_echo())
             if status != 0:
                 raise failure(watch, status, "C-ECHO")
+        if self._config.retrieve == "move":
+            # Only whether this site can listen there: whom the PACS would send to, it does not say.
+            with receiving(self._config, self._base, _keep_nothing, Watch(self._config)):
+                pass
 
     @contextmanager
     def searching(self) -> Iterator["DimseSearch"]:
@@ -218,6 +222,10 @@ def _retrieve_keys(request: Request, instance_uid: str) -> Dataset:
     if instance_uid:
         identifier.SOPInstanceUID = instance_uid
     return identifier
+
+
+def _keep_nothing(_: Sequence[bytes]) -> None:
+    raise dicom_error("pacs_foreign_instance", "the PACS sent what nobody asked for")
 
 
 def _wait_for_latecomers(request: Request) -> None:
