@@ -13,27 +13,28 @@ if TYPE_CHECKING:
 
 EPILOG = "Example: fedvoxel cohort report --site hospital-a/local/fedvoxel_site.json --cohort hippocampus"
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for datasheet.html and .json; cohort-COHORT-datasheet here by default."),
+]
+AnswersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--answers",
+        help="What only the hospital can say, as JSON texts: motivation, collection, consent, labelling, uses, "
+        "not_for, maintenance.",
+    ),
+]
+
 
 def report(
     site: Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")],
     cohort: Annotated[str, typer.Option("--cohort", help="The cohort.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Folder for datasheet.html and datasheet.json; cohort-COHORT-datasheet here by default."
-        ),
-    ] = None,
+    out: OutOption = None,
     minimum_cases: Annotated[
         int, typer.Option("--minimum-cases", min=2, help="No number is about fewer patients than this.")
     ] = 5,
-    answers: Annotated[
-        Path | None,
-        typer.Option(
-            "--answers",
-            help="What only the hospital can say, as JSON texts: motivation, collection, consent, labelling, uses, "
-            "not_for, maintenance.",
-        ),
-    ] = None,
+    answers: AnswersOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the datasheet's JSON alone on standard output, too.")
     ] = False,
@@ -55,7 +56,7 @@ def report(
 
     config = load_site_config(site)
     said = load_json_config(HospitalAnswers, answers, "the file of --answers") if answers else HospitalAnswers()
-    with counting(Console(stderr=True), f"reading {escape(cohort)}") as progress:
+    with counting(Console(stderr=True), "reading") as progress:
         records = read_records(config, cohort, site.parent, progress)
     sheet = make_datasheet(config.cohort(cohort), cohort, site.parent, records, minimum_cases, said)
     page = write_datasheet(sheet, out or Path(f"cohort-{cohort}-datasheet"))

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 EPILOG = "Example: fedvoxel cohort show --site hospital-a/local/fedvoxel_site.json --cohort hippocampus"
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for the page and pictures (mode 0700); cohort-COHORT-pictures here by default."),
+]
+
 
 def show(
     site: Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")],
     cohort: Annotated[str, typer.Option("--cohort", help="The cohort.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Folder for the page and pictures (mode 0700); cohort-COHORT-pictures here by default."
-        ),
-    ] = None,
+    out: OutOption = None,
     cases: Annotated[
         int | None, typer.Option("--cases", min=1, help="Show this many cases at most; all by default.")
     ] = None,

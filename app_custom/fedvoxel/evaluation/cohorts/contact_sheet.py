@@ -4,7 +4,7 @@ It shows patients. It is written for the hospital's own people, readable by its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from fedvoxel.evaluation.cohorts.drawing import CardOrder, draw_cards, remove_ot
 from fedvoxel.evaluation.cohorts.known_facts import known_facts
 from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
 from fedvoxel.records.atomic import write_bytes, write_text
-from fedvoxel.volumes.layouts import list_cases
+from fedvoxel.volumes.layouts import CaseFiles, list_cases
 from fedvoxel.volumes.refusal import Refusal
-from fedvoxel.volumes.site import SiteConfig
+from fedvoxel.volumes.sidecar import Sidecar
+from fedvoxel.volumes.site import CohortConfig, SiteConfig
 from fedvoxel.volumes.split import SPLITS, Split, split_of
 
 PAGE_NAME = "contact_sheet.html"
@@ -98,17 +99,7 @@ def make_contact_sheet(
     chosen = selection or Selection()
     cohort = site.cohort(cohort_name)
     listed = list_cases(cohort, base)
-    facts = known_facts(cohort, base, listed)
-    orders = sorted(
-        (
-            CardOrder(
-                files, cohort, files.case_pseudonym(site), files.patient_pseudonym(site), split, facts[files.case]
-            )
-            for files in listed
-            if (split := split_of(files.patient, cohort.split)) in ((chosen.split,) if chosen.split else SPLITS)
-        ),
-        key=lambda order: order.case,
-    )[: chosen.cases]
+    orders = _orders(site, cohort, listed, known_facts(cohort, base, listed), chosen)
     if not orders:
         raise CohortError(f"no case to show: the cohort {cohort_name} lists {len(listed)} in all")
     cards_folder = private_folder(folder) / _CARDS
@@ -117,6 +108,22 @@ def make_contact_sheet(
     return ContactSheet(
         cohort_name, cohort.class_names, cards, cautions(cards), common_borders(cards), refused, len(listed)
     )
+
+
+def _orders(
+    site: SiteConfig,
+    cohort: CohortConfig,
+    listed: Sequence[CaseFiles],
+    facts: Mapping[str, Sidecar],
+    chosen: Selection,
+) -> list[CardOrder]:
+    """Returns the cards to draw, by pseudonym."""
+    orders = [
+        CardOrder(files, cohort, files.case_pseudonym(site), files.patient_pseudonym(site), split, facts[files.case])
+        for files in listed
+        if (split := split_of(files.patient, cohort.split)) == (chosen.split or split)
+    ]
+    return sorted(orders, key=lambda order: order.case)[: chosen.cases]
 
 
 def write_contact_sheet(sheet: ContactSheet, folder: Path) -> SheetPaths:
