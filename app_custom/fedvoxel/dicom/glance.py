@@ -19,6 +19,7 @@ from fedvoxel.dicom.stream import MAX_FILE_BYTES
 PIXEL_DATA = 0x7FE00010
 _CHUNK_BYTES = 2**15
 _META_START = 132
+_META_GROUP = b"\2\0"
 _UNDEFINED = 0xFFFFFFFF
 _LARGEST_VALUE = 2**10
 _MOST_ELEMENTS = 20_000
@@ -29,6 +30,7 @@ _SHORT_VRS = frozenset(
         *(b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
     }
 )
+_DELIMITERS = 0xFFFE
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
 _IMPLICIT = struct.Struct("<HHI").unpack_from
@@ -66,10 +68,7 @@ class _Irregular(Exception):  # noqa: N818
 
 
 def glance(path: Path, wanted: frozenset[int]) -> Glance | None:
-    """Returns what a file says in the elements `wanted` at its top level; None if it takes a thorough reader to know.
-
-    The pixels are looked for only if `PIXEL_DATA` is wanted.
-    """
+    """Returns what a file says in the elements `wanted` at its top level; None if only a thorough reader can tell."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -96,21 +95,25 @@ class _Reader:
         syntax, at = self._read_meta()
         if not syntax or syntax in (uid.DeflatedExplicitVRLittleEndian, uid.ExplicitVRBigEndian):
             raise _Irregular
-        found, last = Glance(syntax), max(wanted)
-        explicit = syntax != uid.ImplicitVRLittleEndian
+        found, explicit = Glance(syntax), syntax != uid.ImplicitVRLittleEndian
         before, depth = -1, 0
         for _ in range(_MOST_ELEMENTS):
-            element = self._element(at, explicit) if at < self._size else _END
+            element = _END if at == self._size else self._element(at, explicit)
             if not depth:
-                if element.tag <= before:
+                if element.tag <= before:  # whatever comes later might be an element wanted
                     raise _Irregular
                 before = element.tag
-                if element.tag >= PIXEL_DATA or element.tag > last:
-                    found.pixels = (element.value_at, element.length) if element.tag == PIXEL_DATA else None
+                if element.tag == PIXEL_DATA:
+                    found.pixels = (element.value_at, element.length)
+                    return found
+                if element is _END:
                     return found
                 if element.tag in wanted:
                     found.values[element.tag] = self._value(element)
-            depth, at = self._inside(element, depth)
+            if depth or element.length == _UNDEFINED or element.tag in _STEPS:
+                depth, at = self._inside(element, depth)
+            else:
+                at = element.value_at + element.length
         raise _Irregular
 
     def _inside(self, element: _Element, depth: int) -> tuple[int, int]:
@@ -132,9 +135,9 @@ class _Reader:
             raise _Irregular
         syntax, at = "", _META_START
         while at < self._size:
-            element = self._element(at, True)
-            if element.tag >> 16 != 2:
+            if self._chunk[at : at + 2] != _META_GROUP:  # what comes next may be implicit
                 return syntax, at
+            element = self._element(at, True)
             if element.length == _UNDEFINED:
                 raise _Irregular
             if element.tag == 0x00020010:
@@ -143,32 +146,34 @@ class _Reader:
         raise _Irregular
 
     def _element(self, at: int, explicit: bool) -> _Element:
-        chunk, local = self._around(at, 12)
-        group, number, vr, length = _EXPLICIT(chunk, local)
-        tag = group << 16 | number
-        if not explicit or group == 0xFFFE:
-            length = _LENGTH(chunk, local + 4)[0]
-            return _Element(tag, at + 8, length, length == _UNDEFINED and group != 0xFFFE)
-        if vr in _SHORT_VRS:
-            return _Element(tag, at + 8, length, False)
-        if vr not in _LONG_VRS:
+        local = at - self._start
+        if not 0 <= local <= len(self._chunk) - 12:
+            self._move_to(at)
+            local = 0
+        group, number, vr, length = _EXPLICIT(self._chunk, local)
+        if explicit and vr in _SHORT_VRS:
+            return _Element(group << 16 | number, at + 8, length, False)
+        if explicit and vr in _LONG_VRS:
+            return _Element(group << 16 | number, at + 12, _LENGTH(self._chunk, local + 8)[0], vr == b"SQ")
+        if explicit and group != _DELIMITERS:
             raise _Irregular
-        return _Element(tag, at + 12, _LENGTH(chunk, local + 8)[0], vr == b"SQ")
+        length = _LENGTH(self._chunk, local + 4)[0]
+        return _Element(group << 16 | number, at + 8, length, length == _UNDEFINED and group != _DELIMITERS)
 
     def _value(self, element: _Element) -> bytes:
         if element.length > _LARGEST_VALUE or element.is_sequence:
             raise _Irregular
-        chunk, local = self._around(element.value_at, element.length)
-        value = chunk[local : local + element.length]
+        local = element.value_at - self._start
+        if not 0 <= local <= len(self._chunk) - element.length:
+            self._move_to(element.value_at)
+            local = 0
+        value = self._chunk[local : local + element.length]
         if len(value) < element.length:
             raise _Irregular
         return value
 
-    def _around(self, at: int, size: int) -> tuple[bytes, int]:
-        """Returns bytes of the file and where among them `at` is, with `size` bytes behind it if the file has them."""
-        if not self._start <= at <= self._start + len(self._chunk) - size:
-            self._start, self._chunk = at, os.pread(self._handle, _CHUNK_BYTES, at)
-        return self._chunk, at - self._start
+    def _move_to(self, at: int) -> None:
+        self._start, self._chunk = at, os.pread(self._handle, _CHUNK_BYTES, at)
 
 
 _STEPS = {_ITEM: 1, _ITEM_END: -1, _SEQUENCE_END: -1}

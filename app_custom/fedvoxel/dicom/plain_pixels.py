@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.datadict import keyword_for_tag
 
-from fedvoxel.dicom.glance import PIXEL_DATA, Glance, glance
+from fedvoxel.dicom.glance import Glance, glance
 from fedvoxel.dicom.pixel_layout import PIXEL_TAGS, PixelLayout, layout_of
 from fedvoxel.errors import DicomError
 
 _KEYWORDS = {tag: keyword_for_tag(tag) for tag in PIXEL_TAGS}
-_WANTED = frozenset({*PIXEL_TAGS, PIXEL_DATA})
+_WANTED = frozenset(PIXEL_TAGS)
 _PLAIN = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian)
 
 

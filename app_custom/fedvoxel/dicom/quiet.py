@@ -17,6 +17,7 @@ TALKATIVE = (
 )
 """Their loggers, and those below them."""
 
+_LOGGERS = tuple(logging.getLogger(name) for name in TALKATIVE)
 _SILENT = logging.CRITICAL + 1
 
 
@@ -44,8 +45,7 @@ def quiet() -> Iterator[None]:
 
 
 def _silence_libraries() -> None:
-    for name in TALKATIVE:
-        logger = logging.getLogger(name)
+    for logger in _LOGGERS:
         if logger.level != _SILENT:  # setting a level empties a cache that all loggers share
             logger.setLevel(_SILENT)
     config.settings.reading_validation_mode = config.IGNORE
