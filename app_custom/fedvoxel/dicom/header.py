@@ -10,7 +10,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.stream import opened
@@ -25,6 +25,8 @@ _TEXTS = frozenset(
     }
 )
 """What pydicom makes a value of whatever the bytes are: left for whoever looks at it."""
+_MOST = {"Rows": _MAX_SIDE, "Columns": _MAX_SIDE, "NumberOfFrames": MAX_FRAMES, "SamplesPerPixel": 4}
+_WANTED = {Tag(keyword): keyword for keyword in (*_MOST, "BitsAllocated", "ModalityLUTSequence")}
 
 
 def read_header(path: Path) -> Dataset:
@@ -39,29 +41,37 @@ def read_header(path: Path) -> Dataset:
     """
     with opened(path) as file:
         _convert(file.header)
-        check_dimensions(file.header)
-        if file.header.get("ModalityLUTSequence"):
+        values = values_of(file.header, _WANTED)
+        check_dimensions(values)
+        if values.get("ModalityLUTSequence"):
             raise dicom_error("modality_table", "the values go through a table (ModalityLUTSequence)")
         return file.header
 
 
-def check_dimensions(header: Dataset | Mapping[str, Any]) -> None:
+def values_of(header: Dataset, wanted: Mapping[BaseTag, str]) -> dict[str, Any]:
+    """Returns the values by keyword of those elements at the top level that are there."""
+    return {keyword: header[tag].value for tag, keyword in wanted.items() if tag in header}
+
+
+def check_dimensions(values: Mapping[str, Any]) -> None:
     """Refuses an image that would not fit into memory, before anything is allocated for it.
+
+    Args:
+        values: The values of a header by keyword.
 
     Raises:
         DicomError: absurd_dimensions.
     """
-    names = {"Rows": _MAX_SIDE, "Columns": _MAX_SIDE, "NumberOfFrames": MAX_FRAMES, "SamplesPerPixel": 4}
     pixels = 1
-    for keyword, most in names.items():
-        value = header.get(keyword)
+    for keyword, most in _MOST.items():
+        value = values.get(keyword)
         if value is None:
             continue
         if not isinstance(value, int) or not 0 <= value <= most:
             raise dicom_error("absurd_dimensions", f"{keyword} is not a whole number up to {most}")
         pixels *= max(value, 1)
     # Single bits take a byte each in memory, a volume's voxels take four.
-    most_pixels = 4 * MAX_PIXELS if header.get("BitsAllocated") == 1 else MAX_PIXELS
+    most_pixels = 4 * MAX_PIXELS if values.get("BitsAllocated") == 1 else MAX_PIXELS
     if pixels > most_pixels:
         raise dicom_error("absurd_dimensions", f"expected an image of at most {most_pixels} pixels, got {pixels}")
 
@@ -78,7 +88,7 @@ def _convert(top: Dataset) -> None:
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:
     for element in list(dataset.values()):
-        tag = BaseTag(element.tag)
+        tag = element.tag
         if isinstance(element, RawDataElement) and element.VR in _TEXTS:
             continue
         try:

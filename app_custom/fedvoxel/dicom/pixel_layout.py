@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.tag import Tag
 
 from fedvoxel.dicom.faults import dicom_error
-from fedvoxel.dicom.header import check_dimensions
+from fedvoxel.dicom.header import check_dimensions, values_of
 
 _KEYWORDS = (
     "SamplesPerPixel",
@@ -21,6 +21,7 @@ _KEYWORDS = (
     "HighBit",
     "PixelRepresentation",
 )
+_BY_TAG = {Tag(keyword): keyword for keyword in _KEYWORDS}
 PIXEL_TAGS = tuple(int(Tag(keyword)) for keyword in (*_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths"))
 """The elements from which `layout_of` and the reader of compressed frames learn what they need."""
 
@@ -70,7 +71,8 @@ def layout_of(header: Dataset | Mapping[str, Any]) -> PixelLayout:
     Raises:
         DicomError: no_pixels, absurd_dimensions, colour_pixels or unsupported_pixels.
     """
-    values: dict[str, Any] = {keyword: header.get(keyword) for keyword in _KEYWORDS}
+    found = values_of(header, _BY_TAG) if isinstance(header, Dataset) else header
+    values = {keyword: found.get(keyword) for keyword in _KEYWORDS}
     check_dimensions(values)
     if not values["Rows"] or not values["Columns"] or not values["BitsAllocated"]:
         raise dicom_error("no_pixels", "the header promises no pixels")

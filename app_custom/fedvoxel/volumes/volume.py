@@ -15,6 +15,7 @@ from fedvoxel.volumes.refusal import geometry_error
 SPACING_RANGE_MM = (0.05, 20.0)
 MAX_VOXELS = 2**28
 _LEAST_SQUARENESS = 0.1
+_PART = 2**18
 
 Affine = NDArray[np.float64]
 
@@ -116,12 +117,20 @@ def spacing_of(affine: Affine) -> tuple[float, float, float]:
 
 
 def _check_values(voxels: NDArray[np.float32]) -> None:
-    low, high = float(voxels.min()), float(voxels.max())  # NaN, if any voxel is; no copy of the size of the volume
+    low, high = _extremes(voxels)
     if not (math.isfinite(low) and math.isfinite(high)):
         wrong = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
         raise geometry_error("non_finite", f"{wrong} of {voxels.size} voxels are NaN or infinite as float32")
     if low == high:
         raise geometry_error("constant_image", "all voxels have the same value")
+
+
+def _extremes(voxels: NDArray[np.float32]) -> tuple[float, float]:
+    """Returns the least and the largest value, NaN if any voxel is; looks at each part once, and copies none."""
+    flat = voxels.ravel(order="K")
+    parts = [flat[start : start + _PART] for start in range(0, flat.size, _PART)]
+    lows, highs = zip(*((part.min(), part.max()) for part in parts), strict=True)
+    return float(np.min(lows)), float(np.max(highs))
 
 
 def _shapes(image: tuple[int, ...], label: tuple[int, ...]) -> str:
