@@ -152,11 +152,14 @@ Reply = Callable[[BaseHTTPRequestHandler, str], None]
 
 @contextmanager
 def http_server(reply: Reply) -> Iterator[str]:
-    """Listens for http and has `reply` answer each GET, given the handler and the path; yields the root's address."""
+    """Listens for http and has `reply` answer each call, given the handler and the path; yields the root's address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             reply(self, urlsplit(self.path).path)
+
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             return

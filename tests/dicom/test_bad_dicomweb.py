@@ -213,6 +213,26 @@ def test_answers_without_end(bad: BadWeb, monkeypatch: pytest.MonkeyPatch) -> No
         assert refusal(lambda: opened(url).find(SeriesQuery())) == "pacs_too_much"
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"00081199": {"vr": "SQ", "Value": [{}, {}]}}, None),
+        ({"00081199": {"vr": "SQ", "Value": [{}]}}, "pacs_not_stored"),
+        ({"00081199": {"vr": "SQ", "Value": [{}]}, "00081198": {"vr": "SQ", "Value": [{}]}}, "pacs_not_stored"),
+        ({"00081198": {"vr": "SQ", "Value": [{}, {}]}}, "pacs_not_stored"),
+        ({}, "pacs_not_stored"),
+        (7, "pacs_garbled"),
+    ],
+)
+def test_what_was_not_stored_is_said(bad: BadWeb, head: list[Path], said: Any, reason: str | None) -> None:
+    bad.questions = lambda handler: json.dumps(said).encode()
+    with http_server(bad.reply) as url:
+        if reason is None:
+            opened(url).send(head[:2])
+        else:
+            assert refusal(lambda: opened(url).send(head[:2])) == reason
+
+
 def test_nobody_is_followed_elsewhere(bad: BadWeb) -> None:
     """A redirection could take the password, or the question, to another machine or out of TLS."""
 

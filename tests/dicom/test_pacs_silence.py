@@ -85,7 +85,7 @@ def test_the_log_would_have_said_it(
     """With the silence taken away the same call logs a patient's identifier: the test above can fail."""
     site.orthanc.store(head[:1])
     monkeypatch.setattr("fedvoxel.dicom.association._be_discreet", lambda: None)
-    monkeypatch.setattr("fedvoxel.dicom.quiet.TALKATIVE", ())
+    monkeypatch.setattr("fedvoxel.dicom.quiet._LOGGERS", ())
     caplog.set_level(logging.DEBUG)
     site.pacs("get").find(SeriesQuery())
     assert identifiers(head[0])[0] in caplog.text

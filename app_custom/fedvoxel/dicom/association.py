@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydicom import Dataset
 from pynetdicom import AE, _config, build_role, evt
@@ -43,7 +44,7 @@ class Watch:
         self._most_bytes = config.limits.instance_mib * 2**20 + _MESSAGE_BYTES
         self._most_mib = config.limits.instance_mib
         self._connections: list[socket.socket] = []
-        self._message_bytes = 0
+        self._message_bytes: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._ended = threading.Event()
         self._began = self._heard = time.monotonic()
         self.fault: DicomError | None = None
@@ -108,12 +109,13 @@ class Watch:
     def _received(self, event: Any) -> None:
         self._heard = time.monotonic()
         if isinstance(event.pdu, P_DATA_TF):
-            self._message_bytes += len(event.pdu)
-            if self._message_bytes > self._most_bytes:
+            size = self._message_bytes.get(event.assoc, 0) + len(event.pdu)
+            self._message_bytes[event.assoc] = size
+            if size > self._most_bytes:
                 self.fail(dicom_error("pacs_too_much", f"an instance has more than {self._most_mib} MiB"))
 
-    def _whole(self, _: Any) -> None:
-        self._message_bytes = 0
+    def _whole(self, event: Any) -> None:
+        self._message_bytes.pop(event.assoc, None)
 
 
 @contextmanager
