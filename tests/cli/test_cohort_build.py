@@ -120,3 +120,28 @@ def test_an_interrupt_is_one_line(tmp_path: Path, delay_s: float) -> None:
         pytest.skip("it was faster than the interrupt")
     assert (process.returncode, out) == (130, "")
     assert error == "interrupted: finished cases are kept; run the same command again to go on\n"
+
+
+def test_a_site_without_the_packages_is_told_and_uses_what_is_built(site: Path) -> None:
+    program = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("pydicom", "highdicom", "pynetdicom"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+from fedvoxel.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+    assert main(words(site, "--json")) == 0
+
+    def without(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "app_custom")}
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    done = without(*words(site))
+    assert done.returncode == 3 and "pip install '.[site,dicom]'" in done.stderr and "Traceback" not in done.stderr
+    assert without("cohort", "check", "--site", str(site)).returncode == 0

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedvoxel.errors import CohortError
+from fedvoxel.errors import CohortError, ConfigError
 
 if TYPE_CHECKING:
     from fedvoxel.volumes.cohort.build import BuildReport
@@ -41,14 +41,17 @@ def build(
     same as in one go. Cases whose source or settings changed are built again; those that the source no longer has
     leave the cohort.
 
-    Exit codes: 0 if the cohort has a case (refused ones are listed); 3 if the site's file is wrong; 5 if the cohort is
-    not described as one to build, has no case, is being built by another process, or the disk is full; 15 if the
-    folder cannot be read or the PACS does not answer; 130 if it was interrupted.
+    Exit codes: 0 if the cohort has a case (refused ones are listed); 3 if the site's file is wrong or packages are
+    missing; 5 if the cohort is not described as one to build, has no case, is being built by another process, or the
+    disk is full; 15 if the folder cannot be read or the PACS does not answer; 130 if it was interrupted.
     """
-    from fedvoxel.volumes.cohort.build import build_cohort
-    from fedvoxel.volumes.cohort.origins import write_origins
     from fedvoxel.volumes.site import load_site_config
 
+    try:
+        from fedvoxel.volumes.cohort.build import build_cohort
+        from fedvoxel.volumes.cohort.origins import write_origins
+    except ImportError:
+        raise ConfigError("DICOM needs more packages; install them with: pip install '.[site,dicom]'") from None
     config = load_site_config(site)
     try:
         with _progress(cohort, quiet=as_json) as on_progress:

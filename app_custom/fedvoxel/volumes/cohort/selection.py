@@ -11,7 +11,6 @@ from pathlib import Path
 from fedvoxel.dicom.header import read_header
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import Inventory, SeriesFiles
-from fedvoxel.errors import DicomError
 from fedvoxel.volumes.build_config import BuildConfig, ImageChoice, NiftiLabels
 from fedvoxel.volumes.cohort.case import CaseRefused
 from fedvoxel.volumes.cohort.label_table import LabelTable
@@ -119,14 +118,19 @@ def _is_chosen(series: SeriesFiles, choice: ImageChoice) -> bool:
     if series.modality != choice.modality:
         return False
     try:
-        with quiet():
-            header = read_header(series.paths[0])
-            frames = header.get("NumberOfFrames", 1)
-            described = str(header.get("SeriesDescription", "") or "")
-    except DicomError:
-        return True  # its header will be refused with its reason
-    slices = len(series.paths) if len(series.paths) > 1 or not isinstance(frames, int) else frames
+        frames, described = _looked_up(series.paths[0])
+    except Exception:  # values of foreign bytes: taken, and refused with its reason when it is built
+        return True
+    slices = len(series.paths) if len(series.paths) > 1 else frames
     return slices >= choice.minimum_slices and _is_like(choice.description, described)
+
+
+def _looked_up(path: Path) -> tuple[int, str]:
+    """Returns NumberOfFrames and SeriesDescription of a file."""
+    with quiet():
+        header = read_header(path)
+        frames = header.get("NumberOfFrames", 1)
+        return frames if isinstance(frames, int) else 1, str(header.get("SeriesDescription", "") or "")
 
 
 def _is_like(pattern: str | None, text: str) -> bool:
