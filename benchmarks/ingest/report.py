@@ -19,8 +19,9 @@ dicom2nifti: `dicom_to_nifti`). What only FedVoxel does between the two, de-iden
 "all". dcm2niix is one program that does it all and writes NIfTI, here into memory. Seconds of the clock, and processor
 seconds in brackets; instances per second are those of "all" by the clock. Cold: the kernel was asked to forget the
 files before each run; what then fetches the files from the disk is a peer's header pass, which reads them whole, but
-our volume, so that only "all" is compared. Memory: the largest resident memory during a run, less what the process had before it, over the
-size of the volume as float32; libraries are not counted, except for dcm2niix, where all of the program is.
+our volume, so that only "all" is compared. Memory: the largest resident memory during a run, less what the process had
+before it, over the size of the volume as float32; libraries are not counted, except for dcm2niix, where all of the
+program is.
 """
 
 
