@@ -55,6 +55,19 @@ def test_what_it_does_not_recognise_it_leaves_alone(tmp_path: Path, syntax: str)
     assert glance(tmp_path / "missing", WANTED) is None
 
 
+def test_elements_out_of_order_are_left_to_the_thorough_reader(tmp_path: Path) -> None:
+    """An element that comes twice counts as pydicom counts it: the last one."""
+    path = write_one(tmp_path / "one", Phantom().slices()[0])
+    written = path.read_bytes()
+    at = written.index(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    again = struct.pack("<HH2sHH", 0x0028, 0x0010, b"US", 2, 15)
+    path.write_bytes(written[:at] + again + written[at:])
+    assert glance(path, WANTED) is None
+    assert read_header(path).Rows == 15
+    with pytest.raises(DicomError, match="expected 330 bytes"):
+        stored_pixels(path, read_header(path))
+
+
 def test_a_file_of_countless_elements_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_one(tmp_path / "one", Phantom().slices()[0])
     monkeypatch.setattr(glances, "_MOST_ELEMENTS", 10)
