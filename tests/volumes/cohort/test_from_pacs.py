@@ -113,7 +113,7 @@ def test_a_study_that_grew_is_looked_at_again_and_a_vanished_one_leaves(archive:
     assert archive.pulled == ["image0"]
 
 
-@pytest.mark.parametrize("broken", ["image1", "label1"])
+@pytest.mark.parametrize("broken", ["image1", pytest.param("label1", marks=pytest.mark.slow)])
 def test_a_study_that_is_cut_off_is_refused_and_tried_again(
     from_folder: BuildReport, archive: Archive, tmp_path: Path, broken: str
 ) -> None:

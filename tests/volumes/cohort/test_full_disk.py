@@ -37,6 +37,7 @@ def build_on(source: Path, disk: Path) -> None:
     sys.stdout.write(json.dumps(told | {"hash": report.manifest.cohort_sha256}))
 
 
+@pytest.mark.slow
 def test_a_tiny_disk(tmp_path: Path) -> None:
     source, disk = tmp_path / "source", tmp_path / "disk"
     disk.mkdir()

@@ -107,6 +107,7 @@ def test_killed_once_and_gone_on(source: Path, in_one_go: Path, tmp_path: Path) 
     assert lasting(tmp_path / "built") == lasting(in_one_go)
 
 
+@pytest.mark.slow
 def test_while_one_build_runs_another_is_refused(source: Path, tmp_path: Path) -> None:
     cohort = cohort_values({"folder": str(source)})
     with started(cohort, tmp_path) as first:

@@ -35,8 +35,8 @@ def site(source: Path, **build: Any) -> Any:
     ("run", "reason", "detail"),
     [
         (stand_ins.crashing, "crashed", "SIGSEGV"),
-        (stand_ins.killed, "out_of_memory", "SIGKILL"),
-        (stand_ins.leaving, "crashed", "exit code 3"),
+        pytest.param(stand_ins.killed, "out_of_memory", "SIGKILL", marks=pytest.mark.slow),
+        pytest.param(stand_ins.leaving, "crashed", "exit code 3", marks=pytest.mark.slow),
         (stand_ins.hanging, "timed_out", "3 s"),
         (stand_ins.swallowing, "out_of_memory", "MemoryError"),
         (stand_ins.raising, "unexpected_error", "KeyError"),
