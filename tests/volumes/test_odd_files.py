@@ -108,7 +108,7 @@ EXPECTED = {
     "made_from_hippocrop/missing_slice": "missing_slices",
     "made_from_hippocrop/one_slice_other_patient_id": "mixed_patients",
     "made_from_hippocrop/one_slice_short_pixel_data": "short_pixels",
-    "made_from_hippocrop/hostile_text": "mixed_identity",
+    "made_from_hippocrop/hostile_text": "volume",
     "made_from_hippocrop/no_extension_random_names": "volume",
     "picai_prep/missing-slice": "missing_slices",
 }
