@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from fedvoxel.volumes.cohort.case import CaseTask, NotWritten, build_case
@@ -68,3 +69,9 @@ def slow(task: CaseTask) -> Any:
     """Takes its time, so that a test can strike in between."""
     time.sleep(0.2)
     return build_case(task)
+
+
+def marking(mark: Path) -> None:
+    """Says that it has begun, and does not end."""
+    mark.touch()
+    time.sleep(600)

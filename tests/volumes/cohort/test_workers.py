@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from fedvoxel.volumes.cohort.build import build_cohort
 from fedvoxel.volumes.cohort.workers import Bounds, Failed, WorkerPool
 from tests.volumes.cohort import stand_ins
 from tests.volumes.cohort.studies import cohort_values, files_in, generated_study, site_of
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +84,16 @@ def test_what_libraries_print_is_not_shown(capfd: pytest.CaptureFixture[str]) ->
 
 PARENT = """
 import sys, time
+from pathlib import Path
 from fedvoxel.volumes.cohort.workers import Bounds, WorkerPool
+from tests.volumes.cohort.stand_ins import marking
 if __name__ == "__main__":
-    with WorkerPool(time.sleep, 2, Bounds(2**30, 600)) as pool:
-        pool.begin(600)
-        pool.begin(600)
+    marks = [Path(sys.argv[1]) / name for name in "ab"]
+    with WorkerPool(marking, 2, Bounds(2**30, 600)) as pool:
+        for mark in marks:
+            pool.begin(mark)
+        while not all(mark.exists() for mark in marks):
+            time.sleep(0.01)
         print("begun", flush=True)
         time.sleep(600)
 """
@@ -96,12 +102,17 @@ if __name__ == "__main__":
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(PARENT)
-    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True) as parent:
+    paths = os.environ | {"PYTHONPATH": f"{ROOT / 'app_custom'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, str(program), str(tmp_path)]
+    with subprocess.Popen(command, env=paths, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None and parent.stdout.readline() == "begun\n"
         children = psutil.Process(parent.pid).children(recursive=True)
         parent.send_signal(signal.SIGKILL)
-    assert len(children) >= 2
-    deadline = time.monotonic() + 20
-    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
-        assert time.monotonic() < deadline, "a worker outlives its parent"
-        time.sleep(0.05)
+    try:
+        assert len(children) >= 2
+        psutil.wait_procs(children, 20)
+        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    finally:
+        for child in children:
+            if child.is_running():
+                child.kill()
