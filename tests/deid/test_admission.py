@@ -45,6 +45,8 @@ def reason(folder: Path, **chosen: Any) -> str:
         ({"PatientID": ["4711", "4712"]}, "unnamed_patient"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "burned_in_text"),
         ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]}, "burned_in_text"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN_SAVE"]}, "burned_in_text"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "DOSE_REPORT"]}, "burned_in_text"),
         ({"ConversionType": "WSD"}, "burned_in_text"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "sop_class_not_allowed"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"}, "sop_class_not_allowed"),

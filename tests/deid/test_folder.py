@@ -41,6 +41,16 @@ def test_a_folder_is_cleaned_once_and_what_is_refused_is_counted(tmp_path: Path)
     assert [(path, path.read_bytes()) for path in files] == before
 
 
+def test_what_another_policy_left_is_written_anew(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    make(source)
+    deidentify_folder(source, out, HOW)
+    stricter = HowToClean(policy(dates="remove"), keys(), frozenset())
+    assert deidentify_folder(source, out, stricter).written == 2
+    assert not any(dcmread(path).StudyDate for path in out.rglob("*.dcm"))
+
+
 @pytest.mark.parametrize(("source", "out"), [("a", "a"), ("a", "a/b"), ("a/b", "a")])
 def test_neither_folder_lies_in_the_other(tmp_path: Path, source: str, out: str) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)

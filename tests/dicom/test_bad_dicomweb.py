@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 from fedvoxel.dicom import http_session
 from fedvoxel.dicom.incoming import IncomingStore
 from fedvoxel.dicom.multipart import related
-from fedvoxel.dicom.pacs import Pacs, open_pacs
+from fedvoxel.dicom.pacs import Pacs, _series_of, open_pacs
 from fedvoxel.dicom.query import FoundSeries, SeriesQuery
 from fedvoxel.errors import DicomError
 from tests.dicom.bad_pacs import http_server, json_answers, socket_server
@@ -255,3 +255,14 @@ def test_what_is_no_pacs_is_told_so_in_time(behave: Any) -> None:
         reason = refusal(opened(f"http://127.0.0.1:{port}").check)
         assert time.monotonic() - began < 5
     assert reason == {silent: "pacs_timeout", garbage: "pacs_garbled", closed: "pacs_cut_off"}[behave]
+
+
+@pytest.mark.parametrize(("modality", "count"), [("[/red]DOE^JANE\x1b[2J", "9" * 5000), ("ct", "\u0663")])
+def test_what_a_pacs_says_of_a_series_is_not_repeated(modality: str, count: str) -> None:
+    class Talks:
+        def ask(self, level: str, keys: object, most: int) -> list[dict[str, str]]:
+            said = {"Modality": modality, "NumberOfSeriesRelatedInstances": count}
+            return [{"SeriesInstanceUID": "1.2.3", "StudyInstanceUID": "1.2", **said}]
+
+    (found,) = _series_of(Talks(), {"StudyInstanceUID": "1.2"}, SeriesQuery(), 9)
+    assert (found.modality, found.instances) == ("", None)

@@ -39,7 +39,7 @@ DRAWN: frozenset[SopClass] = frozenset({"SEG", "LABELMAP_SEG", "RTSTRUCT"})
 """Objects that were drawn, not taken: they show neither text nor faces."""
 
 _ALWAYS_TEXT: frozenset[SopClass] = frozenset({"US", "US_MULTIFRAME", "SC"})
-_TEXT_IMAGE = re.compile(r"\b(SCREEN|SCREENSAVE|PROT|PROTOCOL|REPORT|DOSE|DOSE_INFO|TEXT|PASTED|CAPTURE)\b")
+_TEXT_IMAGE = re.compile(r"(?<![A-Z])(SCREEN|SCREENSAVE|PROT|PROTOCOL|REPORT|DOSE|TEXT|PASTED|CAPTURE)(?![A-Z])")
 
 
 def kind_of(header: Dataset, policy: DeidPolicy) -> SopClass:

@@ -1,6 +1,6 @@
 """De-identifies a folder of DICOM files into another one, so that a person can look at what the engine leaves.
 
-Files are named by their new UIDs. It can be stopped and run again: what is already written is left as it is.
+Files are named by their new UIDs. It can be stopped and run again: what is already there as the policy wants it stays.
 """
 
 from collections import Counter
@@ -89,8 +89,9 @@ def _write_series(files: SeriesFiles, out: Path, how: HowToClean) -> tuple[int, 
     written = 0
     for index, header in enumerate(series.headers):
         path = folder / f"{header.SOPInstanceUID}.dcm"
-        if not path.exists():
-            write_bytes(path, encode(series.dataset(index)), _OWNER_ONLY)
+        content = encode(series.dataset(index))
+        if not path.is_file() or path.read_bytes() != content:  # as another policy left it
+            write_bytes(path, content, _OWNER_ONLY)
             written += 1
     return written, len(series.headers) - written
 

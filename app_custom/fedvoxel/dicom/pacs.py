@@ -34,6 +34,9 @@ RETURN_KEYS: dict[Level, tuple[str, ...]] = {
 """What a question of each level asks to be told."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
+"""What is shown to a person is of this form: a PACS could put a name, or control characters, there."""
 
 
 class Search(Protocol):
@@ -186,10 +189,10 @@ def _series_of(search: Search, study: dict[str, str], query: SeriesQuery, most: 
         if answer.get("StudyInstanceUID", study_uid) != study_uid:
             raise dicom_error("pacs_garbled", "the PACS lists series of another study than it was asked about")
         if query.wants_series(answer):
-            count = answer.get("NumberOfSeriesRelatedInstances", "")
-            instances = int(count) if count.isascii() and count.isdigit() else None
-            patient, modality = study.get("PatientID", ""), answer.get("Modality", "")
-            yield FoundSeries(patient, study_uid, uid, modality, instances)
+            count, modality = answer.get("NumberOfSeriesRelatedInstances", ""), answer.get("Modality", "")
+            instances = int(count) if _COUNT.fullmatch(count) else None
+            shown = modality if _MODALITY.fullmatch(modality) else ""
+            yield FoundSeries(study.get("PatientID", ""), study_uid, uid, shown, instances)
 
 
 def _uid(answer: dict[str, str], key: str) -> str:
