@@ -45,31 +45,40 @@ def build(
     missing; 5 if the cohort is not described as one to build, has no case, is being built by another process, or the
     disk is full; 15 if the folder cannot be read or the PACS does not answer; 130 if it was interrupted.
     """
+    report = _built(site, cohort, workers, quiet=as_json)
+    _tell(cohort, report, key_file, as_json)
+    if not report.manifest.cases:
+        counts = ", ".join(f"{count} x {reason}" for reason, count in report.refused_per_reason.items())
+        raise CohortError(f"no case of {cohort} could be built: {counts}")
+    if not as_json:
+        _say_what_next(site, cohort)
+
+
+def _built(site: Path, cohort: str, workers: int | None, quiet: bool) -> "BuildReport":
     from fedvoxel.volumes.site import load_site_config
 
     try:
         from fedvoxel.volumes.cohort.build import build_cohort
-        from fedvoxel.volumes.cohort.origins import write_origins
     except ImportError:
         raise ConfigError("DICOM needs more packages; install them with: pip install '.[site,dicom]'") from None
     config = load_site_config(site)
     try:
-        with _progress(cohort, quiet=as_json) as on_progress:
-            report = build_cohort(config, cohort, site.parent, workers, on_progress)
+        with _progress(cohort, quiet) as on_progress:
+            return build_cohort(config, cohort, site.parent, workers, on_progress)
     except KeyboardInterrupt:
         typer.echo("interrupted: finished cases are kept; run the same command again to go on", err=True)
         raise
+
+
+def _tell(cohort: str, report: "BuildReport", key_file: Path | None, as_json: bool) -> None:
+    from fedvoxel.volumes.cohort.origins import write_origins
+
     if key_file is not None:
         write_origins(report, key_file)
     if as_json:
         typer.echo(json.dumps(_as_json(cohort, report), indent=2))
     else:
         _show(cohort, report, Console())
-    if not report.manifest.cases:
-        counts = ", ".join(f"{count} x {reason}" for reason, count in report.refused_per_reason.items())
-        raise CohortError(f"no case of {cohort} could be built: {counts}")
-    if not as_json:
-        _say_what_next(site, cohort)
 
 
 @contextmanager

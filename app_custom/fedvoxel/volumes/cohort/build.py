@@ -82,20 +82,25 @@ def build_cohort(
     build, settings = cohort.build, settings_hash(cohort)
     if build is None or settings is None or not isinstance(cohort.source, BuiltSource):
         raise CohortError(f'cohort {name} is not built from DICOM: the site\'s file has no "build" for it')
-    key = site.pseudonym_key.get_secret_value()
-    table = read_label_table(base / build.labels.table) if isinstance(build.labels, NiftiLabels) else None
     bounds = Bounds(int(build.case_memory_gib * 2**30), build.case_timeout_s)
-    case_settings = CaseSettings(build.deid, DeidKeys.of(key, build.deid.project), build.labels, cohort.classes)
     with opened(base / cohort.source.folder) as folder:
+        key = site.pseudonym_key.get_secret_value()
         records = CaseRecords(folder, Journal(folder.path), key, settings, bounds, on_progress)
-        selection = Selection(build, site.pseudonym_of, table)
-        making = Making(_feed(site, base, selection, records), selection, records, case_settings)
+        making = _making(site, cohort, build, base, records)
         try:
             with WorkerPool(run, workers or _workers(build), bounds) as pool:
                 making.run(pool)
         finally:
             making.feed.close()
         return _finish(making, cohort)
+
+
+def _making(site: SiteConfig, cohort: CohortConfig, build: BuildConfig, base: Path, records: CaseRecords) -> Making:
+    table = read_label_table(base / build.labels.table) if isinstance(build.labels, NiftiLabels) else None
+    keys = DeidKeys.of(records.key, build.deid.project)
+    selection = Selection(build, site.pseudonym_of, table)
+    settings = CaseSettings(build.deid, keys, build.labels, cohort.classes)
+    return Making(_feed(site, base, selection, records), selection, records, settings)
 
 
 def _feed(site: SiteConfig, base: Path, selection: Selection, records: CaseRecords) -> FolderFeed | PacsFeed:
