@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import RLELossless
 
-from fedvoxel.dicom import codestream
+from fedvoxel.dicom import codestream, pixels
 from fedvoxel.dicom.faults import REMEDIES
 from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.pixel_layout import PixelLayout
 from fedvoxel.dicom.pixels import stored_pixels
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.errors import DicomError
@@ -284,3 +286,15 @@ def test_stored_values_are_those_of_pydicom(data_folder: Path) -> None:
     assert compared > 150
     packed = {"liver_deflate", "liver_nonbyte_aligned_deflate", "liver_rle", "liver_nonbyte_aligned_rle"}
     assert alone == {f"{name}.dcm" for name in (*packed, "emri_small_jpeg_2k_lossless_too_short")}
+
+
+def test_a_decoder_that_panics_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        """Is what a decoder in Rust raises."""
+
+    def panics(_: str) -> None:
+        raise Panic
+
+    monkeypatch.setattr(pixels, "get_decoder", panics)
+    with pytest.raises(DicomError, match="no decoder makes sense"):
+        pixels._decoded(b"", RLELossless, PixelLayout(1, 2, 2, 8, 8, False))

@@ -147,9 +147,9 @@ def _decoded(frame: bytes, syntax: uid.UID, layout: PixelLayout) -> Stored:
     }
     try:
         values, _ = get_decoder(syntax).as_array(encapsulate([frame]), index=0, raw=True, **described)
-    except MemoryError:
+    except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception:
+    except BaseException:  # a decoder in Rust panics with what is no Exception
         raise dicom_error("undecodable_pixels", "no decoder makes sense of a compressed frame") from None
     if values.shape != (layout.rows, layout.columns) or values.dtype.itemsize > layout.dtype.itemsize:
         raise dicom_error("undecodable_pixels", "a decoder made another image than the data set promises")
