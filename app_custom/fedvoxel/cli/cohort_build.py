@@ -125,6 +125,8 @@ def _per_split(report: "BuildReport") -> dict[str, int]:
 
 
 def _show(cohort: str, report: "BuildReport", console: Console) -> None:
+    from fedvoxel.dicom.faults import REMEDIES
+
     manifest = report.manifest
     table = Table(title=f"{cohort}: {len(manifest.cases)} cases, {len(manifest.refused)} refused", title_justify="left")
     table.add_column("cases", justify="right")
@@ -140,7 +142,8 @@ def _show(cohort: str, report: "BuildReport", console: Console) -> None:
         f"{report.built} built now, {report.reused} kept from before, {report.dropped} no longer in the source"
     )
     for reason, count in manifest.files_refused.items():
-        console.print(f"{count} source files not used: {reason}")
+        remedy = f"; {REMEDIES[reason]}" if reason in REMEDIES else ""
+        console.print(f"{count} source files not used: {reason}{remedy}", markup=False, soft_wrap=True)
     console.print(f"cohort {manifest.cohort_sha256}", soft_wrap=True)
 
 

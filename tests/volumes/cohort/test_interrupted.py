@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fedvoxel.errors import CohortError
 from fedvoxel.volumes.cohort.build import build_cohort
 from fedvoxel.volumes.cohort.manifest import read_manifest
 from tests.volumes.cohort.studies import cohort_values, files_in, generated_study, site_of
@@ -119,3 +121,26 @@ def test_while_one_build_runs_another_is_refused(source: Path, tmp_path: Path) -
             _, error = second.communicate(timeout=60)
         first.kill()
     assert second.returncode != 0 and "being built by another process" in error
+
+
+def test_what_a_kill_leaves_of_a_manifest_is_taken_away(source: Path, in_one_go: Path, tmp_path: Path) -> None:
+    shutil.copytree(in_one_go, tmp_path / "built")
+    half = tmp_path / "built" / ".manifest.json.ab12cd34"
+    half.write_text('{"schema_version"')
+    report = build_cohort(site_of(cohort_values({"folder": str(source)})), "main", tmp_path, 1)
+    assert (report.built, report.reused) == (0, CASES)
+    assert not half.exists()
+
+
+def test_links_in_a_built_folder_are_refused_and_what_they_lead_to_is_left(
+    source: Path, in_one_go: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(in_one_go, tmp_path / "built")
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "built" / "images").rename(elsewhere)
+    stranger = elsewhere / "case-000000000000.nii.gz"
+    stranger.write_bytes(b"not of this cohort")
+    (tmp_path / "built" / "images").symlink_to(elsewhere)
+    with pytest.raises(CohortError, match="1 files, folders or links"):
+        build_cohort(site_of(cohort_values({"folder": str(source)})), "main", tmp_path, 1)
+    assert stranger.exists()

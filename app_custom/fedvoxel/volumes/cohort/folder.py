@@ -116,12 +116,18 @@ def writing() -> Iterator[None]:
 
 
 def _require_own(path: Path) -> None:
-    foreign = sum(entry.name not in _OWN for entry in path.iterdir())
+    entries = [entry for entry in path.iterdir() if not _is_half_written(entry)]
+    foreign = sum(entry.name not in _OWN or entry.is_symlink() for entry in entries)
     if foreign:
         raise CohortError(
-            f"the cohort's folder holds {foreign} files or folders that are no part of a built cohort; "
+            f"the cohort's folder holds {foreign} files, folders or links that are no part of a built cohort; "
             "give source.folder a folder of its own"
         )
+
+
+def _is_half_written(entry: Path) -> bool:
+    """Says whether an entry is what a process that was killed left of a manifest; see `records.atomic`."""
+    return entry.name.startswith(f".{MANIFEST}.") and entry.is_file() and not entry.is_symlink()
 
 
 def _hold(lock: int) -> None:
@@ -134,6 +140,8 @@ def _hold(lock: int) -> None:
 def _prepare(path: Path) -> None:
     try:
         shutil.rmtree(path / _WORK, ignore_errors=True)
+        for entry in filter(_is_half_written, list(path.iterdir())):
+            entry.unlink()
         for name in (_WORK, JOURNAL, *(Path(place).parent.name for place in KINDS.values())):
             (path / name).mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
