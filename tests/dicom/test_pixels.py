@@ -298,3 +298,17 @@ def test_a_decoder_that_panics_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pixels, "get_decoder", panics)
     with pytest.raises(DicomError, match="no decoder makes sense"):
         pixels._decoded(b"", RLELossless, PixelLayout(1, 2, 2, 8, 8, False))
+
+
+def test_damaged_rle_is_refused_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = compressed(tmp_path / "one", image(), uid.RLELossless, 1)
+    written = path.read_bytes()
+    for offsets in ((64, 0), (64, 2**31), (64, 65), (2**32 - 1, 64)):
+        path.write_bytes(written)
+        rewrite(path, lambda frames, offsets=offsets: [struct.pack("<III", 2, *offsets) + frames[0][12:]])  # type: ignore[misc]
+        assert refused(path) == "undecodable_pixels"
+    for length in (64, 65, 66, 300):
+        path.write_bytes(written)
+        rewrite(path, lambda frames, length=length: [frames[0][:length]])  # type: ignore[misc]
+        assert refused(path) == "undecodable_pixels"
+    assert capfd.readouterr() == ("", "")

@@ -32,6 +32,9 @@ _NATIVE = frozenset(
     }
 )
 
+_PLUGINS = {uid.RLELossless: "pydicom"}
+"""pylibjpeg-rle, where it is installed, panics on damaged frames and prints so, past every handler of Python."""
+
 
 def stored_pixels(path: Path, header: Dataset) -> Stored:
     """Returns one file's stored values (frames, rows, columns), whole numbers of BitsStored bits, no rescale applied.
@@ -146,7 +149,8 @@ def _decoded(frame: bytes, syntax: uid.UID, layout: PixelLayout) -> Stored:
         "pixel_keyword": "PixelData",
     }
     try:
-        values, _ = get_decoder(syntax).as_array(encapsulate([frame]), index=0, raw=True, **described)
+        decoder, plugin = get_decoder(syntax), _PLUGINS.get(syntax, "")
+        values, _ = decoder.as_array(encapsulate([frame]), index=0, raw=True, decoding_plugin=plugin, **described)
     except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # a decoder in Rust panics with what is no Exception
