@@ -108,8 +108,10 @@ def test_a_broken_engine_lets_nothing_through(
     assert "doe" not in str(caught.value).lower() and "4711" not in str(caught.value)
 
 
-def _checked(original: Dataset, spoil: Callable[[Dataset], None] = lambda clean: None) -> None:
-    subject = subject_of((str(original.PatientID), ""), policy(), keys(), frozenset())
+def _checked(
+    original: Dataset, spoil: Callable[[Dataset], None] = lambda clean: None, names: frozenset[str] = frozenset()
+) -> None:
+    subject = subject_of((str(original.PatientID), ""), policy(), keys(), names)
     clean = clean_dataset(original, subject)
     mark(clean, subject, masked=False)
     spoil(clean)
@@ -133,6 +135,8 @@ def _patient(name: str, patient_id: str) -> Dataset:
         lambda clean: setattr(clean, "SoftwareVersions", "1.2.3.0.2"),
         lambda clean: setattr(clean, "FrameOfReferenceUID", "1.9.8.7"),
         lambda clean: setattr(clean, "StudyDate", "20130405"),
+        lambda clean: setattr(clean, "StudyTime", "DOROTHEA"),
+        lambda clean: setattr(clean, "ConvolutionKernel", "Doe"),
         lambda clean: setattr(clean, "ImageComments", "harmless"),
         lambda clean: clean.private_block(0x29, "X", create=True).add_new(1, "DS", "1"),
         lambda clean: setattr(clean.DeidentificationMethodCodeSequence[0], "PatientName", "other"),
@@ -163,6 +167,38 @@ def test_each_thing_left_is_found(spoil: Callable[[Dataset], None]) -> None:
 def test_a_patient_with_an_unlucky_name_or_number_is_not_stopped(name: str, patient_id: str) -> None:
     original = _patient(name, patient_id)
     _checked(original)
+
+
+def test_a_time_that_equals_an_identifier_by_chance_is_no_hit() -> None:
+    _checked(_patient("", "123456"), lambda clean: setattr(clean, "StudyTime", "123456"))
+
+
+@pytest.mark.parametrize("kernel", ["Sharp", "Smooth", "BONEPLUS"])
+def test_a_patient_called_as_a_kernel_is_not_stopped(kernel: str) -> None:
+    original = _patient(f"{kernel}^Jane", "1")
+    original.ConvolutionKernel = kernel
+    _checked(original)
+    with pytest.raises(DeidError):
+        _checked(original, lambda clean: setattr(clean, "SoftwareVersions", f"by {kernel}"))
+
+
+def test_a_patient_called_as_a_label_of_the_cohort_is_not_stopped() -> None:
+    original = _patient("Quarzolin^Jane", "1")
+    with pytest.raises(DeidError):
+        _checked(original, lambda clean: setattr(clean, "SoftwareVersions", "Quarzolin"))
+    _checked(original, lambda clean: setattr(clean, "SoftwareVersions", "Quarzolin"), names=frozenset({"Quarzolin"}))
+
+
+@pytest.mark.parametrize("order", [("SoftwareVersions", "SeriesNumber"), ("SeriesNumber", "SoftwareVersions")])
+def test_a_text_that_stands_as_a_number_too_is_searched_as_text(order: tuple[str, str]) -> None:
+    def spoil(clean: Dataset) -> None:
+        for keyword in order:
+            if keyword in clean:
+                del clean[keyword]
+            setattr(clean, keyword, "4711")
+
+    with pytest.raises(DeidError):
+        _checked(_patient("", "4711"), spoil)
 
 
 @given(

@@ -21,9 +21,11 @@ from functools import cache
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
 from fedvoxel.deid.allow_list import ALLOWED
+from fedvoxel.deid.allowed_terms import KERNEL
 from fedvoxel.deid.codes import NEUTRAL, known_meanings
 from fedvoxel.deid.device_rules import MANUFACTURERS, MODELS
 from fedvoxel.deid.faults import deid_error
@@ -43,6 +45,11 @@ _NESTED = frozenset(ALLOWED) | {int(tag_for_keyword(keyword) or 0) for keyword i
 _TOP = frozenset(ALLOWED) | {int(tag_for_keyword(keyword) or 0) for keyword in MARKED}
 _NUMERIC = frozenset({"DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "AT", "OW", "OB"})
 _DATES = frozenset({"DA", "DT"})
+_MOMENT = re.compile(r"\d{2,14}(\.\d{1,6})?")
+_KERNEL = tag_for_keyword("ConvolutionKernel")
+
+_Texts = dict[tuple[str, bool], BaseTag]
+"""Each text, and whether it stands as a number, to where."""
 
 
 def check_nothing_left(originals: Sequence[Dataset], cleaned: Sequence[Dataset], subject: Subject) -> None:
@@ -58,17 +65,18 @@ def check_nothing_left(originals: Sequence[Dataset], cleaned: Sequence[Dataset],
     """
     identifiers = identifiers_of(originals)
     minted = frozenset(subject.uids.values()) | {IMPLEMENTATION}
-    searched = frozenset(word for word in identifiers.words if _is_long(word) and word not in _vocabulary_text())
-    texts: dict[str, tuple[str, BaseTag]] = {}
+    own = _vocabulary_text() + "\n" + "\n".join(sorted(name.casefold() for name in subject.names))
+    searched = frozenset(word for word in identifiers.words if _is_long(word) and word not in own)
+    texts: _Texts = {}
     for original, clean in zip(originals, cleaned, strict=True):
         _check_dates(original, clean)
         _check_structure(clean, minted, texts)
         _check_bytes(clean, identifiers.uids, searched)
     known = _vocabulary() | subject.names | {subject.pseudonym}
-    for text, (vr, tag) in texts.items():
-        if vr not in _NUMERIC and (text in known or _NUMBERED.fullmatch(text)):
+    for (text, is_number), tag in texts.items():
+        if not is_number and (text in known or _NUMBERED.fullmatch(text)):
             continue
-        if _is_hit(text, vr, identifiers):
+        if _is_hit(text, is_number, identifiers):
             raise _left(tag)
 
 
@@ -83,7 +91,7 @@ def _check_dates(original: Dataset, clean: Dataset) -> None:
             raise _left(element.tag)
 
 
-def _check_structure(top: Dataset, minted: frozenset[str], texts: dict[str, tuple[str, BaseTag]]) -> None:
+def _check_structure(top: Dataset, minted: frozenset[str], texts: _Texts) -> None:
     waiting = [top]
     while waiting:
         dataset = waiting.pop()
@@ -97,18 +105,25 @@ def _check_structure(top: Dataset, minted: frozenset[str], texts: dict[str, tupl
             elif vr == "UI":
                 if any(uid not in minted and uid not in REGISTERED for uid in _filled(element.value)):
                     raise _left(element.tag)
-            elif vr not in _DATES:
-                for part in _filled(element.value):
-                    texts[part] = (vr, element.tag)
+            else:
+                texts |= {(text, vr in _NUMERIC): element.tag for text in _searched_texts(element)}
+
+
+def _searched_texts(element: DataElement) -> Iterator[str]:
+    """Yields a value's parts, less those whose form alone says what they are: times, and makers' kernels."""
+    for part in _filled(element.value):
+        is_moment = element.VR in ("DA", "DT", "TM") and _MOMENT.fullmatch(part)
+        if not is_moment and not (element.tag == _KERNEL and KERNEL.pattern.fullmatch(part)):
+            yield part
 
 
 def _filled(value: object) -> Iterator[str]:
     return (str(part) for part in values_of(value) if part not in (None, ""))
 
 
-def _is_hit(text: str, vr: str, identifiers: Identifiers) -> bool:
+def _is_hit(text: str, is_number: bool, identifiers: Identifiers) -> bool:
     folded = text.strip().casefold()
-    if vr in _NUMERIC:
+    if is_number:
         return folded in identifiers.words and len(folded) >= _NUMBER_FROM
     if folded in identifiers.words:
         return True
@@ -146,5 +161,5 @@ def _vocabulary() -> frozenset[str]:
 
 @cache
 def _vocabulary_text() -> str:
-    """Returns the same as one text, folded to lower case."""
-    return "\n".join(sorted(value.casefold() for value in _vocabulary()))
+    """Returns the same, and the kernels, as one text, folded to lower case."""
+    return "\n".join(sorted(value.casefold() for value in (*_vocabulary(), KERNEL.pattern.pattern)))
