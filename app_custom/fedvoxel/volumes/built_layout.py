@@ -4,6 +4,7 @@ The manifest is believed only if it is consistent and was written under the sett
 a cohort that was built otherwise is to be built again first, so that a job trains on what the file describes.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from fedvoxel.errors import CohortError
@@ -28,7 +29,7 @@ def list_built(cohort: CohortConfig, folder: Path) -> list[CaseFiles]:
     manifest = read_manifest(folder)
     _require_current(manifest, cohort)
     cases = [_files(entry, folder) for entry in manifest.cases]
-    return cases + [_refused(entry) for entry in manifest.refused]
+    return [replace(files, named_under=manifest.key_check) for files in [*cases, *map(_refused, manifest.refused)]]
 
 
 def _require_current(manifest: Manifest, cohort: CohortConfig) -> None:
@@ -54,9 +55,9 @@ def _files(entry: ManifestCase, folder: Path) -> CaseFiles:
     elif not label.is_file():
         problem = "missing_label"
     hashes = tuple((path, getattr(entry.sha256, kind)) for kind, path in places.items())
-    return CaseFiles(entry.case, entry.patient, image, (label,), problem, pseudonymous=True, sha256=hashes)
+    return CaseFiles(entry.case, entry.patient, image, (label,), problem, sha256=hashes)
 
 
 def _refused(entry: RefusedCase) -> CaseFiles:
     refusal = (entry.reason, entry.message)
-    return CaseFiles(entry.case, entry.patient, None, (), "missing_image", pseudonymous=True, refusal=refusal)
+    return CaseFiles(entry.case, entry.patient, None, (), "missing_image", refusal=refusal)

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fedvoxel.errors import CohortError
 from fedvoxel.volumes.refusal import Reason
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 from fedvoxel.volumes.sources import BidsSource, BuiltSource, CsvSource
@@ -24,7 +25,7 @@ class CaseFiles:
         label: One label map, or one mask per class of a BIDS cohort; empty if there is none.
         problem: Why the files do not make a pair, or None.
         patient_named: Whether the list names the patient; where it does not, the case stands for one of its own.
-        pseudonymous: Whether case and patient are pseudonyms of this site already, as in a built cohort.
+        named_under: The `key_check` of the site's key if case and patient are pseudonyms already, as in a built cohort.
         sha256: Files of the case and what each must hash to; empty where nobody has said.
         refusal: Why a case that was to be built is none, as (reason, message); None otherwise.
     """
@@ -35,17 +36,38 @@ class CaseFiles:
     label: tuple[Path, ...]
     problem: Reason | None = None
     patient_named: bool = True
-    pseudonymous: bool = False
+    named_under: str | None = None
     sha256: tuple[tuple[Path, str], ...] = ()
     refusal: tuple[str, str] | None = None
 
     def case_pseudonym(self, site: SiteConfig) -> str:
-        """Returns the name under which the case is known outside the site."""
-        return self.case if self.pseudonymous else site.pseudonym_of(self.case)
+        """Returns the name under which the case is known outside the site.
+
+        Raises:
+            CohortError: It was given under another `pseudonym_key`.
+        """
+        return site.pseudonym_of(self.case) if self.is_named_by_site(site) else self.case
 
     def patient_pseudonym(self, site: SiteConfig) -> str:
-        """Returns the name under which the patient is known outside the site, the same in every cohort."""
-        return self.patient if self.pseudonymous else site.pseudonym_of(self.patient)
+        """Returns the name under which the patient is known outside the site, the same in every cohort.
+
+        Raises:
+            CohortError: It was given under another `pseudonym_key`, so that nobody could tell the patient elsewhere.
+        """
+        return site.pseudonym_of(self.patient) if self.is_named_by_site(site) else self.patient
+
+    def is_named_by_site(self, site: SiteConfig) -> bool:
+        """Says whether case and patient have the site's own names, and are no pseudonyms yet.
+
+        Raises:
+            CohortError: They are pseudonyms under another `pseudonym_key` than the site's.
+        """
+        if self.named_under is not None and self.named_under != site.key_check:
+            raise CohortError(
+                "a built cohort was built under another pseudonym_key than the site's file has: its patients cannot be "
+                "told in other cohorts; run `fedvoxel cohort build` again, or give the site its former key back"
+            )
+        return self.named_under is None
 
 
 def list_cases(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:

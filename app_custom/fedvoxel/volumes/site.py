@@ -13,7 +13,7 @@ from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.dicom.pacs_config import PacsConfig
 from fedvoxel.errors import CohortError
 from fedvoxel.volumes.build_config import BuildConfig, PacsInput, PacsName
-from fedvoxel.volumes.pseudonym import pseudonym
+from fedvoxel.volumes.pseudonym import key_check, pseudonym
 from fedvoxel.volumes.sources import BidsSource, BuiltSource, ClassCode, ClassName, Source
 from fedvoxel.volumes.split import SplitFractions
 
@@ -163,6 +163,11 @@ class SiteConfig(FrozenModel):
     def pseudonym_of(self, case: str) -> str:
         """Returns the name under which `case` is known outside this site."""
         return pseudonym(self.pseudonym_key.get_secret_value(), case)
+
+    @property
+    def key_check(self) -> str:
+        """Returns what tells this site's `pseudonym_key` from another, and nothing else of it."""
+        return key_check(self.pseudonym_key.get_secret_value())
 
 
 def load_site_config(path: Path) -> SiteConfig:

@@ -50,6 +50,7 @@ def site_statistics(
     facts: list[CaseFacts] = []
     refused: Counter[str] = Counter()
     for done, files in enumerate(listed, start=1):
+        files.is_named_by_site(site)
         outcome = _facts(files, cohort, wanted)
         if isinstance(outcome, CaseFacts):
             facts.append(outcome)

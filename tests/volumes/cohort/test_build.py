@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from fedvoxel.volumes.cohort.build import BuildReport, build_cohort
 from fedvoxel.volumes.cohort.folder import opened
 from fedvoxel.volumes.cohort.origins import write_origins
 from fedvoxel.volumes.cohort.records import BuildProgress
+from fedvoxel.volumes.key_file import write_key_file
 from fedvoxel.volumes.layouts import list_cases
+from fedvoxel.volumes.loading import load_usable_cases
 from fedvoxel.volumes.nifti import read_labelled_volume
+from fedvoxel.volumes.plan import PreprocessingPlan
 from fedvoxel.volumes.shared_patients import cohorts_sharing
 from fedvoxel.volumes.site import SiteConfig
 from fedvoxel.volumes.split import split_of
+from fedvoxel.volumes.statistics import site_statistics
 from tests.volumes.cohort.studies import CLASSES, SECRET, cohort_values, files_in, generated_study, site_of, write
 from tests.volumes.dicom_cases import image_slices, label_voxels, seg_of
 from tests.volumes.scans import KEY, write_nifti
@@ -264,6 +269,29 @@ def test_a_patient_is_the_same_in_every_cohort_of_a_site(first: BuildReport, bas
     assert cohorts_sharing(site, "main", base) == ("other", "table")
     assert cohorts_sharing(site, "table", base) == ("main", "other")
     assert cohorts_sharing(site, "apart", base) == ()
+
+
+def test_under_another_key_nothing_is_used_until_it_is_built_again(first: BuildReport, base: Path) -> None:
+    (base / "table.csv").write_text("case,patient,image,label\nc1,PID-0001,scan.nii.gz,scan.nii.gz\n")
+    table = {"source": {"layout": "csv", "table": "table.csv"}, "classes": CLASSES}
+    cohorts = {"main": cohort_values(FOLDER), "table": table}
+    values = {"schema_version": 1, "pseudonym_key": "5" * 64, "cohorts": cohorts}
+    site = parse_config(SiteConfig, values, "the test's site")
+    plan = PreprocessingPlan(spacing_mm=(1.0, 1.0, 1.0))
+    uses: tuple[Callable[[], Any], ...] = (
+        lambda: cohorts_sharing(site, "table", base),
+        lambda: check_cohort(site, "main", None, base),
+        lambda: load_usable_cases(site, "main", tuple(CLASSES), plan, "training", base),
+        lambda: site_statistics(site, "main", None, base),
+        lambda: write_key_file(site, ("main",), base, base / "key.csv"),
+    )
+    for use in uses:
+        with pytest.raises(CohortError, match=r"another pseudonym_key .* run `fedvoxel cohort build` again"):
+            use()
+    report = build(base, site)
+    assert (report.built, report.dropped) == (3, 5) and "5" * 16 not in report.manifest.model_dump_json()
+    assert cohorts_sharing(site, "table", base) == ("main",)
+    assert site_statistics(site, "main", None, base, minimum_cases=1)["cases"] == 3
 
 
 def test_the_key_file_is_the_hospitals(first: BuildReport, base: Path) -> None:

@@ -28,7 +28,7 @@ def cases(*names: str) -> list[ManifestCase]:
 
 def made(*names: str, settings: str = "d" * 64) -> Manifest:
     refused = [RefusedCase(case=NAMES[2], patient=NAMES[2], reason="crashed", message="it crashed")]
-    return manifest_of({"liver": 1}, settings, cases(*names), refused, {"not_dicom": 2})
+    return manifest_of({"liver": 1}, settings, "0" * 16, cases(*names), refused, {"not_dicom": 2})
 
 
 def test_the_order_does_not_matter_and_everything_else_does(tmp_path: Path) -> None:
@@ -62,6 +62,8 @@ def spoil(tmp_path: Path, change: Any) -> None:
         lambda content: content["refused"][0].update(reason="Because <b>"),
         lambda content: content.update(schema_version=2),
         lambda content: content.pop("classes"),
+        lambda content: content.pop("key_check"),
+        lambda content: content.update(key_check="a key"),
     ],
 )
 def test_a_manifest_that_was_changed_is_refused(change: Any, tmp_path: Path) -> None:

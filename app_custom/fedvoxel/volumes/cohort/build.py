@@ -26,6 +26,7 @@ from fedvoxel.volumes.cohort.records import BuildProgress, CaseRecords
 from fedvoxel.volumes.cohort.selection import Origin, Selection
 from fedvoxel.volumes.cohort.settings import settings_hash
 from fedvoxel.volumes.cohort.workers import Bounds, WorkerPool
+from fedvoxel.volumes.pseudonym import key_check
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 from fedvoxel.volumes.sources import BuiltSource
 from fedvoxel.volumes.split import split_of
@@ -136,8 +137,9 @@ def _manifest(making: Making, cohort: CohortConfig) -> Manifest:
         else:
             reason = entry.reason or "unexpected_error"
             refused.append(RefusedCase(case=entry.case, patient=entry.patient, reason=reason, message=entry.message))
+    key, settings = making.records.key, making.records.settings
     files = sum((Counter(study.files_refused) for study in making.records.studies.values()), making.files_refused)
-    return manifest_of(cohort.classes, making.records.settings, cases, refused, files)
+    return manifest_of(cohort.classes, settings, key_check(key), cases, refused, files)
 
 
 def _image_words(build: BuildConfig) -> str:

@@ -27,6 +27,7 @@ STAGED = {"image": "image.nii.gz", "label": "label.nii.gz", "sidecar": "sidecar.
 
 CaseName = Annotated[str, Field(pattern=r"^case-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+KeyCheck = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 ReasonName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 _OWNER_ONLY = 0o600
 
@@ -68,6 +69,7 @@ class Manifest(FrozenModel):
     Attributes:
         classes: The code of each class in the labels.
         settings_sha256: Of the settings that decide what is in a file; see `settings.settings_hash`.
+        key_check: Tells the site's key, under which cases and patients are named, from another.
         files_refused: How many source files were not taken into any series, by reason.
         cohort_sha256: Names what a job trains on: settings (with the classes), cases, patients, splits and files.
     """
@@ -75,6 +77,7 @@ class Manifest(FrozenModel):
     schema_version: Literal[1] = 1
     classes: dict[ClassName, ClassCode]
     settings_sha256: Sha256
+    key_check: KeyCheck
     cases: tuple[ManifestCase, ...]
     refused: tuple[RefusedCase, ...]
     files_refused: dict[ReasonName, Annotated[int, Field(ge=1)]]
@@ -100,6 +103,7 @@ def cohort_hash(settings_sha256: str, cases: Sequence[ManifestCase]) -> str:
 def manifest_of(
     classes: Mapping[str, int],
     settings_sha256: str,
+    key_check: str,
     cases: Sequence[ManifestCase],
     refused: Sequence[RefusedCase],
     files_refused: Mapping[str, int],
@@ -109,6 +113,7 @@ def manifest_of(
     return Manifest(
         classes=dict(classes),
         settings_sha256=settings_sha256,
+        key_check=key_check,
         cases=ordered,
         refused=tuple(sorted(refused, key=lambda entry: entry.case)),
         files_refused=dict(sorted(files_refused.items())),
