@@ -79,6 +79,21 @@ def test_each_kind_of_value(keyword: str, value: Any, left: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["1.0000000019600102", "-123.4567890123456789", "000000000000000001.5", "-0.70710678118654752440", "1.5"]
+)
+def test_a_decimal_is_no_longer_than_the_standard_has_it(text: str) -> None:
+    left = cleaned_value("ImagePositionPatient", [text, "0.7071067811865", "-1"])
+    written = [str(part) for part in left]
+    assert max(map(len, written)) <= 16 and abs(float(left[0]) - float(text)) < 1e-9
+    assert written[1:] == ["0.7071067811865", "-1"] and (written[0] == text) is (len(text) <= 16)
+
+
+def test_a_whole_number_longer_than_the_standard_has_it_goes() -> None:
+    assert cleaned_value("SeriesNumber", "000000000012") == 12
+    assert cleaned_value("SeriesNumber", "0000000000012") == ""
+
+
+@pytest.mark.parametrize(
     ("keyword", "value"),
     [
         ("PixelSpacing", ["1", "-1"]),

@@ -13,9 +13,13 @@ from typing import Any, Protocol
 from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag
 from pydicom.multival import MultiValue
+from pydicom.valuerep import DSfloat, format_number_as_ds
 
 from fedvoxel.deid.known_uids import REGISTERED
 from fedvoxel.deid.subject import Subject
+
+_LONGEST_DS, _LONGEST_IS = 16, 12
+"""Characters (PS3.5 Table 6.2-1): what is longer could hold more than a measurement."""
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
@@ -74,13 +78,23 @@ class Number:
             return None
         if isinstance(part, float):
             return _decimal(part)
+        if isinstance(part, int) and len(_text_of(part)) > _LONGEST_IS:
+            return None
         return int(part) if isinstance(part, int) else _whole(number)
 
 
 def _decimal(part: float) -> Any:
-    # A DS of pydicom remembers its text, which then is exact; what was computed is written in full.
+    # A DS of pydicom remembers its text, which then is exact; any other is written anew in what a DS may hold.
+    text = _text_of(part)
+    if len(text) <= _LONGEST_DS and _DECIMAL.fullmatch(text):
+        return text
+    return format_number_as_ds(float(part)) if isinstance(part, DSfloat) else float(part)
+
+
+def _text_of(part: Any) -> str:
+    """Returns the text that a number was read from, "" if none."""
     text = getattr(part, "original_string", None)
-    return text.strip(" \0") if isinstance(text, str) and _DECIMAL.fullmatch(text.strip(" \0")) else float(part)
+    return text.strip(" \0") if isinstance(text, str) else ""
 
 
 def _whole(number: float) -> Any:
