@@ -1,5 +1,8 @@
 """Reads and writes the standard's dates and times, and moves them.
 
+Moments are written to the whole second: the interval is one of whole seconds, so fractions would stay as they were, and
+tell that objects of two projects are of one scan.
+
 Source: DICOM PS3.5 section 6.2 (DA, TM, DT). What is not exactly of that form is not guessed.
 """
 
@@ -7,8 +10,8 @@ import re
 from datetime import date, datetime, timedelta
 
 _DA = re.compile(r"(\d{4})(\d{2})(\d{2})")
-_TM = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
-_DT = re.compile(r"(\d{14})(?:\.(\d{1,6}))?(?:[+-]\d{4})?")
+_TM = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(?:\.\d{1,6})?)?)?")
+_DT = re.compile(r"(\d{14})(?:\.\d{1,6})?(?:[+-]\d{4})?")
 _DAY = timedelta(days=1)
 
 
@@ -22,12 +25,12 @@ def read_date(text: str) -> date | None:
 
 
 def read_time(text: str) -> timedelta | None:
-    """Returns the time since midnight that a TM value names, or None; missing minutes and seconds are 0."""
+    """Returns the whole seconds since midnight that a TM value names, or None; missing minutes and seconds are 0."""
     found = _TM.fullmatch(text.strip(" \0"))
     if not found:
         return None
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
-    time = timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=_microseconds(found[4]))
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    time = timedelta(hours=hours, minutes=minutes, seconds=seconds)
     return time if hours < 24 and minutes < 60 and seconds < 60 else None
 
 
@@ -50,12 +53,12 @@ def shifted_date(text: str, time: str, shift: timedelta) -> str | None:
 
 
 def shifted_time(text: str, shift: timedelta) -> str | None:
-    """Returns a TM value moved back by `shift`, around the clock, or None if it cannot be."""
+    """Returns a TM value moved back by `shift`, around the clock, to the second, or None if it cannot be."""
     clock = read_time(text)
     if clock is None:
         return None
     moved = datetime(2000, 1, 1) + (clock - shift) % _DAY
-    return f"{moved:%H%M%S.%f}" if "." in text else f"{moved:%H%M%S}"
+    return f"{moved:%H%M%S}"
 
 
 def shifted_datetime(text: str, shift: timedelta) -> str | None:
@@ -64,12 +67,7 @@ def shifted_datetime(text: str, shift: timedelta) -> str | None:
     if not found:
         return None
     try:
-        moved = datetime.strptime(found[1], "%Y%m%d%H%M%S") + timedelta(microseconds=_microseconds(found[2])) - shift
+        moved = datetime.strptime(found[1], "%Y%m%d%H%M%S") - shift
     except (ValueError, OverflowError):
         return None
-    written = f"{moved:%Y%m%d%H%M%S}".zfill(14)
-    return f"{written}.{moved:%f}" if found[2] else written
-
-
-def _microseconds(fraction: str | None) -> int:
-    return int(fraction.ljust(6, "0")) if fraction else 0
+    return f"{moved:%Y%m%d%H%M%S}".zfill(14)
