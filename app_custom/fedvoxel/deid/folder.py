@@ -1,8 +1,11 @@
 """De-identifies a folder of DICOM files into another one, so that a person can look at what the engine leaves.
 
 Files are named by their new UIDs. It can be stopped and run again: what is already there as the policy wants it stays.
+What another policy, key or set of names left is not mixed with it: a mark in the folder says by which it was made.
 """
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from fedvoxel.records.atomic import write_bytes
 
 Progress = Callable[[int, int], None]
 _OWNER_ONLY = 0o600
+_MARK = ".made_by"
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,14 @@ def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progre
         progress: Is told how many series are done, and of how many.
 
     Raises:
-        ConfigError: One folder lies in the other.
+        ConfigError: One folder lies in the other, or `out` holds what was made otherwise.
         DicomError: The folder cannot be read.
         OSError: The disk is full or not writable.
     """
     here, there = source.resolve(), out.resolve()
     if here == there or here in there.parents or there in here.parents:
         raise ConfigError("expected two folders, neither inside the other: the originals, and the cleaned objects")
+    _claim(out, how)
     inventory = find_series(source)
     refused: Counter[str] = Counter(dict(inventory.refused))
     written = kept = 0
@@ -77,6 +82,7 @@ def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progre
             written, kept = written + new, kept + old
         except (DicomError, DeidError) as error:
             refused[error.reason] += len(files.paths)
+            _remove(files, out, how)
         if progress is not None:
             progress(done, len(inventory.series))
     return FolderOutcome(written, kept, tuple(sorted(refused.items())))
@@ -100,4 +106,26 @@ def _own_folder(out: Path, series: DeidentifiedSeries) -> Path:
     folder = out / series.patient / series.series_uid
     for each in (out, folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        each.chmod(0o700)
     return folder
+
+
+def _claim(out: Path, how: HowToClean) -> None:
+    """Makes the folder its owner's own, and marks by what it is made; refuses one that was made by something else."""
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    chosen = json.dumps([how.policy.model_dump(mode="json"), sorted(how.names)], sort_keys=True)
+    made_by = f"{how.keys.uid(chosen)}\n".encode()  # with the key: another key is another mark, and nothing is told
+    mark = out / _MARK
+    if any(out.iterdir()) and not (mark.is_file() and mark.read_bytes() == made_by):
+        raise ConfigError(
+            "expected an empty folder for the cleaned objects, or one that the same policy, key and names made; "
+            "name another folder, or empty this one"
+        )
+    out.chmod(0o700)
+    write_bytes(mark, made_by, _OWNER_ONLY)
+
+
+def _remove(files: SeriesFiles, out: Path, how: HowToClean) -> None:
+    """Removes what an earlier run wrote of a series that is refused now."""
+    for folder in out.glob(f"*/{how.keys.uid(files.series_uid)}"):
+        shutil.rmtree(folder)
