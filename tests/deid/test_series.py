@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from fedvoxel.deid.keys import DeidKeys
 from fedvoxel.deid.series import DeidentifiedSeries, deidentify_series
 from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.pixel_layout import PIXEL_KEYWORDS
 from fedvoxel.errors import DeidError
 from tests.deid.opened import cleaned, keys, only_files, policy, written
 from tests.deid.scans import KINDS, SIDE, base_object
@@ -157,3 +158,9 @@ def test_names_in_other_scripts_are_gone(tmp_path: Path) -> None:
     for encoding in ("utf-8", "iso2022_jp", "shift_jis", "euc_jp", "utf-16-le"):
         assert "山田".encode(encoding).strip() not in content
     assert b"Yamada" not in content and "山田" not in str(series.headers[0])
+
+
+def test_a_series_keeps_nothing_of_the_original_header_but_the_layout(tmp_path: Path) -> None:
+    series = cleaned(only_files(store(tmp_path, scan())))
+    assert series.stored_pixels(0).ndim == 3
+    assert {element.keyword for element in series._pixels[0].header} <= {*PIXEL_KEYWORDS, "PhotometricInterpretation"}

@@ -5,18 +5,22 @@ Only the image itself comes out: what old devices keep in unused bits, behind th
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.utils import pack_bits
+from pydicom.tag import Tag
 
 from fedvoxel.deid.faults import deid_error
 from fedvoxel.deid.policy import DeviceText
+from fedvoxel.dicom.pixel_layout import PIXEL_KEYWORDS
 from fedvoxel.dicom.pixels import stored_pixels
 from fedvoxel.dicom.quiet import quiet
 
 Stored = NDArray[np.generic]
+_LAYOUT = tuple(Tag(name) for name in (*PIXEL_KEYWORDS, "PhotometricInterpretation"))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -25,13 +29,22 @@ class CleanPixels:
 
     Attributes:
         path: The original file.
-        header: The original header.
+        header: What the original header says of the pixels' layout, and nothing else of it; see `of`.
         text: Where the device writes text, or None.
     """
 
     path: Path
     header: Dataset
     text: DeviceText | None
+
+    @classmethod
+    def of(cls, path: Path, original: Dataset, text: DeviceText | None) -> Self:
+        """Returns the reader of one object's pixels; it keeps no more of the header than it needs."""
+        header = Dataset()
+        for tag in _LAYOUT:
+            if tag in original:
+                header[tag] = original.get_item(tag)
+        return cls(path, header, text)
 
     def read(self) -> Stored:
         """Returns the stored values (frames, rows, columns), with the text made black.

@@ -118,4 +118,4 @@ def _clean_object(header: Dataset, subject: Subject) -> "tuple[Dataset, partial[
     text = text_regions_of(header, kind, subject.policy)
     clean = clean_dataset(header, subject)
     mark(clean, subject, masked=text is not None)
-    return clean, partial(CleanPixels, header=header, text=text)
+    return clean, partial(CleanPixels.of, original=header, text=text)

@@ -11,7 +11,7 @@ from pydicom.tag import Tag
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.header import check_dimensions, values_of
 
-_KEYWORDS = (
+PIXEL_KEYWORDS = (
     "SamplesPerPixel",
     "NumberOfFrames",
     "Rows",
@@ -21,8 +21,12 @@ _KEYWORDS = (
     "HighBit",
     "PixelRepresentation",
 )
-_BY_TAG = {Tag(keyword): keyword for keyword in _KEYWORDS}
-PIXEL_TAGS = tuple(int(Tag(keyword)) for keyword in (*_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths"))
+"""What `layout_of` reads of a header."""
+
+_BY_TAG = {Tag(keyword): keyword for keyword in PIXEL_KEYWORDS}
+PIXEL_TAGS = tuple(
+    int(Tag(keyword)) for keyword in (*PIXEL_KEYWORDS, "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+)
 """The elements from which `layout_of` and the reader of compressed frames learn what they need."""
 
 
@@ -72,13 +76,13 @@ def layout_of(header: Dataset | Mapping[str, Any]) -> PixelLayout:
         DicomError: no_pixels, absurd_dimensions, colour_pixels or unsupported_pixels.
     """
     found = values_of(header, _BY_TAG) if isinstance(header, Dataset) else header
-    values = {keyword: found.get(keyword) for keyword in _KEYWORDS}
+    values = {keyword: found.get(keyword) for keyword in PIXEL_KEYWORDS}
     check_dimensions(values)
     if not values["Rows"] or not values["Columns"] or not values["BitsAllocated"]:
         raise dicom_error("no_pixels", "the header promises no pixels")
     if values["SamplesPerPixel"] not in (None, 1):
         raise dicom_error("colour_pixels", f"expected one value per pixel, got {values['SamplesPerPixel']}")
-    allocated, stored, high, sign = (values[key] for key in _KEYWORDS[4:])
+    allocated, stored, high, sign = (values[key] for key in PIXEL_KEYWORDS[4:])
     stored = allocated if stored is None else stored
     if allocated not in (1, 8, 16, 32) or sign not in (0, 1, None) or (allocated == 1 and sign == 1):
         raise dicom_error("unsupported_pixels", "the number of bits per pixel, or their sign, is not as expected")
