@@ -290,8 +290,15 @@ def test_overlapping_structures_are_refused(slices: list[Dataset]) -> None:
 
 
 def test_contours_on_every_second_slice_are_refused(slices: list[Dataset]) -> None:
-    contours = {"Front": [world("axial", index, SQUARE) for index in (1, 3, 5)]}
+    contours = {"Front": [world("axial", index, SQUARE) for index in (1, 3, 5, 7)]}
     assert reason(slices, rtstruct_of(slices, contours)) == "striped_label"
+
+
+@pytest.mark.parametrize("marked", [(1, 3, 7), (0, 2, 8), (0, 4, 8), (2, 4), (1, 3, 4, 6, 8)])
+def test_lesions_that_lie_apart_are_no_stripes(slices: list[Dataset], marked: tuple[int, ...]) -> None:
+    contours = {"Front": [world("axial", index, SQUARE) for index in marked]}
+    label = read(slices, rtstruct_of(slices, contours))
+    assert tuple(np.flatnonzero(label.any(axis=(1, 2)))) == marked
 
 
 def test_endless_outlines_cost_neither_memory_nor_time() -> None:

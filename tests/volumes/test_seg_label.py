@@ -298,7 +298,8 @@ def test_what_does_not_fit_is_refused(slices: list[Dataset], harm: Any, expected
 
 def test_a_label_for_thicker_slices_is_not_taken_as_stripes(slices: list[Dataset]) -> None:
     label = label_voxels()
-    label[1::2] = 0
+    label[:] = 0
+    label[::2, 3:6, 3:6] = 1
     assert reason(slices, seg_of(slices, label)) == "striped_label"
 
 

@@ -1,7 +1,7 @@
 """The array that a label from DICOM is painted into, on the image's own grid.
 
 Nothing is resampled and nothing is lost: a marked pixel that falls outside of the image, or into another class, refuses
-the label, and so does a label that is there on every other slice only.
+the label, and so does a label that is there on every other slice only, which lesions that lie apart are not.
 """
 
 import numpy as np
@@ -11,7 +11,8 @@ from fedvoxel.volumes.refusal import geometry_error
 
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 
-_FEWEST_STRIPES = 3
+_FEWEST_STRIPES = 4
+"""Marked slices, each a step from the one before, that are taken as stripes: fewer may be findings that lie so."""
 
 
 class LabelCanvas:
@@ -74,6 +75,13 @@ def _refuse_stripes(mask: NDArray[np.bool_]) -> None:
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         marked = np.flatnonzero(mask.any(axis=others))
-        step = int(np.gcd.reduce(np.diff(marked))) if marked.size >= _FEWEST_STRIPES else 1
-        if step > 1:
+        gaps = np.diff(marked)
+        step = int(gaps.min(initial=mask.shape[axis]))
+        if step > 1 and not np.any(gaps % step) and _longest_run(gaps == step) >= _FEWEST_STRIPES - 1:
             raise geometry_error("striped_label", f"a class is marked on every {step}. slice only")
+
+
+def _longest_run(flags: NDArray[np.bool_]) -> int:
+    """Returns how many of `flags` (N,) are true in a row, at most."""
+    ends = np.flatnonzero(np.concatenate(([True], ~flags, [True])))
+    return int(np.diff(ends).max()) - 1
