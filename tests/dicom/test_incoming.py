@@ -129,3 +129,37 @@ def test_names_say_nothing_and_lead_nowhere(store: IncomingStore) -> None:
     hostile = FoundSeries("x", "1.2", "../../../etc/passwd", "MR", 1)
     assert store.series_folder(hostile).parent == store.folder
     assert store.series_folder(hostile).name.isalnum()
+
+
+def no_space(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_takes_no_folder_is_said(
+    store: IncomingStore, found: FoundSeries, uids: list[str], files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", no_space)
+    for call in (
+        lambda: IncomingStore(store.folder),
+        lambda: store.receipt(found, uids, LIMITS),
+        lambda: store.take_pushed([files[0].read_bytes()], LIMITS),
+    ):
+        with pytest.raises(DicomError) as refused:
+            call()
+        assert refused.value.reason == "incoming_disk"
+
+
+@pytest.mark.parametrize("call", ["incoming.write_json", "incoming.os.replace"])
+def test_a_disk_that_takes_no_mark_or_name_is_said(
+    call: str,
+    store: IncomingStore,
+    found: FoundSeries,
+    uids: list[str],
+    files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(f"fedvoxel.dicom.{call}", no_space)
+    with pytest.raises(DicomError) as refused:
+        filled(store, found, uids, files)
+    assert refused.value.reason == "incoming_disk"
+    assert not store.is_complete(found)

@@ -1,7 +1,9 @@
 """Where series from a PACS lie until they are used: whole and checked instances only, a series only once complete.
 
 Names are hashes, files have mode 0600, folders 0700. An instance is written beside its place, looked at and renamed:
-a kill or a power cut leaves whole instances and a series without its mark, which the next pull continues.
+a kill or a power cut leaves whole instances and a series without its mark, which the next pull continues. A folder is
+for one process: a receipt removes what others are writing. The build of a cohort, which alone pulls, locks the cohort's
+folder first, and the incoming folder is named after that one.
 """
 
 import hashlib
@@ -10,7 +12,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +45,9 @@ class IncomingStore:
     """Keeps what came from a PACS, one folder for each series."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        with _on_disk():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.chmod(0o700)
         self.folder = folder
 
     def series_folder(self, found: FoundSeries) -> Path:
@@ -80,7 +84,8 @@ class IncomingStore:
         with _Part(self.folder, limits) as part:
             part.write(content)
             series = self.folder / _hash(part.identity.series_uid)
-            series.mkdir(exist_ok=True, mode=0o700)
+            with _on_disk():
+                series.mkdir(exist_ok=True, mode=0o700)
             part.keep(series)
 
 
@@ -95,12 +100,13 @@ class Receipt:
         self.folder = store.series_folder(found)
         self._found, self._listed, self._limits = found, tuple(listed), limits
         self._lock, self._unlisted, self._taken = threading.Lock(), 0, 0
-        self.folder.mkdir(exist_ok=True, mode=0o700)
-        (self.folder / _MARK).unlink(missing_ok=True)
         expected = {_name(uid) for uid in self._listed}
-        for path in self.folder.iterdir():
-            if path.name not in expected:
-                path.unlink()
+        with _on_disk():
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            (self.folder / _MARK).unlink(missing_ok=True)
+            for path in self.folder.iterdir():
+                if path.name not in expected:
+                    path.unlink()
 
     def count(self) -> tuple[int, int]:
         """Returns how many instances are here, and how many were listed."""
@@ -139,7 +145,7 @@ class Receipt:
         """Marks the series as complete.
 
         Raises:
-            DicomError: Instances are missing, or more came than were listed.
+            DicomError: Instances are missing, or more came than were listed, or the disk is full.
         """
         here, listed = self.count()
         if self._unlisted:
@@ -147,7 +153,8 @@ class Receipt:
             raise dicom_error("pacs_incomplete", found)
         if here < listed or not listed:
             raise dicom_error("pacs_incomplete", f"{here} of {listed} listed instances came")
-        write_json(self.folder / _MARK, {"schema_version": 1, "sizes_bytes": _sizes(self.folder)}, mode=0o600)
+        with _on_disk():
+            write_json(self.folder / _MARK, {"schema_version": 1, "sizes_bytes": _sizes(self.folder)}, mode=0o600)
 
 
 class _Part:
@@ -157,10 +164,8 @@ class _Part:
         self._folder, self._limits = folder, limits
 
     def __enter__(self) -> "_Part":
-        try:
+        with _on_disk():
             self._handle, name = tempfile.mkstemp(dir=self._folder, prefix=_PART)
-        except OSError as error:
-            raise _disk_error(error) from None
         self._path = Path(name)
         return self
 
@@ -179,19 +184,15 @@ class _Part:
             if size > free:
                 raise dicom_error("incoming_disk", f"less than {self._limits.free_gib} GiB would be left on the disk")
             self._append(piece)
-        try:
+        with _on_disk():
             os.fsync(self._handle)
-        except OSError as error:
-            raise _disk_error(error) from None
         self.identity = _identity(self._path)
 
     def _append(self, piece: bytes) -> None:
         left = memoryview(piece)
-        try:
+        with _on_disk():
             while left:
                 left = left[os.write(self._handle, left) :]
-        except OSError as error:
-            raise _disk_error(error) from None
 
     def keep(self, folder: Path) -> None:
         """Puts the instance into its place; the same bytes again change nothing."""
@@ -201,7 +202,8 @@ class _Part:
                 found = "an instance came that differs from the one of the same identity that is here"
                 raise dicom_error("pacs_changed_instance", found)
             return
-        os.replace(self._path, place)
+        with _on_disk():
+            os.replace(self._path, place)
 
 
 def _identity(path: Path) -> _Identity:
@@ -216,8 +218,13 @@ def _identity(path: Path) -> _Identity:
     return _Identity(instance_uid, patient_id, study_uid, series_uid)
 
 
-def _disk_error(error: OSError) -> DicomError:
-    return dicom_error("incoming_disk", f"the instance could not be written ({os.strerror(error.errno or 0)})")
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = f"the incoming folder could not be written ({os.strerror(error.errno or 0)})"
+        raise dicom_error("incoming_disk", found) from None
 
 
 def _sizes(folder: Path) -> dict[str, int]:
