@@ -85,7 +85,9 @@ def test_a_fresh_clone_gets_torch_first_and_then_the_pinned_packages(clone: Clon
     assert code == 0, said
     assert calls[0] == "venv"
     assert calls[1].startswith("pip --quiet --no-index --no-deps torch==")
-    assert calls[2].endswith(f"--constraint {clone.folder}/constraints.txt --editable {clone.folder}[site,dicom,report,demo]")
+    assert calls[2].endswith(
+        f"--constraint {clone.folder}/constraints.txt --editable {clone.folder}[site,dicom,report,demo]"
+    )
     assert len(calls) == 3
     assert "making a virtual environment" in said
     assert "ready in" in said
