@@ -70,11 +70,13 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], said: str) -> None
     assert said in str(caught.value)
 
 
-def test_two_cohorts_are_not_built_into_one_folder() -> None:
+@pytest.mark.parametrize("folder", ["cohorts/liver", "./cohorts/liver", "cohorts//liver/", "x/../cohorts/liver"])
+def test_two_cohorts_are_not_built_into_one_folder(folder: str) -> None:
+    other = {**built(), "source": {"layout": "built", "folder": folder}}
     with pytest.raises(ConfigError, match="another cohort's folder"):
         parse_config(
             SiteConfig,
-            {"schema_version": 1, "pseudonym_key": KEY, "cohorts": {"a": built(), "b": built()}},
+            {"schema_version": 1, "pseudonym_key": KEY, "cohorts": {"a": built(), "b": other}},
             "the site's own file",
         )
 

@@ -3,6 +3,7 @@
 A job names a cohort and classes; paths, patients and splits come from here only.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -144,9 +145,10 @@ class SiteConfig(FrozenModel):
             if isinstance(source, PacsInput) and source.pacs not in self.pacs:
                 had = ", ".join(sorted(self.pacs)) or "none"
                 raise ValueError(f"cohort {name} is built from a PACS that is not under pacs; described there: {had}")
-            if cohort.source.folder in folders:
+            folder = os.path.normpath(cohort.source.folder)
+            if folder in folders:
                 raise ValueError(f"cohort {name} is built into another cohort's folder; give each its own")
-            folders.add(cohort.source.folder)
+            folders.add(folder)
         return self
 
     def cohort(self, name: str) -> CohortConfig:
