@@ -175,6 +175,16 @@ def two_echoes(slices: list[Dataset]) -> None:
         one.EchoTime = 20 + index % 2
 
 
+def test_one_number_in_two_spellings_is_one_number(tmp_path: Path) -> None:
+    phantom = Phantom(modality="MR", slope=None, intercept=None)
+
+    def edit(slices: list[Dataset]) -> None:
+        for index, one in enumerate(slices):
+            one.EchoTime = ("4.6", "4.60", "4.6E0")[index % 3]
+
+    assert_exact(volume_of(only_series(phantom.write(tmp_path, edit))), phantom)
+
+
 REFUSED: list[tuple[str, Edit, str]] = [
     ("missing_slices", without(3), "1 slices are missing: gaps of 3 mm, but up to 6 mm"),
     ("missing_slices", without(2, 3, 5), "3 slices are missing: gaps of 3 mm, but up to 9 mm"),

@@ -1,5 +1,6 @@
 """Where the slices of a series lie, and which of them belong into one volume."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,11 +15,11 @@ from fedvoxel.volumes.refusal import Reason, geometry_error
 _COSINE_TOLERANCE = 1e-4
 _UNIT_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-4
-_APART = (
-    *("TemporalPositionIdentifier", "TemporalPositionIndex", "StackID", "EchoNumbers", "EchoTime", "EffectiveEchoTime"),
-    *("DiffusionBValue", "InversionTime", "NominalCardiacTriggerDelayTime", "ComplexImageComponent"),
-    *("ImageType", "FrameType"),
+_NUMBERS_APART = (
+    *("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EchoTime", "EffectiveEchoTime"),
+    *("DiffusionBValue", "InversionTime", "NominalCardiacTriggerDelayTime"),
 )
+_WORDS_APART = ("StackID", "ComplexImageComponent", "ImageType", "FrameType")
 """What tells the volumes of one series apart: time, echo, diffusion weighting, magnitude or phase."""
 
 
@@ -74,7 +75,9 @@ def require_one_stack(planes: Sequence[Plane]) -> None:
     Raises:
         GeometryError: several_volumes, mixed_orientations, mixed_sizes, mixed_spacings or mixed_frames_of_reference.
     """
-    differing = [keyword for keyword in _APART if len({plane.source.words(keyword) for plane in planes}) > 1]
+    values = {keyword: {_values(plane.source, keyword) for plane in planes} for keyword in _NUMBERS_APART}
+    words = {keyword: {plane.source.words(keyword) for plane in planes} for keyword in _WORDS_APART}
+    differing = [keyword for keyword, found in (values | words).items() if len(found) > 1]
     if differing:
         raise geometry_error("several_volumes", f"the slices differ in {', '.join(differing)}")
     frames = {str(plane.source.header.get("FrameOfReferenceUID", "")) for plane in planes}
@@ -84,6 +87,16 @@ def require_one_stack(planes: Sequence[Plane]) -> None:
     _require_one("mixed_orientations", "orientations", _groups(orientations, _COSINE_TOLERANCE))
     spacings = np.log([plane.spacing_mm for plane in planes])
     _require_one("mixed_spacings", "pixel spacings", _groups(spacings, _SPACING_TOLERANCE))
+
+
+def _values(source: FrameHeader, keyword: str) -> tuple[float | str, ...]:
+    """Returns an attribute's numbers, however they are written ("4.6" or "4.60"); what is no number, as it is."""
+    words = source.words(keyword)
+    try:
+        numbers = tuple(float(word) for word in words)
+    except ValueError:
+        return words
+    return numbers if all(map(math.isfinite, numbers)) else words
 
 
 def _require_one(reason: Reason, what: str, count: int) -> None:
