@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable
@@ -169,6 +170,25 @@ def test_what_is_done_is_not_done_again(first: BuildReport, base: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (base / "built" / "images").iterdir()} == times
 
 
+def test_files_by_other_names_are_the_same_files(first: BuildReport, base: Path) -> None:
+    for number, path in enumerate(sorted((base / "dicom" / "image0").iterdir())):
+        os.utime(path, ns=(0, 10**18 + number))
+    assert build(base).built == 1
+    for number, path in enumerate(sorted((base / "dicom" / "image0").iterdir(), reverse=True)):
+        path.rename(path.with_name(f"{number}.dcm"))
+    again = build(base)
+    assert (again.built, again.reused) == (0, 3) and again.manifest == first.manifest
+
+
+@pytest.mark.parametrize("folder", ["dicom", "dicom/built", ".", "link/built"])
+def test_a_cohort_is_not_built_into_its_source_nor_around_it(base: Path, folder: str) -> None:
+    (base / "link").symlink_to(base / "dicom")
+    before = files_in(base / "dicom")
+    with pytest.raises(CohortError, match="give the cohort a folder outside of the source") as caught:
+        build(base, site_of(cohort_values(FOLDER, folder)))
+    assert str(base) not in str(caught.value) and files_in(base / "dicom") == before
+
+
 @pytest.mark.parametrize("kind", ["images", "labels", "sidecars"])
 def test_a_file_that_was_changed_is_refused_until_it_is_built_again(first: BuildReport, base: Path, kind: str) -> None:
     files = list_cases(SITE.cohort("main"), base)
@@ -225,8 +245,9 @@ def test_a_source_without_any_image_changes_nothing(first: BuildReport, base: Pa
     before = files_in(base / "built")
     shutil.rmtree(base / "dicom")
     (base / "dicom").mkdir()  # a share that is not mounted
-    with pytest.raises(CohortError, match="none of the 0 series that were found is a MR image"):
+    with pytest.raises(CohortError, match="none of the 0 series that were found is a MR image") as caught:
         build(base)
+    assert "if the last patient was withdrawn, remove the cohort's folder" in str(caught.value)
     (base / "dicom").rmdir()
     with pytest.raises(DicomError, match="cannot be read"):
         build(base)

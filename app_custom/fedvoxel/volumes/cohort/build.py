@@ -16,7 +16,7 @@ from fedvoxel.errors import CohortError
 from fedvoxel.volumes.build_config import BuildConfig, FolderInput, NiftiLabels
 from fedvoxel.volumes.cohort.case import CaseSettings, build_case
 from fedvoxel.volumes.cohort.feed import FolderFeed, PacsFeed
-from fedvoxel.volumes.cohort.folder import opened, writing
+from fedvoxel.volumes.cohort.folder import nothing_left, opened, writing
 from fedvoxel.volumes.cohort.journal import Journal
 from fedvoxel.volumes.cohort.label_table import read_label_table
 from fedvoxel.volumes.cohort.making import Making, Run
@@ -83,6 +83,7 @@ def build_cohort(
     build, settings = cohort.build, settings_hash(cohort)
     if build is None or settings is None or not isinstance(cohort.source, BuiltSource):
         raise CohortError(f'cohort {name} is not built from DICOM: the site\'s file has no "build" for it')
+    _require_apart(build, base, base / cohort.source.folder)
     bounds = Bounds(int(build.case_memory_gib * 2**30), build.case_timeout_s)
     with opened(base / cohort.source.folder) as folder:
         key = site.pseudonym_key.get_secret_value()
@@ -94,6 +95,18 @@ def build_cohort(
         finally:
             making.feed.close()
         return _finish(making, cohort)
+
+
+def _require_apart(build: BuildConfig, base: Path, built: Path) -> None:
+    """Refuses a cohort that would be built into its own source, or the reverse."""
+    if not isinstance(build.source, FolderInput):
+        return
+    source, target = (base / build.source.folder).resolve(), built.resolve()
+    if source.is_relative_to(target) or target.is_relative_to(source):
+        raise CohortError(
+            "source.folder and build.source.folder are one folder, or one lies inside the other; give the cohort a "
+            "folder outside of the source"
+        )
 
 
 def _making(site: SiteConfig, cohort: CohortConfig, build: BuildConfig, base: Path, records: CaseRecords) -> Making:
@@ -116,7 +129,7 @@ def _finish(making: Making, cohort: CohortConfig) -> BuildReport:
     records = making.records
     if not records.entries:
         image = _image_words(making.selection.build)
-        raise CohortError(f"none of the {making.series} series that were found is {image}; nothing was changed")
+        raise nothing_left(f"none of the {making.series} series that were found is {image}")
     manifest = _manifest(making, cohort)
     before = set(records.journal.cases())
     with writing():

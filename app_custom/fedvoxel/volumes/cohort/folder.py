@@ -102,6 +102,14 @@ def not_written(why: str) -> CohortError:
     )
 
 
+def nothing_left(found: str) -> CohortError:
+    """Returns the error of a source without any image, which may be a mistake, and may be meant."""
+    return CohortError(
+        f"{found}; nothing was changed: if the last patient was withdrawn, remove the cohort's folder (source.folder), "
+        "else look whether the source is all there"
+    )
+
+
 @contextmanager
 def writing() -> Iterator[None]:
     """Turns what the disk says inside the block into the error of `not_written`.

@@ -133,7 +133,7 @@ class Making:
         label = candidate.label
         labelled = label.series_uid if isinstance(label, SeriesFiles) else ""
         paths = label.paths if isinstance(label, SeriesFiles) else (label,) if isinstance(label, Path) else ()
-        stamps = [_stamp(path) for path in (*candidate.image.paths, *paths)]
+        stamps = [sorted(map(_stamp, each)) for each in (candidate.image.paths, paths)]  # whatever the files' names
         return self.records.hash_of(candidate.image.series_uid, labelled, stamps)
 
 

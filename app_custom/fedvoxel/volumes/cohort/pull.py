@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fedvoxel.dicom.incoming import IncomingStore
 from fedvoxel.dicom.pacs import Pacs
-from fedvoxel.errors import CohortError
 from fedvoxel.volumes.build_config import BuildConfig, PacsInput
 from fedvoxel.volumes.cohort.feed import PacsFeed, Study, studies_of
+from fedvoxel.volumes.cohort.folder import nothing_left
 from fedvoxel.volumes.cohort.records import CaseRecords
 from fedvoxel.volumes.cohort.selection import Origin, Selection, label_modality
 
@@ -46,9 +46,9 @@ def _studies(pacs: Pacs, asked: PacsInput, selection: Selection, records: CaseRe
         series, build.image.modality, selection.pseudonym_of, lambda listed: records.hash_of(listed, looked_for)
     )
     if not studies:
-        raise CohortError(
+        raise nothing_left(
             f"the PACS has no {build.image.modality} series that build.source.query asks for "
-            f"({len(found)} of other kinds); nothing was changed"
+            f"({len(found)} of other kinds)"
         )
     return studies
 
