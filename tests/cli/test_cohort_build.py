@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.dicom.faults import REMEDIES
 from fedvoxel.volumes.loading import load_usable_cases
 from fedvoxel.volumes.plan import PreprocessingPlan
 from fedvoxel.volumes.site import load_site_config
@@ -89,6 +90,14 @@ def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr()
     assert "error: no case of prostate could be built: 1 x missing_label" in shown.err
     assert "0 cases, 1 refused" in " ".join(shown.out.split())
+
+
+def test_files_that_are_not_used_are_told_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generated_study(tmp_path / "dicom", 0)
+    (tmp_path / "dicom" / "DOE.txt").write_text("no DICOM")
+    assert main(words(write_site(tmp_path))) == 0
+    out = capsys.readouterr().out
+    assert f"1 source files not used: not_dicom; {REMEDIES['not_dicom']}\n" in out and "DOE" not in out
 
 
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
