@@ -97,6 +97,14 @@ def test_mr_without_a_rescale_keeps_its_stored_values(tmp_path: Path) -> None:
     assert_exact(volume_of(only_series(phantom.write(tmp_path))), phantom)
 
 
+def test_mr_with_a_rescale_in_some_slices_only_is_refused(tmp_path: Path) -> None:
+    edit = third(RescaleSlope=None, RescaleIntercept=None)
+    series = only_series(Phantom(modality="MR", slope=2.0, intercept=0.0).write(tmp_path, edit))
+    with pytest.raises(GeometryError) as caught:
+        volume_of(series)
+    assert caught.value.reason == "no_rescale"
+
+
 def test_copies_of_slices_are_left_out_and_counted(tmp_path: Path) -> None:
     phantom = Phantom()
 
@@ -198,6 +206,10 @@ REFUSED: list[tuple[str, Edit, str]] = [
     ("several_volumes", third(TemporalPositionIdentifier=2), "TemporalPositionIdentifier"),
     ("several_volumes", third(DiffusionBValue=800.0), "DiffusionBValue"),
     ("several_volumes", third(ImageType=["ORIGINAL", "PRIMARY", "P"]), "ImageType"),
+    ("several_volumes", third(FlipAngle=30), "FlipAngle"),
+    ("several_volumes", third(RepetitionTime=800), "RepetitionTime"),
+    ("several_volumes", third(KVP=80), "KVP"),
+    ("several_volumes", third(ConvolutionKernel="B70f"), "ConvolutionKernel"),
     ("mixed_orientations", third(ImageOrientationPatient=[1, 0, 0, 0, 0.99985, 0.0173]), "2 orientations"),
     ("mixed_sizes", third(Rows=11, Columns=14), "2 numbers of rows and columns"),
     ("mixed_spacings", third(PixelSpacing=[1.2, 0.71]), "2 pixel spacings"),
@@ -317,7 +329,7 @@ def test_too_large_a_volume_is_refused_before_its_pixels_are_read(
 def test_the_sidecar_has_what_all_slices_agree_on(tmp_path: Path) -> None:
     def edit(slices: list[Dataset]) -> None:
         every(RepetitionTime=2500, EchoTime=30.5, FlipAngle=90, MagneticFieldStrength=3, Manufacturer="SIEMENS")(slices)
-        third(FlipAngle=80)(slices)
+        third(MagneticFieldStrength=1.5)(slices)
 
     phantom = Phantom(modality="MR", slope=None, intercept=None)
     sidecar = volume_of(only_series(phantom.write(tmp_path, edit))).sidecar
@@ -326,7 +338,7 @@ def test_the_sidecar_has_what_all_slices_agree_on(tmp_path: Path) -> None:
         "Manufacturer": "SIEMENS",
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "SliceThickness": 3.0,
-        "MagneticFieldStrength": 3.0,
+        "FlipAngle": 90.0,
         "RepetitionTime": 2.5,
         "EchoTime": 0.0305,
     }

@@ -21,7 +21,7 @@ from fedvoxel.volumes.bids_sidecar import Sidecar, sidecar_of
 from fedvoxel.volumes.frame_header import FrameHeader, frames_of
 from fedvoxel.volumes.plane import Plane, is_localizer, plane_of, require_one_stack
 from fedvoxel.volumes.refusal import geometry_error
-from fedvoxel.volumes.rescale import rescale_of
+from fedvoxel.volumes.rescale import rescales_of
 from fedvoxel.volumes.stacking import at_one_place, geometry_of, in_order
 from fedvoxel.volumes.volume import Volume, check_affine, check_shape
 
@@ -95,8 +95,9 @@ def _volume_of(series: DeidentifiedSeries) -> DicomVolume:
     check_shape(geometry.spatial_shape)
     check_affine(affine)
     voxels = np.empty(geometry.spatial_shape, np.float32)
-    for plane, out in zip(kept, voxels, strict=True):
-        rescale_of(plane.source, series.modality).apply(pixels.of(plane.source), out)
+    rescales = rescales_of([plane.source for plane in kept], series.modality)
+    for plane, rescale, out in zip(kept, rescales, voxels, strict=True):
+        rescale.apply(pixels.of(plane.source), out)
     left_out = {"localizer": len(frames) - len(images), "repeated_slice": len(planes) - len(kept)}
     return DicomVolume(
         volume=Volume(DicomVolume.to_grid(voxels), affine),

@@ -17,10 +17,11 @@ _UNIT_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-4
 _NUMBERS_APART = (
     *("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EchoTime", "EffectiveEchoTime"),
-    *("DiffusionBValue", "InversionTime", "NominalCardiacTriggerDelayTime"),
+    *("DiffusionBValue", "DiffusionGradientOrientation", "InversionTime", "NominalCardiacTriggerDelayTime"),
+    *("NominalPercentageOfCardiacPhase", "RepetitionTime", "FlipAngle", "KVP"),
 )
-_WORDS_APART = ("StackID", "ComplexImageComponent", "ImageType", "FrameType")
-"""What tells the volumes of one series apart: time, echo, diffusion weighting, magnitude or phase."""
+_WORDS_APART = ("StackID", "ComplexImageComponent", "ImageType", "FrameType", "ConvolutionKernel", "Units")
+"""What tells the volumes of one series apart: time, echo, diffusion weighting, magnitude or phase, another protocol."""
 
 
 @dataclass(frozen=True, eq=False)

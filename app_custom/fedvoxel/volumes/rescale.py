@@ -5,6 +5,7 @@ value maps are not used, and no SUV is computed: the unit stays what the header 
 A table in place of the rescale was refused when the header was read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,18 +46,25 @@ class Rescale:
         return self.slope.is_integer() and self.intercept.is_integer() and largest <= _EXACT_IN_FLOAT32
 
 
-def rescale_of(source: FrameHeader, modality: str) -> Rescale:
-    """Returns a frame's rescale.
+def rescales_of(sources: Sequence[FrameHeader], modality: str) -> list[Rescale]:
+    """Returns the rescale of each frame of one volume: all have one or, in MR, none has.
 
     Raises:
         GeometryError: no_rescale or zero_slope.
 
     Source: PS3.3 C.11.1 (Modality LUT) and C.7.6.16.2.9 (Pixel Value Transformation).
     """
+    if modality not in _NEEDS_RESCALE and all(_is_absent(source) for source in sources):
+        return [Rescale(1.0, 0.0)] * len(sources)
+    return [_rescale_of(source) for source in sources]
+
+
+def _is_absent(source: FrameHeader) -> bool:
+    return source.value("RescaleSlope") is None and source.value("RescaleIntercept") is None
+
+
+def _rescale_of(source: FrameHeader) -> Rescale:
     slope, intercept = source.numbers("RescaleSlope", 1), source.numbers("RescaleIntercept", 1)
-    absent = source.value("RescaleSlope") is None and source.value("RescaleIntercept") is None
-    if absent and modality not in _NEEDS_RESCALE:
-        return Rescale(1.0, 0.0)
     if slope is None or intercept is None:
         raise geometry_error("no_rescale", "RescaleSlope or RescaleIntercept is missing or not a number")
     if slope[0] == 0:
