@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pydicom
@@ -12,6 +13,7 @@ from pynetdicom import AE, evt
 
 from fedvoxel.dicom.association import Watch
 from fedvoxel.dicom.certificates import client_context
+from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.incoming import IncomingStore
 from fedvoxel.dicom.pacs_config import DimseConfig, TlsFiles
 from fedvoxel.dicom.quiet import quiet
@@ -123,3 +125,18 @@ def test_what_is_too_large_is_cut_before_it_has_come(base: Path, head: list[Path
         assert taken == []
         assert push(config.storage.port, base, head[0]) == 0
     assert len(taken) == 1
+
+
+def test_what_had_come_before_the_cut_is_not_read() -> None:
+    watch = Watch(config_of())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    with peer, ours:
+        wrapped = SimpleNamespace(socket=ours, recv=ours.recv)
+        watch._opened(SimpleNamespace(assoc=SimpleNamespace(dul=SimpleNamespace(socket=wrapped))))
+        peer.sendall(b"the first half, the second half")
+        assert wrapped.recv(15) == b"the first half,"
+        watch.fail(dicom_error("pacs_too_much", "an instance is too large"))
+        with pytest.raises(OSError, match="has ended the connection"):
+            wrapped.recv(16)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from pydicom import Dataset
 from pynetdicom import AE, _config, build_role, evt
@@ -44,6 +44,7 @@ class Watch:
         self._most_bytes = config.limits.instance_mib * 2**20 + _MESSAGE_BYTES
         self._most_mib = config.limits.instance_mib
         self._connections: list[socket.socket] = []
+        self._cut: WeakSet[socket.socket] = WeakSet()
         self._message_bytes: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._ended = threading.Event()
         self._began = self._heard = time.monotonic()
@@ -61,6 +62,7 @@ class Watch:
         """Ends the transfer; the first fault counts."""
         self.fault = self.fault or fault
         for connection in self._connections:
+            self._cut.add(connection)
             _cut(connection)
 
     def close(self) -> None:
@@ -98,6 +100,9 @@ class Watch:
         read = connection.recv
 
         def bounded(size: int) -> bytearray:
+            # What had come before the cut can still be read, and may hold the rest of an instance.
+            if plain in self._cut:
+                raise OSError("this site has ended the connection")
             _acknowledge_at_once(plain)
             if size > _LARGEST_PDU_BYTES:
                 raise OSError("the peer announces more than was agreed")

@@ -150,6 +150,6 @@ def _without_copies(planes: Sequence[Plane], pixels: _Pixels) -> list[Plane]:
 
 def _is_copy(first: Plane, second: Plane, pixels: _Pixels) -> bool:
     keywords = ("RescaleSlope", "RescaleIntercept")
-    if any(first.source.words(keyword) != second.source.words(keyword) for keyword in keywords):
+    if any(first.source.numbers(keyword, 1) != second.source.numbers(keyword, 1) for keyword in keywords):
         return False
     return np.array_equal(pixels.of(first.source), pixels.of(second.source))
