@@ -132,6 +132,11 @@ def _patient(name: str, patient_id: str) -> Dataset:
         lambda clean: setattr(clean, "SoftwareVersions", "id 47110815."),
         lambda clean: setattr(clean, "SeriesNumber", "47110815"),
         lambda clean: setattr(clean, "SliceThickness", "47110815"),
+        lambda clean: setattr(clean, "WindowCenter", "47110815.0"),
+        lambda clean: setattr(clean, "WindowCenter", "-47110815"),
+        lambda clean: setattr(clean, "WindowCenter", "4711.0815"),
+        lambda clean: setattr(clean, "WindowCenter", "47110815e-7"),
+        lambda clean: setattr(clean, "AcquisitionDuration", 47110815.0),
         lambda clean: setattr(clean, "SoftwareVersions", "1.2.3.0.2"),
         lambda clean: setattr(clean, "FrameOfReferenceUID", "1.9.8.7"),
         lambda clean: setattr(clean, "StudyDate", "20130405"),
@@ -162,11 +167,24 @@ def test_each_thing_left_is_found(spoil: Callable[[Dataset], None]) -> None:
         ("Kept^Segment", "225"),
         ("Iso^Martin", "192"),
         ("", "0.75"),
+        ("Device^Jane", "1"),
     ],
 )
 def test_a_patient_with_an_unlucky_name_or_number_is_not_stopped(name: str, patient_id: str) -> None:
     original = _patient(name, patient_id)
     _checked(original)
+
+
+@pytest.mark.parametrize("patient_id", ["54321", "0054321", "P-54321", "P54-321", "5432100"])
+def test_an_identifier_is_found_as_a_number_without_what_stands_around_its_digits(patient_id: str) -> None:
+    number = patient_id.replace("-", "").lstrip("P0")
+    _checked(_patient("", patient_id), lambda clean: setattr(clean, "SeriesNumber", "54322"))
+    with pytest.raises(DeidError):
+        _checked(_patient("", patient_id), lambda clean: setattr(clean, "SeriesNumber", number))
+
+
+def test_seven_digits_of_a_coordinate_are_no_identifier() -> None:
+    _checked(_patient("", "1234567"), lambda clean: setattr(clean, "SliceLocation", "-123.4567"))
 
 
 def test_a_time_that_equals_an_identifier_by_chance_is_no_hit() -> None:

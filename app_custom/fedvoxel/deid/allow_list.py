@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 from fedvoxel.deid.allowed_numbers import NUMBERS
 from fedvoxel.deid.allowed_sequences import CODES, FRAMES, NEUTRAL_CODES, SEQUENCES
@@ -75,12 +75,18 @@ def _allowed() -> Iterator[Allowed]:
             yield _entry(keyword, kind, None)  # type: ignore[arg-type]
     for (low, high), numbers in NUMBERS:
         for keyword in numbers.split():
-            yield _entry(keyword, "value", Number(low, high))
+            yield _entry(keyword, "value", Number(low, high, _most_values(keyword)))
     for keyword, terms in TERMS.items():
         other = OTHER_IMAGE_TYPES.get(keyword)
         yield _entry(keyword, "value", Terms(frozenset(terms.split("|")), other))
     for keyword, rule in {**VALUES, "ConvolutionKernel": KERNEL}.items():
         yield _entry(keyword, "value", rule)
+
+
+def _most_values(keyword: str) -> int | None:
+    """Returns how many values an attribute may have by PS3.6 ("4", "1-2"), None for any number ("1-n", "3-3n")."""
+    most = dictionary_VM(tag_for_keyword(keyword) or 0).rpartition("-")[2]
+    return int(most) if most.isdigit() else None
 
 
 def _entry(keyword: str, kind: Kind, rule: Rule | None) -> Allowed:

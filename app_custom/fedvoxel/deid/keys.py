@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+DEVICE_PREFIX = "device-"
 _YEARS_BACK = 10
 _SECONDS_A_DAY = 86_400
 
@@ -62,7 +63,7 @@ class DeidKeys:
 
     def device(self, serial_number: str) -> str:
         """Returns the pseudonym of a device: "device-" and 48 bits in hexadecimal."""
-        return f"device-{_mac(self._device, serial_number)[:6].hex()}"
+        return f"{DEVICE_PREFIX}{_mac(self._device, serial_number)[:6].hex()}"
 
     def shift(self, patient_id: str, issuer: str) -> timedelta:
         """Returns what is taken from all of a patient's dates and times: 1 day to 10 years, to the second."""

@@ -7,7 +7,7 @@ It does not trust the engine. Three things are looked at in every object, at eve
 - text: no value holds a piece of a name, or an identifier, of the originals. Pieces of less than 3 characters are
   not searched, since they occur everywhere. A piece counts as found where it is a whole word, or from 6 characters on
   with a letter among them anywhere. Digits alone count as a whole value or word only, not inside of decimals or UIDs,
-  where any digits come up by chance, and as the value of a number from 5 characters on: the patient 512 is not given
+  where any digits come up by chance, and as a number's value (`NumberSearch`): the patient 512 is not given
   away by 512 rows. A value that is a term of the standard, or a name of the cohort's configuration,
   is passed over: a patient called Lung is not given away by the word "LUNG" that every scan of a lung has;
 - bytes: the object is encoded as it would be written, and no original UID, and no identifier of 6 and more
@@ -29,7 +29,9 @@ from fedvoxel.deid.allowed_terms import KERNEL
 from fedvoxel.deid.codes import NEUTRAL, known_meanings
 from fedvoxel.deid.device_rules import MANUFACTURERS, MODELS
 from fedvoxel.deid.faults import deid_error
+from fedvoxel.deid.identifier_numbers import NumberSearch
 from fedvoxel.deid.identifiers import Identifiers, identifiers_of
+from fedvoxel.deid.keys import DEVICE_PREFIX
 from fedvoxel.deid.known_uids import REGISTERED
 from fedvoxel.deid.marking import FIXED_TEXTS, IMPLEMENTATION, IN_CONCEPTS, MARKED
 from fedvoxel.deid.rules import Constant, Terms, values_of
@@ -37,7 +39,6 @@ from fedvoxel.deid.subject import Subject
 from fedvoxel.deid.writing import encode
 
 _SUBSTRING_FROM = 6
-_NUMBER_FROM = 5
 _UID_LIKE = re.compile(rb"[0-9]+(?:\.[0-9]+){3,}")
 _NUMBERED = re.compile(r"segment( \d{1,5})?")
 _WORD = re.compile(r"[^\W_]+")
@@ -46,7 +47,8 @@ _TOP = frozenset(ALLOWED) | {int(tag_for_keyword(keyword) or 0) for keyword in M
 _NUMERIC = frozenset({"DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "AT", "OW", "OB"})
 _DATES = frozenset({"DA", "DT"})
 _MOMENT = re.compile(r"\d{2,14}(\.\d{1,6})?")
-_KERNEL = tag_for_keyword("ConvolutionKernel")
+_KERNEL, _SERIAL_NUMBER = tag_for_keyword("ConvolutionKernel"), tag_for_keyword("DeviceSerialNumber")
+_DEVICE = re.compile(DEVICE_PREFIX + "[0-9a-f]{12}")
 
 _Texts = dict[tuple[str, bool], BaseTag]
 """Each text, and whether it stands as a number, to where."""
@@ -65,18 +67,19 @@ def check_nothing_left(originals: Sequence[Dataset], cleaned: Sequence[Dataset],
     """
     identifiers = identifiers_of(originals)
     minted = frozenset(subject.uids.values()) | {IMPLEMENTATION}
-    own = _vocabulary_text() + "\n" + "\n".join(sorted(name.casefold() for name in subject.names))
+    own = _vocabulary_text() + f"\n{DEVICE_PREFIX}\n" + "\n".join(sorted(name.casefold() for name in subject.names))
     searched = frozenset(word for word in identifiers.words if _is_long(word) and word not in own)
     texts: _Texts = {}
     for original, clean in zip(originals, cleaned, strict=True):
         _check_dates(original, clean)
         _check_structure(clean, minted, texts)
         _check_bytes(clean, identifiers.uids, searched)
+    numbers = NumberSearch(identifiers.words)
     known = _vocabulary() | subject.names | {subject.pseudonym}
     for (text, is_number), tag in texts.items():
         if not is_number and (text in known or _NUMBERED.fullmatch(text)):
             continue
-        if _is_hit(text, is_number, identifiers):
+        if numbers.finds(text) if is_number else _is_hit(text, identifiers):
             raise _left(tag)
 
 
@@ -110,10 +113,12 @@ def _check_structure(top: Dataset, minted: frozenset[str], texts: _Texts) -> Non
 
 
 def _searched_texts(element: DataElement) -> Iterator[str]:
-    """Yields a value's parts, less those whose form alone says what they are: times, and makers' kernels."""
+    """Yields a value's parts, less those whose form alone says what they are: times, kernels, our device pseudonyms."""
     for part in _filled(element.value):
         is_moment = element.VR in ("DA", "DT", "TM") and _MOMENT.fullmatch(part)
-        if not is_moment and not (element.tag == _KERNEL and KERNEL.pattern.fullmatch(part)):
+        is_kernel = element.tag == _KERNEL and KERNEL.pattern.fullmatch(part)
+        is_device = element.tag == _SERIAL_NUMBER and _DEVICE.fullmatch(part)
+        if not (is_moment or is_kernel or is_device):
             yield part
 
 
@@ -121,10 +126,8 @@ def _filled(value: object) -> Iterator[str]:
     return (str(part) for part in values_of(value) if part not in (None, ""))
 
 
-def _is_hit(text: str, is_number: bool, identifiers: Identifiers) -> bool:
+def _is_hit(text: str, identifiers: Identifiers) -> bool:
     folded = text.strip().casefold()
-    if is_number:
-        return folded in identifiers.words and len(folded) >= _NUMBER_FROM
     if folded in identifiers.words:
         return True
     if any(word in identifiers.words for word in _WORD.findall(folded)):

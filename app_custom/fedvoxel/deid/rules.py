@@ -47,20 +47,30 @@ def joined(parts: list[Any]) -> Any:
 
 @dataclass(frozen=True)
 class Number:
-    """Keeps numbers within a range; text that is no number, NaN and infinities go."""
+    """Keeps numbers within a range; text that is no number, NaN and infinities go.
+
+    Attributes:
+        low: The lowest.
+        high: The highest.
+        most: How many values the standard lets the attribute have; None for any number.
+        decimals: To how many decimals a value is rounded; None for not at all.
+    """
 
     low: float
     high: float
+    most: int | None = None
+    decimals: int | None = None
 
     @property
     def does(self) -> str:
         """See `Rule`."""
-        return f"kept if every value is a number in {self.low:g}..{self.high:g}"
+        rounded = "" if self.decimals is None else f", rounded to {self.decimals} decimals"
+        return f"kept if every value is a number in {self.low:g}..{self.high:g}{rounded}"
 
     def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
         """See `Rule`."""
         parts = values_of(value)
-        if isinstance(parts, bytes):
+        if isinstance(parts, bytes) or (self.most is not None and len(parts) > self.most):
             return None
         kept = [self._kept(part) for part in parts]
         return None if any(part is None for part in kept) else joined(kept)
@@ -76,6 +86,8 @@ class Number:
             return None
         if not (math.isfinite(number) and self.low <= number <= self.high):
             return None
+        if self.decimals is not None:
+            return _whole(round(number, self.decimals))
         if isinstance(part, float):
             return _decimal(part)
         if isinstance(part, int) and len(_text_of(part)) > _LONGEST_IS:
