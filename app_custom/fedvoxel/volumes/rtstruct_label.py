@@ -1,7 +1,8 @@
 """Paints the structures of an RTSTRUCT onto the image that they were drawn on.
 
 Contours must be closed, flat, and on slices of the image; nothing is filled in between slices. A structure that no
-class asks for is passed over, whatever its contours are. A structure that is not in the image's frame of reference is
+class asks for is passed over, whatever its contours are. A contour that names a slice has to lie on it; one that is
+listed twice is one. A structure that is not in the image's frame of reference is
 taken only where each contour names the very slice that it lies on: some tools invent a frame of reference each time.
 
 Source: PS3.3 C.8.8.5 (Structure Set), C.8.8.6 (ROI Contour), C.8.8.8 (RT ROI Observations).
@@ -33,6 +34,9 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 Polygons = dict[int, list[NDArray[np.float64]]]
 """Corners (N, 2) of polygons by slice, as (row, column) in pixels."""
 
+Places = dict[str, int | None]
+"""The slice that each instance lies on; None for one of several frames."""
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -54,10 +58,12 @@ class Contour:
     Attributes:
         points_mm: Points (N, 3) in LPS millimetres.
         drawn_on: The instances that it says to have been drawn on.
+        exclusive: Whether it is to be combined by exclusive or, so that a second one alike takes the first away.
     """
 
     points_mm: NDArray[np.float64]
     drawn_on: frozenset[str]
+    exclusive: bool
 
 
 def paint_structures(
@@ -76,9 +82,9 @@ def paint_structures(
     """
     canvas = LabelCanvas(image.geometry.spatial_shape)
     header = _header_for(series, image_series)
-    instances = [str(known.SOPInstanceUID) for known in image_series.headers]
+    places = _places(image, image_series)
     for number, structure in _structures(header, image_series, names).items():
-        for slice_index, polygons in _on_slices(_contours(header, number), structure, image, instances).items():
+        for slice_index, polygons in _on_slices(_contours(header, number), structure, image, places).items():
             row, column = np.nonzero(fill_polygons(polygons, canvas.plane))
             canvas.paint((np.full_like(row, slice_index), row, column), structure.class_index)
     return canvas
@@ -136,24 +142,38 @@ def _contours(header: Any, number: int) -> Iterator[Contour]:
             if not len(points) or not np.isfinite(points).all() or left < 0:
                 raise geometry_error("malformed_label", "a structure has no proper contours, or too many points")
             images = contour.get("ContourImageSequence") or ()
-            yield Contour(points, frozenset(str(known.get("ReferencedSOPInstanceUID")) for known in images))
+            drawn_on = frozenset(str(known.get("ReferencedSOPInstanceUID")) for known in images)
+            yield Contour(points, drawn_on, contour.ContourGeometricType == "CLOSEDPLANAR_XOR")
 
 
-def _on_slices(
-    contours: Iterator[Contour], structure: Structure, image: "DicomVolume", instances: Sequence[str]
-) -> Polygons:
+def _on_slices(contours: Iterator[Contour], structure: Structure, image: "DicomVolume", places: Places) -> Polygons:
     """Brings a structure's contours from millimetres to the image's slices."""
     inverse = np.linalg.inv(image.geometry.affine)
     found: Polygons = defaultdict(list)
     for contour in contours:
-        if contour.drawn_on - set(instances):
+        if contour.drawn_on - set(places):
             raise geometry_error("label_other_image", "a contour was drawn on an image that is not in the series")
         indices = contour.points_mm @ inverse[:3, :3].T + inverse[:3, 3]
         at = _slice_of(indices, image.geometry.spatial_shape)
-        if not structure.same_frame and contour.drawn_on != {instances[image.slices[at][0]]}:
+        named = any(places[uid] in (None, at) for uid in contour.drawn_on)
+        if not structure.same_frame and not (named and len(contour.drawn_on) == 1):
             raise geometry_error("label_other_image", "a structure is not in the image's frame of reference")
-        found[at].append(indices[:, 1:])
+        if contour.drawn_on and not named:
+            raise geometry_error("malformed_label", "a contour lies on another slice than the one that it names")
+        polygon = indices[:, 1:]
+        if contour.exclusive or not any(np.array_equal(polygon, known) for known in found[at]):
+            found[at].append(polygon)
     return found
+
+
+def _places(image: "DicomVolume", image_series: "DeidentifiedSeries") -> Places:
+    """Returns the slice that each instance lies on, copies that the image left out among them."""
+    inverse = np.linalg.inv(image.geometry.affine)
+    positions = {str(known.SOPInstanceUID): known.get("ImagePositionPatient") for known in image_series.headers}
+    return {
+        uid: None if at is None else int(np.rint(inverse[0, :3] @ np.array(at, dtype=np.float64) + inverse[0, 3]))
+        for uid, at in positions.items()
+    }
 
 
 def _slice_of(indices: NDArray[np.float64], shape: Sequence[int]) -> int:
