@@ -78,7 +78,7 @@ REMEDIES: dict[Reason, str] = {
     "unsupported_type": "save the file with one real number per voxel",
     "complex_values": "save the magnitude image",
     "not_3d": "save one 3-D volume per file with at least two slices along each axis",
-    "no_orientation": "export with a qform or sform, so that left and right are known",
+    "no_orientation": "export with the orientation (NIfTI: qform or sform; DICOM: ImageOrientationPatient)",
     "singular_affine": "export again with the scanner's geometry",
     "implausible_spacing": "check the voxel size and its unit, millimetres are expected",
     "non_finite": "replace NaN and infinities at the source",

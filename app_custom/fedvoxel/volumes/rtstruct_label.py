@@ -21,6 +21,7 @@ from fedvoxel.volumes.label_canvas import LabelCanvas
 from fedvoxel.volumes.label_names import LabelNames, class_of, codes_of
 from fedvoxel.volumes.polygon_fill import fill_polygons
 from fedvoxel.volumes.refusal import geometry_error
+from fedvoxel.volumes.slice_places import Places, slice_places
 
 if TYPE_CHECKING:
     from fedvoxel.deid.series import DeidentifiedSeries
@@ -33,9 +34,6 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 Polygons = dict[int, list[NDArray[np.float64]]]
 """Corners (N, 2) of polygons by slice, as (row, column) in pixels."""
-
-Places = dict[str, int | None]
-"""The slice that each instance lies on; None for one of several frames."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def paint_structures(
     """
     canvas = LabelCanvas(image.geometry.spatial_shape)
     header = _header_for(series, image_series)
-    places = _places(image, image_series)
+    places = slice_places(image, image_series)
     for number, structure in _structures(header, image_series, names).items():
         for slice_index, polygons in _on_slices(_contours(header, number), structure, image, places).items():
             row, column = np.nonzero(fill_polygons(polygons, canvas.plane))
@@ -164,16 +162,6 @@ def _on_slices(contours: Iterator[Contour], structure: Structure, image: "DicomV
         if contour.exclusive or not any(np.array_equal(polygon, known) for known in found[at]):
             found[at].append(polygon)
     return found
-
-
-def _places(image: "DicomVolume", image_series: "DeidentifiedSeries") -> Places:
-    """Returns the slice that each instance lies on, copies that the image left out among them."""
-    inverse = np.linalg.inv(image.geometry.affine)
-    positions = {str(known.SOPInstanceUID): known.get("ImagePositionPatient") for known in image_series.headers}
-    return {
-        uid: None if at is None else int(np.rint(inverse[0, :3] @ np.array(at, dtype=np.float64) + inverse[0, 3]))
-        for uid, at in positions.items()
-    }
 
 
 def _slice_of(indices: NDArray[np.float64], shape: Sequence[int]) -> int:

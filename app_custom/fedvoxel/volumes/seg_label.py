@@ -1,8 +1,9 @@
 """Paints the segments of a DICOM SEG onto the image that they were drawn on.
 
 Each frame is placed by its own position and orientation, so that left-out empty frames, another order of slices and a
-cut-out region do not matter. Binary segmentations and label maps are taken as they are; a fractional one only where it
-is all or nothing, or where the cohort takes what is at least half. Segments that no class asks for are passed over.
+cut-out region do not matter; one that names images of the series has to lie on one of them. Binary segmentations and
+label maps are taken as they are; a fractional one only where it is all or nothing, or where the cohort takes what is at
+least half. Segments that no class asks for are passed over.
 
 Source: PS3.3 A.51 and C.8.20 (Segmentation), C.8.23 (Label Map), C.7.6.16 (functional groups).
 """
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvoxel.volumes.frame_place import FramePlane, place_frame
+from fedvoxel.volumes.frame_place import FramePlace, FramePlane, place_frame
 from fedvoxel.volumes.label_canvas import LabelCanvas
 from fedvoxel.volumes.label_names import LabelNames, class_of, codes_of
 from fedvoxel.volumes.refusal import geometry_error
+from fedvoxel.volumes.slice_places import Places, slice_places
 
 if TYPE_CHECKING:
     from fedvoxel.deid.series import DeidentifiedSeries
@@ -44,6 +46,7 @@ def paint_seg(
     """
     canvas = LabelCanvas(image.geometry.spatial_shape)
     inverse = np.linalg.inv(image.geometry.affine)
+    places = slice_places(image, image_series)
     seen: set[int] = set()
     for index in _instances_for(series, image_series):
         header = series.headers[index]
@@ -52,10 +55,11 @@ def paint_seg(
             raise geometry_error("several_labels", "several segmentations of the series mark the same class")
         seen |= set(classes.values())
         if classes:
-            for plane, mask, class_index in _masks(header, series.stored_pixels(index), classes, half):
+            for plane, named, mask, class_index in _masks(header, series.stored_pixels(index), classes, half):
                 place = place_frame(plane, mask.shape, inverse)
                 canvas.require_room(int(np.count_nonzero(mask)))
                 canvas.paint(place.indices(mask), class_index)
+                _require_named_slice(place, named, places)
     return canvas
 
 
@@ -86,7 +90,7 @@ def _classes(header: Any, names: LabelNames) -> dict[int, int]:
 
 def _masks(
     header: Any, frames: NDArray[Any], classes: dict[int, int], half: bool
-) -> Iterator[tuple[FramePlane, NDArray[np.bool_], int]]:
+) -> Iterator[tuple[FramePlane, frozenset[str], NDArray[np.bool_], int]]:
     shared = _first(header, "SharedFunctionalGroupsSequence")
     groups = header.get("PerFrameFunctionalGroupsSequence") or ()
     if header.get("DimensionOrganizationType") == "TILED_FULL" or "TotalPixelMatrixRows" in header:
@@ -103,7 +107,24 @@ def _masks(
             raise geometry_error("malformed_label", "two frames of a segment lie at the same place")
         seen.add((number, plane))
         for segment in classes if number is None else (number,):
-            yield plane, _mask(header, pixels, segment, half), classes[segment]
+            yield plane, _drawn_on(own), _mask(header, pixels, segment, half), classes[segment]
+
+
+def _drawn_on(own: Any) -> frozenset[str]:
+    """Returns the instances that a frame says to have been drawn on."""
+    return frozenset(
+        str(source.get("ReferencedSOPInstanceUID"))
+        for derived in own.get("DerivationImageSequence") or ()
+        for source in derived.get("SourceImageSequence") or ()
+    )
+
+
+def _require_named_slice(place: FramePlace, named: frozenset[str], places: Places) -> None:
+    """Refuses a frame along the slices that names images of the series, but none that lies where it does."""
+    known = {places[uid] for uid in named if uid in places}
+    along = not place.steps[0].any()
+    if along and known and not known & {None, int(place.origin[0])}:
+        raise geometry_error("malformed_label", "a frame lies on another slice than the one that it names")
 
 
 def _mask(header: Any, pixels: NDArray[Any], segment: int, half: bool) -> NDArray[np.bool_]:
