@@ -274,6 +274,11 @@ def test_frames_that_are_not_described_are_refused(tmp_path: Path) -> None:
     assert caught.value.reason == "no_positions"
 
 
+def inversions(image: Dataset) -> None:
+    for index, groups in enumerate(image.PerFrameFunctionalGroupsSequence):
+        groups.MRModifierSequence = [item(InversionTimes=[300.0 + 100 * (index % 2), 900.0])]
+
+
 def stacks(image: Dataset) -> None:
     for index, groups in enumerate(image.PerFrameFunctionalGroupsSequence):
         groups.FrameContentSequence = [item(StackID=str(index % 2))]
@@ -281,7 +286,11 @@ def stacks(image: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("edit", "reason"),
-    [(stacks, "several_volumes"), (lambda image: change(image, NumberOfFrames=9), "no_positions")],
+    [
+        (stacks, "several_volumes"),
+        (inversions, "several_volumes"),
+        (lambda image: change(image, NumberOfFrames=9), "no_positions"),
+    ],
 )
 def test_an_enhanced_image_of_several_stacks_is_refused(
     tmp_path: Path, edit: Callable[[Dataset], None], reason: str

@@ -32,6 +32,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "ComplexImageComponent": ("MRImageFrameTypeSequence",),
     "RepetitionTime": ("MRTimingAndRelatedParametersSequence",),
     "FlipAngle": ("MRTimingAndRelatedParametersSequence",),
+    "InversionTimes": ("MRModifierSequence",),
     "ConvolutionKernel": ("CTReconstructionSequence",),
     "KVP": ("CTXRayDetailsSequence",),
 }

@@ -20,7 +20,9 @@ _NUMBERS_APART = (
     *("DiffusionBValue", "DiffusionGradientOrientation", "InversionTime", "NominalCardiacTriggerDelayTime"),
     *("NominalPercentageOfCardiacPhase", "RepetitionTime", "FlipAngle", "KVP"),
 )
-_WORDS_APART = ("StackID", "ComplexImageComponent", "ImageType", "FrameType", "ConvolutionKernel", "Units")
+_WORDS_APART = (
+    *("StackID", "ComplexImageComponent", "ImageType", "FrameType", "ConvolutionKernel", "Units", "InversionTimes"),
+)
 """What tells the volumes of one series apart: time, echo, diffusion weighting, magnitude or phase, another protocol."""
 
 
