@@ -193,10 +193,26 @@ def test_one_number_in_two_spellings_is_one_number(tmp_path: Path) -> None:
     assert_exact(volume_of(only_series(phantom.write(tmp_path, edit))), phantom)
 
 
+def test_cosines_of_three_decimals_are_taken_to_the_nearest_right_angles(tmp_path: Path) -> None:
+    phantom = Phantom("twice oblique")
+
+    def edit(slices: list[Dataset]) -> None:
+        for one in slices:
+            one.ImageOrientationPatient = [f"{float(cosine):.3f}" for cosine in one.ImageOrientationPatient]
+
+    made = volume_of(only_series(phantom.write(tmp_path, edit)))
+    corners = np.array([[0, 0, 0, 1], [*np.subtract(phantom.shape, 1), 1]]).T
+    places = np.linalg.inv(phantom.affine_lps) @ made.geometry.affine @ corners
+    np.testing.assert_allclose(np.sort(places), corners, atol=0.02)
+    axes = made.geometry.unit_vectors()
+    np.testing.assert_allclose(np.array(axes) @ np.transpose(axes), np.eye(3), atol=1e-12)
+
+
 REFUSED: list[tuple[str, Edit, str]] = [
     ("missing_slices", without(3), "1 slices are missing: gaps of 3 mm, but up to 6 mm"),
     ("missing_slices", without(2, 3, 5), "3 slices are missing: gaps of 3 mm, but up to 9 mm"),
     ("irregular_spacing", moved(3, 2, 0.8), "between 2.2 and 3.8 mm apart"),
+    ("irregular_spacing", moved(3, 2, -2.98), "between 0.02 and 5.98 mm apart"),
     ("irregular_positions", moved(3, 0, 0.8), "do not lie on one line"),
     ("irregular_positions", lambda slices: moved(3, 2, -3.0)(slices) or moved(3, 0, 8.0)(slices), "beside each other"),
     ("single_slice", without(*range(1, 8)), "one slice only"),
@@ -217,7 +233,8 @@ REFUSED: list[tuple[str, Edit, str]] = [
     ("no_positions", third(ImagePositionPatient=None), "ImagePositionPatient"),
     ("no_positions", third(ImagePositionPatient=[1.0, 2.0]), "ImagePositionPatient"),
     ("no_orientation", third(ImageOrientationPatient=None), "ImageOrientationPatient"),
-    ("no_orientation", every(ImageOrientationPatient=[1, 0, 0, 0.5, 0.5, 0]), "ImageOrientationPatient"),
+    ("no_orientation", every(ImageOrientationPatient=[1, 0, 0, 0.5, 0.5, 0]), "right angles"),
+    ("no_orientation", every(ImageOrientationPatient=[1, 0, 0, 0.01, 1, 0]), "right angles"),
     ("no_orientation", every(ImageOrientationPatient=[0, 0, 0, 0, 0, 0]), "ImageOrientationPatient"),
     ("implausible_spacing", third(PixelSpacing=None), "PixelSpacing"),
     ("implausible_spacing", every(PixelSpacing=[0, 0]), "PixelSpacing"),

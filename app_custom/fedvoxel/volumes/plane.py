@@ -13,7 +13,12 @@ from fedvoxel.volumes.frame_header import FrameHeader
 from fedvoxel.volumes.refusal import Reason, geometry_error
 
 _COSINE_TOLERANCE = 1e-4
-_UNIT_TOLERANCE = 1e-3
+_EXACT_COSINES = 5e-5
+"""Up to where cosines count as orthonormal, in elements of their Gram matrix; highdicom accepts 1e-4."""
+
+_ROUNDED_COSINES = 2e-3
+"""What rounding to three decimals does to them: 2 sqrt(3) 0.0005 at most."""
+
 _SPACING_TOLERANCE = 1e-4
 _NUMBERS_APART = (
     *("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EchoTime", "EffectiveEchoTime"),
@@ -57,14 +62,14 @@ def plane_of(source: FrameHeader) -> Plane:
     spacing = source.numbers("PixelSpacing", 2)
     if position is None:
         raise geometry_error("no_positions", "a slice does not say where it lies (ImagePositionPatient)")
-    if orientation is None or not _is_orthonormal(orientation):
+    if orientation is None:
         raise geometry_error("no_orientation", "a slice does not say how it is turned (ImageOrientationPatient)")
     if spacing is None or min(spacing) <= 0:
         raise geometry_error("implausible_spacing", "a slice does not say how large its pixels are (PixelSpacing)")
     rows, columns = source.numbers("Rows", 1), source.numbers("Columns", 1)
     if rows is None or columns is None:
         raise dicom_error("no_pixels", "the header promises no pixels")
-    return Plane(source, position, orientation, spacing, (int(rows[0]), int(columns[0])))
+    return Plane(source, position, _orthonormal(orientation), spacing, (int(rows[0]), int(columns[0])))
 
 
 def is_localizer(source: FrameHeader) -> bool:
@@ -115,6 +120,16 @@ def _groups(rows: NDArray[np.float64], tolerance: float) -> int:
     return max(2, 1 + sum(bool(np.abs(np.subtract(a, b)).max() > tolerance) for a, b in pairwise(ordered)))
 
 
-def _is_orthonormal(orientation: tuple[float, ...]) -> bool:
+def _orthonormal(orientation: tuple[float, ...]) -> tuple[float, ...]:
+    """Returns the cosines as they are, or where they were written with few decimals, the nearest orthonormal ones.
+
+    Source: the nearest matrix with orthonormal rows is the orthogonal factor of the polar decomposition.
+    """
     axes = np.reshape(orientation, (2, 3))
-    return bool(np.abs(axes @ axes.T - np.eye(2)).max() <= _UNIT_TOLERANCE)
+    off = float(np.abs(axes @ axes.T - np.eye(2)).max())
+    if off > _ROUNDED_COSINES:
+        raise geometry_error("no_orientation", "the axes of a slice are not at right angles (ImageOrientationPatient)")
+    if off <= _EXACT_COSINES:
+        return orientation
+    left, _, right = np.linalg.svd(axes, full_matrices=False)
+    return tuple((left @ right).ravel().tolist())

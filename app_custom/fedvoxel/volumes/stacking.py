@@ -22,6 +22,9 @@ SAME_PLACE_MM = 0.01
 _ROWS_THEN_COLUMNS = "DR"
 _SPACING_TOLERANCE = 0.01
 _WHOLE_TOLERANCE = 0.05
+_MOST_USUAL_STEPS = 3
+"""One slice almost upon another makes a gap so small that all the others seem to have lost hundreds of slices."""
+
 _LEAST_TILT_DEGREES = 0.05
 
 Points = NDArray[np.float64]
@@ -100,7 +103,8 @@ def _uneven_gaps(gaps_mm: Points) -> GeometryError | None:
     if np.abs(gaps_mm - mean).max() <= _SPACING_TOLERANCE * mean:
         return None
     steps = gaps_mm / np.median(gaps_mm[gaps_mm < 1.5 * least])
-    if np.abs(steps - np.rint(steps)).max() <= _WHOLE_TOLERANCE and np.rint(steps).max() > 1:
+    plausible = np.median(steps) <= _MOST_USUAL_STEPS
+    if plausible and np.abs(steps - np.rint(steps)).max() <= _WHOLE_TOLERANCE and np.rint(steps).max() > 1:
         missing = int(np.rint(steps).sum() - steps.size)
         found = f"{missing} slices are missing: gaps of {least:.4g} mm, but up to {most:.4g} mm"
         return geometry_error("missing_slices", found)
