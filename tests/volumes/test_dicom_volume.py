@@ -198,7 +198,8 @@ def test_cosines_of_three_decimals_are_taken_to_the_nearest_right_angles(tmp_pat
 
     def edit(slices: list[Dataset]) -> None:
         for one in slices:
-            one.ImageOrientationPatient = [f"{float(cosine):.3f}" for cosine in one.ImageOrientationPatient]
+            cosines = [f"{float(cosine):.3f}" for cosine in one.ImageOrientationPatient]
+            one.ImageOrientationPatient = [cosines[0] + "5", *cosines[1:]]
 
     made = volume_of(only_series(phantom.write(tmp_path, edit)))
     corners = np.array([[0, 0, 0, 1], [*np.subtract(phantom.shape, 1), 1]]).T
