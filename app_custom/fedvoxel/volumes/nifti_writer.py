@@ -30,8 +30,8 @@ def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine) -> None:
     Raises:
         OSError: The disk is full or not writable.
 
-    Source: NIfTI-1 header definition, method 3 (sform) and, for viewers that read no other, method 2 (qform), which only
-    axes at right angles have; RFC 1952 (a gzip header without name and time).
+    Source: NIfTI-1 header definition, method 3 (sform) and, for viewers that read no other, method 2 (qform), which
+    only axes at right angles have; RFC 1952 (a gzip header without name and time).
     """
     kind = _stored_type(voxels)
     header = Nifti1Header()
