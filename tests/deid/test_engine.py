@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from fedvoxel.deid.allow_list import ALLOWED
+from fedvoxel.deid.allowed_numbers import NUMBERS
 from fedvoxel.deid.engine import MAX_DEPTH, clean_dataset
 from fedvoxel.deid.standard_table import ACTIONS
 from fedvoxel.deid.subject import Subject, subject_of
@@ -34,6 +35,11 @@ def cleaned_value(keyword: str, value: Any, names: frozenset[str] = frozenset(),
     with quiet():
         dataset.add(DataElement(keyword, dictionary_VR(keyword).split(" or ")[0], value))
         return clean_dataset(dataset, subject(names, **changed)).get(keyword)
+
+
+def test_only_what_physics_needs_may_be_as_long_as_a_birth_date() -> None:
+    keywords = " ".join(keywords for (low, high), keywords in NUMBERS if max(-low, high) > 1e5).split()
+    assert keywords == ["FrameAcquisitionDuration", "ActualFrameDuration", "FrameReferenceTime", "RadionuclideHalfLife"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +72,12 @@ def cleaned_value(keyword: str, value: Any, names: frozenset[str] = frozenset(),
         ("SoftwareVersions", "Doe", "removed"),
         ("ConvolutionKernel", "B30f", "B30f"),
         ("ConvolutionKernel", "Doe1960", None),
+        ("ConvolutionKernel", ["Br40d", "3"], ["Br40d", "3"]),
+        ("ConvolutionKernel", ["A", "B", "C"], None),
+        ("ConvolutionKernel", "X60a", None),
+        ("WindowCenter", "470412", None),
+        ("RadionuclideHalfLife", "282240", 282240),
+        ("RadionuclideTotalDose", "370000000", None),
         ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2"),
         ("DimensionIndexPointer", 0x00200032, 0x00200032),
         ("DimensionIndexPointer", 0x00291001, None),

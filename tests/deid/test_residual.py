@@ -191,6 +191,14 @@ def test_a_time_that_equals_an_identifier_by_chance_is_no_hit() -> None:
     _checked(_patient("", "123456"), lambda clean: setattr(clean, "StudyTime", "123456"))
 
 
+def test_a_series_with_the_patients_number_loses_that_number_only() -> None:
+    original = _patient("Doe^Jane", "47110")
+    original.SeriesNumber = 47110
+    _checked(original)
+    with pytest.raises(DeidError):
+        _checked(original, lambda clean: setattr(clean, "SeriesNumber", 47110))
+
+
 @pytest.mark.parametrize("kernel", ["Sharp", "Smooth", "BONEPLUS"])
 def test_a_patient_called_as_a_kernel_is_not_stopped(kernel: str) -> None:
     original = _patient(f"{kernel}^Jane", "1")

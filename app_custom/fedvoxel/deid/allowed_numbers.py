@@ -11,16 +11,17 @@ NUMBERS: tuple[tuple[tuple[float, float], str], ...] = (
     ((0, 31), "HighBit"),
     ((0, 1), "PixelRepresentation"),
     ((-65536, 65535), "PixelPaddingValue PixelPaddingRangeLimit"),
-    ((-1e7, 1e7), "RescaleSlope RescaleIntercept WindowCenter WindowWidth"),
+    ((-99_999, 99_999), "RescaleSlope RescaleIntercept WindowCenter WindowWidth"),
     ((0, 1e4), "LossyImageCompressionRatio PixelAspectRatio"),
     # numbers of instances, frames and segments
-    ((0, 99_999), "SeriesNumber InstanceNumber AcquisitionNumber ImagesInAcquisition TemporalPositionIndex"),
+    ((0, 9999), "SeriesNumber AcquisitionNumber"),
+    ((0, 99_999), "InstanceNumber ImagesInAcquisition TemporalPositionIndex"),
     ((0, 99_999), "NumberOfTemporalPositions TemporalPositionIdentifier NumberOfSlices NumberOfTimeSlices ImageIndex"),
     ((0, 99_999), "InStackPositionNumber DimensionIndexValues FrameAcquisitionNumber ReferencedFrameNumber"),
     ((0, 65535), "SegmentNumber ReferencedSegmentNumber ROINumber ReferencedROINumber ObservationNumber ContourNumber"),
     ((0, 65535), "MaximumFractionalValue RecommendedDisplayCIELabValue RecommendedDisplayGrayscaleValue"),
     ((0, 255), "ROIDisplayColor"),
-    ((1, 1e7), "NumberOfContourPoints"),
+    ((1, 99_999), "NumberOfContourPoints"),
     ((0, 99_999), "TotalPixelMatrixRows TotalPixelMatrixColumns"),
     # geometry, millimetres and degrees
     ((-1e5, 1e5), "ImagePositionPatient SliceLocation ContourData TableHeight TablePosition TriggerTime"),
@@ -35,7 +36,6 @@ NUMBERS: tuple[tuple[tuple[float, float], str], ...] = (
     # CT
     ((0, 1000), "KVP RevolutionTime SpiralPitchFactor FocalSpots CTDIvol GeneratorPower"),
     ((0, 1e5), "XRayTubeCurrent Exposure ExposureTime XRayTubeCurrentInmA ExposureInmAs ExposureTimeInms"),
-    ((0, 1e7), "ExposureInuAs ExposureTimeInuS XRayTubeCurrentInuA"),
     # MR
     ((0, 1e5), "RepetitionTime EchoTime InversionTime EffectiveEchoTime InversionTimes EchoTrainLength"),
     ((0, 100), "MagneticFieldStrength SAR SpecificAbsorptionRateValue NumberOfAverages"),
@@ -56,12 +56,12 @@ NUMBERS: tuple[tuple[tuple[float, float], str], ...] = (
     ((0, 1e5), "HeartRate LowRRValue HighRRValue IntervalsAcquired IntervalsRejected CardiacNumberOfImages"),
     ((0, 1e5), "NominalPercentageOfCardiacPhase NominalCardiacTriggerDelayTime ActualCardiacTriggerDelayTime"),
     ((0, 1e5), "RRIntervalTimeNominal TemporalResolution NominalInterval FrameTime TemporalPositionTimeOffset"),
-    ((0, 1e7), "AcquisitionDuration FrameAcquisitionDuration ActualFrameDuration FrameReferenceTime"),
+    ((0, 10_000), "AcquisitionDuration"),
+    ((0, 1e7), "FrameAcquisitionDuration ActualFrameDuration FrameReferenceTime"),
     # PET
-    ((0, 1e11), "RadionuclideTotalDose"),
-    ((0, 1e9), "RadionuclideHalfLife"),
-    ((0, 1), "RadionuclidePositronFraction"),
-    ((0, 1e7), "DecayFactor DoseCalibrationFactor ScatterFractionFactor DeadTimeFactor SliceSensitivityFactor"),
+    ((0, 1e6), "RadionuclideHalfLife"),
+    ((0, 1), "RadionuclidePositronFraction ScatterFractionFactor"),
+    ((0, 1000), "DecayFactor DeadTimeFactor SliceSensitivityFactor"),
     ((0, 1e5), "EnergyWindowLowerLimit EnergyWindowUpperLimit NumberOfRRIntervals NumberOfTimeSlots AxialAcceptance"),
 )
 """((lowest, highest), keywords)."""

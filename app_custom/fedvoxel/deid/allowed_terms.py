@@ -156,9 +156,10 @@ OTHER_IMAGE_TYPES = {"ImageType": "OTHER", "FrameType": "OTHER"}
 
 KERNEL = Pattern(
     re.compile(
-        r"[A-Z][a-z]?\d\d[a-z]?|FC\d\d|[1-5]|STANDARD|SOFT|BONE|BONEPLUS|LUNG|DETAIL|EDGE|CHST|STND|BODY|BRAIN|HEAD|"
+        r"(?:[BHUTDSJ]|B[dflrv]|H[bcdfrv]|Qr|Sa|U[brf]|I\d?)\d\d[a-z]?|FC\d\d|[1-5]|STANDARD|SOFT|BONE|BONEPLUS|LUNG|DETAIL|EDGE|CHST|STND|BODY|BRAIN|HEAD|"
         r"A|B|C|D|E|F|L|YA|YB|YC|YD|SB|SC|IMR1|Sharp|Smooth"
     ),
-    "kept if of a known maker's form",
+    "kept if of a known maker's form, two at most",
+    most=2,
 )
-"""Convolution kernels, such as B30f, Br40d, FC08 and STANDARD."""
+"""Convolution kernels, such as B30f, FC08 and STANDARD; Br40d comes with its strength, as a second value."""

@@ -141,15 +141,17 @@ class Terms:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Keeps values of a form that is too narrow to hold an identifier."""
+    """Keeps values of a form that is too narrow to hold an identifier, `most` of them."""
 
     pattern: re.Pattern[str]
     does: str
+    most: int
 
     def __call__(self, value: Any, subject: Subject, item: Dataset) -> Any:
         """See `Rule`."""
         parts = [part.strip(" \0") if isinstance(part, str) else "" for part in values_of(value)]
-        return joined(parts) if all(self.pattern.fullmatch(part) for part in parts) else None
+        fits = len(parts) <= self.most and all(self.pattern.fullmatch(part) for part in parts)
+        return joined(parts) if fits else None
 
 
 @dataclass(frozen=True)
