@@ -60,8 +60,9 @@ def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp
         system.running.stop(site, abruptly=True)
     assert system.wait(job_id)["status"] != "FINISHED:COMPLETED"
     outcome = system.outcome(job_id)
-    assert (outcome.status, outcome.rounds_committed) == ("failed", 1)
-    assert outcome.reason and "round 1: 2 of the 3 sites" in outcome.reason
+    lost_in = outcome.rounds_committed  # 1, or on a busy machine the next
+    assert outcome.status == "failed" and lost_in in (1, 2)
+    assert outcome.reason and f"round {lost_in}: 2 of the 3 sites" in outcome.reason
     assert "hospital-a: lost its connection; hospital-c: lost its connection" in outcome.reason
     assert outcome.model
 
