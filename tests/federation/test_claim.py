@@ -40,11 +40,20 @@ def start(claim: Claim | str) -> StartModel:
 def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     """Is the claim of a job in order, with changes: those of the rounds by their names, others as `claim_of` does."""
     rounds = {"num_rounds": 2, "evaluate": False} | {
-        key: changes.pop(key) for key in ("evaluate", "patience", "num_rounds") if key in changes
+        key: changes.pop(key)
+        for key in ("evaluate", "patience", "num_rounds", "min_sites", "aggregation")
+        if key in changes
     }
     return claim_of(
         privacy, RoundsConfig.model_validate(rounds), **({"plan_source": "fixed", "choices": "public"} | changes)
     )
+
+
+def test_noise_for_a_mean_is_no_noise_for_a_median() -> None:
+    median = {"aggregation": {"name": "median"}, "min_sites": 3}
+    assert claimed(**median).guarantee == OF_PATIENTS.guarantee
+    with pytest.raises(ConfigError, match="median with privacy of each hospital"):
+        claimed(HOSPITAL, **median)
 
 
 OF_PATIENTS = claimed()

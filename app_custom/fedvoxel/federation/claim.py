@@ -86,12 +86,18 @@ def claim_of(
         filters: Names of its own filters on what sites send.
 
     Raises:
-        ConfigError: The privacy section, `plan_source` or `choices` is wrong, or deltas add up to 1.
+        ConfigError: The privacy section, `plan_source` or `choices` is wrong, deltas add up to 1, or a rule of
+            aggregation and a hospital's mechanism do not go together.
     """
     said = said_by_the_job(plan_source, choices)
     if privacy is None:
         return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, said, filters))
     section = read_section(privacy)
+    if section.unit == "hospital" and rounds.aggregation.name != "mean":
+        raise ConfigError(
+            f"aggregation: {rounds.aggregation.name} with privacy of each hospital: the noise is made for a mean of "
+            'clipped updates; write "mean", or take out the privacy section'
+        )
     guarantee = _guarantee(section, rounds.num_rounds)
     channels = channels_of(section.unit, guarantee is not None, rounds, start, said, filters)
     open_ones = ", ".join(channel.name for channel in channels if channel.status == "open")

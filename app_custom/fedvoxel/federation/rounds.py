@@ -10,15 +10,17 @@ once on the sum (`round_sum`). What the server does with a round's mean after th
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.robust import BoundedSum, RobustSum
+from fedvoxel.federation.robust_config import AggregationConfig, NormBound, WeightedMean
 from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizer, ServerOptimizerConfig
 from fedvoxel.updates.update import Arrays, Update, check_case_count, check_values, layout_of
@@ -40,6 +42,7 @@ class RoundsConfig(FrozenModel):
         evaluate: Whether sites score the global model on their own cases; a job that protects each patient has them
             send no score.
         patience: Rounds without a better validation score after which the run stops early; null never stops.
+        aggregation: How a round's updates become one.
         server_optimizer: The step along the mean update.
     """
 
@@ -50,7 +53,15 @@ class RoundsConfig(FrozenModel):
     max_cases_per_site: int = Field(default=100_000, ge=1)
     evaluate: bool = True
     patience: int | None = Field(default=None, ge=1)
+    aggregation: AggregationConfig = WeightedMean()
     server_optimizer: ServerOptimizerConfig = PlainStep()
+
+    @model_validator(mode="after")
+    def _has_sites_enough(self) -> Self:
+        least = self.aggregation.least_sites
+        if self.min_sites < least:
+            raise ValueError(f"aggregation: {self.aggregation.name} needs min_sites of {least} at least")
+        return self
 
 
 class Rounds:
@@ -176,13 +187,19 @@ class Rounds:
             self.best_model = self.model
 
     def _open_round(self) -> None:
-        self._sum: RoundSum = (
-            NoisedSum(self._layout, self._mechanism)
-            if self._mechanism
-            else CaseWeightedSum(self._layout, self.config.max_cases_per_site)
-        )
+        self._sum = self._new_sum()
         self._replied: set[str] = set()
         self._scores: dict[str, ValidationScore] = {}
+
+    def _new_sum(self) -> RoundSum:
+        rule, most_cases = self.config.aggregation, self.config.max_cases_per_site
+        if self._mechanism:
+            return NoisedSum(self._layout, self._mechanism)
+        if isinstance(rule, WeightedMean):
+            return CaseWeightedSum(self._layout, most_cases)
+        if isinstance(rule, NormBound):
+            return BoundedSum(self._layout, most_cases, rule.most_norm)
+        return RobustSum(self._layout, most_cases, rule)
 
 
 def mean_dice(scores: Mapping[str, ValidationScore]) -> float | None:

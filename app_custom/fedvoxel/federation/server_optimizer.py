@@ -2,7 +2,8 @@
 
 Source: Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 2. With Delta_t the weighted mean of
 local minus global, `plain` is x + eta * Delta_t; `momentum` keeps m_t = beta * m_{t-1} + Delta_t; `adam` keeps
-m_t and v_t and steps eta * m_t / (sqrt(v_t) + tau), without bias correction, as in the paper.
+m_t and v_t and steps eta * m_t / (sqrt(v_t) + tau), without bias correction, as in the paper; `yogi` differs from it in
+v_t = v_{t-1} - (1 - beta_2) Delta_t^2 sign(v_{t-1} - Delta_t^2), so that v falls slowly after a large round.
 """
 
 from typing import Annotated, Literal
@@ -40,13 +41,20 @@ class AdamStep(FrozenModel):
     tau: float = Field(default=1e-3, gt=0)
 
 
-ServerOptimizerConfig = Annotated[PlainStep | MomentumStep | AdamStep, Field(discriminator="name")]
+class YogiStep(AdamStep):
+    """Configures server Yogi (FedYogi)."""
+
+    name: Literal["yogi"]  # type: ignore[assignment]
+
+
+_Step = PlainStep | MomentumStep | AdamStep | YogiStep
+ServerOptimizerConfig = Annotated[_Step, Field(discriminator="name")]
 
 
 class ServerOptimizer:
     """Applies mean updates to the global model and keeps the moments between rounds."""
 
-    def __init__(self, config: PlainStep | MomentumStep | AdamStep) -> None:
+    def __init__(self, config: _Step) -> None:
         """Starts with zero moments."""
         self._config = config
         self._first: dict[str, NDArray[np.float32]] = {}
@@ -69,8 +77,16 @@ class ServerOptimizer:
     def _adam(self, config: AdamStep, name: str, delta: NDArray[np.float32]) -> NDArray[np.float32]:
         zero = np.zeros_like(delta)
         first = np.float32(config.beta_1) * self._first.get(name, zero) + np.float32(1 - config.beta_1) * delta
-        second = np.float32(config.beta_2) * self._second.get(name, zero) + np.float32(1 - config.beta_2) * delta**2
+        second = _second_moment(config, self._second.get(name, zero), delta**2)
         self._first[name], self._second[name] = first, second
         return (np.float32(config.learning_rate) * first / (np.sqrt(second) + np.float32(config.tau))).astype(
             np.float32
         )
+
+
+def _second_moment(config: AdamStep, before: NDArray[np.float32], squares: NDArray[np.float32]) -> NDArray[np.float32]:
+    rest = np.float32(1 - config.beta_2)
+    if isinstance(config, YogiStep):
+        signs: NDArray[np.float32] = np.sign(before - squares)
+        return before - rest * squares * signs
+    return np.float32(config.beta_2) * before + rest * squares
