@@ -9,11 +9,11 @@ import pytest
 from fedvoxel.config import parse_config
 from fedvoxel.errors import CohortError, ConfigError, TrainingError
 from fedvoxel.training.messages import Message
-from fedvoxel.training.setup import TrainerSetup
+from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.training.site_trainer import SiteTrainer
 from fedvoxel.volumes.plan import PreparedCase, by_patient
 
-from .conftest import make_setup
+from .conftest import make_setup, training_section
 
 PRIVACY = {
     "unit": "patient",
@@ -103,3 +103,10 @@ def test_a_patients_scans_are_one_unit_and_a_case_of_nobody_is_refused() -> None
     assert [[one.case for one in group] for group in groups] == [["c2"], ["c1", "c3"]]
     with pytest.raises(CohortError, match="expected a patient"):
         by_patient([case("c1", None)])
+
+
+def test_steps_that_protect_patients_have_no_proximal_term() -> None:
+    task = {"cohort": "blobs", "classes": ["blob"], "plan": {}, "training": training_section(proximal_mu=0.1)}
+    assert parse_config(TrainingTask, task, "the task").training.proximal_mu == 0.1
+    with pytest.raises(ConfigError, match="proximal_mu: steps that protect each patient"):
+        parse_config(TrainingTask, task | {"privacy": PRIVACY}, "the task")

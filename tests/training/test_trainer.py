@@ -141,3 +141,20 @@ def test_hd95_counts_in_millimetres() -> None:
     moved[5:8, 3:9, 3:9] = 1
     score = score_case("case-1", moved, truth, ["blob"], (2.5, 1, 1), surfaces=True)
     assert score.hd95_mm["blob"] == pytest.approx(5.0)
+
+
+def test_fedprox_adds_mu_times_the_way_gone_to_each_gradient(site_file: Path) -> None:
+    rate, mu = 0.05, 0.7
+    plain = {"augmentation": {}, "batch_size": 64, "optimizer": {"name": "SGD", "learning_rate": rate}}
+    plain |= {"schedule": {"name": "constant"}}
+
+    def after(steps: int, **changes: float) -> dict[str, np.ndarray]:
+        trainer = _trainer(site_file, epochs_per_round=steps, **plain, **changes)
+        return dict(trainer.train_round(trainer.weights(), 0, 1).arrays)
+
+    one, two, held = after(1), after(2), after(2, proximal_mu=mu)
+    # By hand: w1 = x - eta g1, w2 = w1 - eta g2, and with the term w2 - eta mu (w1 - x).
+    for name in one:
+        np.testing.assert_allclose(held[name], two[name] - rate * mu * one[name], rtol=1e-4, atol=1e-7)
+        np.testing.assert_array_equal(after(1, proximal_mu=mu)[name], one[name])
+    assert any(np.abs(held[name] - two[name]).max() > 1e-4 for name in one)

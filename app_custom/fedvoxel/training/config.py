@@ -120,6 +120,7 @@ class TrainingConfig(FrozenModel):
         mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on a CPU, nor
             on gradients where each patient is protected.
         gradient_clip_norm: Largest l2 norm of a step's gradient, or null.
+        proximal_mu: FedProx's mu, the strength with which a round's weights are held near those it began with, or null.
         trainable: Patterns of the parameters that are trained ("*.bias", "model.2.*"), as `fnmatch` has them; the rest
             stays as it is. Null trains all.
         average_decay: Decay of the moving average of a round's weights, which is returned in the place of the last
@@ -138,6 +139,7 @@ class TrainingConfig(FrozenModel):
     batch_size: int = Field(default=1, ge=1, le=256)
     mixed_precision: bool = True
     gradient_clip_norm: float | None = Field(default=None, gt=0)
+    proximal_mu: float | None = Field(default=None, gt=0, le=1000)
     trainable: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] | None = Field(
         default=None, min_length=1
     )

@@ -1,5 +1,9 @@
 """What a trainer process is told once, before its first command; JSON both ways."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from fedvoxel.config import FrozenModel
 from fedvoxel.privacy.sections import PrivacySection
 from fedvoxel.training.config import TrainingConfig
@@ -22,6 +26,12 @@ class TrainingTask(FrozenModel):
     plan: PreprocessingPlan
     training: TrainingConfig
     privacy: PrivacySection | None = None
+
+    @model_validator(mode="after")
+    def _private_steps_have_no_proximal_term(self) -> Self:
+        if self.privacy and self.privacy.unit == "patient" and self.training.proximal_mu is not None:
+            raise ValueError("training.proximal_mu: steps that protect each patient do not have it; write null")
+        return self
 
 
 class TrainerSetup(FrozenModel):

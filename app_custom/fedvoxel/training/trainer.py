@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fedvoxel.errors import TrainingError
 from fedvoxel.training.config import TrainingConfig
 from fedvoxel.training.networks import build_loss, build_optimizer, trained_parameters
+from fedvoxel.training.proximal import ProximalTerm
 from fedvoxel.training.samples import Sample, Samples
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter, loss_of
@@ -98,12 +99,13 @@ class Trainer:
         epochs = self.config.epochs_per_round
         steps = epochs * math.ceil(len(self._samples) / self.config.batch_size)
         average = WeightAverage(self._trained, self.config.average_decay)
+        proximal = ProximalTerm(self._trained, self.config.proximal_mu)
         self._network.train()
         done, total_loss = 0, 0.0
         for epoch in range(epochs):
             for batch in _batches(self._samples.epoch(round_index, epoch), self.config.batch_size):
                 self._set_rate(rate_factor(self.config.schedule, round_index * steps + done, num_rounds * steps))
-                total_loss += self._step(*batch)
+                total_loss += self._step(*batch, proximal)
                 average.add()
                 done += 1
                 if progress:
@@ -115,7 +117,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self.config.optimizer.learning_rate * factor
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, proximal: ProximalTerm) -> float:
         self._optimizer.zero_grad(set_to_none=True)
         with self._segmenter.autocast:
             output = self._network(images.to(self._device))
@@ -124,8 +126,9 @@ class Trainer:
         if not math.isfinite(value):
             raise TrainingError("the training loss is not finite; lower the learning rate or clip the gradient")
         self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimizer)
+        proximal.add_to_gradients()
         if self.config.gradient_clip_norm is not None:
-            self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
