@@ -225,3 +225,20 @@ def test_what_is_no_pacs_is_told_so_in_time(behave: Callable[[socket.socket], No
         reason = refusal(opened(port).check)
         assert time.monotonic() - began < 15
     assert reason in {"pacs_garbled", "pacs_timeout", "pacs_unreachable"}
+
+
+def test_a_rejection_that_was_lost_is_asked_for_again() -> None:
+    """A PACS that rejects and hangs up in one breath: its words may be overtaken by the end of the connection."""
+    rejected = bytes([3, 0, 0, 0, 0, 4, 0, 1, 1, 7])
+    calls = []
+
+    def answer(connection: socket.socket) -> None:
+        if connection.recv(2**16)[:1] != b"\x01":  # a look at the port, whether it speaks TLS
+            return
+        calls.append(connection)
+        if len(calls) > 1:
+            connection.sendall(rejected)
+
+    with socket_server(answer) as port:
+        assert refusal(opened(port).check) == "pacs_rejected"
+    assert len(calls) == 2

@@ -11,7 +11,6 @@ import pydicom
 import pytest
 from pynetdicom import AE, evt
 
-from fedvoxel.dicom.association import Watch
 from fedvoxel.dicom.certificates import client_context
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.incoming import IncomingStore
@@ -19,6 +18,7 @@ from fedvoxel.dicom.pacs_config import DimseConfig, TlsFiles
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.sending import contexts_for
 from fedvoxel.dicom.storage_scp import receiving
+from fedvoxel.dicom.watch import Watch
 from tests.orthanc import free_port
 from tests.tls_files import Authority
 

@@ -21,13 +21,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from fedvoxel.dicom.association import Watch, associated, failure, status_of
+from fedvoxel.dicom.association import associated, failure, status_of
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.incoming import Progress
 from fedvoxel.dicom.pacs import RETURN_KEYS, Level, Request
 from fedvoxel.dicom.pacs_config import DimseConfig
 from fedvoxel.dicom.storage_classes import BY_MODALITY, TRANSFER_SYNTAXES
 from fedvoxel.dicom.storage_scp import receiving, stored
+from fedvoxel.dicom.watch import Watch
 
 _PENDING = (0xFF00, 0xFF01)
 _STORE_WARNINGS = (0xB000, 0xB006, 0xB007)

@@ -10,12 +10,13 @@ from typing import Any
 
 from pynetdicom import AE, evt
 
-from fedvoxel.dicom.association import MAX_PDU_BYTES, Watch
+from fedvoxel.dicom.association import MAX_PDU_BYTES
 from fedvoxel.dicom.certificates import server_context
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.pacs_config import DimseConfig
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.storage_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from fedvoxel.dicom.watch import Watch
 from fedvoxel.errors import DicomError
 
 SUCCESS = 0x0000

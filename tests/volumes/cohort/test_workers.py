@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from fedvoxel.errors import CohortError
 from fedvoxel.volumes.cohort.build import build_cohort
-from fedvoxel.volumes.cohort.workers import Bounds, Failed, WorkerPool
+from fedvoxel.volumes.cohort.workers import Bounds, Failed, WorkerPool, _interrupt_deferred
 from tests.volumes.cohort import stand_ins
 from tests.volumes.cohort.studies import cohort_values, files_in, generated_study, site_of
 
@@ -116,3 +117,23 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         for child in children:
             if child.is_running():
                 child.kill()
+
+
+def test_an_interrupt_waits_until_a_worker_has_its_orders() -> None:
+    """Another thread takes the signal, as one does that shows the progress: the mask alone does not hold that off."""
+    go, taken = threading.Event(), threading.Event()
+
+    def take() -> None:
+        go.wait()
+        signal.raise_signal(signal.SIGINT)
+        taken.set()
+
+    threading.Thread(target=take, daemon=True).start()
+    whole = False
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _interrupt_deferred():  # noqa: PT012
+        go.set()
+        taken.wait()
+        whole = True
+    assert whole
+    assert signal.getsignal(signal.SIGINT) is before

@@ -10,8 +10,10 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -126,12 +128,8 @@ class WorkerPool(Generic[TaskT, ResultT]):
     def _start(self) -> _Worker[TaskT]:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(self._run, theirs, self._bounds, os.getpid()), daemon=True)
-        # Ctrl-C goes to every process of a terminal: a worker inherits that it does not hear it, from the start.
-        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _interrupt_deferred():
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()
         worker: _Worker[TaskT] = _Worker(process, ours)
         self._workers.append(worker)
@@ -147,6 +145,27 @@ class WorkerPool(Generic[TaskT, ResultT]):
         worker.process.join()
         worker.process.close()
         worker.pipe.close()
+
+
+@contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Puts Ctrl-C off to the end of the block; a process started in it never hears one.
+
+    A terminal sends it to every process. The mask is inherited; but it is this thread's only, and another thread may
+    take the signal, on which Python would interrupt this one half-way: a worker that gets half its orders complains.
+    """
+    came: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if in_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(run: Callable[[Any], Any], pipe: "Connection[Any, Any]", bounds: Bounds, parent: int) -> None:
