@@ -54,15 +54,15 @@ def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: Syste
 
 def test_too_few_sites_left_fail_the_run_and_say_so(system: SystemUnderTest, tmp_path: Path) -> None:
     rounds = {"min_sites": 3}
-    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=EPOCHS, rounds_section=rounds))
+    # Long rounds: on a busy machine too both sites are killed in the round that was waited for.
+    job_id = system.submit(job_variant(tmp_path, "quorum", rounds=4, epochs=3 * EPOCHS, rounds_section=rounds))
     system.wait_until_training(job_id, 1, LOST)
     for site in LOST:
         system.running.stop(site, abruptly=True)
     assert system.wait(job_id)["status"] != "FINISHED:COMPLETED"
     outcome = system.outcome(job_id)
-    lost_in = outcome.rounds_committed  # 1, or on a busy machine the next
-    assert outcome.status == "failed" and lost_in in (1, 2)
-    assert outcome.reason and f"round {lost_in}: 2 of the 3 sites" in outcome.reason
+    assert (outcome.status, outcome.rounds_committed) == ("failed", 1)
+    assert outcome.reason and "round 1: 2 of the 3 sites" in outcome.reason
     assert "hospital-a: lost its connection; hospital-c: lost its connection" in outcome.reason
     assert outcome.model
 

@@ -66,17 +66,15 @@ def _established(
     store: Callable[[Any], int] | None,
 ) -> Association:
     """Calls, and once more where nothing seems wrong: a PACS that rejects and hangs up at once may go unheard."""
-    association = _call(config, base, contexts, watch, store)
-    if not association.is_established:
+    for _ in range(2):
+        association = _call(config, base, contexts, watch, store)
+        if association.is_established:
+            return association
         watch.close()
         refused = why_refused(config, base, association)
         if refused.reason != "pacs_garbled":
-            raise refused
-        association = _call(config, base, contexts, watch, store)
-    if not association.is_established:
-        watch.close()
-        raise why_refused(config, base, association)
-    return association
+            break
+    raise refused
 
 
 def status_of(answer: Dataset) -> int:
