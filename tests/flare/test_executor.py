@@ -97,7 +97,7 @@ class Hospital:
 
     def answer(self, executor: SiteExecutor, task: str, **meta: Any) -> Shareable:
         """Is what leaves the site in answer to a task, after its filter."""
-        said = {"validate": False, "privacy": executor.privacy} | meta
+        said = {"validate": False, "privacy": executor.privacy, "correction": None, "accepted": {}} | meta
         rounds = {"current_round": said.pop("current_round", 0), "total_rounds": said.pop("total_rounds", 1)}
         asked = FLModel(ParamsType.FULL, MODEL, **rounds, meta=said)
         context = self.context(task)

@@ -61,7 +61,10 @@ def make_setup(site_file: Path, **training: Any) -> TrainerSetup:
     """Returns a trainer's set-up on the blobs of `site_file`."""
     task = {"cohort": "blobs", "classes": ["blob"], "plan": {}, "training": training_section(**training)}
     return TrainerSetup(
-        task=parse_config(TrainingTask, task, "the test's task"), site="hospital-a", site_file=str(site_file)
+        task=parse_config(TrainingTask, task, "the test's task"),
+        site="hospital-a",
+        site_file=str(site_file),
+        state_folder=str(site_file.parent),
     )
 
 

@@ -23,5 +23,6 @@ def test_the_sites_own_model_is_kept_where_nobody_is_protected(privacy: Any, kep
     model = trainer.answer(Message({"command": "initialize"}), lambda *_: None).arrays
     own = site_file.parent / "own.npz"
     header = {"command": "train", "round": 0, "num_rounds": 1, "validate": False, "keep_as": str(own)}
+    header |= {"correction": None, "accepted": None}
     assert trainer.answer(Message(header, model), lambda *_: None).arrays
     assert own.is_file() == kept

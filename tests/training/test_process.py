@@ -28,6 +28,7 @@ def _ask(process: TrainerProcess, header: dict, arrays=None, should_stop=_never)
 
 def _train_header(folder: Path, **changes) -> dict:
     header = {"command": "train", "round": 0, "num_rounds": 1, "validate": True, "keep_as": str(folder / "local.npz")}
+    header |= {"correction": None, "accepted": None}
     return header | changes
 
 

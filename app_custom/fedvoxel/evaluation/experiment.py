@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from fedvoxel.errors import CohortError
 from fedvoxel.evaluation.baseline import Baseline, BaselineKind, CaseRecord
 from fedvoxel.evaluation.trained_job import TrainedJob
+from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.setup import TrainingTask
 from fedvoxel.training.site_trainer import use_compute
-from fedvoxel.training.trainer import Progress, Trainer
+from fedvoxel.training.trainer import Trainer
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays
 from fedvoxel.volumes.loading import load_cases

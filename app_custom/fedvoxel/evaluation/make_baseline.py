@@ -8,7 +8,7 @@ from fedvoxel.evaluation.experiment import load_site_cases, run_baseline
 from fedvoxel.evaluation.job_result import open_job_result
 from fedvoxel.evaluation.trained_job import read_trained_job
 from fedvoxel.records.atomic import write_json
-from fedvoxel.training.trainer import Progress
+from fedvoxel.training.local_steps import Progress
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
 
 

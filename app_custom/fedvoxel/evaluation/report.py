@@ -4,7 +4,7 @@ The report says what may be claimed and what not: with fewer than ten unseen cas
 with fewer than five at a hospital none about that hospital. It holds means and intervals, never a single case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,10 +21,10 @@ from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.gain import Gain, compare
 from fedvoxel.evaluation.privacy_words import comparison_caveats
 from fedvoxel.evaluation.summary import summarise
-from fedvoxel.federation.outcome import ClassScore, Dice, RunOutcome
+from fedvoxel.federation.outcome import ClassScore, Dice, RunOutcome, SiteScore
 from fedvoxel.records.atomic import write_json, write_text
 
-ModelName = Literal["federated", "local", "pooled"]
+ModelName = Literal["federated", "personal", "local", "pooled"]
 
 
 class ResultRow(FrozenModel):
@@ -101,7 +101,11 @@ def build_report(
         headline=_headline(outcome),
         quality_claim=claim,
         overall=_overall(outcome),
-        rows=(*_federated_rows(outcome), *(row for baseline in baselines for row in _baseline_rows(baseline))),
+        rows=(
+            *_run_rows("federated", outcome.test),
+            *_run_rows("personal", outcome.personal),
+            *(row for baseline in baselines for row in _baseline_rows(baseline)),
+        ),
         gains=tuple(gain for baseline in baselines for gain in _gains(outcome, baseline, claim)),
         caveats=(
             *warnings,
@@ -178,10 +182,10 @@ def _overall(outcome: RunOutcome) -> tuple[Overall, ...]:
     )
 
 
-def _federated_rows(outcome: RunOutcome) -> tuple[ResultRow, ...]:
+def _run_rows(model: ModelName, scored: Mapping[str, SiteScore]) -> tuple[ResultRow, ...]:
     return tuple(
-        ResultRow(site=site, class_name=name, model="federated", score=score)
-        for site, scores in sorted(outcome.test.items())
+        ResultRow(site=site, class_name=name, model=model, score=score)
+        for site, scores in sorted(scored.items())
         for name, score in scores.classes.items()
     )
 

@@ -86,18 +86,14 @@ def claim_of(
         filters: Names of its own filters on what sites send.
 
     Raises:
-        ConfigError: The privacy section, `plan_source` or `choices` is wrong, deltas add up to 1, or a rule of
-            aggregation and a hospital's mechanism do not go together.
+        ConfigError: The privacy section, `plan_source` or `choices` is wrong, deltas add up to 1, or the
+            rounds hold a rule that does not go with it.
     """
     said = said_by_the_job(plan_source, choices)
     if privacy is None:
         return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, said, filters))
     section = read_section(privacy)
-    if section.unit == "hospital" and rounds.aggregation.name != "mean":
-        raise ConfigError(
-            f"aggregation: {rounds.aggregation.name} with privacy of each hospital: the noise is made for a mean of "
-            'clipped updates; write "mean", or take out the privacy section'
-        )
+    _check_goes_with_privacy(section, rounds)
     guarantee = _guarantee(section, rounds.num_rounds)
     channels = channels_of(section.unit, guarantee is not None, rounds, start, said, filters)
     open_ones = ", ".join(channel.name for channel in channels if channel.status == "open")
@@ -105,6 +101,19 @@ def claim_of(
         return Claim(f"{NO_GUARANTEE} (open: {open_ones})", None, channels)
     whole = _with_start(guarantee, start) if start else guarantee
     return Claim(whole.said(), whole, channels)
+
+
+def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: "RoundsConfig") -> None:
+    if rounds.correction:
+        raise ConfigError(
+            f"correction: {rounds.correction.name} with a privacy section: nothing accounts for what it keeps of the "
+            "rounds before; write null, or take out the privacy section"
+        )
+    if section.unit == "hospital" and rounds.aggregation.name != "mean":
+        raise ConfigError(
+            f"aggregation: {rounds.aggregation.name} with privacy of each hospital: the noise is made for a mean of "
+            'clipped updates; write "mean", or take out the privacy section'
+        )
 
 
 def _guarantee(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int) -> Guarantee | None:

@@ -157,6 +157,7 @@ class RunOutcome(FrozenModel):
         rounds: One record per round that was begun, in order; more than `rounds_committed` where the last one failed.
         model: The last committed global model; None where no round was committed, or it could not be written.
         test: Each site's scores of the best validated model (of the last, where none was) on cases never trained on.
+        personal: Scores of the same cases by each site's own personal model, where the job trains one.
         unvalidated: Sites without a score of the last model, which is validated by itself after the last round; None
             where the run did not get that far.
         untested: Sites without scores of the test; None where the run did not get that far.
@@ -183,6 +184,7 @@ class RunOutcome(FrozenModel):
     model: ModelFile | None = None
     best_model: ModelFile | None = None
     test: dict[SiteName, SiteScore] = Field(default_factory=dict)
+    personal: dict[SiteName, SiteScore] = Field(default_factory=dict)
     unvalidated: Absences | None = None
     untested: Absences | None = None
     refused_cases: dict[SiteName, NonNegativeInt] = Field(default_factory=dict)

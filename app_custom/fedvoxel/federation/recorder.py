@@ -94,6 +94,7 @@ class RunRecorder:
         self._identity = identity
         self._notes: list[tuple[RoundNotes, float]] = []
         self.test: dict[str, SiteScore] = {}
+        self.personal: dict[str, SiteScore] = {}
         self.scored_elsewhere: set[str] = set()
         """Sites that have scored a model on cases of which their own filter did not say that they are public."""
         self.unvalidated: Absences | None = None
@@ -141,6 +142,7 @@ class RunRecorder:
             model=models[0],
             best_model=models[1],
             test=self.test,
+            personal=self.personal,
             unvalidated=self.unvalidated,
             untested=self.untested,
             refused_cases=self.refused_cases,

@@ -18,11 +18,13 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.correction import ServerCorrection
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.robust import BoundedSum, RobustSum
 from fedvoxel.federation.robust_config import AggregationConfig, NormBound, WeightedMean
 from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizer, ServerOptimizerConfig
+from fedvoxel.updates.correction import Correction
 from fedvoxel.updates.update import Arrays, Update, check_case_count, check_values, layout_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class RoundsConfig(FrozenModel):
         patience: Rounds without a better validation score after which the run stops early; null never stops.
         aggregation: How a round's updates become one.
         server_optimizer: The step along the mean update.
+        correction: What corrects each site's steps for the difference of its cases from the others', or null.
     """
 
     num_rounds: int = Field(ge=1, le=10_000)
@@ -55,12 +58,23 @@ class RoundsConfig(FrozenModel):
     patience: int | None = Field(default=None, ge=1)
     aggregation: AggregationConfig = WeightedMean()
     server_optimizer: ServerOptimizerConfig = PlainStep()
+    correction: Correction | None = None
 
     @model_validator(mode="after")
     def _has_sites_enough(self) -> Self:
         least = self.aggregation.least_sites
         if self.min_sites < least:
             raise ValueError(f"aggregation: {self.aggregation.name} needs min_sites of {least} at least")
+        return self
+
+    @model_validator(mode="after")
+    def _correction_is_of_plain_averaging(self) -> Self:
+        plain = isinstance(self.aggregation, WeightedMean) and self.server_optimizer == PlainStep()
+        if self.correction and not plain:
+            raise ValueError(
+                f"correction: {self.correction.name} is made for aggregation 'mean' and server_optimizer 'plain' with "
+                "learning_rate 1: write those, or null"
+            )
         return self
 
 
@@ -90,7 +104,10 @@ class Rounds:
         self.validation: list[dict[str, ValidationScore]] = []
         self._mechanism = mechanism
         self._optimizer = ServerOptimizer(config.server_optimizer)
-        self._layout = layout_of(self.model)
+        self._correction = ServerCorrection(config.correction, self.model) if config.correction else None
+        self._layout = layout_of(self.outgoing)
+        self.last_accepted: dict[str, int] = {}
+        """The last committed round that each site's update went into."""
         self._open_round()
 
     def add(self, site: str, update: Update) -> None:
@@ -102,7 +119,7 @@ class Rounds:
         if site in self._replied:
             raise UpdateError("a second update in one round")
         self._sum.add(update)
-        self._replied.add(site)
+        self._replied[site] = update.case_count
 
     def add_validation(self, site: str, score: Any) -> None:
         """Takes a site's validation of the current global model.
@@ -140,6 +157,11 @@ class Rounds:
         return count
 
     @property
+    def outgoing(self) -> dict[str, NDArray[np.float32]]:
+        """Are the arrays that the sites are sent to train on: the model, and what goes with a correction."""
+        return self._correction.outgoing(self.model) if self._correction else dict(self.model)
+
+    @property
     def accepted(self) -> int:
         """Is the number of updates accepted in the open round."""
         return self._sum.count
@@ -170,11 +192,15 @@ class Rounds:
             raise UpdateError(f"{self.accepted} of the {self.config.min_sites} sites that a round needs were accepted")
         if self.round > 0:
             self.score_model()
-        model = self._optimizer.step(self.model, self._sum.mean())
+        step = self._sum.mean()
+        if self._correction:
+            step = self._correction.correct(step, self._replied)
+        model = self._optimizer.step(self.model, step)
         check_values(model)
         if release:
             release(model)
         self.model = model
+        self.last_accepted |= dict.fromkeys(self._replied, self.round)
         self.round += 1
         self._open_round()
 
@@ -188,7 +214,7 @@ class Rounds:
 
     def _open_round(self) -> None:
         self._sum = self._new_sum()
-        self._replied: set[str] = set()
+        self._replied: dict[str, int] = {}
         self._scores: dict[str, ValidationScore] = {}
 
     def _new_sum(self) -> RoundSum:

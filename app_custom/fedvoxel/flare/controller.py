@@ -5,7 +5,7 @@ the job's result holds an `outcome.json` that says what was committed and who wa
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey
@@ -157,10 +157,15 @@ class FedAvgController(SiteTasks):
         self._view.sites(sites, "training")
         model = FLModel(
             params_type=ParamsType.FULL,
-            params=dict(state.model),
+            params=state.outgoing,
             current_round=index,
             total_rounds=config.num_rounds,
-            meta={"validate": config.evaluate and index > 0, "privacy": self.privacy},
+            meta={
+                "validate": config.evaluate and index > 0,
+                "privacy": self.privacy,
+                "correction": config.correction and config.correction.model_dump(mode="json"),
+                "accepted": dict(state.last_accepted),
+            },
         )
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
         try:
@@ -170,7 +175,7 @@ class FedAvgController(SiteTasks):
         notes.missing, notes.refused = gathered.missing, gathered.refused
         self._view.absent("missing", gathered.missing)
         self._view.absent("refused", gathered.refused)
-        notes.bytes_down = len(sites) * sum(array.nbytes for array in state.model.values())
+        notes.bytes_down = len(sites) * sum(array.nbytes for array in state.outgoing.values())
         self._close_round(state, notes, time.monotonic() - started)
 
     def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
@@ -193,9 +198,12 @@ class FedAvgController(SiteTasks):
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="validation")
-        self._run_files().recorder.unvalidated = self._evaluate(
-            state, sites, "validation", state.model, state.add_validation
-        )
+
+        def receive(site: str, meta: Mapping[str, Any]) -> None:
+            state.add_validation(site, meta.get("score"))
+
+        unvalidated = self._evaluate(state, sites, "validation", state.model, receive)
+        self._run_files().recorder.unvalidated = unvalidated
         state.score_model()
         self._show_scores(state)
 
@@ -203,22 +211,26 @@ class FedAvgController(SiteTasks):
         self._view.show(phase="test")
         recorder = self._run_files().recorder
 
-        def receive(site: str, score: Any) -> None:
+        def receive(site: str, meta: Mapping[str, Any]) -> None:
+            personal = meta.get("personal")
             try:
-                recorder.test[site] = parse_config(SiteScore, score, "the test score")
+                scored = parse_config(SiteScore, meta.get("score"), "the test score")
+                if personal is not None:
+                    recorder.personal[site] = parse_config(SiteScore, personal, "the personal model's test score")
             except ConfigError as error:
                 raise UpdateError(str(error)) from None
+            recorder.test[site] = scored
 
         recorder.untested = self._evaluate(state, sites, "test", state.best_model or state.model, receive)
 
     def _evaluate(
-        self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Callable[[str, Any], None]
+        self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Callable[[str, Mapping[str, Any]], None]
     ) -> Absences:
         def receive(site: str, reply: FLModel) -> None:
             if reply.meta.get("public") is not True:
                 # A job may have another executor, on another cohort, answer this task.
                 self._run_files().recorder.scored_elsewhere.add(site)
-            take(site, reply.meta.get("score"))
+            take(site, reply.meta)
 
         message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split, "model": GLOBAL_MODEL})
         wait = Wait(state.config.round_timeout_s, state.config.min_sites, state.config.grace_s)

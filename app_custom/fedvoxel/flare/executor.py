@@ -76,6 +76,7 @@ class SiteExecutor(Executor):
         self.classes, self.plan, self.training, self.privacy = classes, plan, training, privacy
         self._process: TrainerProcess | None = None
         self._folder: Path | None = None
+        self._site = ""
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
@@ -123,9 +124,10 @@ class SiteExecutor(Executor):
             compute = self._compute(site_file, fl_ctx)
             self._section = task.privacy
             self._protection(fl_ctx)
-            setup = TrainerSetup(task=task, site=fl_ctx.get_identity_name(), site_file=str(site_file))
-            log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._folder = run_state_folder(fl_ctx, self.run_key)
+            self._site, folder = fl_ctx.get_identity_name(), str(self._folder)
+            setup = TrainerSetup(task=task, site=self._site, site_file=str(site_file), state_folder=folder)
+            log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -178,6 +180,7 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN and self._folder:
             keep_as = str(local_model_file(self._folder, self.cohort))
             rounds = {"round": model.current_round, "num_rounds": model.total_rounds}
+            rounds |= {"correction": model.meta["correction"], "accepted": model.meta["accepted"].get(self._site)}
             return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
         raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")
 
@@ -190,7 +193,10 @@ class SiteExecutor(Executor):
         if split == "validation":
             dice = {name: score.dice_mean for name, score in summary.classes.items()}
             return result_reply({"score": {"cases": summary.cases, "dice": dice}}, {}, difference=False)
-        return result_reply({"score": summary.model_dump(mode="json")}, {}, difference=False)
+        told = {"score": summary.model_dump(mode="json")}
+        if "personal_scores" in answer.header:
+            told["personal"] = summarise(read_scores(answer.header["personal_scores"])).model_dump(mode="json")
+        return result_reply(told, {}, difference=False)
 
 
 def _local(fl_ctx: FLContext) -> Path:

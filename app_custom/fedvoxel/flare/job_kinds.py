@@ -17,6 +17,7 @@ from fedvoxel.governance.job_filters import check_job_filters
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
 from fedvoxel.privacy.sections import HospitalMechanismConfig
+from fedvoxel.training.config import check_goes_with_correction
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def understand(folder: JobFolder) -> JobContent:
         raise ConfigError(f"{folder.executor.executor.path} has no cohort")
     _check_run_key(server, client)
     _check_privacy(server, client)
+    _check_correction(server, client)
     _check_tasks(folder, kind)
     check_job_filters(folder, private=getattr(server, "privacy", None) is not None)
     check_job_promise(folder, server)
@@ -167,6 +169,12 @@ def _check_privacy(server: FrozenModel, client: FrozenModel) -> None:
             f"the privacy sections of {SERVER_FILE} and {CLIENT_FILE} differ: the server would claim what the sites do "
             "not do; write the same in both"
         )
+
+
+def _check_correction(server: FrozenModel, client: FrozenModel) -> None:
+    """Checks that the rule that the server names with each round goes with the sites' training section."""
+    if isinstance(server, FedAvgArgs) and isinstance(client, SiteArgs) and server.rounds.correction:
+        check_goes_with_correction(client.training)
 
 
 def _check_denominator(content: JobContent) -> None:

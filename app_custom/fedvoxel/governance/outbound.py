@@ -44,6 +44,7 @@ class _Released(FrozenModel):
 
 class _Scored(FrozenModel):
     score: SiteScore | ValidationScore
+    personal: SiteScore | None = None
 
 
 class _Described(FrozenModel):

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.errors import ConfigError
 
 Size = tuple[
     Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=4, le=1024)]
 ]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Patterns = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(min_length=1)]
 
 
 class ComponentConfig(FrozenModel):
@@ -109,6 +111,19 @@ class InferenceConfig(FrozenModel):
     batch_size: int = Field(default=1, ge=1, le=64)
 
 
+class Ditto(FrozenModel):
+    """Configures a personal model beside the common one: each minimises F_k(v) + strength / 2 ||v - w^t||^2.
+
+    It takes as many epochs as the common model, never leaves the site, and is scored on its unseen cases.
+
+    Source: Li et al., "Ditto: Fair and Robust Federated Learning Through Personalization", ICML 2021, Algorithm 1, with
+    lambda = `strength`.
+    """
+
+    name: Literal["ditto"]
+    strength: float = Field(default=0.1, gt=0, le=1000)
+
+
 class TrainingConfig(FrozenModel):
     """Is the whole training section of a job.
 
@@ -121,6 +136,10 @@ class TrainingConfig(FrozenModel):
             on gradients where each patient is protected.
         gradient_clip_norm: Largest l2 norm of a step's gradient, or null.
         proximal_mu: FedProx's mu, the strength with which a round's weights are held near those it began with, or null.
+        site_local: FedBN: patterns of the parameters that each site trains for itself, mostly those of its
+            normalisation layers. They never leave; the common model keeps their initial values. Null keeps none back.
+            Source: Li et al., "FedBN: Federated Learning on Non-IID Features via Local Batch Normalization", ICLR 2021.
+        personal: A model of each site's own beside the common one, or null.
         trainable: Patterns of the parameters that are trained ("*.bias", "model.2.*"), as `fnmatch` has them; the rest
             stays as it is. Null trains all.
         average_decay: Decay of the moving average of a round's weights, which is returned in the place of the last
@@ -140,9 +159,9 @@ class TrainingConfig(FrozenModel):
     mixed_precision: bool = True
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     proximal_mu: float | None = Field(default=None, gt=0, le=1000)
-    trainable: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] | None = Field(
-        default=None, min_length=1
-    )
+    site_local: Patterns | None = None
+    personal: Ditto | None = None
+    trainable: Patterns | None = None
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
 
@@ -151,3 +170,20 @@ class TrainingConfig(FrozenModel):
         if self.augmentation.shift_voxels and self.sampling.kind != "whole":
             raise ValueError("augmentation.shift_voxels goes with sampling.kind 'whole'; patches move by themselves")
         return self
+
+    @model_validator(mode="after")
+    def _one_way_to_be_personal(self) -> Self:
+        if self.site_local and self.personal:
+            raise ValueError("training.site_local and training.personal are two ways to the same end: write one")
+        return self
+
+
+def check_goes_with_correction(config: TrainingConfig) -> None:
+    """Checks that a section has nothing that SCAFFOLD and FedDyn, which the server names, do not reckon with.
+
+    Raises:
+        ConfigError: It has.
+    """
+    for name in ("proximal_mu", "site_local"):
+        if getattr(config, name) is not None:
+            raise ConfigError(f"training.{name} and rounds.correction do not go together: take one out")

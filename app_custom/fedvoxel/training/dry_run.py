@@ -35,7 +35,7 @@ def dry_run(config: TrainingConfig, class_count: int, patients_protected: bool =
         refuse_shared_state(network)
         build_patient_loss(config.loss)
     build_loss(config.loss)
-    build_optimizer(config.optimizer, trained_parameters(network))
+    build_optimizer(config.optimizer, trained_parameters(network).values())
     parameters = sum(parameter.numel() for parameter in network.parameters())
     network = network.to("meta").eval()
     _check_size(network, config.sampling.size, class_count, "training.sampling.size")

@@ -72,17 +72,31 @@ def freeze_others(network: torch.nn.Module, trainable: Sequence[str] | None) -> 
     """
     if trainable is None:
         return
-    names = [name for name, _ in network.named_parameters()]
-    for pattern in trainable:
-        if not fnmatch.filter(names, pattern):
-            raise ConfigError(f"training.trainable: {pattern!r} names no parameter; the network has {', '.join(names)}")
+    chosen = set(names_like(trainable, [name for name, _ in network.named_parameters()], "trainable"))
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(any(fnmatch.fnmatchcase(name, pattern) for pattern in trainable))
+        parameter.requires_grad_(name in chosen)
 
 
-def trained_parameters(network: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """Returns the parameters that are trained."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+def names_like(patterns: Sequence[str], names: Sequence[str], key: str) -> list[str]:
+    """Returns the names that a pattern matches.
+
+    Args:
+        patterns: As `fnmatch` has them.
+        names: The network's own.
+        key: Key of the training section that holds the patterns, for the error.
+
+    Raises:
+        ConfigError: A pattern names no parameter.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(f"training.{key}: {pattern!r} names no parameter; the network has {', '.join(names)}")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def trained_parameters(network: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Returns the parameters that are trained, by name."""
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
 def get_weights(network: torch.nn.Module) -> dict[str, NDArray[np.float32]]:

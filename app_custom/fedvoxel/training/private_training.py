@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.training.config import TrainingConfig
+from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_optimizer
 from fedvoxel.training.patient_gradients import PatientGradients, clipped_sum
 from fedvoxel.training.patient_views import PatientViews, Views
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter
-from fedvoxel.training.trainer import Progress
 from fedvoxel.training.weight_average import WeightAverage
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Update

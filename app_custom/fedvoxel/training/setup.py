@@ -28,9 +28,11 @@ class TrainingTask(FrozenModel):
     privacy: PrivacySection | None = None
 
     @model_validator(mode="after")
-    def _private_steps_have_no_proximal_term(self) -> Self:
-        if self.privacy and self.privacy.unit == "patient" and self.training.proximal_mu is not None:
-            raise ValueError("training.proximal_mu: steps that protect each patient do not have it; write null")
+    def _private_steps_are_plain(self) -> Self:
+        if self.privacy and self.privacy.unit == "patient":
+            for name in ("proximal_mu", "site_local", "personal"):
+                if getattr(self.training, name) is not None:
+                    raise ValueError(f"training.{name}: steps that protect each patient do not have it; write null")
         return self
 
 
@@ -41,8 +43,10 @@ class TrainerSetup(FrozenModel):
         task: What the job asks for.
         site: The site's name.
         site_file: Absolute path of the site's own `fedvoxel_site.json`.
+        state_folder: Absolute path of the run's folder in the site's state.
     """
 
     task: TrainingTask
     site: str
     site_file: str
+    state_folder: str

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.messages import Message
 from fedvoxel.training.networks import build_network, get_weights
 from fedvoxel.training.patient_views import PatientViews
@@ -19,7 +20,10 @@ from fedvoxel.training.readiness import readiness
 from fedvoxel.training.scoring import mean_dice_by_class
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.setup import TrainerSetup
-from fedvoxel.training.trainer import Progress, Trainer
+from fedvoxel.training.site_state import SiteState
+from fedvoxel.training.trainer import Trainer
+from fedvoxel.updates.correction import READ_CORRECTION
+from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
 from fedvoxel.volumes.loading import load_cases, load_usable_cases
@@ -80,7 +84,9 @@ class SiteTrainer:
         if isinstance(task.privacy, PatientMechanismConfig):
             self._prepare_private(task.privacy)
         elif self._trainer is None:
-            self._trainer = Trainer(task.training, task.classes, self.cases("training"), self._setup.site, self._device)
+            state = SiteState(Path(self._setup.state_folder), task.cohort)
+            cases = self.cases("training")
+            self._trainer = Trainer(task.training, task.classes, cases, self._setup.site, self._device, state)
 
     def _prepare_private(self, config: PatientMechanismConfig) -> None:
         """Builds the private trainer on the training patients, however few they are.
@@ -142,14 +148,24 @@ class SiteTrainer:
             result["validation"] = self._validate(arrays)
         difference: Arrays = {}
         if self.trainer.case_count:
-            update = self.trainer.train_round(arrays, header["round"], header["num_rounds"], progress)
-            difference = update.arrays
-            result |= update.metrics
-            if self._setup.task.privacy is None:
-                # Under a privacy section these weights, neither clipped nor noised, are nobody's to fetch.
-                save_weights(Path(header["keep_as"]), self.trainer.weights())
+            difference = self._train_models(header, arrays, progress, result)
         result |= {"refused_cases": self.refused_cases, "seconds": time.monotonic() - started}
         return Message(result, difference)
+
+    def _train_models(
+        self, header: Mapping[str, Any], arrays: Arrays, progress: Progress, result: dict[str, Any]
+    ) -> Arrays:
+        """Trains the common model, and the personal one where the job has it; adds to `result`."""
+        index, planned = header["round"], header["num_rounds"]
+        correction = READ_CORRECTION.validate_python(header["correction"])
+        update = self.trainer.train_round(arrays, index, planned, progress, correction, header["accepted"])
+        result |= update.metrics
+        if self._setup.task.privacy is None:
+            # Under a privacy section these weights, neither clipped nor noised, are nobody's to fetch.
+            save_weights(Path(header["keep_as"]), self.trainer.weights())
+        if self._setup.task.training.personal:
+            self.trainer.train_personal(arrays, index, planned, progress)
+        return update.arrays
 
     def _train_private(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
         """Trains a round under the mechanism; the result is the noised difference and the number of noised steps."""
@@ -169,9 +185,15 @@ class SiteTrainer:
 
     def _evaluate(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
         split: Split = header["split"]
-        scores = self.trainer.evaluate(arrays, self.cases(split), surfaces=split == "test")
-        rows = [{"case": score.case, "dice": score.dice, "hd95_mm": score.hd95_mm} for score in scores]
-        return Message({"event": "result", "scores": rows})
+        cases = self.cases(split)
+        result = {"event": "result", "scores": _rows(self.trainer.evaluate(arrays, cases, surfaces=split == "test"))}
+        if self._setup.task.training.personal and self.trainer.case_count and split == "test":
+            result["personal_scores"] = _rows(self.trainer.evaluate_personal(cases, surfaces=True))
+        return Message(result)
+
+
+def _rows(scores: Sequence[CaseScore]) -> list[dict[str, Any]]:
+    return [{"case": score.case, "dice": score.dice, "hd95_mm": score.hd95_mm} for score in scores]
 
 
 def use_compute(compute: ComputeConfig) -> str:

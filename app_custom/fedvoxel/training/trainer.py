@@ -4,34 +4,39 @@ The same class trains a site's part of a round, a site alone, and all sites' cas
 between them compares nothing else. Everything is reproducible from the configuration's seed on the same machine.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedvoxel.errors import TrainingError
-from fedvoxel.training.config import TrainingConfig
-from fedvoxel.training.networks import build_loss, build_optimizer, trained_parameters
-from fedvoxel.training.proximal import ProximalTerm
-from fedvoxel.training.samples import Sample, Samples
-from fedvoxel.training.schedule import rate_factor
-from fedvoxel.training.segmenter import Segmenter, loss_of
-from fedvoxel.training.weight_average import WeightAverage
+from fedvoxel.errors import ConfigError, TrainingError
+from fedvoxel.training.config import TrainingConfig, check_goes_with_correction
+from fedvoxel.training.gradient_term import GradientTerm
+from fedvoxel.training.local_correction import LocalCorrection
+from fedvoxel.training.local_steps import LocalSteps, Progress
+from fedvoxel.training.networks import build_optimizer, names_like, trained_parameters
+from fedvoxel.training.samples import Samples
+from fedvoxel.training.segmenter import Segmenter
+from fedvoxel.training.site_state import SiteState
+from fedvoxel.updates.correction import FedDyn, Scaffold, split_controls, with_controls
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays, Update
+from fedvoxel.updates.weights_file import load_weights, save_weights
 from fedvoxel.volumes.plan import PreparedCase
-
-Progress = Callable[[int, int, float | None], None]
-"""Receives (steps done, steps in all, mean loss so far) after every step; no loss where it is a patient's secret."""
 
 
 class Trainer:
     """Holds the network, the optimiser and its moments, and the training samples of one site."""
 
     def __init__(
-        self, config: TrainingConfig, classes: Sequence[str], cases: Sequence[PreparedCase], site: str, device: str
+        self,
+        config: TrainingConfig,
+        classes: Sequence[str],
+        cases: Sequence[PreparedCase],
+        site: str,
+        device: str,
+        state: SiteState | None = None,
     ) -> None:
         """Builds everything that lives through all rounds.
 
@@ -41,19 +46,21 @@ class Trainer:
             cases: Training cases; empty at a site that only evaluates.
             site: Seeds the site's own order of samples.
             device: `cpu` or `cuda`.
+            state: What the site keeps of its own; None where nothing of the kind is asked for.
 
         Raises:
-            ConfigError: The network, loss or optimiser cannot be built as described.
+            ConfigError: The network, loss or optimiser cannot be built as described, or a pattern names no parameter.
         """
         self.config, self.classes = config, tuple(classes)
         self._segmenter = Segmenter(config, classes, device)
         self._network, self._device = self._segmenter.network, self._segmenter.device
         self._trained = trained_parameters(self._network)
-        self._loss = build_loss(config.loss)
-        self._optimizer = build_optimizer(config.optimizer, self._trained)
+        self._site_local = names_like(config.site_local or (), list(self.weights()), "site_local")
+        self._optimizer = self._new_optimizer()
+        self._personal_optimizer = self._new_optimizer() if config.personal else None
+        self._state = state
         self._samples = Samples(config, cases, site)
-        needs_scaling = self._device.type == "cuda" and self._segmenter.autocast.fast_dtype == torch.float16
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=needs_scaling and config.mixed_precision)
+        self._steps = LocalSteps(config, self._segmenter, self._trained, self._samples)
 
     @property
     def case_count(self) -> int:
@@ -64,84 +71,111 @@ class Trainer:
         """Returns a copy of the current weights; before any training, the initial ones drawn from the seed."""
         return self._segmenter.weights()
 
-    def train_round(self, model: Arrays, round_index: int, num_rounds: int, progress: Progress | None = None) -> Update:
+    def train_round(
+        self,
+        model: Arrays,
+        round_index: int,
+        num_rounds: int,
+        progress: Progress | None = None,
+        correction: Scaffold | FedDyn | None = None,
+        accepted: int | None = None,
+    ) -> Update:
         """Trains from `model` for one round and returns the difference.
 
         Args:
-            model: Global weights at the start of the round.
+            model: Global weights at the start of the round, with SCAFFOLD the server's control variates beside them.
             round_index: 0-based round.
             num_rounds: Planned rounds, over which the learning-rate schedule runs.
             progress: Told after every step.
+            correction: The rule that the server has named for this round.
+            accepted: The last round in which the server accepted this site's update.
 
         Raises:
             TrainingError: There is no training case, or the loss is not finite.
-            ConfigError: `model` does not fit the network.
+            ConfigError: `model` does not fit the network, or the rule does not go with the training section.
         """
         if not self.case_count:
             raise TrainingError("this site has no training case; it can only evaluate")
-        self._segmenter.load(model)
+        if correction:
+            check_goes_with_correction(self.config)
+        shared, controls = split_controls(model)
+        kept = self._own_state.begin(round_index, accepted) if correction or self._keeps_own else {}
+        self._segmenter.load(self._with_own(shared, kept))
         if not self.config.optimizer.keep_state:
-            self._optimizer = build_optimizer(self.config.optimizer, self._trained)
-        loss = self._train_epochs(round_index, num_rounds, progress)
+            self._optimizer = self._new_optimizer()
+        rule = LocalCorrection(correction, self._trained, shared, controls, kept) if correction else None
+        term = rule.term if rule else GradientTerm(self._trained, self.config.proximal_mu or 0.0)
+        mean_gradient = rule.mean_gradient if rule else None
+        loss = self._steps.run(self._optimizer, round_index, num_rounds, term, mean_gradient, progress)
         trained = self.weights()
-        difference = {name: trained[name] - model[name] for name in trained}
-        return Update(difference, self.case_count, {"loss": loss})
+        difference = {name: trained[name] - shared[name] for name in trained}
+        for name in self._site_local:
+            difference[name] = np.zeros_like(shared[name])
+        changes: Arrays = {}
+        if rule:
+            following = rule.next_own(trained)
+            changes = rule.changes(following)
+            self._own_state.propose(round_index, following)
+        elif self._site_local:
+            self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
+        return Update(with_controls(difference, changes), self.case_count, {"loss": loss})
+
+    def train_personal(
+        self, model: Arrays, round_index: int, num_rounds: int, progress: Progress | None = None
+    ) -> None:
+        """Trains Ditto's personal model for one round beside `train_round`, held near `model`; nothing of it is sent.
+
+        Args:
+            model: Global weights at the start of the round.
+            round_index: 0-based round; in round 0 the personal model begins as the global one.
+            num_rounds: Planned rounds.
+            progress: Told after every step.
+
+        Raises:
+            TrainingError: The loss is not finite.
+            ConfigError: The training section has no personal model.
+        """
+        if not self.config.personal or not self._personal_optimizer:
+            raise ConfigError("training.personal is null: there is no personal model to train")
+        shared, _ = split_controls(model)
+        file = self._own_state.personal_file
+        self._segmenter.load(load_weights(file) if round_index and file.is_file() else shared)
+        if not self.config.optimizer.keep_state:
+            self._personal_optimizer = self._new_optimizer()
+        term = GradientTerm(self._trained, self.config.personal.strength, shared)
+        self._steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
+        save_weights(file, self.weights())
 
     def predict(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Segments one prepared image; see `Segmenter.predict`."""
         return self._segmenter.predict(image)
 
     def evaluate(self, model: Arrays, cases: Sequence[PreparedCase], surfaces: bool = False) -> list[CaseScore]:
-        """Scores `model` on `cases`; see `Segmenter.evaluate`."""
-        return self._segmenter.evaluate(model, cases, surfaces)
+        """Scores `model`, with this site's own parameters in it where it has any; see `Segmenter.evaluate`."""
+        shared, _ = split_controls(model)
+        own = self._own_state.latest() if self._site_local else {}
+        return self._segmenter.evaluate(self._with_own(shared, own), cases, surfaces)
 
-    def _train_epochs(self, round_index: int, num_rounds: int, progress: Progress | None) -> float:
-        epochs = self.config.epochs_per_round
-        steps = epochs * math.ceil(len(self._samples) / self.config.batch_size)
-        average = WeightAverage(self._trained, self.config.average_decay)
-        proximal = ProximalTerm(self._trained, self.config.proximal_mu)
-        self._network.train()
-        done, total_loss = 0, 0.0
-        for epoch in range(epochs):
-            for batch in _batches(self._samples.epoch(round_index, epoch), self.config.batch_size):
-                self._set_rate(rate_factor(self.config.schedule, round_index * steps + done, num_rounds * steps))
-                total_loss += self._step(*batch, proximal)
-                average.add()
-                done += 1
-                if progress:
-                    progress(done, steps, total_loss / done)
-        average.apply()
-        return total_loss / done
+    def evaluate_personal(self, cases: Sequence[PreparedCase], surfaces: bool = False) -> list[CaseScore]:
+        """Scores the personal model on `cases`; see `Segmenter.evaluate`.
 
-    def _set_rate(self, factor: float) -> None:
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.optimizer.learning_rate * factor
+        Raises:
+            UpdateError: There is none yet.
+        """
+        return self._segmenter.evaluate(load_weights(self._own_state.personal_file), cases, surfaces)
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, proximal: ProximalTerm) -> float:
-        self._optimizer.zero_grad(set_to_none=True)
-        with self._segmenter.autocast:
-            output = self._network(images.to(self._device))
-        loss = loss_of(self._loss, output, labels.to(self._device))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError("the training loss is not finite; lower the learning rate or clip the gradient")
-        self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self._optimizer)
-        proximal.add_to_gradients()
-        if self.config.gradient_clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip_norm)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        return value
+    @property
+    def _keeps_own(self) -> bool:
+        return bool(self._site_local or self.config.personal)
 
+    @property
+    def _own_state(self) -> SiteState:
+        if self._state is None:
+            raise ConfigError("this rule needs a folder for what the site keeps of its own: make the trainer with one")
+        return self._state
 
-def _batches(samples: Iterator[Sample], size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    images, labels = [], []
-    for image, label in samples:
-        images.append(image)
-        labels.append(label)
-        if len(images) == size:
-            yield torch.stack(images), torch.stack(labels)
-            images, labels = [], []
-    if images:
-        yield torch.stack(images), torch.stack(labels)
+    def _with_own(self, shared: Arrays, own: Arrays) -> Arrays:
+        return {**shared, **{name: own[name] for name in self._site_local if name in own}}
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return build_optimizer(self.config.optimizer, self._trained.values())

@@ -21,8 +21,8 @@ from fedvoxel.training.messages import Message, receive, send
 from fedvoxel.training.setup import TrainerSetup
 
 if TYPE_CHECKING:
+    from fedvoxel.training.local_steps import Progress
     from fedvoxel.training.site_trainer import SiteTrainer
-    from fedvoxel.training.trainer import Progress
 
 _PROGRESS_INTERVAL_S = 0.5
 _LEFT_OUT = ("matplotlib", "pandas", "requests", "scipy.signal", "scipy.stats", "sklearn", "tensorboard")
