@@ -41,7 +41,7 @@ def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     """Is the claim of a job in order, with changes: those of the rounds by their names, others as `claim_of` does."""
     rounds = {"num_rounds": 2, "evaluate": False} | {
         key: changes.pop(key)
-        for key in ("evaluate", "patience", "num_rounds", "min_sites", "aggregation")
+        for key in ("evaluate", "patience", "num_rounds", "min_sites", "aggregation", "correction")
         if key in changes
     }
     return claim_of(
@@ -54,6 +54,12 @@ def test_noise_for_a_mean_is_no_noise_for_a_median() -> None:
     assert claimed(**median).guarantee == OF_PATIENTS.guarantee
     with pytest.raises(ConfigError, match="median with privacy of each hospital"):
         claimed(HOSPITAL, **median)
+
+
+@pytest.mark.parametrize("privacy", [PRIVACY, HOSPITAL])
+def test_a_correction_under_a_privacy_section_is_refused(privacy: Any) -> None:
+    with pytest.raises(ConfigError, match="feddyn with a privacy section"):
+        claimed(privacy, correction={"name": "feddyn"})
 
 
 OF_PATIENTS = claimed()

@@ -117,3 +117,29 @@ def test_an_unknown_key_is_named() -> None:
 def test_a_model_of_nan_is_no_start() -> None:
     with pytest.raises(UpdateError, match="non-finite"):
         Rounds(RoundsConfig(num_rounds=1), {"w": np.array([np.nan], np.float32)})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"aggregation": {"name": "median"}},
+        {"server_optimizer": {"name": "momentum"}},
+        {"server_optimizer": {"name": "plain", "learning_rate": 0.5}},
+    ],
+)
+@pytest.mark.parametrize("rule", [{"name": "scaffold"}, {"name": "feddyn", "alpha": 0.1}])
+def test_a_correction_goes_with_plain_averaging_only(rule, other) -> None:
+    with pytest.raises(ConfigError, match="is made for aggregation 'mean'"):
+        parse_config(RoundsConfig, {"num_rounds": 2, "min_sites": 5, "correction": rule} | other, "rounds")
+
+
+def test_a_round_remembers_whose_update_it_took_once_it_is_committed() -> None:
+    rounds = _rounds()
+    rounds.add("a", _update(1.0))
+    assert rounds.last_accepted == {}
+    rounds.add("b", _update(1.0))
+    rounds.close_round()
+    rounds.add("b", _update(1.0))
+    rounds.add("c", _update(1.0))
+    rounds.close_round()
+    assert rounds.last_accepted == {"a": 0, "b": 1, "c": 1}

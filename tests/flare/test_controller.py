@@ -299,6 +299,32 @@ def test_a_malformed_test_score_is_left_out(score: Any, tmp_path: Path) -> None:
     assert "the test score" in outcome.untested.refused[HOSTILE]
 
 
+@pytest.mark.parametrize("personal", [TEST_SCORE["score"], {"cases": -1, "classes": {}}])
+def test_a_personal_models_score_is_recorded_or_refused_with_the_rest(personal: Any, tmp_path: Path) -> None:
+    def hostile(task: str) -> list[Shareable]:
+        told = TEST_SCORE | {"personal": personal}
+        return [result_reply(told, {}, difference=False)] if task == TASK_VALIDATE else well_behaved(task)
+
+    outcome = run(tmp_path, hostile)
+    good = personal == TEST_SCORE["score"]
+    assert set(outcome.personal) == ({HOSTILE} if good else set())
+    assert (HOSTILE in outcome.test) == good
+
+
+def test_control_variates_travel_with_a_correction_and_are_asked_for(tmp_path: Path) -> None:
+    def scaffold(task: str) -> list[Shareable]:
+        changes = {f"control:{name}": np.ones_like(array) for name, array in MODEL.items()}
+        return [update(**changes)] if task == TASK_TRAIN else well_behaved(task)
+
+    outcome = run_sites(
+        tmp_path, dict.fromkeys(GOOD, scaffold) | {HOSTILE: well_behaved}, correction={"name": "scaffold"}
+    )
+    assert outcome.status == "finished" and set(outcome.rounds[1].contributed) == set(GOOD)
+    assert "control:" in outcome.rounds[0].refused[HOSTILE]
+    plain = run(tmp_path, well_behaved)
+    assert outcome.rounds[0].bytes_down == 2 * plain.rounds[0].bytes_down
+
+
 def test_a_site_that_fails_after_the_last_round_is_missing_in_validation_and_test(tmp_path: Path) -> None:
     outcome = run(tmp_path, lambda task: [error_reply("no disk")] if task == TASK_VALIDATE else well_behaved(task))
     missing = Absences(missing={HOSTILE: "no disk"})

@@ -46,6 +46,8 @@ class FakeTrainer:
 
     def __init__(self, setup: TrainerSetup, log_file: Path, threads: int) -> None:
         self.told: list[str] = []
+        self.headers: list[dict[str, Any]] = []
+        self.result: dict[str, Any] | None = None
 
     def start(self) -> None:
         """Needs nothing."""
@@ -58,6 +60,9 @@ class FakeTrainer:
     ) -> Message:
         command = str(message.header["command"])
         self.told.append(command)
+        self.headers.append(dict(message.header))
+        if self.result is not None:
+            return Message({"event": "result", **self.result})
         if command == "initialize":
             return Message({"event": "result"}, MODEL)
         on_progress({"step": 7, "loss": 0.5})
@@ -234,3 +239,26 @@ def test_a_budget_that_is_lowered_meanwhile_stops_the_run(hospital: Hospital) ->
     assert isinstance(executor._process, FakeTrainer)
     assert "declined" in error_of(hospital.answer(executor, "train", current_round=1, total_rounds=2))
     assert executor._process.told == ["initialize", "train"]
+
+
+# ------------------------------------------------------------------ what the server says with each round
+
+
+def test_the_trainer_is_told_of_the_correction_and_of_its_own_last_accepted_round(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget())
+    executor = hospital.executor("open")
+    hospital.answer(executor, "train", correction={"name": "scaffold"}, accepted={"hospital-a": 3, "hospital-b": 4})
+    asked = executor._process.headers[-1]
+    assert (asked["correction"], asked["accepted"]) == ({"name": "scaffold"}, 3)
+    hospital.answer(executor, "train", accepted={"hospital-b": 4})
+    assert executor._process.headers[-1]["accepted"] is None
+
+
+def test_a_personal_models_scores_leave_as_a_summary(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget())
+    executor = hospital.executor("open")
+    row = {"case": "c1", "dice": {"blob": 0.5}, "hd95_mm": {"blob": 1.0}}
+    executor._process.result = {"scores": [row], "personal_scores": [row | {"dice": {"blob": 0.75}}]}
+    left = FLModelUtils.from_shareable(hospital.answer(executor, "validate", split="test", model="global"))
+    assert left.meta["personal"]["classes"]["blob"]["dice_mean"] == 0.75
+    assert left.meta["score"]["classes"]["blob"]["dice_mean"] == 0.5 and "c1" not in str(left.meta)

@@ -271,3 +271,12 @@ def test_a_job_that_trains_nothing_can_promise_nothing(name: str) -> None:
     documents[META] = {**documents[META], "promises": GIVEN}
     with pytest.raises(ConfigError, match="gives is: no formal guarantee"):
         understand(parse_job(documents))
+
+
+def test_a_section_that_does_not_go_with_the_servers_correction_is_refused_before_it_is_sent() -> None:
+    documents = job_documents()
+    controller_of(documents)["args"]["rounds"]["correction"] = {"name": "scaffold"}
+    assert understand(parse_job(documents)).updates_needed
+    _training(documents)["proximal_mu"] = 0.1
+    with pytest.raises(ConfigError, match=r"training\.proximal_mu and rounds\.correction"):
+        understand(parse_job(documents))

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from fedvoxel.evaluation.report import Report
 
 ModelScores = Mapping[str, Mapping[str, Mapping[str, ClassScore]]]
-"""Scores by model ("federated", "local", "pooled"), site and class."""
+"""Scores by model ("federated", "personal", "local", "pooled"), site and class."""
 
-_MODEL_NAMES = {"federated": "federated", "local": "local only", "pooled": "centralised"}
+_MODEL_NAMES = {"federated": "federated", "personal": "own, personal", "local": "local only", "pooled": "centralised"}
 _MISSING = float("nan")  # leaves a gap in a line
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MODEL_TITLES: dict["ModelName", str] = {
     "federated": "Federated",
+    "personal": "Own, personal",
     "local": "Local only",
     "pooled": "Centralised",
 }

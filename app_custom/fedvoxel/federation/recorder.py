@@ -141,16 +141,17 @@ class RunRecorder:
             rounds=tuple(self._record(index, rounds) for index in range(len(self._notes))),
             model=models[0],
             best_model=models[1],
-            test=self.test,
-            personal=self.personal,
-            unvalidated=self.unvalidated,
-            untested=self.untested,
-            refused_cases=self.refused_cases,
+            **self._scored(),
             **self._claimed(rounds),
             started=identity.started,
             finished=finished,
             versions=identity.versions,
         )
+
+    def _scored(self) -> dict[str, Any]:
+        """Returns the outcome's values that come from the sites' cases, apart from those of single rounds."""
+        scored = {"test": self.test, "personal": self.personal, "refused_cases": self.refused_cases}
+        return scored | {"unvalidated": self.unvalidated, "untested": self.untested}
 
     def _claimed(self, rounds: Rounds | None) -> dict[str, Any]:
         """Returns the outcome's values that are about privacy."""

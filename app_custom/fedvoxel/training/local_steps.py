@@ -58,27 +58,31 @@ class LocalSteps:
         Raises:
             TrainingError: The loss is not finite.
         """
-        epochs = self._config.epochs_per_round
-        steps = epochs * math.ceil(len(self._samples) / self._config.batch_size)
+        steps = self._config.epochs_per_round * math.ceil(len(self._samples) / self._config.batch_size)
         average = WeightAverage(self._parameters.values(), self._config.average_decay)
         self._segmenter.network.train()
-        done, total_loss = 0, 0.0
-        for epoch in range(epochs):
-            for batch in _batches(self._samples.epoch(round_index, epoch), self._config.batch_size):
-                factor = rate_factor(self._config.schedule, round_index * steps + done, num_rounds * steps)
-                for group in optimizer.param_groups:
-                    group["lr"] = self._config.optimizer.learning_rate * factor
-                total_loss += self._gradients(optimizer, *batch)
-                if mean_gradient:
-                    mean_gradient.add()
-                term.add_to_gradients()
-                self._step(optimizer)
-                average.add()
-                done += 1
-                if progress:
-                    progress(done, steps, total_loss / done)
+        total_loss = 0.0
+        for done, batch in enumerate(self._batches(round_index)):
+            self._set_rate(optimizer, round_index * steps + done, num_rounds * steps)
+            total_loss += self._gradients(optimizer, *batch)
+            if mean_gradient:
+                mean_gradient.add()
+            term.add_to_gradients()
+            self._step(optimizer)
+            average.add()
+            if progress:
+                progress(done + 1, steps, total_loss / (done + 1))
         average.apply()
-        return total_loss / done
+        return total_loss / steps
+
+    def _batches(self, round_index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for epoch in range(self._config.epochs_per_round):
+            yield from _batches(self._samples.epoch(round_index, epoch), self._config.batch_size)
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
+        factor = rate_factor(self._config.schedule, step, total_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = self._config.optimizer.learning_rate * factor
 
     def _gradients(self, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor) -> float:
         """Puts a batch's gradients in place and returns its loss."""

@@ -107,18 +107,7 @@ class Trainer:
         term = rule.term if rule else GradientTerm(self._trained, self.config.proximal_mu or 0.0)
         mean_gradient = rule.mean_gradient if rule else None
         loss = self._steps.run(self._optimizer, round_index, num_rounds, term, mean_gradient, progress)
-        trained = self.weights()
-        difference = {name: trained[name] - shared[name] for name in trained}
-        for name in self._site_local:
-            difference[name] = np.zeros_like(shared[name])
-        changes: Arrays = {}
-        if rule:
-            following = rule.next_own(trained)
-            changes = rule.changes(following)
-            self._own_state.propose(round_index, following)
-        elif self._site_local:
-            self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
-        return Update(with_controls(difference, changes), self.case_count, {"loss": loss})
+        return Update(self._difference(shared, round_index, rule), self.case_count, {"loss": loss})
 
     def train_personal(
         self, model: Arrays, round_index: int, num_rounds: int, progress: Progress | None = None
@@ -163,6 +152,18 @@ class Trainer:
             UpdateError: There is none yet.
         """
         return self._segmenter.evaluate(load_weights(self._own_state.personal_file), cases, surfaces)
+
+    def _difference(self, shared: Arrays, round_index: int, rule: LocalCorrection | None) -> Arrays:
+        """Returns what is sent of the trained weights, and keeps what is the site's own."""
+        trained = self.weights()
+        difference = {name: trained[name] - shared[name] for name in trained}
+        if rule:
+            following = rule.next_own(trained)
+            self._own_state.propose(round_index, following)
+            return with_controls(difference, rule.changes(following))
+        if self._site_local:
+            self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
+        return difference | {name: np.zeros_like(shared[name]) for name in self._site_local}
 
     @property
     def _keeps_own(self) -> bool:
