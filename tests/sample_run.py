@@ -9,7 +9,7 @@ from fedvoxel.evaluation.summary import summarise
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.outcome import Absences, ModelFile, RoundRecord, RunOutcome, SiteScore, ValidationScore
-from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.guarantee import PUBLIC_DATA
 from fedvoxel.updates.scores import CaseScore
 

@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks import ROOT
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError
-from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.flare.job_args import FedAvgArgs, SiteArgs
 from fedvoxel.flare.job_kinds import understand, variant
 from fedvoxel.governance.job_folder import read_job_folder

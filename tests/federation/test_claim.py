@@ -8,7 +8,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import Claim, claim_of
 from fedvoxel.federation.promise import check_promise_of
-from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.patient_mechanism import PatientMechanism

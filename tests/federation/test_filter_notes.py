@@ -9,7 +9,7 @@ from fedvoxel.errors import UpdateError
 from fedvoxel.federation.claim import Claim, claim_of
 from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.federation.recorder import RoundNotes, RunIdentity, RunRecorder, read_filter_note
-from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from tests.private_section import PRIVACY
 

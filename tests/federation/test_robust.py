@@ -11,7 +11,8 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.robust import BoundedSum, RobustSum, combined
 from fedvoxel.federation.robust_config import CoordinateMedian, GeometricMedian, MultiKrum, RobustRule, TrimmedMean
-from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.updates.update import Update
 
 LAYOUT = {"w": (2,)}

@@ -7,7 +7,8 @@ import pytest
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
-from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.sections import HospitalMechanismConfig
 from fedvoxel.updates.update import Arrays, Update

@@ -6,7 +6,8 @@ import pytest
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.outcome import ValidationScore
-from fedvoxel.federation.rounds import Rounds, RoundsConfig, mean_dice
+from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.updates.update import Update
 
 INITIAL = {"w": np.zeros(3, np.float32)}

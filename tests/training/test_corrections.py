@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.trainer import Trainer
 from fedvoxel.volumes.loading import load_cases

@@ -16,7 +16,7 @@ from fedvoxel.privacy.guarantee import PUBLIC_DATA, Guarantee, PrivacyUnit
 from fedvoxel.records.names import RunKey, Sha256
 
 if TYPE_CHECKING:
-    from fedvoxel.federation.rounds import RoundsConfig
+    from fedvoxel.federation.rounds_config import RoundsConfig
 
 PlanSource = Literal["fixed", "statistics"]
 """Where a job's preprocessing plan comes from: people with public knowledge, or statistics of the sites' cases."""

@@ -14,7 +14,7 @@ from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee, add
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
 
 if TYPE_CHECKING:
-    from fedvoxel.federation.rounds import RoundsConfig
+    from fedvoxel.federation.rounds_config import RoundsConfig
 
 _OF_THE_CASES = {"updates", "case counts", "training statistics", "validation scores", "model choice", "job filters"}
 """Channels of a job without a privacy section that carry nothing but what the cases trained on hold."""
@@ -108,6 +108,11 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
         raise ConfigError(
             f"correction: {rounds.correction.name} with a privacy section: nothing accounts for what it keeps of the "
             "rounds before; write null, or take out the privacy section"
+        )
+    if rounds.compression.up or rounds.compression.down:
+        raise ConfigError(
+            "compression with a privacy section: the ledger's bytes are those that were noised, and travel as they "
+            "are; take out rounds.compression, or the privacy section"
         )
     if section.unit == "hospital" and rounds.aggregation.name != "mean":
         raise ConfigError(

@@ -100,8 +100,9 @@ class RoundRecord(FrozenModel):
         loss: Mean training loss of each contributing site.
         validation: Score of the round's global model at each site that validated it.
         filters: What a filter of the job says that it did to each contributing site's update.
-        bytes_up: Bytes of the sites' updates.
-        bytes_down: Bytes of the models sent to the sites.
+        codecs: Name of the codec of each direction that has one, after any step back of the guard.
+        bytes_up: Bytes of the sites' updates, as they were encoded.
+        bytes_down: Bytes of what was sent to the sites: models, or encoded changes to the one that they hold.
     """
 
     round: NonNegativeInt
@@ -113,6 +114,7 @@ class RoundRecord(FrozenModel):
     loss: dict[SiteName, float] = Field(default_factory=dict)
     validation: dict[SiteName, ValidationScore] = Field(default_factory=dict)
     filters: dict[SiteName, FilterNote] = Field(default_factory=dict)
+    codecs: dict[Literal["up", "down"], str] = Field(default_factory=dict)
     bytes_up: NonNegativeInt = 0
     bytes_down: NonNegativeInt = 0
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -79,6 +79,7 @@ class RoundNotes:
     bytes_down: int = 0
     public: set[str] = field(default_factory=set)
     filters: dict[str, str] = field(default_factory=dict)
+    codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
 
     @property
     def answered(self) -> set[str]:
@@ -185,6 +186,7 @@ class RunRecorder:
             loss=notes.loss,
             validation=rounds.validation[index] if rounds and scored else {},
             filters=notes.filters,
+            codecs=notes.codecs,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
         )

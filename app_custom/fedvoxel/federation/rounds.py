@@ -10,72 +10,27 @@ once on the sum (`round_sum`). What the server does with a round's mean after th
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.correction import ServerCorrection
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.robust import BoundedSum, RobustSum
-from fedvoxel.federation.robust_config import AggregationConfig, NormBound, WeightedMean
+from fedvoxel.federation.robust_config import NormBound, WeightedMean
 from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
-from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizer, ServerOptimizerConfig
-from fedvoxel.updates.correction import Correction
-from fedvoxel.updates.update import Arrays, Update, check_case_count, check_values, layout_of
+from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.server_optimizer import ServerOptimizer
+from fedvoxel.updates.compression.config import finer
+from fedvoxel.updates.correction import split_controls
+from fedvoxel.updates.update import Arrays, Layout, Update, check_case_count, check_values, layout_of
 
 if TYPE_CHECKING:
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
-
-
-class RoundsConfig(FrozenModel):
-    """Configures a run's rounds.
-
-    Attributes:
-        num_rounds: Rounds to run, at least 1.
-        min_sites: Accepted updates that a round needs (the k of k-of-n).
-        round_timeout_s: Longest wait for a round's replies, in seconds.
-        grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
-            that are connected, up to `round_timeout_s`.
-        max_cases_per_site: Largest weight that a site may claim.
-        evaluate: Whether sites score the global model on their own cases; a job that protects each patient has them
-            send no score.
-        patience: Rounds without a better validation score after which the run stops early; null never stops.
-        aggregation: How a round's updates become one.
-        server_optimizer: The step along the mean update.
-        correction: What corrects each site's steps for the difference of its cases from the others', or null.
-    """
-
-    num_rounds: int = Field(ge=1, le=10_000)
-    min_sites: int = Field(default=2, ge=1, le=10_000)
-    round_timeout_s: float = Field(default=3600.0, gt=0, le=7 * 24 * 3600)
-    grace_s: float | None = Field(default=None, ge=0)
-    max_cases_per_site: int = Field(default=100_000, ge=1)
-    evaluate: bool = True
-    patience: int | None = Field(default=None, ge=1)
-    aggregation: AggregationConfig = WeightedMean()
-    server_optimizer: ServerOptimizerConfig = PlainStep()
-    correction: Correction | None = None
-
-    @model_validator(mode="after")
-    def _has_sites_enough(self) -> Self:
-        least = self.aggregation.least_sites
-        if self.min_sites < least:
-            raise ValueError(f"aggregation: {self.aggregation.name} needs min_sites of {least} at least")
-        return self
-
-    @model_validator(mode="after")
-    def _correction_is_of_plain_averaging(self) -> Self:
-        plain = isinstance(self.aggregation, WeightedMean) and self.server_optimizer == PlainStep()
-        if self.correction and not plain:
-            raise ValueError(
-                f"correction: {self.correction.name} is made for aggregation 'mean' and server_optimizer 'plain' with "
-                "learning_rate 1: write those, or null"
-            )
-        return self
 
 
 class Rounds:
@@ -97,15 +52,20 @@ class Rounds:
         check_values(initial)
         self.config = config
         self.model = {name: np.asarray(array, dtype=np.float32) for name, array in initial.items()}
+        """What the sites hold and validate; with a codec on the way down it follows the exact model."""
+        self._exact = self.model
         self.round = 0
         self.best_model: dict[str, NDArray[np.float32]] | None = None
         self.best_round: int | None = None
         self.best_score: float | None = None
         self.validation: list[dict[str, ValidationScore]] = []
+        self._dropped = 0
         self._mechanism = mechanism
         self._optimizer = ServerOptimizer(config.server_optimizer)
         self._correction = ServerCorrection(config.correction, self.model) if config.correction else None
-        self._layout = layout_of(self.outgoing)
+        self.up, self.down = config.compression.up, config.compression.down
+        self.broadcast = Broadcast(self._outgoing())
+        self._layout = layout_of(self.broadcast.held)
         self.last_accepted: dict[str, int] = {}
         """The last committed round that each site's update went into."""
         self._open_round()
@@ -158,8 +118,13 @@ class Rounds:
 
     @property
     def outgoing(self) -> dict[str, NDArray[np.float32]]:
-        """Are the arrays that the sites are sent to train on: the model, and what goes with a correction."""
-        return self._correction.outgoing(self.model) if self._correction else dict(self.model)
+        """Are the arrays that the sites train on: the model, and what goes with a correction."""
+        return self.broadcast.held
+
+    @property
+    def layout(self) -> Layout:
+        """Is what a site's update has to look like."""
+        return self._layout
 
     @property
     def accepted(self) -> int:
@@ -195,11 +160,13 @@ class Rounds:
         step = self._sum.mean()
         if self._correction:
             step = self._correction.correct(step, self._replied)
-        model = self._optimizer.step(self.model, step)
+        model = self._optimizer.step(self._exact, step)
         check_values(model)
         if release:
             release(model)
-        self.model = model
+        self._exact = model
+        self.broadcast.publish(self._outgoing(), self.down)
+        self.model = split_controls(self.broadcast.held)[0]
         self.last_accepted |= dict.fromkeys(self._replied, self.round)
         self.round += 1
         self._open_round()
@@ -211,6 +178,19 @@ class Rounds:
         if score is not None and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_round = score, len(self.validation) - 1
             self.best_model = self.model
+        self._guard(score)
+
+    def _guard(self, score: float | None) -> None:
+        """Steps both codecs back once two scores in a row lie too far below the best."""
+        most, best = self.config.compression.guard_dice, self.best_score
+        if most is None or score is None or best is None:
+            return
+        self._dropped = self._dropped + 1 if score < best - most else 0
+        if self._dropped == 2:
+            self.up, self.down, self._dropped = finer(self.up), finer(self.down), 0
+
+    def _outgoing(self) -> dict[str, NDArray[np.float32]]:
+        return self._correction.outgoing(self._exact) if self._correction else dict(self._exact)
 
     def _open_round(self) -> None:
         self._sum = self._new_sum()

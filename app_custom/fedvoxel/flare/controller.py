@@ -20,8 +20,10 @@ from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import Absences, SiteScore
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.recorder import RoundNotes
-from fedvoxel.federation.rounds import Rounds, RoundsConfig
-from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.run_view import RunView
@@ -155,27 +157,21 @@ class FedAvgController(SiteTasks):
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
         self._view.sites(sites, "training")
-        model = FLModel(
-            params_type=ParamsType.FULL,
-            params=state.outgoing,
-            current_round=index,
-            total_rounds=config.num_rounds,
-            meta={
-                "validate": config.evaluate and index > 0,
-                "privacy": self.privacy,
-                "correction": config.correction and config.correction.model_dump(mode="json"),
-                "accepted": dict(state.last_accepted),
-            },
-        )
+        messages = RoundMessages(state, self.privacy)
+        notes.codecs = messages.codecs
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
         try:
-            gathered = self.ask(TASK_TRAIN, model, sites, wait, replies.take)
+            gathered = self.ask(TASK_TRAIN, messages.change(), sites, wait, replies.take)
+            lacking = [site for site, reason in gathered.missing.items() if reason == LACKS_MODEL]
+            if lacking:
+                again = self.ask(TASK_TRAIN, messages.whole(), lacking, wait, replies.take)
+                gathered = gathered.asked_again(lacking, again)
         finally:
             self._privacy.write()
         notes.missing, notes.refused = gathered.missing, gathered.refused
         self._view.absent("missing", gathered.missing)
         self._view.absent("refused", gathered.refused)
-        notes.bytes_down = len(sites) * sum(array.nbytes for array in state.outgoing.values())
+        notes.bytes_down = messages.bytes_down(len(sites), len(lacking))
         self._close_round(state, notes, time.monotonic() - started)
 
     def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:

@@ -4,6 +4,7 @@ FLARE's job process stays free of torch, and a trainer that crashes, runs out of
 a job process that died would take the whole job with it.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.section_agreement import check_same_section
+from fedvoxel.flare.site_codec import SiteCodec
 from fedvoxel.flare.site_protection import may_be_watched, private_rounds
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
@@ -77,6 +79,7 @@ class SiteExecutor(Executor):
         self._process: TrainerProcess | None = None
         self._folder: Path | None = None
         self._site = ""
+        self._codec: SiteCodec | None = None
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
@@ -128,6 +131,7 @@ class SiteExecutor(Executor):
             self._site, folder = fl_ctx.get_identity_name(), str(self._folder)
             setup = TrainerSetup(task=task, site=self._site, site_file=str(site_file), state_folder=folder)
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
+            self._codec = SiteCodec(self._folder, self.cohort, self._site, task.training.seed)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -165,10 +169,20 @@ class SiteExecutor(Executor):
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and rounds:
             return self._private.answer(rounds, model, ask)
+        if task_name == TASK_TRAIN:
+            return self._trained(model, ask)
         answer = ask(Message(self._command(task_name, model), model.params or {}))
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
-        return result_reply(_public(answer), answer.arrays, difference=task_name == TASK_TRAIN)
+        return result_reply(_public(answer), answer.arrays, difference=False)
+
+    def _trained(self, model: FLModel, ask: Callable[[Message], Message]) -> Shareable:
+        if not self._codec:
+            raise ConfigError("the run has not started")
+        model.meta["accepted"] = model.meta["accepted"].get(self._site)
+        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
+        answer = ask(Message(self._command(TASK_TRAIN, model), arrays))
+        return result_reply(_public(answer), self._codec.encoded(model, answer.arrays), difference=True)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:
@@ -180,7 +194,7 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN and self._folder:
             keep_as = str(local_model_file(self._folder, self.cohort))
             rounds = {"round": model.current_round, "num_rounds": model.total_rounds}
-            rounds |= {"correction": model.meta["correction"], "accepted": model.meta["accepted"].get(self._site)}
+            rounds |= {"correction": model.meta["correction"], "accepted": model.meta["accepted"]}
             return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
         raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.channels import Choices, PlanSource
-from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
 from fedvoxel.records.names import RunKey
 from fedvoxel.training.setup import TrainingTask

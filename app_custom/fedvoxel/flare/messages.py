@@ -1,13 +1,13 @@
 """How FedVoxel's values travel as FLARE messages: task names, header keys, and the reply that carries an error."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from numpy.typing import NDArray
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
-
-from fedvoxel.updates.update import Arrays
 
 TASK_INITIALIZE = "initialize"
 TASK_TRAIN = "train"
@@ -21,6 +21,9 @@ STATS_GROUP = "fedvoxel"
 
 NO_ARRAYS = {"arrays": 0}
 """Stands where FLARE's model wants arrays or metrics, and an answer has none."""
+
+LACKS_MODEL = "this site does not hold the model that the change is to; it needs the whole"
+"""What a site answers that has missed a round, or lost its state: the server sends it the whole model."""
 
 _ERROR_HEADER = "fedvoxel_error"
 
@@ -42,7 +45,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())[:500]
 
 
-def result_reply(meta: dict[str, Any], arrays: Arrays, difference: bool) -> Shareable:
+def result_reply(meta: dict[str, Any], arrays: Mapping[str, NDArray[Any]], difference: bool) -> Shareable:
     """Returns a good reply with JSON values and, where there are any, arrays.
 
     Args:

@@ -11,6 +11,7 @@ from fedvoxel.federation.recorder import RoundNotes, RunRecorder, read_filter_no
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.privacy.receipts import Receipts
+from fedvoxel.updates.compression.payload import decode, payload_of
 from fedvoxel.updates.update import Update
 
 
@@ -56,6 +57,13 @@ class RoundReplies:
         if loss is not None and not (isinstance(loss, float) and math.isfinite(loss)):
             raise UpdateError("expected a finite number as the loss")
         arrays: Mapping[str, Any] = reply.params or {}
+        payload = payload_of(arrays)
+        if (payload is None) != (self._rounds.up is None):
+            raise UpdateError(
+                "expected plain arrays" if payload else "expected an encoded difference, got plain arrays"
+            )
+        if payload is not None:
+            arrays = decode(payload, self._rounds.layout, self._rounds.up)
         case_count = meta.get("case_count")
         index, named = self._rounds.round, meta.get("release_id")
         release_id = self._receipts.check(site, index, named) if self._receipts else None
@@ -63,7 +71,7 @@ class RoundReplies:
         if self._receipts and release_id:
             self._receipts.add(site, index, release_id, arrays)
         self.notes.contributed[site] = int(case_count or 0)
-        self.notes.bytes_up += sum(array.nbytes for array in arrays.values())
+        self.notes.bytes_up += len(payload) if payload else sum(array.nbytes for array in arrays.values())
         if loss is not None:
             self.notes.loss[site] = loss
         self._view.site(site, "replied")

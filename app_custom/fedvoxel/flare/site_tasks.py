@@ -60,6 +60,14 @@ class Gathered:
     missing: dict[str, str]
     refused: dict[str, str]
 
+    def asked_again(self, sites: Collection[str], again: "Gathered") -> "Gathered":
+        """Returns this with what came of asking some of the sites a second time in place of the first."""
+        missing, refused = (
+            {site: reason for site, reason in absent.items() if site not in sites}
+            for absent in (self.missing, self.refused)
+        )
+        return Gathered(missing | again.missing, refused | again.refused)
+
 
 class SiteTasks(ModelController):
     """Is a model controller whose only way to ask sites is `ask`."""

@@ -17,6 +17,7 @@ from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.records.names import ReleaseId
+from fedvoxel.updates.compression.payload import decode, payload_of
 from fedvoxel.updates.update import Arrays, check_values
 
 ArraysKind = Literal["none", "model", "difference"]
@@ -132,7 +133,8 @@ def admit(task: str, answer: Answer, private: bool) -> Answer:
     if answer.kind not in kinds or (answer.kind == "none") != (not answer.arrays):
         came = f"{answer.kind} with {len(answer.arrays)} arrays"
         raise UpdateError(f"the answer to {task} should hold {' or '.join(sorted(kinds))}, got {came}")
-    check_values(answer.arrays)
+    payload = payload_of(answer.arrays) if answer.kind == "difference" else None
+    check_values(answer.arrays if payload is None else decode(payload))
     try:
         values = parse_config(model, dict(answer.values), f"the answer to {task}")
     except ConfigError:

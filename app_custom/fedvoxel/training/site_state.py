@@ -1,12 +1,13 @@
-"""What a site keeps of its own from round to round: control variates, or parameters that never leave.
+"""What a site keeps of its own from round to round: control variates, parameters that never leave, what a codec left.
 
 Control variates of site and server must belong together: c is the mean of the c_k that the server has heard of. So what
 a round makes is only proposed, and counts once the server's next message says that the update was accepted; otherwise
-it is dropped. Everything is in files, so that it outlives the trainer's process.
+it is dropped, as the update was. Everything is in files, so that it outlives the trainer's process.
 """
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
@@ -15,9 +16,9 @@ from fedvoxel.updates.weights_file import load_weights, save_weights
 class SiteState:
     """Holds named arrays that count, and those that a round has proposed."""
 
-    def __init__(self, folder: Path, cohort: str) -> None:
+    def __init__(self, folder: Path, cohort: str, kind: Literal["site_state", "codec_memory"] = "site_state") -> None:
         """Takes the run's folder in the site's state, and the cohort's name, which no path can be."""
-        self._folder, self._cohort = folder, cohort
+        self._folder, self._cohort, self._kind = folder, cohort, kind
         self.personal_file = folder / f"personal_model.{cohort}.npz"
         """Holds Ditto's personal model, which counts whatever the server accepts."""
 
@@ -34,7 +35,6 @@ class SiteState:
         proposed = self._proposed()
         if round_index == 0:
             self._kept().unlink(missing_ok=True)
-            self.personal_file.unlink(missing_ok=True)
         elif accepted is not None and accepted in proposed:
             proposed.pop(accepted).replace(self._kept())
         for path in proposed.values():
@@ -43,7 +43,7 @@ class SiteState:
 
     def propose(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what counts from the next round on, if this round's update is accepted."""
-        save_weights(self._folder / f"site_state_{round_index}.{self._cohort}.npz", arrays)
+        save_weights(self._folder / f"{self._kind}_{round_index}.{self._cohort}.npz", arrays)
 
     def latest(self) -> Arrays:
         """Returns what the last round has proposed, or what counts where none has.
@@ -58,9 +58,9 @@ class SiteState:
         return load_weights(self._kept()) if self._kept().is_file() else {}
 
     def _kept(self) -> Path:
-        return self._folder / f"site_state.{self._cohort}.npz"
+        return self._folder / f"{self._kind}.{self._cohort}.npz"
 
     def _proposed(self) -> dict[int, Path]:
-        name = re.compile(rf"site_state_(\d+)\.{re.escape(self._cohort)}\.npz")
+        name = re.compile(rf"{self._kind}_(\d+)\.{re.escape(self._cohort)}\.npz")
         found = ((name.fullmatch(path.name), path) for path in self._folder.iterdir())
         return {int(match[1]): path for match, path in found if match}

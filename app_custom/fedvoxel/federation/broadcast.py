@@ -1,0 +1,61 @@
+"""What the server sends to the sites: the change to the model that they hold, written with a codec.
+
+Server and sites hold the same model H_r, bit for bit. For the next round the server writes M_{r+1} - H_r, the way from
+there to its exact model, and all add what was written: what a codec leaves out is part of the next way.
+
+Source: Tang et al., "DoubleSqueeze", ICML 2019, section 3 (the server's own error feedback).
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.updates.compression.config import AnyCodec
+from fedvoxel.updates.compression.payload import decode, encode
+from fedvoxel.updates.update import Arrays
+from fedvoxel.updates.weights_file import to_bytes
+
+
+def fingerprint(arrays: Arrays) -> str:
+    """Returns the SHA-256 of named arrays."""
+    return hashlib.sha256(to_bytes(arrays)).hexdigest()
+
+
+def moved(held: Arrays, payload: bytes) -> dict[str, NDArray[np.float32]]:
+    """Returns what a site holds after a payload, the same bits everywhere.
+
+    Raises:
+        UpdateError: The payload is not in order, or does not fit what is held.
+    """
+    change = decode(payload, {name: array.shape for name, array in held.items()})
+    return {name: held[name] + change[name] for name in held}
+
+
+class Broadcast:
+    """Holds what the sites hold, and the bytes that bring them there."""
+
+    def __init__(self, arrays: Arrays, seed: int = 0) -> None:
+        """Starts with arrays that the sites can make themselves: the initial model, drawn from the job's seed."""
+        self.held = dict(arrays)
+        self.payload: bytes | None = None
+        """None where the sites hold the model already, or get it whole."""
+        self.base: str | None = fingerprint(self.held)
+        """What a site has to hold for the payload to help it; None where everybody gets the whole model."""
+        self._random = np.random.default_rng(seed)
+        self._factors: dict[str, NDArray[np.float32]] = {}
+
+    def publish(self, arrays: Arrays, codec: AnyCodec | None) -> None:
+        """Moves what is held towards `arrays`; without a codec all the way, with the arrays themselves.
+
+        Raises:
+            UpdateError: The way is not finite or absurdly long.
+        """
+        if codec is None:
+            self.held, self.payload, self.base = dict(arrays), None, None
+            return
+        self.base = fingerprint(self.held)
+        way = {name: array - self.held[name] for name, array in arrays.items()}
+        self.payload, kept = encode(way, codec, self._random, self._factors)
+        self._factors = {name: array for name, array in kept.items() if name.startswith("q:")}
+        self.held = moved(self.held, self.payload)

@@ -1,0 +1,60 @@
+"""The rounds section of a job: how many, when one is complete, how updates become a model, and how they travel."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.federation.robust_config import AggregationConfig, WeightedMean
+from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizerConfig
+from fedvoxel.updates.compression.config import NO_COMPRESSION, CompressionConfig
+from fedvoxel.updates.correction import Correction
+
+
+class RoundsConfig(FrozenModel):
+    """Configures a run's rounds.
+
+    Attributes:
+        num_rounds: Rounds to run, at least 1.
+        min_sites: Accepted updates that a round needs (the k of k-of-n).
+        round_timeout_s: Longest wait for a round's replies, in seconds.
+        grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
+            that are connected, up to `round_timeout_s`.
+        max_cases_per_site: Largest weight that a site may claim.
+        evaluate: Whether sites score the global model on their own cases; a job that protects each patient has them
+            send no score.
+        patience: Rounds without a better validation score after which the run stops early; null never stops.
+        aggregation: How a round's updates become one.
+        server_optimizer: The step along the mean update.
+        correction: What corrects each site's steps for the difference of its cases from the others', or null.
+        compression: Codecs of what travels, both ways.
+    """
+
+    num_rounds: int = Field(ge=1, le=10_000)
+    min_sites: int = Field(default=2, ge=1, le=10_000)
+    round_timeout_s: float = Field(default=3600.0, gt=0, le=7 * 24 * 3600)
+    grace_s: float | None = Field(default=None, ge=0)
+    max_cases_per_site: int = Field(default=100_000, ge=1)
+    evaluate: bool = True
+    patience: int | None = Field(default=None, ge=1)
+    aggregation: AggregationConfig = WeightedMean()
+    server_optimizer: ServerOptimizerConfig = PlainStep()
+    correction: Correction | None = None
+    compression: CompressionConfig = NO_COMPRESSION
+
+    @model_validator(mode="after")
+    def _has_sites_enough(self) -> Self:
+        least = self.aggregation.least_sites
+        if self.min_sites < least:
+            raise ValueError(f"aggregation: {self.aggregation.name} needs min_sites of {least} at least")
+        return self
+
+    @model_validator(mode="after")
+    def _correction_is_of_plain_averaging(self) -> Self:
+        plain = isinstance(self.aggregation, WeightedMean) and self.server_optimizer == PlainStep()
+        if self.correction and not plain:
+            raise ValueError(
+                f"correction: {self.correction.name} is made for aggregation 'mean' and server_optimizer 'plain' with "
+                "learning_rate 1: write those, or null"
+            )
+        return self
