@@ -28,25 +28,26 @@ from fedvoxel.volumes.site import ComputeConfig, load_site_config
 
 @dataclass(frozen=True)
 class SiteCases:
-    """Holds one site's prepared training and test cases."""
+    """Holds one site's prepared cases; comparisons validate nothing and need no validation cases."""
 
     training: tuple[PreparedCase, ...]
     test: tuple[PreparedCase, ...]
+    validation: tuple[PreparedCase, ...] = ()
 
 
 def load_site_cases(site_file: Path, task: TrainingTask) -> SiteCases:
-    """Reads a site's training and test cases as a job would.
+    """Reads a site's cases as a job would.
 
     Raises:
         CohortError: The cohort is unknown or has no usable case.
         ConfigError: The site's file cannot be read.
     """
     site = load_site_config(site_file)
-    training, test = (
+    training, test, validation = (
         load_cases(site, task.cohort, task.classes, task.plan, split, site_file.parent)[0]
-        for split in ("training", "test")
+        for split in ("training", "test", "validation")
     )
-    return SiteCases(training, test)
+    return SiteCases(training, test, validation)
 
 
 def train_together(

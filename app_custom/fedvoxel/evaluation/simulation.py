@@ -1,0 +1,169 @@
+"""Runs a job's rounds in one process, without FLARE: the same rounds, trainers and order of steps, site after site.
+
+For a notebook or a benchmark where all hospitals' cases lie in one place. What comes out is what the job gives over
+FLARE on the same machine; what it cannot show is anything of transport, absence or privacy.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.errors import CohortError, ConfigError
+from fedvoxel.evaluation.experiment import SiteCases
+from fedvoxel.federation.outcome import RoundRecord
+from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.training.local_steps import Progress
+from fedvoxel.training.networks import build_network, get_weights
+from fedvoxel.training.scoring import mean_dice_by_class
+from fedvoxel.training.setup import TrainingTask
+from fedvoxel.training.site_state import SiteState
+from fedvoxel.training.site_trainer import use_compute
+from fedvoxel.training.trainer import Trainer
+from fedvoxel.updates.scores import CaseScore
+from fedvoxel.updates.update import Arrays, Update
+from fedvoxel.volumes.site import ComputeConfig
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Is what a simulated run leaves.
+
+    Attributes:
+        model: The best validated model, or the last where none was validated: the one that is tested.
+        best_round: The round of that model; None where none was validated.
+        rounds: One record per round, as in a run's outcome; bytes are those of the arrays.
+        test: Each site's scores of `model` on its unseen cases, with the site's own parameters where the job has any.
+        personal: Likewise of each site's personal model; empty where the job has none.
+        seconds: Wall time of all sites' work, one after the other.
+    """
+
+    model: dict[str, NDArray[np.float32]]
+    best_round: int | None
+    rounds: tuple[RoundRecord, ...]
+    test: dict[str, tuple[CaseScore, ...]]
+    personal: dict[str, tuple[CaseScore, ...]]
+    seconds: float
+
+
+def simulate(
+    task: TrainingTask,
+    config: RoundsConfig,
+    sites: Mapping[str, SiteCases],
+    compute: ComputeConfig,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Trains as the job would and scores the tested model on every site's unseen cases.
+
+    Args:
+        task: What each site is told.
+        config: What the server is told.
+        sites: Cases by site; a site without training cases only evaluates.
+        compute: Threads and device to use.
+        progress: Told (rounds done, rounds, mean loss over sites) after every round.
+
+    Raises:
+        ConfigError: The job protects somebody, which this does not do; or its sections do not go together.
+        CohortError: No site has a training case.
+        UpdateError: Too few sites train for a round.
+    """
+    _check(task, sites)
+    started, device = time.monotonic(), use_compute(compute)
+    with TemporaryDirectory(prefix="fedvoxel_") as folder:
+        members = {name: _Member(task, name, cases, device, Path(folder)) for name, cases in sites.items()}
+        network = build_network(task.training.network, len(task.classes) + 1, task.training.seed)
+        rounds = Rounds(config, get_weights(network))
+        records = _run(rounds, members, progress)
+        model = dict(rounds.best_model or rounds.model)
+        test = {name: member.score(model) for name, member in members.items()}
+        personal = {name: member.score_personal() for name, member in members.items() if member.has_personal}
+    return Simulation(model, rounds.best_round, records, test, personal, time.monotonic() - started)
+
+
+def _check(task: TrainingTask, sites: Mapping[str, SiteCases]) -> None:
+    if task.privacy:
+        raise ConfigError("a simulation protects nobody: take the job's privacy section out, or submit the job")
+    if not any(cases.training for cases in sites.values()):
+        raise CohortError("no site has a training case")
+
+
+class _Member:
+    """Is one site: its trainer, its cases, and a folder for what it keeps of its own."""
+
+    def __init__(self, task: TrainingTask, name: str, cases: SiteCases, device: str, folder: Path) -> None:
+        (folder / name).mkdir()
+        state = SiteState(folder / name, task.cohort)
+        self.trainer = Trainer(task.training, task.classes, cases.training, name, device, state)
+        self._cases, self._name, self._task = cases, name, task
+
+    @property
+    def has_personal(self) -> bool:
+        return bool(self._task.training.personal and self.trainer.case_count)
+
+    def validate(self, model: Arrays, rounds: Rounds) -> None:
+        """Hands the scores of the rounds' model on, as a site sends them."""
+        if self._cases.validation:
+            scores = self.trainer.evaluate(model, self._cases.validation)
+            dice = mean_dice_by_class(scores, self._task.classes)
+            rounds.add_validation(self._name, {"cases": len(scores), "dice": dice})
+
+    def train(self, rounds: Rounds) -> Update:
+        """Trains the open round, and the personal model beside it."""
+        planned, accepted = rounds.config.num_rounds, rounds.last_accepted.get(self._name)
+        train = partial(self.trainer.train_round, rounds.outgoing, rounds.round, planned)
+        update = train(correction=rounds.config.correction, accepted=accepted)
+        if self.has_personal:
+            self.trainer.train_personal(rounds.outgoing, rounds.round, planned)
+        return update
+
+    def score(self, model: Arrays) -> tuple[CaseScore, ...]:
+        return tuple(self.trainer.evaluate(model, self._cases.test, surfaces=True))
+
+    def score_personal(self) -> tuple[CaseScore, ...]:
+        return tuple(self.trainer.evaluate_personal(self._cases.test, surfaces=True))
+
+
+def _run(rounds: Rounds, members: Mapping[str, _Member], progress: Progress | None) -> tuple[RoundRecord, ...]:
+    records = []
+    while not rounds.finished and not rounds.out_of_patience:
+        records.append(_one_round(rounds, members))
+        if progress:
+            progress(rounds.round, rounds.config.num_rounds, mean(records[-1].loss.values()))
+    if rounds.config.evaluate:
+        _validate(rounds, members)
+        rounds.score_model()
+    for index, scores in enumerate(rounds.validation):
+        records[index] = records[index].model_copy(update={"validation": scores})
+    return tuple(records)
+
+
+def _one_round(rounds: Rounds, members: Mapping[str, _Member]) -> RoundRecord:
+    """Validates, trains and closes a round as the sites and the server do."""
+    started, index = time.monotonic(), rounds.round
+    if rounds.config.evaluate and index > 0:
+        _validate(rounds, members)
+    trained = {name: member.train(rounds) for name, member in members.items() if member.trainer.case_count}
+    for name, update in trained.items():
+        rounds.add(name, update)
+    record = RoundRecord(
+        round=index,
+        seconds=0.0,
+        contributed={name: update.case_count for name, update in trained.items()},
+        evaluation_only=tuple(sorted(members.keys() - trained.keys())),
+        loss={name: update.metrics["loss"] for name, update in trained.items()},
+        bytes_up=sum(array.nbytes for update in trained.values() for array in update.arrays.values()),
+        bytes_down=len(members) * sum(array.nbytes for array in rounds.outgoing.values()),
+    )
+    rounds.close_round()
+    return record.model_copy(update={"seconds": time.monotonic() - started})
+
+
+def _validate(rounds: Rounds, members: Mapping[str, _Member]) -> None:
+    for member in members.values():
+        member.validate(rounds.model, rounds)
