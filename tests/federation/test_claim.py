@@ -41,7 +41,7 @@ def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     """Is the claim of a job in order, with changes: those of the rounds by their names, others as `claim_of` does."""
     rounds = {"num_rounds": 2, "evaluate": False} | {
         key: changes.pop(key)
-        for key in ("evaluate", "patience", "num_rounds", "min_sites", "aggregation", "correction")
+        for key in ("evaluate", "patience", "num_rounds", "min_sites", "aggregation", "correction", "compression")
         if key in changes
     }
     return claim_of(
@@ -60,6 +60,12 @@ def test_noise_for_a_mean_is_no_noise_for_a_median() -> None:
 def test_a_correction_under_a_privacy_section_is_refused(privacy: Any) -> None:
     with pytest.raises(ConfigError, match="feddyn with a privacy section"):
         claimed(privacy, correction={"name": "feddyn"})
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_codec_under_a_privacy_section_is_refused(way: str) -> None:
+    with pytest.raises(ConfigError, match="compression with a privacy section"):
+        claimed(compression={way: {"name": "int8"}})
 
 
 OF_PATIENTS = claimed()

@@ -17,13 +17,16 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, RunOutcome, load_outcome
 from fedvoxel.flare.controller import FedAvgController
-from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
+from fedvoxel.flare.messages import LACKS_MODEL, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.updates.compression.config import READ_CODEC
+from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode
 from tests.private_section import PRIVACY
 
 HOSTILE = "hospital-b"
@@ -323,6 +326,49 @@ def test_control_variates_travel_with_a_correction_and_are_asked_for(tmp_path: P
     assert "control:" in outcome.rounds[0].refused[HOSTILE]
     plain = run(tmp_path, well_behaved)
     assert outcome.rounds[0].bytes_down == 2 * plain.rounds[0].bytes_down
+
+
+def _encoded(value: float, codec: dict[str, Any]) -> Shareable:
+    arrays = {name: np.full_like(array, value) for name, array in MODEL.items()}
+    payload, _ = encode(arrays, READ_CODEC.validate_python(codec), np.random.default_rng(0), {})
+    return result_reply(META, {PAYLOAD: as_array(payload)}, difference=True)
+
+
+def test_encoded_updates_are_read_and_counted_and_others_refused(tmp_path: Path) -> None:
+    codec = {"name": "fp16"}
+    encoded = in_training(_encoded(0.5, codec))
+    outcome = run_sites(
+        tmp_path,
+        dict.fromkeys(GOOD, encoded)
+        | {HOSTILE: well_behaved, "hospital-d": in_training(_encoded(0.5, {"name": "int8"}))},
+        compression={"up": codec},
+    )
+    first = outcome.rounds[0]
+    assert outcome.status == "finished" and set(first.contributed) == set(GOOD) and first.codecs == {"up": "fp16"}
+    assert "expected an encoded difference" in first.refused[HOSTILE]
+    assert "written as int8" in first.refused["hospital-d"]
+    sent = FLModelUtils.from_shareable(_encoded(0.5, codec)).params[PAYLOAD]
+    assert first.bytes_up == 2 * sent.nbytes
+    np.testing.assert_allclose(_final_model(tmp_path)["bias"], 1.0)
+    (tmp_path / "plain").mkdir()
+    plain = run(tmp_path / "plain", encoded)
+    assert "expected plain arrays" in plain.rounds[0].refused[HOSTILE]
+
+
+def test_a_site_that_lacks_the_model_is_sent_the_whole_in_the_same_round(tmp_path: Path) -> None:
+    asked = {"hospital-b": 0}
+
+    def lacking(task: str) -> list[Shareable]:
+        if task != TASK_TRAIN:
+            return well_behaved(task)
+        asked["hospital-b"] += 1
+        return [error_reply(LACKS_MODEL)] if asked["hospital-b"] == 1 else well_behaved(task)
+
+    outcome = run(tmp_path, lacking, compression={"down": {"name": "fp16"}})
+    whole = sum(array.nbytes for array in MODEL.values())
+    assert set(outcome.rounds[0].contributed) == {*GOOD, HOSTILE} and not outcome.rounds[0].missing
+    assert outcome.rounds[0].bytes_down == whole
+    assert outcome.rounds[1].codecs == {"down": "fp16"} and 0 < outcome.rounds[1].bytes_down < 3 * 200
 
 
 def test_a_site_that_fails_after_the_last_round_is_missing_in_validation_and_test(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from fedvoxel.privacy.policy import (
     grant,
     write_privacy_policy,
 )
+from fedvoxel.updates.compression.config import READ_CODEC
+from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode
 from fedvoxel.updates.weights_file import to_bytes
 
 ARRAYS = {"conv.weight": np.full(3, 0.5, np.float32)}
@@ -90,6 +92,23 @@ def test_an_answer_about_a_public_cohort_says_so_and_no_other_does(kit: Kit) -> 
     assert "public" not in FLModelUtils.from_shareable(kit.filtered(initial, "initialize", "atlas")).meta
     left = kit.filtered(error_reply("no usable case"), cohort="atlas")
     assert error_of(left) == "no usable case"
+
+
+def test_an_encoded_difference_leaves_as_its_bytes_once_it_has_been_read(kit: Kit) -> None:
+    payload, _ = encode(ARRAYS, READ_CODEC.validate_python({"name": "fp16"}), np.random.default_rng(0), {})
+    left = FLModelUtils.from_shareable(kit.filtered(result_reply(TRAINED, {PAYLOAD: as_array(payload)}, True)))
+    assert left.params[PAYLOAD].tobytes() == payload
+    wrong: list[dict[str, np.ndarray]] = [
+        {PAYLOAD: as_array(b"a patient's name")},
+        {PAYLOAD: as_array(payload), "scan": np.zeros(3, np.float32)},
+        {PAYLOAD: as_array(payload[:-1])},
+        {"other": as_array(payload)},
+    ]
+    for arrays in wrong:
+        with pytest.raises(UpdateError):
+            kit.filtered(result_reply(TRAINED, arrays, difference=True))
+    with pytest.raises(UpdateError):
+        kit.filtered(result_reply({}, {PAYLOAD: as_array(payload)}, difference=False), "initialize")
 
 
 @pytest.mark.parametrize("cohort", ["open", "atlas", "protected"])

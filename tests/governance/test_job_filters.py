@@ -107,3 +107,9 @@ def test_the_models_have_the_arguments_of_the_filters() -> None:
 def test_a_site_may_do_without_them() -> None:
     assert not any(is_allowed(path, list(JOB_CLASSES)) for path in WRAPPED)
     assert check_class_list({"class_allow_list": list(JOB_CLASSES)}) == []
+
+
+def test_a_filter_that_would_meet_encoded_differences_is_refused() -> None:
+    check_job_filters(folder(job(SVT)), private=False)
+    with pytest.raises(ConfigError, match="cannot read encoded differences"):
+        check_job_filters(folder(job(SVT)), private=False, encoded=True)

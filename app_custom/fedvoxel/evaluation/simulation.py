@@ -6,7 +6,7 @@ FLARE on the same machine; what it cannot show is anything of transport, absence
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord
-from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_network, get_weights
 from fedvoxel.training.scoring import mean_dice_by_class
@@ -26,6 +27,8 @@ from fedvoxel.training.setup import TrainingTask
 from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.site_trainer import use_compute
 from fedvoxel.training.trainer import Trainer
+from fedvoxel.training.update_codec import UpdateCodec
+from fedvoxel.updates.compression.payload import decode
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import Arrays, Update
 from fedvoxel.volumes.site import ComputeConfig
@@ -99,8 +102,11 @@ class _Member:
     def __init__(self, task: TrainingTask, name: str, cases: SiteCases, device: str, folder: Path) -> None:
         (folder / name).mkdir()
         state = SiteState(folder / name, task.cohort)
+        self._codec = UpdateCodec(folder / name, task.cohort, name, task.training.seed)
         self.trainer = Trainer(task.training, task.classes, cases.training, name, device, state)
         self._cases, self._name, self._task = cases, name, task
+        self.bytes_up = 0
+        """Bytes of the last update."""
 
     @property
     def has_personal(self) -> bool:
@@ -118,6 +124,12 @@ class _Member:
         planned, accepted = rounds.config.num_rounds, rounds.last_accepted.get(self._name)
         train = partial(self.trainer.train_round, rounds.outgoing, rounds.round, planned)
         update = train(correction=rounds.config.correction, accepted=accepted)
+        if rounds.up:
+            payload = self._codec.encode(update.arrays, rounds.up, rounds.round, accepted)
+            self.bytes_up = len(payload)
+            update = replace(update, arrays=decode(payload, rounds.layout, rounds.up))
+        else:
+            self.bytes_up = sum(array.nbytes for array in update.arrays.values())
         if self.has_personal:
             self.trainer.train_personal(rounds.outgoing, rounds.round, planned)
         return update
@@ -157,8 +169,8 @@ def _one_round(rounds: Rounds, members: Mapping[str, _Member]) -> RoundRecord:
         contributed={name: update.case_count for name, update in trained.items()},
         evaluation_only=tuple(sorted(members.keys() - trained.keys())),
         loss={name: update.metrics["loss"] for name, update in trained.items()},
-        bytes_up=sum(array.nbytes for update in trained.values() for array in update.arrays.values()),
-        bytes_down=len(members) * sum(array.nbytes for array in rounds.outgoing.values()),
+        bytes_up=sum(members[name].bytes_up for name in trained),
+        bytes_down=len(members) * rounds.broadcast.size_bytes,
     )
     rounds.close_round()
     return record.model_copy(update={"seconds": time.monotonic() - started})

@@ -35,15 +35,22 @@ def moved(held: Arrays, payload: bytes) -> dict[str, NDArray[np.float32]]:
 class Broadcast:
     """Holds what the sites hold, and the bytes that bring them there."""
 
-    def __init__(self, arrays: Arrays, seed: int = 0) -> None:
-        """Starts with arrays that the sites can make themselves: the initial model, drawn from the job's seed."""
+    def __init__(self, arrays: Arrays, codec: AnyCodec | None, seed: int = 0) -> None:
+        """Starts with arrays that, with a codec, the sites make themselves: the job's seed gives the first model."""
         self.held = dict(arrays)
         self.payload: bytes | None = None
         """None where the sites hold the model already, or get it whole."""
-        self.base: str | None = fingerprint(self.held)
+        self.base: str | None = fingerprint(self.held) if codec else None
         """What a site has to hold for the payload to help it; None where everybody gets the whole model."""
         self._random = np.random.default_rng(seed)
         self._factors: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """Is the size of what a site is sent that holds the base: nothing, the payload, or the whole model."""
+        if self.base is None:
+            return sum(array.nbytes for array in self.held.values())
+        return len(self.payload or b"")
 
     def publish(self, arrays: Arrays, codec: AnyCodec | None) -> None:
         """Moves what is held towards `arrays`; without a codec all the way, with the arrays themselves.

@@ -64,7 +64,7 @@ class Rounds:
         self._optimizer = ServerOptimizer(config.server_optimizer)
         self._correction = ServerCorrection(config.correction, self.model) if config.correction else None
         self.up, self.down = config.compression.up, config.compression.down
-        self.broadcast = Broadcast(self._outgoing())
+        self.broadcast = Broadcast(self._outgoing(), self.down)
         self._layout = layout_of(self.broadcast.held)
         self.last_accepted: dict[str, int] = {}
         """The last committed round that each site's update went into."""

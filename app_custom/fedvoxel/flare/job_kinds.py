@@ -92,7 +92,8 @@ def understand(folder: JobFolder) -> JobContent:
     _check_privacy(server, client)
     _check_correction(server, client)
     _check_tasks(folder, kind)
-    check_job_filters(folder, private=getattr(server, "privacy", None) is not None)
+    encoded = isinstance(server, FedAvgArgs) and server.rounds.compression.up is not None
+    check_job_filters(folder, private=getattr(server, "privacy", None) is not None, encoded=encoded)
     check_job_promise(folder, server)
     named = folder.meta.sites
     content = JobContent(folder, kind, server, client)

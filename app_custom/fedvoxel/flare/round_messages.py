@@ -16,7 +16,6 @@ class RoundMessages:
     def __init__(self, state: Rounds, privacy: dict[str, Any] | None) -> None:
         """Takes the run's rounds and its privacy section, which the sites compare with their own."""
         self._state, self._privacy = state, privacy
-        self._changes = state.down is not None and state.broadcast.base is not None
 
     @property
     def codecs(self) -> dict[Literal["up", "down"], str]:
@@ -26,16 +25,13 @@ class RoundMessages:
 
     def change(self) -> FLModel:
         """Returns the message for sites that hold the last model, or where there is no such codec, for all."""
-        if not self._changes:
+        sent = self._state.broadcast
+        if sent.base is None:
             return self.whole()
-        payload = self._state.broadcast.payload
-        if payload is None:
-            return FLModel(metrics=dict(NO_ARRAYS), **self._said(self._state.broadcast.base))
-        return FLModel(
-            params_type=ParamsType.FULL,
-            params={PAYLOAD: as_array(payload)},
-            **self._said(self._state.broadcast.base),
-        )
+        if sent.payload is None:
+            return FLModel(metrics=dict(NO_ARRAYS), **self._said(sent.base))
+        params = {PAYLOAD: as_array(sent.payload)}
+        return FLModel(params_type=ParamsType.FULL, params=params, **self._said(sent.base))
 
     def whole(self) -> FLModel:
         """Returns the message with the model itself."""
@@ -44,8 +40,7 @@ class RoundMessages:
     def bytes_down(self, asked: int, lacking: int) -> int:
         """Returns the bytes of what was sent, to so many sites at first and so many a second time."""
         whole = sum(array.nbytes for array in self._state.outgoing.values())
-        first = len(self._state.broadcast.payload or b"") if self._changes else whole
-        return asked * first + lacking * whole
+        return asked * self._state.broadcast.size_bytes + lacking * whole
 
     def _said(self, base: str | None) -> dict[str, Any]:
         state, config = self._state, self._state.config

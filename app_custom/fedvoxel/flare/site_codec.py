@@ -1,6 +1,5 @@
 """A site's side of compressed rounds: which model the server's message brings it to, and how its update leaves."""
 
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from pydantic import ValidationError
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.broadcast import fingerprint, moved
 from fedvoxel.flare.messages import LACKS_MODEL
-from fedvoxel.training.site_state import SiteState
+from fedvoxel.training.update_codec import UpdateCodec
 from fedvoxel.updates.compression.config import READ_CODEC
-from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode, payload_of
+from fedvoxel.updates.compression.payload import PAYLOAD, as_array, payload_of
 from fedvoxel.updates.correction import with_controls
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
@@ -27,8 +26,7 @@ class SiteCodec:
     def __init__(self, folder: Path, cohort: str, site: str, seed: int) -> None:
         """Takes where to keep it, and what seeds the codec's random choices."""
         self._held = folder / f"held_model.{cohort}.npz"
-        self._memory = SiteState(folder, cohort, "codec_memory")
-        self._seed = (seed, zlib.crc32(site.encode()))
+        self._updates = UpdateCodec(folder, cohort, site, seed)
 
     def model_of(self, message: FLModel, initial: Callable[[], Arrays]) -> Arrays:
         """Returns the arrays to train on.
@@ -66,11 +64,8 @@ class SiteCodec:
             codec = READ_CODEC.validate_python(message.meta["up"])
         except ValidationError:
             raise ConfigError("the server asks for a codec that this site does not know; install its version") from None
-        index = int(message.current_round or 0)
-        memory = self._memory.begin(index, message.meta["accepted"])
-        payload, kept = encode(difference, codec, np.random.default_rng([*self._seed, index]), memory)
-        self._memory.propose(index, kept)
-        return {PAYLOAD: as_array(payload)}
+        index, accepted = int(message.current_round or 0), message.meta["accepted"]
+        return {PAYLOAD: as_array(self._updates.encode(difference, codec, index, accepted))}
 
     def _own(self, message: FLModel, initial: Callable[[], Arrays]) -> Arrays:
         if message.current_round:

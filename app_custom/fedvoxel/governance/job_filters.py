@@ -92,16 +92,17 @@ _RAW = {
 _RESULTS = f"{CLIENT_FILE}, task_result_filters"
 
 
-def check_job_filters(job: JobFolder, private: bool) -> None:
+def check_job_filters(job: JobFolder, private: bool, encoded: bool = False) -> None:
     """Checks a job's filters on what its sites send.
 
     Args:
         job: The job.
         private: Whether it has a privacy section.
+        encoded: Whether its sites send encoded differences, which these filters cannot read.
 
     Raises:
-        ConfigError: One stands beside a privacy section, is FLARE's own, stands in another place than on what sites
-            send of their rounds, or has wrong arguments.
+        ConfigError: One stands beside a privacy section or a codec, is FLARE's own, stands in another place than on
+            what sites send of their rounds, or has wrong arguments.
     """
     for place, component in _filters(job):
         path = component.path
@@ -114,6 +115,8 @@ def check_job_filters(job: JobFolder, private: bool) -> None:
                 f"{place}: {path} would change what the sites' ledgers have released; remove the filter, or the "
                 "privacy section"
             )
+        if encoded and place == _RESULTS:
+            raise ConfigError(f"{place}: {path} cannot read encoded differences; remove it, or rounds.compression.up")
         if path in WRAPPED:
             if place != _RESULTS:
                 raise ConfigError(f"{place}: {path} belongs to {_RESULTS}, at the sites and for the task train alone")

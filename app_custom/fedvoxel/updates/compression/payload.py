@@ -133,13 +133,15 @@ def _unpack(payload: bytes, values: int) -> bytes:
     # No codec writes more than four bytes a value; low-rank factors are taken only where they are smaller.
     most = 4 * values + _MOST_HEAD_BYTES + 2**16
     try:
-        reader = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).stream_reader(payload[4:])
-        content = reader.read(most + 1)
-    except zstandard.ZstdError:
+        size = zstandard.frame_content_size(payload[4:])
+        if size > most:
+            raise UpdateError(f"a payload that unpacks to more than {most} bytes")
+        if size < 0:
+            raise UpdateError("a payload that does not say its size")
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+        return unpacker.decompress(payload[4:], max_output_size=most, allow_extra_data=False)
+    except (zstandard.ZstdError, MemoryError):
         raise UpdateError("a payload that cannot be unpacked") from None
-    if len(content) > most:
-        raise UpdateError(f"a payload that unpacks to more than {most} bytes")
-    return content
 
 
 def _head(written: bytes) -> tuple[AnyCodec, dict[str, tuple[int, ...]]]:
