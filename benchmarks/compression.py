@@ -1,0 +1,157 @@
+"""What do fewer bytes cost? The hippocampus job with each codec, both ways, on the same cases and seeds.
+
+Runs `evaluation.simulation` (the same rounds, trainers and payloads as over FLARE) for the four hospitals, once with
+float32 and once with each codec, and compares bytes per round, Dice on unseen cases, and the time that encoding and
+decoding take. Every finished part is kept.
+
+    FEDVOXEL_DATA=... python -m benchmarks.compression
+"""
+
+import argparse
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.hospitals import JOB, make_hospitals
+from benchmarks.parts import Parts
+from fedvoxel.config import parse_config
+from fedvoxel.evaluation.experiment import load_site_cases
+from fedvoxel.evaluation.simulation import simulate
+from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.governance.job_folder import read_job_folder
+from fedvoxel.records.atomic import write_json, write_text
+from fedvoxel.training.networks import build_network, get_weights
+from fedvoxel.training.setup import TrainingTask
+from fedvoxel.updates.compression.config import READ_CODEC
+from fedvoxel.updates.compression.payload import decode, encode
+from fedvoxel.volumes.site import ComputeConfig
+
+PORT = 28131
+CODECS: dict[str, dict[str, Any] | None] = {
+    "float32": None,
+    "int8": {"name": "int8"},
+    "int4": {"name": "int4"},
+    "stepped 0.5, 7 levels": {"name": "stepped", "step": 0.5, "levels": 7},
+    "stepped 1, 3 levels": {"name": "stepped", "step": 1.0, "levels": 3},
+    "stepped 2, 2 levels": {"name": "stepped", "step": 2.0, "levels": 2},
+    "stepped 3, 2 levels": {"name": "stepped", "step": 3.0, "levels": 2},
+    "top 10 %": {"name": "topk", "fraction": 0.1},
+    "top 5 %, signs": {"name": "topk", "fraction": 0.05, "values": "sign"},
+    "top 1 %, signs": {"name": "topk", "fraction": 0.01, "values": "sign"},
+    "random 10 %": {"name": "randomk", "fraction": 0.1},
+    "rank 4": {"name": "powersgd", "rank": 4},
+}
+Result = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs what is missing and writes docs/results/compression.*."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--codecs", nargs="+", choices=CODECS, default=list(CODECS), metavar="CODEC")
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("FEDVOXEL_DATA", ".")), help="default: FEDVOXEL_DATA"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--work", type=Path, default=Path("work/benchmarks/compression"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    options = parser.parse_args(arguments)
+    hospitals = make_hospitals(options.work.resolve(), options.data, PORT, None)
+    parts = Parts(options.work / "parts")
+    plans = [(name, seed) for seed in options.seeds for name in options.codecs]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=options.workers, mp_context=context) as pool:
+        waiting = [
+            (name, seed, pool.submit(_measure, hospitals.task, dict(hospitals.site_files), CODECS[name], seed))
+            for name, seed in plans
+            if parts.get(_part(name, seed), _asked(name, seed)) is None
+        ]
+        for name, seed, future in waiting:
+            parts.run(_part(name, seed), _asked(name, seed), future.result)
+            print(f"seed {seed}: {name}", flush=True)
+    found = {
+        name: [parts.get(_part(name, seed), _asked(name, seed)) or {} for seed in options.seeds]
+        for name in options.codecs
+    }
+    write_json(options.out / "compression.json", {"seeds": options.seeds, "codecs": found})
+    write_text(options.out / "compression.md", table(found, options.seeds))
+
+
+def _part(name: str, seed: int) -> str:
+    return f"{name.replace(' ', '_').replace(',', '').replace('%', 'percent')}_{seed}"
+
+
+def _asked(name: str, seed: int) -> dict[str, Any]:
+    return {"codec": CODECS[name], "seed": seed}
+
+
+def _measure(task: TrainingTask, files: dict[str, Path], codec: dict[str, Any] | None, seed: int) -> Result:
+    """Runs the job with one codec both ways and one seed."""
+    task = task.model_copy(update={"training": task.training.model_copy(update={"seed": seed})})
+    section = read_job_folder(JOB).controller.args["rounds"] | {"compression": {"up": codec, "down": codec}}
+    sites = {site: load_site_cases(file, task) for site, file in files.items()}
+    run = simulate(task, parse_config(RoundsConfig, section, "rounds"), sites, ComputeConfig(threads=1))
+    dice = [
+        value for scores in run.test.values() for score in scores for value in score.dice.values() if value is not None
+    ]
+    return {
+        "bytes_up": [record.bytes_up for record in run.rounds],
+        "bytes_down": [record.bytes_down for record in run.rounds],
+        "dice": fmean(dice),
+        "training_s": run.seconds / len(run.rounds) / len(sites),
+        "codec_s": _codec_seconds(task, codec),
+    }
+
+
+def _codec_seconds(task: TrainingTask, codec: dict[str, Any] | None) -> float:
+    """Returns the median time in which a site encodes its update and decodes the server's change."""
+    if codec is None:
+        return 0.0
+    config, random = READ_CODEC.validate_python(codec), np.random.default_rng(1)
+    shapes = get_weights(build_network(task.training.network, len(task.classes) + 1, 1))
+    arrays = {name: random.standard_t(4, array.shape).astype(np.float32) * 1e-2 for name, array in shapes.items()}
+    seconds = []
+    for _ in range(9):
+        started = time.perf_counter()
+        decode(encode(arrays, config, random, {})[0], {name: array.shape for name, array in arrays.items()})
+        seconds.append(time.perf_counter() - started)
+    return median(seconds)
+
+
+def table(found: dict[str, list[Result]], seeds: Sequence[int]) -> str:
+    """Returns the page: a line per codec, against float32 on the same seeds."""
+    plain = found["float32"]
+    lines = [
+        "# Fewer bytes: what they cost",
+        "",
+        f"`scripts/benchmark compression`: the hippocampus job (12 rounds, four hospitals), seeds {list(seeds)}, the same",
+        "codec both ways, Dice on unseen cases (mean over cases and classes). Bytes are those of the payloads of all rounds,",
+        "up and down together, against float32. Time: encoding and decoding one update over a site's training.",
+        "",
+        "| codec, both ways | times fewer bytes | Dice | against float32 (each seed) | codec time / training |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, runs in found.items():
+        fewer = median(_bytes(a) / _bytes(b) for a, b in zip(plain, runs, strict=True))
+        losses = [b["dice"] - a["dice"] for a, b in zip(plain, runs, strict=True)]
+        share = median(run["codec_s"] / run["training_s"] for run in runs)
+        lines.append(
+            f"| {name} | {fewer:.1f} | {fmean(run['dice'] for run in runs):.4f} "
+            f"| {fmean(losses):+.4f} ({', '.join(f'{loss:+.4f}' for loss in losses)}) | {share:.2%} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _bytes(run: Result) -> int:
+    return sum(run["bytes_up"]) + sum(run["bytes_down"])
+
+
+if __name__ == "__main__":
+    main()
