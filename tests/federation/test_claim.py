@@ -41,7 +41,16 @@ def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     """Is the claim of a job in order, with changes: those of the rounds by their names, others as `claim_of` does."""
     rounds = {"num_rounds": 2, "evaluate": False} | {
         key: changes.pop(key)
-        for key in ("evaluate", "patience", "num_rounds", "min_sites", "aggregation", "correction", "compression")
+        for key in (
+            "evaluate",
+            "patience",
+            "num_rounds",
+            "min_sites",
+            "aggregation",
+            "correction",
+            "compression",
+            "selection",
+        )
         if key in changes
     }
     return claim_of(
@@ -66,6 +75,17 @@ def test_a_correction_under_a_privacy_section_is_refused(privacy: Any) -> None:
 def test_a_codec_under_a_privacy_section_is_refused(way: str) -> None:
     with pytest.raises(ConfigError, match="compression with a privacy section"):
         claimed(compression={way: {"name": "int8"}})
+
+
+@pytest.mark.parametrize("privacy", [PRIVACY, HOSPITAL])
+def test_who_is_asked_may_follow_nothing_that_is_protected(privacy: Any) -> None:
+    drawn = claimed(privacy, selection={"name": "random"})
+    assert drawn.guarantee == claimed(privacy).guarantee, "no rule makes the guarantee better"
+    for rule in ({"name": "by_cases"}, {"name": "power_of_choice"}, {"name": "oort"}):
+        with pytest.raises(ConfigError, match=f"selection: {rule['name']} with a privacy section"):
+            claimed(privacy, selection=rule)
+    open_one = claimed(None, selection={"name": "oort"})
+    assert "site selection" in open_one.open and "site selection" not in open_one.on_public_cases().open
 
 
 OF_PATIENTS = claimed()

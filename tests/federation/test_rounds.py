@@ -144,3 +144,27 @@ def test_a_round_remembers_whose_update_it_took_once_it_is_committed() -> None:
     rounds.add("c", _update(1.0))
     rounds.close_round()
     assert rounds.last_accepted == {"a": 0, "b": 1, "c": 1}
+
+
+def test_with_a_selection_only_the_last_model_can_be_the_best() -> None:
+    rounds = _rounds(num_rounds=3, selection={"name": "random"})
+    _run_round(rounds, 1.0)
+    _run_round(rounds, 1.0, dice=0.9)
+    _run_round(rounds, 1.0, dice=0.7)
+    assert rounds.best_round is None and len(rounds.validation) == 2
+    rounds.add_validation("a", _score(0.6))
+    rounds.score_model()
+    assert (rounds.best_round, rounds.best_score) == (2, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"patience": 2}, "patience null"),
+        ({"compression": {"down": {"name": "int8"}}}, "every site in every round"),
+        ({"compression": {"guard_dice": 0.1}}, "every site in every round"),
+    ],
+)
+def test_what_needs_every_site_does_not_go_with_a_selection(other, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(RoundsConfig, {"num_rounds": 2, "selection": {"name": "random"}} | other, "rounds")

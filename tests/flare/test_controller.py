@@ -328,6 +328,30 @@ def test_control_variates_travel_with_a_correction_and_are_asked_for(tmp_path: P
     assert outcome.rounds[0].bytes_down == 2 * plain.rounds[0].bytes_down
 
 
+def test_only_the_selected_sites_are_asked_to_train_and_all_score_the_last_model(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def site(name: str) -> Answer:
+        def answer(task: str) -> list[Shareable]:
+            asked.append((name, task))
+            return well_behaved(task)
+
+        return answer
+
+    names = ["a", "b", "c", "d"]
+    rule = {"name": "random", "fraction": 0.5}
+    outcome = run_sites(tmp_path, {name: site(name) for name in names}, selection=rule, num_rounds=4)
+    assert outcome.status == "finished"
+    for record in outcome.rounds:
+        assert len(record.contributed) == 2 and set(record.contributed) | set(record.not_selected) == set(names)
+        assert not set(record.contributed) & set(record.not_selected) and not record.missing
+        assert all("not chosen by random" in reason for reason in record.not_selected.values())
+    trained = [name for name, task in asked if task == TASK_TRAIN]
+    assert trained == [name for record in outcome.rounds for name in sorted(record.contributed)]
+    assert set(trained) == set(names), "nobody is left out more than three rounds in a row"
+    assert [task for _, task in asked].count(TASK_VALIDATE) == 2 * len(names)
+
+
 def _encoded(value: float, codec: dict[str, Any]) -> Shareable:
     arrays = {name: np.full_like(array, value) for name, array in MODEL.items()}
     payload, _ = encode(arrays, READ_CODEC.validate_python(codec), np.random.default_rng(0), {})

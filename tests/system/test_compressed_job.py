@@ -34,7 +34,6 @@ def test_a_compressed_job_sends_little_and_all_hold_the_same_model(system: Syste
     assert 0 < down[1] < sites * whole / 4 and 0 < down[3] < sites * whole / 4
     assert whole < down[2] < whole + sites * whole / 4, "one site was sent the whole"
     held = [
-        dict(np.load(next(system.state(site, "compressed").glob("held_model.*"))).items())
-        for site in outcome.sites
+        dict(np.load(next(system.state(site, "compressed").glob("held_model.*"))).items()) for site in outcome.sites
     ]
     assert len({fingerprint(arrays) for arrays in held}) == 1

@@ -16,6 +16,7 @@ _STATE_STYLES = {
     "refused": "bold red",
     "evaluation_only": "dim",
     "waiting": "dim",
+    "not_selected": "dim",
 }
 _BARS = "▁▂▃▄▅▆▇█"
 

@@ -20,6 +20,7 @@ from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.selection import Selector
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_network, get_weights
 from fedvoxel.training.scoring import mean_dice_by_class
@@ -105,8 +106,8 @@ class _Member:
         self._codec = UpdateCodec(folder / name, task.cohort, name, task.training.seed)
         self.trainer = Trainer(task.training, task.classes, cases.training, name, device, state)
         self._cases, self._name, self._task = cases, name, task
-        self.bytes_up = 0
-        """Bytes of the last update."""
+        self.bytes_up, self.seconds = 0, 0.0
+        """Bytes of the last update, and how long it took."""
 
     @property
     def has_personal(self) -> bool:
@@ -122,6 +123,7 @@ class _Member:
     def train(self, rounds: Rounds) -> Update:
         """Trains the open round, and the personal model beside it."""
         planned, accepted = rounds.config.num_rounds, rounds.last_accepted.get(self._name)
+        started = time.monotonic()
         train = partial(self.trainer.train_round, rounds.outgoing, rounds.round, planned)
         update = train(correction=rounds.config.correction, accepted=accepted)
         if rounds.up:
@@ -130,6 +132,7 @@ class _Member:
             update = replace(update, arrays=decode(payload, rounds.layout, rounds.up))
         else:
             self.bytes_up = sum(array.nbytes for array in update.arrays.values())
+        self.seconds = time.monotonic() - started
         if self.has_personal:
             self.trainer.train_personal(rounds.outgoing, rounds.round, planned)
         return update
@@ -143,8 +146,9 @@ class _Member:
 
 def _run(rounds: Rounds, members: Mapping[str, _Member], progress: Progress | None) -> tuple[RoundRecord, ...]:
     records = []
+    selector = Selector(rounds.config.selection, members, rounds.config.min_sites)
     while not rounds.finished and not rounds.out_of_patience:
-        records.append(_one_round(rounds, members))
+        records.append(_one_round(rounds, members, selector))
         if progress:
             progress(rounds.round, rounds.config.num_rounds, mean(records[-1].loss.values()))
     if rounds.config.evaluate:
@@ -155,19 +159,23 @@ def _run(rounds: Rounds, members: Mapping[str, _Member], progress: Progress | No
     return tuple(records)
 
 
-def _one_round(rounds: Rounds, members: Mapping[str, _Member]) -> RoundRecord:
+def _one_round(rounds: Rounds, everybody: Mapping[str, _Member], selector: Selector) -> RoundRecord:
     """Validates, trains and closes a round as the sites and the server do."""
     started, index = time.monotonic(), rounds.round
+    choice = selector.choose(index)
+    members = {name: everybody[name] for name in choice.asked}
     if rounds.config.evaluate and index > 0:
         _validate(rounds, members)
     trained = {name: member.train(rounds) for name, member in members.items() if member.trainer.case_count}
     for name, update in trained.items():
         rounds.add(name, update)
+        selector.note(name, index, update.case_count, update.metrics["loss"], members[name].seconds)
     record = RoundRecord(
         round=index,
         seconds=0.0,
         contributed={name: update.case_count for name, update in trained.items()},
         evaluation_only=tuple(sorted(members.keys() - trained.keys())),
+        not_selected=dict(choice.left_out),
         loss={name: update.metrics["loss"] for name, update in trained.items()},
         bytes_up=sum(members[name].bytes_up for name in trained),
         bytes_down=len(members) * rounds.broadcast.size_bytes,

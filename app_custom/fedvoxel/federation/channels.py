@@ -107,7 +107,7 @@ def channels_of(
         _initial_model(unit, start),
         _filters(filters),
         Channel(name="calibration", status="off", why="nothing is calibrated on sites' cases"),
-        Channel(name="site selection", status="off", why="every connected site is asked in every round"),
+        _selection(rounds),
     )
 
 
@@ -140,6 +140,16 @@ def said_by_the_job(plan_source: str | None, choices: str | None) -> tuple[Chann
         ),
         Channel(name="hyper-parameters", status="public" if choices == "public" else "open", why=chosen[choices]),
     )
+
+
+def _selection(rounds: "RoundsConfig") -> Channel:
+    rule = rounds.selection.name
+    if rule == "all":
+        return Channel(name="site selection", status="off", why="every connected site is asked in every round")
+    if rule == "random":
+        why = "drawn from the job's seed; nothing is gained from it for the guarantee"
+        return Channel(name="site selection", status="off", why=why)
+    return Channel(name="site selection", status="open", why=f"{rule} follows what sites report of their cases")
 
 
 def _updates(unit: PrivacyUnit | None) -> Channel:

@@ -16,7 +16,15 @@ from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismC
 if TYPE_CHECKING:
     from fedvoxel.federation.rounds_config import RoundsConfig
 
-_OF_THE_CASES = {"updates", "case counts", "training statistics", "validation scores", "model choice", "job filters"}
+_OF_THE_CASES = {
+    "updates",
+    "case counts",
+    "training statistics",
+    "validation scores",
+    "model choice",
+    "job filters",
+    "site selection",
+}
 """Channels of a job without a privacy section that carry nothing but what the cases trained on hold."""
 
 _JOB_FILTERS = "job filters"
@@ -108,6 +116,11 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
         raise ConfigError(
             f"correction: {rounds.correction.name} with a privacy section: nothing accounts for what it keeps of the "
             "rounds before; write null, or take out the privacy section"
+        )
+    if rounds.selection.name not in ("all", "random"):
+        raise ConfigError(
+            f"selection: {rounds.selection.name} with a privacy section: case counts, losses and times may not leave; "
+            'write "random" or "all", or take out the privacy section'
         )
     if rounds.compression.up or rounds.compression.down:
         raise ConfigError(

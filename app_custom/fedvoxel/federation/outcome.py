@@ -97,6 +97,7 @@ class RoundRecord(FrozenModel):
         missing: Sites that gave no answer in time or failed, each with the reason.
         refused: Sites whose update was refused, each with the reason.
         evaluation_only: Sites that take part without training.
+        not_selected: Sites that were not asked in this round, each with the reason.
         loss: Mean training loss of each contributing site.
         validation: Score of the round's global model at each site that validated it.
         filters: What a filter of the job says that it did to each contributing site's update.
@@ -111,6 +112,7 @@ class RoundRecord(FrozenModel):
     missing: dict[SiteName, Reason] = Field(default_factory=dict)
     refused: dict[SiteName, Reason] = Field(default_factory=dict)
     evaluation_only: tuple[SiteName, ...] = ()
+    not_selected: dict[SiteName, Reason] = Field(default_factory=dict)
     loss: dict[SiteName, float] = Field(default_factory=dict)
     validation: dict[SiteName, ValidationScore] = Field(default_factory=dict)
     filters: dict[SiteName, FilterNote] = Field(default_factory=dict)

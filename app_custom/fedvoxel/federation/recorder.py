@@ -80,6 +80,7 @@ class RoundNotes:
     public: set[str] = field(default_factory=set)
     filters: dict[str, str] = field(default_factory=dict)
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
+    not_selected: dict[str, str] = field(default_factory=dict)
 
     @property
     def answered(self) -> set[str]:
@@ -187,6 +188,7 @@ class RunRecorder:
             validation=rounds.validation[index] if rounds and scored else {},
             filters=notes.filters,
             codecs=notes.codecs,
+            not_selected=notes.not_selected,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
         )

@@ -24,6 +24,7 @@ from fedvoxel.federation.robust import BoundedSum, RobustSum
 from fedvoxel.federation.robust_config import NormBound, WeightedMean
 from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.selection_config import AllSites
 from fedvoxel.federation.server_optimizer import ServerOptimizer
 from fedvoxel.updates.compression.config import finer
 from fedvoxel.updates.correction import split_controls
@@ -175,6 +176,8 @@ class Rounds:
         """Records the validation of the current model (that of round `len(validation)`) and keeps it if it is best."""
         self.validation.append(dict(self._scores))
         score = mean_dice(self._scores)
+        if not isinstance(self.config.selection, AllSites) and not self.finished:
+            return  # scored by some of the sites only, which is no comparison
         if score is not None and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_round = score, len(self.validation) - 1
             self.best_model = self.model

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.robust_config import AggregationConfig, WeightedMean
+from fedvoxel.federation.selection_config import EVERYBODY, AllSites, SelectionConfig
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizerConfig
 from fedvoxel.updates.compression.config import NO_COMPRESSION, CompressionConfig
 from fedvoxel.updates.correction import Correction
@@ -28,6 +29,8 @@ class RoundsConfig(FrozenModel):
         server_optimizer: The step along the mean update.
         correction: What corrects each site's steps for the difference of its cases from the others', or null.
         compression: Codecs of what travels, both ways.
+        selection: Which sites are asked in a round. Unless it is all, only the last model is scored by all of them,
+            and so it is the one that is kept.
     """
 
     num_rounds: int = Field(ge=1, le=10_000)
@@ -41,6 +44,7 @@ class RoundsConfig(FrozenModel):
     server_optimizer: ServerOptimizerConfig = PlainStep()
     correction: Correction | None = None
     compression: CompressionConfig = NO_COMPRESSION
+    selection: SelectionConfig = EVERYBODY
 
     @model_validator(mode="after")
     def _has_sites_enough(self) -> Self:
@@ -57,4 +61,13 @@ class RoundsConfig(FrozenModel):
                 f"correction: {self.correction.name} is made for aggregation 'mean' and server_optimizer 'plain' with "
                 "learning_rate 1: write those, or null"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _selection_goes_with_the_rest(self) -> Self:
+        if not isinstance(self.selection, AllSites):
+            if self.patience is not None:
+                raise ValueError("selection: scores of different sites cannot stop a run early; write patience null")
+            if self.compression.down or self.compression.guard_dice:
+                raise ValueError("selection: compression.down and its guard need every site in every round; write null")
         return self

@@ -22,6 +22,7 @@ from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.selection import Selector
 from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
@@ -114,8 +115,9 @@ class FedAvgController(SiteTasks):
         try:
             model = start.arrays if start else self._initial_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism)
+            selector = Selector(config.selection, sites, config.min_sites)
             while not state.finished and not state.out_of_patience:
-                self._one_round(state, sites)
+                self._one_round(state, selector)
             if config.evaluate:
                 self._validate_last(state, sites)
                 self._test(state, sites)
@@ -151,12 +153,15 @@ class FedAvgController(SiteTasks):
         said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
         raise ConfigError(f"no site could build the initial model ({said})")
 
-    def _one_round(self, state: Rounds, sites: list[str]) -> None:
+    def _one_round(self, state: Rounds, selector: Selector) -> None:
         config, index, started = state.config, state.round, time.monotonic()
         replies = RoundReplies(state, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
+        choice = selector.choose(index)
+        sites, notes.not_selected = choice.asked, dict(choice.left_out)
         self._view.sites(sites, "training")
+        self._view.absent("not_selected", choice.left_out)
         messages = RoundMessages(state, self.privacy)
         notes.codecs = messages.codecs
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
@@ -168,6 +173,8 @@ class FedAvgController(SiteTasks):
                 gathered = gathered.asked_again(lacking, again)
         finally:
             self._privacy.write()
+        for site, seconds in replies.seconds.items():
+            selector.note(site, index, notes.contributed[site], notes.loss.get(site), seconds)
         notes.missing, notes.refused = gathered.missing, gathered.refused
         self._view.absent("missing", gathered.missing)
         self._view.absent("refused", gathered.refused)

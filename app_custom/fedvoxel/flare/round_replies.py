@@ -1,6 +1,7 @@
 """The sites' replies to one round, as they arrive: each is taken as a whole or not at all."""
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ class RoundReplies:
     def __init__(self, rounds: Rounds, recorder: RunRecorder, view: RunView, receipts: Receipts | None = None) -> None:
         """Starts with no reply; `receipts` notes every accepted update of a job with a privacy section."""
         self.notes = RoundNotes()
+        self.seconds: dict[str, float] = {}
+        """Seconds from the start of the round to each accepted update."""
+        self._started = time.monotonic()
         self._rounds, self._recorder, self._view, self._receipts = rounds, recorder, view, receipts
 
     def take(self, site: str, reply: FLModel) -> None:
@@ -70,6 +74,7 @@ class RoundReplies:
         self._rounds.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
         if self._receipts and release_id:
             self._receipts.add(site, index, release_id, arrays)
+        self.seconds[site] = time.monotonic() - self._started
         self.notes.contributed[site] = int(case_count or 0)
         self.notes.bytes_up += len(payload) if payload else sum(array.nbytes for array in arrays.values())
         if loss is not None:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, Positi
 
 from fedvoxel.config import FrozenModel, parse_config
 
-SiteStateName = Literal["training", "replied", "missing", "refused", "evaluation_only", "waiting"]
+SiteStateName = Literal["training", "replied", "missing", "refused", "evaluation_only", "waiting", "not_selected"]
 Phase = Literal["starting", "training", "validation", "test", "done"]
 
 

@@ -1,0 +1,148 @@
+"""Chooses which sites are asked in a round, fairly and reproducibly, and says why.
+
+Draws depend on the rule's seed and the round alone, so that a run that is resumed draws the same. Whatever the rule, a
+site that was left out too long comes first. What a site says of itself buys it little: a loss counts at most as the
+95th percentile of all, and a site is drawn once in a round.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedvoxel.federation.selection_config import (
+    AllSites,
+    Oort,
+    PowerOfChoice,
+    RandomSites,
+    Selective,
+    SitesByCases,
+    WithinDeadline,
+)
+
+
+@dataclass
+class _Seen:
+    """Is what is known of a site."""
+
+    last: int = 0
+    left_out: int = 0
+    cases: int | None = None
+    loss: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Says who is asked in a round, and of each other site why it is not.
+
+    Attributes:
+        asked: Sites that are asked, in order of their names.
+        left_out: The reason by site.
+    """
+
+    asked: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+class Selector:
+    """Chooses sites round by round and remembers what they reported."""
+
+    def __init__(self, rule: AllSites | Selective, sites: Iterable[str], needed: int) -> None:
+        """Takes the rule, all sites, and how many updates a round needs."""
+        self._rule, self._needed = rule, needed
+        self._seen = {site: _Seen() for site in sorted(sites)}
+
+    def choose(self, round_index: int) -> Choice:
+        """Returns who is asked in a round, and counts who is left out."""
+        sites = list(self._seen)
+        if isinstance(self._rule, AllSites):
+            return Choice(tuple(sites))
+        wanted = self._rule.wanted(len(sites), self._needed)
+        overdue = [site for site in sites if self._seen[site].left_out >= self._rule.most_rounds_left_out]
+        first = sorted(overdue, key=lambda site: (-self._seen[site].left_out, site))
+        rest = [site for site in sites if site not in first]
+        # The overdue come first even where they are more than are wanted.
+        asked = {*first, *self._by_rule(round_index, rest, max(0, wanted - len(first)))}
+        for site, seen in self._seen.items():
+            seen.left_out = 0 if site in asked else seen.left_out + 1
+        reasons = {site: f"not chosen by {self._rule.name}{self._why(site)}" for site in sites if site not in asked}
+        return Choice(tuple(sorted(asked)), reasons)
+
+    def note(self, site: str, round_index: int, cases: int, loss: float | None, seconds: float) -> None:
+        """Takes what a site reported with an accepted update, and how long it took."""
+        seen = self._seen[site]
+        seen.last, seen.cases, seen.seconds = round_index + 1, cases, seconds
+        seen.loss = loss if loss is None else max(0.0, loss)
+
+    def _by_rule(self, round_index: int, sites: Sequence[str], count: int) -> list[str]:
+        rule = self._rule
+        if isinstance(rule, AllSites) or not count:
+            return []
+        random = np.random.default_rng((rule.seed, round_index))
+        if isinstance(rule, RandomSites):
+            return _drawn(random, sites, [1.0] * len(sites), count)
+        if isinstance(rule, SitesByCases):
+            return _drawn(random, sites, self._cases(sites), count)
+        if isinstance(rule, PowerOfChoice):
+            size = max(count, math.ceil(rule.candidates * len(sites)))
+            drawn = _drawn(random, sites, self._cases(sites), size)
+            return sorted(drawn, key=lambda site: (-self._loss(site), site))[:count]
+        if isinstance(rule, WithinDeadline):
+            in_time = [site for site in sites if (self._seen[site].seconds or 0.0) <= rule.deadline_s]
+            chosen = _drawn(random, in_time, [1.0] * len(in_time), count)
+            # A round that could not have its quorum otherwise takes the fastest of the late ones.
+            late = sorted(set(sites) - set(in_time), key=lambda site: (self._seen[site].seconds or 0.0, site))
+            return chosen + late[: max(0, min(self._needed, count) - len(chosen))]
+        return self._by_utility(rule, random, round_index, sites, count)
+
+    def _by_utility(
+        self, rule: Oort, random: np.random.Generator, round_index: int, sites: Sequence[str], count: int
+    ) -> list[str]:
+        new = [site for site in sites if self._seen[site].loss is None]
+        tried = [site for site in sites if site not in new]
+        explored = max(round(rule.exploration * 0.98**round_index * count), count - len(tried))
+        chosen = _drawn(random, new, [1.0] * len(new), explored)
+        return chosen + _drawn(random, tried, self._utilities(rule, round_index, tried), count - len(chosen))
+
+    def _utilities(self, rule: Oort, round_index: int, sites: Sequence[str]) -> list[float]:
+        if not sites:
+            return []
+        seen = [self._seen[site] for site in sites]
+        statistical = np.array([(site.cases or 0) * (site.loss or 0.0) for site in seen])
+        # Clipped, and with a bonus for a site that was not tried for long (Oort, section 4.4 and equation 1).
+        statistical = np.minimum(statistical, np.quantile(statistical, 0.95, method="lower"))
+        utilities = statistical + np.sqrt([0.1 * math.log(max(2, round_index)) / max(1, site.last) for site in seen])
+        if rule.preferred_s is not None:
+            slow = [max(1.0, (site.seconds or 0.0) / rule.preferred_s) for site in seen]
+            utilities = utilities / np.power(slow, rule.alpha)
+        return [float(utility) for utility in utilities]
+
+    def _cases(self, sites: Sequence[str]) -> list[float]:
+        """Returns the sites' case counts; a site that has told none yet counts as the mean of the others."""
+        known = [cases for site in sites if (cases := self._seen[site].cases) is not None]
+        mean = sum(known) / len(known) if known else 1.0
+        return [float(mean if (cases := self._seen[site].cases) is None else cases) for site in sites]
+
+    def _loss(self, site: str) -> float:
+        """Returns a site's last loss; one that has told none comes first, so that it is tried."""
+        loss = self._seen[site].loss
+        return math.inf if loss is None else loss
+
+    def _why(self, site: str) -> str:
+        seen = self._seen[site]
+        if isinstance(self._rule, WithinDeadline) and seen.seconds is not None:
+            return f": its last round took {seen.seconds:.0f} s"
+        if isinstance(self._rule, PowerOfChoice | Oort) and seen.loss is not None:
+            return f": its last loss was {seen.loss:.3g}"
+        return ""
+
+
+def _drawn(random: np.random.Generator, sites: Sequence[str], weights: Sequence[float], count: int) -> list[str]:
+    """Draws at most `count` different sites with chances in proportion to their weights."""
+    if not sites or count <= 0:
+        return []
+    chances = np.maximum(np.asarray(weights, float), 1e-9)
+    drawn = random.choice(len(sites), min(count, len(sites)), replace=False, p=chances / chances.sum())
+    return [sites[index] for index in drawn]
