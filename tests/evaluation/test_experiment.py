@@ -109,3 +109,20 @@ def test_the_picture_shows_one_unseen_case_of_each_hospital(result: Path, kit: P
     assert picture is not None
     assert picture.png.startswith(b"\x89PNG")
     assert unseen_picture(task, job.model, {"hospital-b": SiteCases(cases.training, ())}) is None
+
+
+@pytest.mark.parametrize("section", [{"proximal_mu": 1.0}, {"personal": {"name": "ditto"}}])
+def test_whoever_trains_alone_trains_without_what_is_about_the_others(section, kit: Path, task: TrainingTask) -> None:
+    changed = parse_config(TrainingTask, ARGUMENTS | {"training": training_section(**section)}, "the test's task")
+    model = get_weights(build_network(task.training.network, 2, 1))
+    cases = {"hospital-a": load_site_cases(kit / "local" / "fedvoxel_site.json", task)}
+    one, other = (run_baseline("local", TrainedJob(job, 2, model), cases, COMPUTE) for job in (task, changed))
+    assert one.per_site == other.per_site
+
+
+def test_a_model_that_is_whole_at_no_site_but_its_own_is_not_compared(kit: Path) -> None:
+    training = training_section(site_local=["*bias"])
+    changed = parse_config(TrainingTask, ARGUMENTS | {"training": training}, "the test's task")
+    cases = {"hospital-a": load_site_cases(kit / "local" / "fedvoxel_site.json", changed)}
+    with pytest.raises(ConfigError, match="leaves some layers to each hospital"):
+        run_baseline("local", TrainedJob(changed, 2, {}), cases, COMPUTE)

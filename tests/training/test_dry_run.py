@@ -112,3 +112,9 @@ def test_a_pattern_that_names_no_parameter_is_refused_before_anyone_is_asked() -
     assert _try(network=UNET, trainable=["model.*"]) == _try(network=UNET)
     with pytest.raises(ConfigError, match=r"'decoder\.nothing' names no parameter"):
         _try(network=UNET, trainable=["decoder.nothing"])
+
+
+def test_a_pattern_of_layers_to_leave_at_the_sites_must_name_some() -> None:
+    assert _try(network=UNET, site_local=["model.*"]) == _try(network=UNET)
+    with pytest.raises(ConfigError, match=r"training\.site_local: '\*\.adn\.N\.\*' names no parameter"):
+        _try(network=UNET, site_local=["*.adn.N.*"])

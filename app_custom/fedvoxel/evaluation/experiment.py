@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import CohortError
 from fedvoxel.evaluation.baseline import Baseline, BaselineKind, CaseRecord
-from fedvoxel.evaluation.trained_job import TrainedJob
+from fedvoxel.evaluation.trained_job import TrainedJob, check_model_is_whole
+from fedvoxel.training.config import TrainingConfig
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.setup import TrainingTask
 from fedvoxel.training.site_trainer import use_compute
@@ -58,7 +59,7 @@ def train_together(
     compute: ComputeConfig,
     progress: Progress | None = None,
 ) -> tuple[Trainer, dict[str, NDArray[np.float32]]]:
-    """Trains on `cases` in one place for `rounds` times the job's epochs per round.
+    """Trains on `cases` in one place for `rounds` times the job's epochs per round, without what needs a federation.
 
     Args:
         task: The job's task.
@@ -76,7 +77,7 @@ def train_together(
     """
     if not cases:
         raise CohortError("no training case: a site that only evaluates has no model of its own")
-    trainer = Trainer(task.training, task.classes, cases, name, use_compute(compute))
+    trainer = Trainer(alone(task.training), task.classes, cases, name, use_compute(compute))
     model = trainer.weights()
     for index in range(rounds):
         update = trainer.train_round(model, index, rounds)
@@ -84,6 +85,11 @@ def train_together(
         if progress:
             progress(index + 1, rounds, float(update.metrics["loss"]))
     return trainer, model
+
+
+def alone(config: TrainingConfig) -> TrainingConfig:
+    """Returns a training section without what is about other sites: nothing to stay near to, nothing to keep back."""
+    return config.model_copy(update={"proximal_mu": None, "site_local": None, "personal": None})
 
 
 def run_baseline(
@@ -101,7 +107,12 @@ def run_baseline(
         sites: Cases by site.
         compute: Threads and device to use.
         progress: See `train_together`.
+
+    Raises:
+        ConfigError: The job's common model is no whole model, see `check_model_is_whole`.
+        CohortError: There is no training case.
     """
+    check_model_is_whole(job.task)
     started = time.monotonic()
     name = next(iter(sites)) if kind == "local" else "pooled"
     cases = [case for site in sites.values() for case in site.training]

@@ -13,7 +13,7 @@ from fedvoxel.errors import CohortError
 from fedvoxel.evaluation.bootstrap import estimate_difference
 from fedvoxel.evaluation.job_result import JobResult, open_job_result
 from fedvoxel.evaluation.summary import summarise
-from fedvoxel.evaluation.trained_job import read_trained_job
+from fedvoxel.evaluation.trained_job import check_model_is_whole, read_trained_job
 from fedvoxel.federation.outcome import SiteScore
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.training.segmenter import Segmenter
@@ -63,6 +63,7 @@ def score_at_hospital(result: Path, kit: Path) -> OwnScore:
     """
     opened = open_job_result(result)
     job, file = read_trained_job(opened), kit.resolve() / "local" / SITE_FILE
+    check_model_is_whole(job.task)
     site, task = load_site_config(file), job.task
     cases, _ = load_cases(site, task.cohort, task.classes, task.plan, "test", file.parent)
     if not cases:

@@ -50,3 +50,17 @@ def read_trained_job(result: JobResult) -> TrainedJob:
         raise JobError("the run left no model, so there is nothing to compare with; see its outcome's reason")
     task = parse_config(TrainingTask, arguments, "the job's task")
     return TrainedJob(task, outcome.rounds_planned, load_weights(result.workspace / file.file))
+
+
+def check_model_is_whole(task: TrainingTask) -> None:
+    """Checks that a job's common model can be scored as it is, without a site's own part of it.
+
+    Raises:
+        ConfigError: The job has `training.site_local`: each site scored the common model together with its own layers,
+            and without them it would do worse than it does anywhere.
+    """
+    if task.training.site_local:
+        raise ConfigError(
+            "this job leaves some layers to each hospital (training.site_local), so that its common model alone cannot "
+            "be compared; the report holds the scores that each hospital reached with its own layers"
+        )

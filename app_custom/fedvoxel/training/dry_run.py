@@ -7,7 +7,15 @@ import torch
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.training.config import Size, TrainingConfig
-from fedvoxel.training.networks import build_loss, build_network, build_optimizer, freeze_others, trained_parameters
+from fedvoxel.training.networks import (
+    build_loss,
+    build_network,
+    build_optimizer,
+    freeze_others,
+    get_weights,
+    names_like,
+    trained_parameters,
+)
 from fedvoxel.training.patient_gradients import build_patient_loss, refuse_shared_state
 from fedvoxel.training.private_training import refuse_overruled
 
@@ -25,11 +33,12 @@ def dry_run(config: TrainingConfig, class_count: int, patients_protected: bool =
         The number of parameters.
 
     Raises:
-        ConfigError: A part cannot be built, `trainable` names no parameter, a part does not go with patient-level
+        ConfigError: A part cannot be built, a pattern names no parameter, a part does not go with patient-level
             privacy, or the network does not segment volumes of the job's sizes.
     """
     network = build_network(config.network, class_count, config.seed)
     freeze_others(network, config.trainable)
+    names_like(config.site_local or (), list(get_weights(network)), "site_local")
     if patients_protected:
         refuse_overruled(config)
         refuse_shared_state(network)
