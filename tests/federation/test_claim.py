@@ -40,18 +40,7 @@ def start(claim: Claim | str) -> StartModel:
 def claimed(privacy: Any = PRIVACY, **changes: Any) -> Claim:
     """Is the claim of a job in order, with changes: those of the rounds by their names, others as `claim_of` does."""
     rounds = {"num_rounds": 2, "evaluate": False} | {
-        key: changes.pop(key)
-        for key in (
-            "evaluate",
-            "patience",
-            "num_rounds",
-            "min_sites",
-            "aggregation",
-            "correction",
-            "compression",
-            "selection",
-        )
-        if key in changes
+        key: changes.pop(key) for key in RoundsConfig.model_fields if key in changes
     }
     return claim_of(
         privacy, RoundsConfig.model_validate(rounds), **({"plan_source": "fixed", "choices": "public"} | changes)
@@ -86,6 +75,12 @@ def test_who_is_asked_may_follow_nothing_that_is_protected(privacy: Any) -> None
             claimed(privacy, selection=rule)
     open_one = claimed(None, selection={"name": "oort"})
     assert "site selection" in open_one.open and "site selection" not in open_one.on_public_cases().open
+
+
+@pytest.mark.parametrize("privacy", [PRIVACY, HOSPITAL])
+def test_what_single_updates_are_worth_is_not_found_out_of_protected_ones(privacy: Any) -> None:
+    with pytest.raises(ConfigError, match="contribution with a privacy section"):
+        claimed(privacy, contribution={"method": "agreement"})
 
 
 OF_PATIENTS = claimed()

@@ -168,3 +168,14 @@ def test_with_a_selection_only_the_last_model_can_be_the_best() -> None:
 def test_what_needs_every_site_does_not_go_with_a_selection(other, said) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(RoundsConfig, {"num_rounds": 2, "selection": {"name": "random"}} | other, "rounds")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [({"aggregation": {"name": "median"}, "min_sites": 3}, "write aggregation mean"), ({"evaluate": False}, "score")],
+)
+def test_contributions_need_means_and_scores(other, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(RoundsConfig, {"num_rounds": 2, "contribution": {"method": "shapley"}} | other, "rounds")
+    agreement = {"num_rounds": 2, "contribution": {"method": "agreement"}, "evaluate": False}
+    assert parse_config(RoundsConfig, agreement, "rounds").contribution

@@ -122,6 +122,11 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
             f"selection: {rounds.selection.name} with a privacy section: case counts, losses and times may not leave; "
             'write "random" or "all", or take out the privacy section'
         )
+    if rounds.contribution:
+        raise ConfigError(
+            "contribution with a privacy section: what a single update is worth tells of its cases, at no charge; "
+            "write null, or take out the privacy section"
+        )
     if rounds.compression.up or rounds.compression.down:
         raise ConfigError(
             "compression with a privacy section: the ledger's bytes are those that were noised, and travel as they "

@@ -19,6 +19,7 @@ from pydantic import (
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.federation.channels import Channel, StartModel
+from fedvoxel.federation.contribution_config import RoundContribution
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, Guarantee
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.names import Sha256
@@ -101,6 +102,7 @@ class RoundRecord(FrozenModel):
         loss: Mean training loss of each contributing site.
         validation: Score of the round's global model at each site that validated it.
         filters: What a filter of the job says that it did to each contributing site's update.
+        contribution: What each update was worth, where the job asks and all models could be scored.
         codecs: Name of the codec of each direction that has one, after any step back of the guard.
         bytes_up: Bytes of the sites' updates, as they were encoded.
         bytes_down: Bytes of what was sent to the sites: models, or encoded changes to the one that they hold.
@@ -116,6 +118,7 @@ class RoundRecord(FrozenModel):
     loss: dict[SiteName, float] = Field(default_factory=dict)
     validation: dict[SiteName, ValidationScore] = Field(default_factory=dict)
     filters: dict[SiteName, FilterNote] = Field(default_factory=dict)
+    contribution: RoundContribution | None = None
     codecs: dict[Literal["up", "down"], str] = Field(default_factory=dict)
     bytes_up: NonNegativeInt = 0
     bytes_down: NonNegativeInt = 0

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import Claim
+from fedvoxel.federation.contribution_config import RoundContribution
 from fedvoxel.federation.outcome import (
     MAX_REASON,
     Absences,
@@ -81,6 +82,7 @@ class RoundNotes:
     filters: dict[str, str] = field(default_factory=dict)
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
     not_selected: dict[str, str] = field(default_factory=dict)
+    contribution: RoundContribution | None = None
 
     @property
     def answered(self) -> set[str]:
@@ -187,6 +189,7 @@ class RunRecorder:
             loss=notes.loss,
             validation=rounds.validation[index] if rounds and scored else {},
             filters=notes.filters,
+            contribution=notes.contribution,
             codecs=notes.codecs,
             not_selected=notes.not_selected,
             bytes_up=notes.bytes_up,

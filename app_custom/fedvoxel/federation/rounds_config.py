@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.federation.contribution_config import ContributionConfig
 from fedvoxel.federation.robust_config import AggregationConfig, WeightedMean
 from fedvoxel.federation.selection_config import EVERYBODY, AllSites, SelectionConfig
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizerConfig
@@ -31,6 +32,7 @@ class RoundsConfig(FrozenModel):
         compression: Codecs of what travels, both ways.
         selection: Which sites are asked in a round. Unless it is all, only the last model is scored by all of them,
             and so it is the one that is kept.
+        contribution: How to find out what each site's update is worth, or null.
     """
 
     num_rounds: int = Field(ge=1, le=10_000)
@@ -45,6 +47,7 @@ class RoundsConfig(FrozenModel):
     correction: Correction | None = None
     compression: CompressionConfig = NO_COMPRESSION
     selection: SelectionConfig = EVERYBODY
+    contribution: ContributionConfig | None = None
 
     @model_validator(mode="after")
     def _has_sites_enough(self) -> Self:
@@ -70,4 +73,12 @@ class RoundsConfig(FrozenModel):
                 raise ValueError("selection: scores of different sites cannot stop a run early; write patience null")
             if self.compression.down or self.compression.guard_dice:
                 raise ValueError("selection: compression.down and its guard need every site in every round; write null")
+        return self
+
+    @model_validator(mode="after")
+    def _contribution_goes_with_the_rest(self) -> Self:
+        if self.contribution and not isinstance(self.aggregation, WeightedMean):
+            raise ValueError("contribution: models of some of the sites are means; write aggregation mean")
+        if self.contribution and self.contribution.method != "agreement" and not self.evaluate:
+            raise ValueError("contribution: sites have to score models; write evaluate true, or method agreement")
         return self

@@ -5,29 +5,28 @@ the job's result holds an `outcome.json` that says what was committed and who wa
 """
 
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.claim import claim_of
-from fedvoxel.federation.cross_site import GLOBAL_MODEL
-from fedvoxel.federation.outcome import Absences, SiteScore
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
-from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
+from fedvoxel.flare.round_worth import RoundWorth
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.run_view import RunView
+from fedvoxel.flare.scoring import Scoring
 from fedvoxel.flare.server_privacy import ServerPrivacy, server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
 from fedvoxel.flare.start_model import Start, load_start
@@ -113,11 +112,13 @@ class FedAvgController(SiteTasks):
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
         self._view.sites(sites, "waiting")
         try:
+            if config.contribution:
+                config.contribution.scored_by(sites)  # said before anybody trains
             model = start.arrays if start else self._initial_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism)
             selector = Selector(config.selection, sites, config.min_sites)
             while not state.finished and not state.out_of_patience:
-                self._one_round(state, selector)
+                self._one_round(state, selector, sites)
             if config.evaluate:
                 self._validate_last(state, sites)
                 self._test(state, sites)
@@ -153,7 +154,7 @@ class FedAvgController(SiteTasks):
         said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
         raise ConfigError(f"no site could build the initial model ({said})")
 
-    def _one_round(self, state: Rounds, selector: Selector) -> None:
+    def _one_round(self, state: Rounds, selector: Selector, everybody: list[str]) -> None:
         config, index, started = state.config, state.round, time.monotonic()
         replies = RoundReplies(state, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
@@ -179,7 +180,9 @@ class FedAvgController(SiteTasks):
         self._view.absent("missing", gathered.missing)
         self._view.absent("refused", gathered.refused)
         notes.bytes_down = messages.bytes_down(len(sites), len(lacking))
-        self._close_round(state, notes, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._worth(state, replies, everybody)
+        self._close_round(state, notes, seconds)
 
     def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
         files = self._run_files()
@@ -201,44 +204,28 @@ class FedAvgController(SiteTasks):
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="validation")
-
-        def receive(site: str, meta: Mapping[str, Any]) -> None:
-            state.add_validation(site, meta.get("score"))
-
-        unvalidated = self._evaluate(state, sites, "validation", state.model, receive)
-        self._run_files().recorder.unvalidated = unvalidated
-        state.score_model()
+        self._run_files().recorder.unvalidated = self._scoring(state).validate_last(sites)
         self._show_scores(state)
 
     def _test(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="test")
-        recorder = self._run_files().recorder
+        self._run_files().recorder.untested = self._scoring(state).test(sites)
 
-        def receive(site: str, meta: Mapping[str, Any]) -> None:
-            personal = meta.get("personal")
-            try:
-                scored = parse_config(SiteScore, meta.get("score"), "the test score")
-                if personal is not None:
-                    recorder.personal[site] = parse_config(SiteScore, personal, "the personal model's test score")
-            except ConfigError as error:
-                raise UpdateError(str(error)) from None
-            recorder.test[site] = scored
+    def _scoring(self, state: Rounds) -> Scoring:
+        return Scoring(state, self._run_files().recorder, self.ask)
 
-        recorder.untested = self._evaluate(state, sites, "test", state.best_model or state.model, receive)
-
-    def _evaluate(
-        self, state: Rounds, sites: list[str], split: str, model: Arrays, take: Callable[[str, Mapping[str, Any]], None]
-    ) -> Absences:
-        def receive(site: str, reply: FLModel) -> None:
-            if reply.meta.get("public") is not True:
-                # A job may have another executor, on another cohort, answer this task.
-                self._run_files().recorder.scored_elsewhere.add(site)
-            take(site, reply.meta)
-
-        message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split, "model": GLOBAL_MODEL})
-        wait = Wait(state.config.round_timeout_s, state.config.min_sites, state.config.grace_s)
-        gathered = self.ask(TASK_VALIDATE, message, sites, wait, receive)
-        return Absences(missing=gathered.missing, refused=gathered.refused)
+    def _worth(self, state: Rounds, replies: RoundReplies, sites: list[str]) -> None:
+        """Notes what each of the round's updates is worth; a model that cannot be scored costs that note only."""
+        config = state.config.contribution
+        if not config or state.round % config.every or not replies.updates:
+            return
+        self._view.show(phase="contribution")
+        try:
+            replies.notes.contribution = RoundWorth(config, state, sites, self._scoring(state).validation).of(
+                replies.updates
+            )
+        except (UpdateError, ConfigError) as error:
+            self.warning(f"event=no_contribution round={state.round} reason={error}")
 
     def _show_scores(self, state: Rounds) -> None:
         self._view.scores(state)

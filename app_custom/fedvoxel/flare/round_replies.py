@@ -25,6 +25,8 @@ class RoundReplies:
         self.seconds: dict[str, float] = {}
         """Seconds from the start of the round to each accepted update."""
         self._started = time.monotonic()
+        self.updates: dict[str, Update] = {}
+        """The accepted updates, where the job asks what each is worth."""
         self._rounds, self._recorder, self._view, self._receipts = rounds, recorder, view, receipts
 
     def take(self, site: str, reply: FLModel) -> None:
@@ -71,7 +73,10 @@ class RoundReplies:
         case_count = meta.get("case_count")
         index, named = self._rounds.round, meta.get("release_id")
         release_id = self._receipts.check(site, index, named) if self._receipts else None
-        self._rounds.add(site, Update(arrays, case_count if isinstance(case_count, int) else 0))
+        update = Update(arrays, case_count if isinstance(case_count, int) else 0)
+        self._rounds.add(site, update)
+        if self._rounds.config.contribution:
+            self.updates[site] = update
         if self._receipts and release_id:
             self._receipts.add(site, index, release_id, arrays)
         self.seconds[site] = time.monotonic() - self._started
