@@ -1,0 +1,2 @@
+def write_results(found, out):
+    pass
