@@ -97,7 +97,7 @@ class Run:
         Raises:
             ConfigError: The method is unknown.
         """
-        known = {**STRATEGIES, **LEVERS} if self.kind == "strategy" else {**POOLED, **dict.fromkeys(LOCAL, {})}
+        known = {**STRATEGIES, **LEVERS} if self.kind == "strategy" else {**POOLED, **{name: {} for name in LOCAL}}
         if self.method not in known:
             raise ConfigError(f"expected one of the methods {', '.join(known)}, got {self.method!r}")
         short = CHECK if self.split == "geometry" else {}
@@ -105,12 +105,16 @@ class Run:
 
 
 def planned(split: str, seeds: Sequence[int], methods: Sequence[str], sites: Sequence[str]) -> list[Run]:
-    """Returns a split's runs; those to compare with come first, and none on the split that supports no claim."""
+    """Returns a split's runs; those to compare with come first.
+
+    The split that supports no claim has the strategies alone.
+    """
+    if split == "geometry":
+        return [Run(split, "strategy", method, seed) for seed in seeds for method in methods if method in STRATEGIES]
     runs = []
     for seed in seeds:
-        if split != "geometry":
-            runs += [Run(split, "pooled", method, seed) for method in POOLED]
-            runs += [Run(split, "local", method, seed, site) for site in sites for method in LOCAL]
+        runs += [Run(split, "pooled", method, seed) for method in POOLED]
+        runs += [Run(split, "local", method, seed, site) for site in sites for method in LOCAL]
         runs += [Run(split, "strategy", method, seed) for method in methods]
     return runs
 
