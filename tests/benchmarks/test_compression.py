@@ -1,0 +1,20 @@
+"""The page of the compression benchmark: ratios against float32 on the same seed, medians and means."""
+
+from benchmarks.compression import CODECS, table
+from fedvoxel.updates.compression.config import READ_CODEC
+
+
+def _run(size: int, dice: float, codec_s: float = 0.0) -> dict:
+    return {"bytes_up": [size, size], "bytes_down": [0, size], "dice": dice, "training_s": 10.0, "codec_s": codec_s}
+
+
+def test_a_line_compares_with_float32_on_the_same_seed() -> None:
+    plain = [_run(1000, 0.88), _run(1000, 0.90), _run(1000, 0.86)]
+    coarse = [_run(100, 0.87, 0.1), _run(50, 0.90, 0.2), _run(40, 0.88, 0.3)]
+    lines = table({"float32": plain, "coarse": coarse}, [1, 2, 3]).splitlines()
+    assert lines[-1] == "| coarse | 20.0 | 0.8833 | +0.0033 (-0.0100, +0.0000, +0.0200) | 2.00% |"
+    assert lines[-2].startswith("| float32 | 1.0 | 0.8800 | +0.0000 ")
+
+
+def test_every_codec_of_the_benchmark_is_one_that_a_job_can_name() -> None:
+    assert all(READ_CODEC.validate_python(codec).name for codec in CODECS.values() if codec)
