@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import ROOT
 from benchmarks.heterogeneity.splits import FEWEST_TESTED, GROUPS, SHARES, SPLITS
 from fedvoxel.errors import ConfigError
-from fedvoxel.federation.rounds import RoundsConfig
+from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.flare.job_args import FedAvgArgs, SiteArgs
 from fedvoxel.flare.job_kinds import understand, variant
 from fedvoxel.governance.job_folder import read_job_folder
@@ -123,11 +123,12 @@ def configuration(run: Run) -> dict[str, Any]:
     """Returns everything that a run depends on, as JSON values."""
     task, rounds = run.job()
     draw = {"shares": SHARES, "groups": GROUPS, "fewest_tested": FEWEST_TESTED} if run.split == "skewed" else None
+    # Without defaults, so that a setting that jobs get one day does not make a finished run another.
     return {
         "run": asdict(run),
         "draw": draw,
-        "task": task.model_dump(mode="json"),
-        "rounds": rounds.model_dump(mode="json"),
+        "task": task.model_dump(mode="json", exclude_defaults=True),
+        "rounds": rounds.model_dump(mode="json", exclude_defaults=True),
     }
 
 

@@ -1,21 +1,19 @@
 """`fedvoxel quickstart`: the whole thing on this machine, with the real processes and certificates."""
 
-import os
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fedvoxel.cli.here import in_clone, keep_home_inside, provision, run_screen
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fedvoxel.governance.consortium import Consortium
     from fedvoxel.ops.demo_data import DemoData
-    from fedvoxel.ops.snapshot import Snapshot
 
 app = typer.Typer(add_completion=False, help="Run four hospitals and a server on this machine and train one model.")
 
@@ -52,12 +50,11 @@ def quickstart(
     console = Console()
     started = time.monotonic()
     work = (work or clone / "work" / "quickstart").resolve()
-    work.mkdir(parents=True, exist_ok=True)
-    # FLARE's tools write a history and settings to the home folder; nothing may be written outside the work folder.
-    os.environ["HOME"] = str(work / "home")
+    keep_home_inside(work)
     chosen = _prepare_data(console, job, data, work)
-    consortium = _provision(console, chosen, work, clone)
-    result = _train(console, consortium, [_in_clone(clone, f"jobs/{job}") for job in chosen.jobs])
+    _say(console, "2/4", "certificates and startup kits")
+    consortium = provision(console, chosen, work, clone)
+    result = _train(console, consortium, [in_clone(clone, f"jobs/{job}") for job in chosen.jobs])
     _report(console, consortium, chosen, result, full)
     console.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.", highlight=False)
     console.print("Next: docs/data_scientist.md runs the same job from FLARE's own admin console.", highlight=False)
@@ -72,18 +69,6 @@ def _prepare_data(console: "Console", job: str | None, data: Path | None, work: 
         return choose_data(job, data, work, lambda text: console.print(f"  {text}", highlight=False), progress)
 
 
-def _provision(console: "Console", data: "DemoData", work: Path, clone: Path) -> "Consortium":
-    from fedvoxel.flare.provisioning import create_consortium
-    from fedvoxel.ops.demo_data import describe_cohorts
-
-    _say(console, "2/4", "certificates and startup kits")
-    project = _in_clone(clone, f"provisioning/{data.consortium_file}")
-    consortium = create_consortium(project, work / data.job, _free_port())
-    describe_cohorts(consortium, data, threads=max(1, (os.cpu_count() or 1) // len(data.hospitals)))
-    console.print(f"  {len(consortium.sites)} hospitals: {', '.join(consortium.sites)}", highlight=False)
-    return consortium
-
-
 def _train(console: "Console", consortium: "Consortium", folders: Sequence[Path]) -> Path:
     """Runs the jobs one after the other and returns the folder of the last one's downloaded result."""
     from fedvoxel.flare.consortium_processes import running_consortium
@@ -93,31 +78,9 @@ def _train(console: "Console", consortium: "Consortium", folders: Sequence[Path]
     _say(console, "3/4", f"training {names} over mutual TLS (server and {len(consortium.sites)} sites start first)")
     with running_consortium(consortium.workspace):
         for folder in folders:
-            with _screen(console) as show:
+            with run_screen(console) as show:
                 result = run_job(consortium, folder, show)
     return result
-
-
-@contextmanager
-def _screen(console: "Console") -> Iterator[Callable[["Snapshot"], None]]:
-    """Yields what shows the run: a live view in a terminal, a line for each round elsewhere."""
-    from rich.live import Live
-
-    from fedvoxel.cli.watch_view import render
-
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
-            yield lambda snapshot: live.update(render(snapshot, time.time()), refresh=True)
-        return
-    shown: set[int] = set()
-
-    def tell(snapshot: "Snapshot") -> None:
-        progress = snapshot.progress
-        if progress and progress.phase == "training" and progress.round not in shown:
-            shown.add(progress.round)
-            console.print(f"  round {progress.round + 1} of {progress.rounds_planned}", highlight=False)
-
-    yield tell
 
 
 def _report(console: "Console", consortium: "Consortium", data: "DemoData", result: Path, full: bool) -> None:
@@ -140,21 +103,3 @@ def _report(console: "Console", consortium: "Consortium", data: "DemoData", resu
 
 def _say(console: "Console", step: str, text: str) -> None:
     console.print(f"[bold]{step}[/bold] {text}")
-
-
-def _in_clone(clone: Path, path: str) -> Path:
-    from fedvoxel.errors import ConfigError
-
-    found = clone / path
-    if not found.exists():
-        raise ConfigError(
-            f"expected {path} in the clone of the project: run scripts/quickstart there, or name it with --clone"
-        )
-    return found
-
-
-def _free_port() -> int:
-    """Returns a port on loopback that nobody listens on; the file's own may be in use by a real server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -20,7 +20,7 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
-from fedvoxel.evaluation.case_table import read_scores, write_case_table
+from fedvoxel.evaluation.case_table import PERSONAL_MODEL, case_table_name, read_scores, write_case_table
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
@@ -202,14 +202,16 @@ class SiteExecutor(Executor):
         """Keeps the scores of single cases at the site and replies with their summary."""
         scores = read_scores(answer.header["scores"])
         if split == "test" and self._folder:
-            write_case_table(self._folder / f"test_cases_{check_run_key(model)}.csv", scores)
+            write_case_table(self._folder / case_table_name(check_run_key(model)), scores)
         summary = summarise(scores)
         if split == "validation":
             dice = {name: score.dice_mean for name, score in summary.classes.items()}
             return result_reply({"score": {"cases": summary.cases, "dice": dice}}, {}, difference=False)
         told = {"score": summary.model_dump(mode="json")}
-        if "personal_scores" in answer.header:
-            told["personal"] = summarise(read_scores(answer.header["personal_scores"])).model_dump(mode="json")
+        if "personal_scores" in answer.header and self._folder:
+            personal = read_scores(answer.header["personal_scores"])
+            write_case_table(self._folder / case_table_name(PERSONAL_MODEL), personal)
+            told["personal"] = summarise(personal).model_dump(mode="json")
         return result_reply(told, {}, difference=False)
 
 
