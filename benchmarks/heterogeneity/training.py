@@ -32,7 +32,7 @@ def _federated(run: Run, cases: Mapping[str, SiteCases]) -> Values:
     task, rounds = run.job()
     found = simulate(task, rounds, cases, ONE_THREAD)
     return {
-        "dice": _rows(found.personal or found.test),
+        "dice": _rows(found.test | found.personal),
         "common": _rows(found.test),
         "curve": [mean_dice(record.validation) for record in found.rounds],
         "loss": [mean(record.loss.values()) for record in found.rounds],
