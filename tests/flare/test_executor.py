@@ -77,6 +77,9 @@ class Hospital:
     def __init__(self, folder: Path) -> None:
         self.root, self.site = folder, Site(folder)
 
+    def get_startup_kit_dir(self) -> str:
+        return str(self.root / "startup")
+
     def get_site_config_dir(self) -> str:
         return str(self.site.local)
 

@@ -9,7 +9,7 @@ Algorithm 1, with weights n_k = training cases; or, under a hospital-level mecha
 once on the sum (`round_sum`). What the server does with a round's mean after that is post-processing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +24,12 @@ from fedvoxel.federation.robust import BoundedSum, RobustSum
 from fedvoxel.federation.robust_config import NormBound, WeightedMean
 from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.secure_sum import SecureScale, SecureSum
 from fedvoxel.federation.selection_config import AllSites
 from fedvoxel.federation.server_optimizer import ServerOptimizer
 from fedvoxel.updates.compression.config import finer
 from fedvoxel.updates.correction import split_controls
-from fedvoxel.updates.update import Arrays, Layout, Update, check_case_count, check_values, layout_of
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check_case_count, check_values, layout_of
 
 if TYPE_CHECKING:
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
@@ -67,6 +68,9 @@ class Rounds:
         self.up, self.down = config.compression.up, config.compression.down
         self.broadcast = Broadcast(self._outgoing(), self.down)
         self._layout = layout_of(self.broadcast.held)
+        secure = config.secure_aggregation
+        self.scale = SecureScale(secure, self._layout, config.max_cases_per_site) if secure else None
+        """Ring and steps of a round of secure aggregation."""
         self.last_accepted: dict[str, int] = {}
         """The last committed round that each site's update went into."""
         self._open_round()
@@ -81,6 +85,19 @@ class Rounds:
             raise UpdateError("a second update in one round")
         self._sum.add(update)
         self._replied[site] = update.case_count
+
+    def add_sum(
+        self, whole: Mapping[str, NDArray[np.int64]], steps: Mapping[str, float], cases: int, sites: Collection[str]
+    ) -> None:
+        """Adds what secure aggregation has added up; see `SecureSum.take`.
+
+        Raises:
+            UpdateError: It is no sum of what so many sites can have, or the run has no secure aggregation.
+        """
+        if not isinstance(self._sum, SecureSum):
+            raise UpdateError("a sum of updates in a run without secure aggregation")
+        self._sum.take(whole, steps, cases, sites)
+        self._replied |= dict.fromkeys(sites, PUBLIC_WEIGHT)
 
     def add_validation(self, site: str, score: Any) -> None:
         """Takes a site's validation of the current global model.
@@ -165,6 +182,8 @@ class Rounds:
         check_values(model)
         if release:
             release(model)
+        if self.scale and isinstance(self._sum, SecureSum):
+            self.scale.note(self._sum.total)
         self._exact = model
         self.broadcast.publish(self._outgoing(), self.down)
         self.model = split_controls(self.broadcast.held)[0]
@@ -204,6 +223,8 @@ class Rounds:
         rule, most_cases = self.config.aggregation, self.config.max_cases_per_site
         if self._mechanism:
             return NoisedSum(self._layout, self._mechanism)
+        if self.config.secure_aggregation:
+            return SecureSum(self._layout, most_cases)
         if isinstance(rule, WeightedMean):
             return CaseWeightedSum(self._layout, most_cases)
         if isinstance(rule, NormBound):

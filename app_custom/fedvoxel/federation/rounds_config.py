@@ -11,6 +11,7 @@ from fedvoxel.federation.selection_config import EVERYBODY, AllSites, SelectionC
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizerConfig
 from fedvoxel.updates.compression.config import NO_COMPRESSION, CompressionConfig
 from fedvoxel.updates.correction import Correction
+from fedvoxel.updates.secure.config import SecureConfig
 
 
 class RoundsConfig(FrozenModel):
@@ -33,6 +34,7 @@ class RoundsConfig(FrozenModel):
         selection: Which sites are asked in a round. Unless it is all, only the last model is scored by all of them,
             and so it is the one that is kept.
         contribution: How to find out what each site's update is worth, or null.
+        secure_aggregation: Has the server learn the sum of all updates only, or null.
     """
 
     num_rounds: int = Field(ge=1, le=10_000)
@@ -48,6 +50,7 @@ class RoundsConfig(FrozenModel):
     compression: CompressionConfig = NO_COMPRESSION
     selection: SelectionConfig = EVERYBODY
     contribution: ContributionConfig | None = None
+    secure_aggregation: SecureConfig | None = None
 
     @model_validator(mode="after")
     def _has_sites_enough(self) -> Self:
@@ -81,4 +84,23 @@ class RoundsConfig(FrozenModel):
             raise ValueError("contribution: models of some of the sites are means; write aggregation mean")
         if self.contribution and self.contribution.method != "agreement" and not self.evaluate:
             raise ValueError("contribution: sites have to score models; write evaluate true, or method agreement")
+        return self
+
+    @model_validator(mode="after")
+    def _sums_go_with_the_rest(self) -> Self:
+        if self.secure_aggregation is None:
+            return self
+        sighted = {
+            "aggregation": not isinstance(self.aggregation, WeightedMean),
+            "contribution": self.contribution is not None,
+            "correction": self.correction is not None,
+            "compression.up": self.compression.up is not None,
+            "selection": not isinstance(self.selection, AllSites),
+        }
+        if any(sighted.values()):
+            named = ", ".join(name for name, asked in sighted.items() if asked)
+            raise ValueError(
+                f"secure_aggregation: the server sees no single update, and cannot do {named}: leave it out (masked "
+                "updates are as narrow as secure_aggregation.bits says)"
+            )
         return self

@@ -20,17 +20,20 @@ from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
-from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN
+from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE
+from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
 from fedvoxel.flare.round_worth import RoundWorth
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
+from fedvoxel.flare.secure_round import SecureRound
 from fedvoxel.flare.server_privacy import ServerPrivacy, server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
 from fedvoxel.flare.start_model import Start, load_start
-from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.flare.state_folder import startup_folder, state_folder
+from fedvoxel.updates.secure.identity import load_root
 from fedvoxel.updates.update import Arrays, check_values
 
 
@@ -155,7 +158,7 @@ class FedAvgController(SiteTasks):
         raise ConfigError(f"no site could build the initial model ({said})")
 
     def _one_round(self, state: Rounds, selector: Selector, everybody: list[str]) -> None:
-        config, index, started = state.config, state.round, time.monotonic()
+        index, started = state.round, time.monotonic()
         replies = RoundReplies(state, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
@@ -165,13 +168,8 @@ class FedAvgController(SiteTasks):
         self._view.absent("not_selected", choice.left_out)
         messages = RoundMessages(state, self.privacy)
         notes.codecs = messages.codecs
-        wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
         try:
-            gathered = self.ask(TASK_TRAIN, messages.change(), sites, wait, replies.take)
-            lacking = [site for site, reason in gathered.missing.items() if reason == LACKS_MODEL]
-            if lacking:
-                again = self.ask(TASK_TRAIN, messages.whole(), lacking, wait, replies.take)
-                gathered = gathered.asked_again(lacking, again)
+            gathered, lacking = self._exchange(state).run(sites, messages, replies)
         finally:
             self._privacy.write()
         for site, seconds in replies.seconds.items():
@@ -183,6 +181,13 @@ class FedAvgController(SiteTasks):
         seconds = time.monotonic() - started
         self._worth(state, replies, everybody)
         self._close_round(state, notes, seconds)
+
+    def _exchange(self, state: Rounds) -> PlainRound | SecureRound:
+        secure = state.config.secure_aggregation
+        if secure is None:
+            return PlainRound(state, self.ask)
+        root = load_root(startup_folder(self.fl_ctx) / "rootCA.pem")
+        return SecureRound(state, secure, self.run_key, root, self.ask)
 
     def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
         files = self._run_files()

@@ -4,7 +4,6 @@ FLARE's job process stays free of torch, and a trainer that crashes, runs out of
 a job process that died would take the whole job with it.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from fedvoxel.evaluation.case_table import PERSONAL_MODEL, case_table_name, read
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
+    SECURE_TASKS,
     STATS_GROUP,
     TASK_CHECK,
     TASK_INITIALIZE,
@@ -38,9 +38,10 @@ from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.section_agreement import check_same_section
-from fedvoxel.flare.site_codec import SiteCodec
-from fedvoxel.flare.site_protection import may_be_watched, private_rounds
-from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, sums_of
+from fedvoxel.flare.site_updates import SiteUpdates, public_header
+from fedvoxel.flare.state_folder import check_run_key, run_state_folder, startup_folder, workspace_of
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -78,8 +79,8 @@ class SiteExecutor(Executor):
         self.classes, self.plan, self.training, self.privacy = classes, plan, training, privacy
         self._process: TrainerProcess | None = None
         self._folder: Path | None = None
-        self._site = ""
-        self._codec: SiteCodec | None = None
+        self._updates: SiteUpdates | None = None
+        self._secure: SecureAnswers | None = None
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
@@ -128,10 +129,11 @@ class SiteExecutor(Executor):
             self._section = task.privacy
             self._protection(fl_ctx)
             self._folder = run_state_folder(fl_ctx, self.run_key)
-            self._site, folder = fl_ctx.get_identity_name(), str(self._folder)
-            setup = TrainerSetup(task=task, site=self._site, site_file=str(site_file), state_folder=folder)
+            site = fl_ctx.get_identity_name()
+            setup = TrainerSetup(task=task, site=site, site_file=str(site_file), state_folder=str(self._folder))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
-            self._codec = SiteCodec(self._folder, self.cohort, self._site, task.training.seed)
+            self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
+            self._secure = SecureAnswers(startup_folder(fl_ctx), self.run_key)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -163,26 +165,21 @@ class SiteExecutor(Executor):
             # Before the trainer is asked: whether it could tells of the cases.
             raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
         model = FLModelUtils.from_shareable(shareable)
+        if task_name in SECURE_TASKS and self._secure:
+            return self._secure.answer(task_name, model, sums_of(_local(fl_ctx), self.cohort))
         if task_name == TASK_TRAIN:
             check_same_section(self.privacy, model.meta.get("privacy"))
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and rounds:
             return self._private.answer(rounds, model, ask)
-        if task_name == TASK_TRAIN:
-            return self._trained(model, ask)
+        if task_name == TASK_TRAIN and self._updates and self._secure:
+            check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
+            return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         answer = ask(Message(self._command(task_name, model), model.params or {}))
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
-        return result_reply(_public(answer), answer.arrays, difference=False)
-
-    def _trained(self, model: FLModel, ask: Callable[[Message], Message]) -> Shareable:
-        if not self._codec:
-            raise ConfigError("the run has not started")
-        model.meta["accepted"] = model.meta["accepted"].get(self._site)
-        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
-        answer = ask(Message(self._command(TASK_TRAIN, model), arrays))
-        return result_reply(_public(answer), self._codec.encoded(model, answer.arrays), difference=True)
+        return result_reply(public_header(answer), answer.arrays, difference=False)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:
@@ -194,7 +191,7 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN and self._folder:
             keep_as = str(local_model_file(self._folder, self.cohort))
             rounds = {"round": model.current_round, "num_rounds": model.total_rounds}
-            rounds |= {"correction": model.meta["correction"], "accepted": model.meta["accepted"]}
+            rounds |= {"correction": model.meta["correction"]}
             return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
         raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")
 
@@ -218,10 +215,6 @@ class SiteExecutor(Executor):
 def _local(fl_ctx: FLContext) -> Path:
     """Returns the kit's `local/` folder, which holds the hospital's own files."""
     return Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
-
-
-def _public(answer: Message) -> dict[str, Any]:
-    return {key: value for key, value in answer.header.items() if key != "event"}
 
 
 def _file_trouble(error: OSError) -> str:

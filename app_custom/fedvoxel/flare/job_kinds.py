@@ -37,6 +37,9 @@ class JobKind:
     tasks: frozenset[str]
 
 
+_SECURE_TASKS = frozenset({"secure_keys", "secure_shares", "secure_confirm", "secure_reveal"})
+"""What a job with secure aggregation sends besides."""
+
 _SITE_EXECUTOR = "fedvoxel.flare.executor.SiteExecutor"
 FEDAVG = JobKind(
     "fedvoxel.flare.controller.FedAvgController",
@@ -91,8 +94,10 @@ def understand(folder: JobFolder) -> JobContent:
     _check_run_key(server, client)
     _check_privacy(server, client)
     _check_correction(server, client)
-    _check_tasks(folder, kind)
-    encoded = isinstance(server, FedAvgArgs) and server.rounds.compression.up is not None
+    rounds = server.rounds if isinstance(server, FedAvgArgs) else None
+    secure = rounds is not None and rounds.secure_aggregation is not None
+    _check_tasks(folder, kind.tasks | (_SECURE_TASKS if secure else frozenset()))
+    encoded = secure or (rounds is not None and rounds.compression.up is not None)
     check_job_filters(folder, private=getattr(server, "privacy", None) is not None, encoded=encoded)
     check_job_promise(folder, server)
     named = folder.meta.sites
@@ -190,7 +195,7 @@ def _check_denominator(content: JobContent) -> None:
             )
 
 
-def _check_tasks(folder: JobFolder, kind: JobKind) -> None:
-    missing = sorted(kind.tasks - set(folder.executor.tasks))
+def _check_tasks(folder: JobFolder, sent: frozenset[str]) -> None:
+    missing = sorted(sent - set(folder.executor.tasks))
     if missing:
         raise ConfigError(f"{CLIENT_FILE}: the executor's tasks lack {', '.join(missing)}, which the workflow sends")

@@ -15,6 +15,12 @@ TASK_VALIDATE = "validate"
 TASK_SUBMIT_MODEL = "submit_model"
 TASK_STATISTICS = "statistics"
 TASK_CHECK = "check"
+TASK_SECURE_KEYS = "secure_keys"
+TASK_SECURE_SHARES = "secure_shares"
+TASK_SECURE_CONFIRM = "secure_confirm"
+TASK_SECURE_REVEAL = "secure_reveal"
+SECURE_TASKS = (TASK_SECURE_KEYS, TASK_SECURE_SHARES, TASK_SECURE_CONFIRM, TASK_SECURE_REVEAL)
+"""What a site is asked around a round of secure aggregation."""
 
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""

@@ -19,8 +19,8 @@ from nvflare.apis.shareable import Shareable
 from fedvoxel.errors import UpdateError
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_TRAIN, TASK_VALIDATE, error_of, error_reply, result_reply
 from fedvoxel.flare.state_folder import workspace_of
-from fedvoxel.governance.outbound import Answer, ArraysKind, admit
-from fedvoxel.privacy.policy import CohortBudget, PublicCohort, load_privacy_policy
+from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_in_sums
+from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.updates.update import PUBLIC_WEIGHT, check_values
 from fedvoxel.updates.weights_file import from_bytes
 
@@ -68,6 +68,8 @@ class OutboundFilter(Filter):
             return _failure(_WITHHELD if private else error_of(shareable), code)
         task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME))
         admitted = admit(task, answer_of(shareable), private)
+        if isinstance(decided, NoBudget) and decided.in_sums:
+            check_in_sums(task, admitted)
         if private and task == TASK_TRAIN:
             return _release(str(admitted.values["release_id"]), local, cohort)
         declared = _PUBLIC if isinstance(decided, PublicCohort) and task in _ABOUT_CASES else {}

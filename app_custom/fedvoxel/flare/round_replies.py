@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
@@ -13,7 +13,8 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.privacy.receipts import Receipts
 from fedvoxel.updates.compression.payload import decode, payload_of
-from fedvoxel.updates.update import Update
+from fedvoxel.updates.secure.masked import masked_of
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Update
 
 
 class RoundReplies:
@@ -28,6 +29,29 @@ class RoundReplies:
         self.updates: dict[str, Update] = {}
         """The accepted updates, where the job asks what each is worth."""
         self._rounds, self._recorder, self._view, self._receipts = rounds, recorder, view, receipts
+
+    def take_masked(self, add: Callable[[str, bytes], None], site: str, reply: FLModel) -> None:
+        """Takes a site's reply to a round of secure aggregation.
+
+        Args:
+            add: Adds the masked update to the sum.
+            site: Who replies.
+            reply: Holds a masked update, and perhaps a validation score.
+
+        Raises:
+            UpdateError: It is not acceptable; nothing of it is taken.
+        """
+        validation = reply.meta.get("validation")
+        score = self._rounds.read_validation(validation) if validation is not None else None
+        written = masked_of(reply.params or {})
+        if written is None:
+            raise UpdateError("expected a masked update, got plain arrays or none")
+        add(site, written)
+        self._took(site, PUBLIC_WEIGHT, len(written))
+        if reply.meta.get("public") is True:
+            self.notes.public.add(site)
+        if score is not None:
+            self._rounds.add_validation(site, score)
 
     def take(self, site: str, reply: FLModel) -> None:
         """Takes a site's reply.
@@ -79,9 +103,13 @@ class RoundReplies:
             self.updates[site] = update
         if self._receipts and release_id:
             self._receipts.add(site, index, release_id, arrays)
-        self.seconds[site] = time.monotonic() - self._started
-        self.notes.contributed[site] = int(case_count or 0)
-        self.notes.bytes_up += len(payload) if payload else sum(array.nbytes for array in arrays.values())
+        size_bytes = len(payload) if payload else sum(array.nbytes for array in arrays.values())
+        self._took(site, int(case_count or 0), size_bytes)
         if loss is not None:
             self.notes.loss[site] = loss
+
+    def _took(self, site: str, cases: int, size_bytes: int) -> None:
+        self.seconds[site] = time.monotonic() - self._started
+        self.notes.contributed[site] = cases
+        self.notes.bytes_up += size_bytes
         self._view.site(site, "replied")

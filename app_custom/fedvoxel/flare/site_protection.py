@@ -11,7 +11,8 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.state_folder import check_run_key
-from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
+from fedvoxel.privacy.in_sums import InSums
+from fedvoxel.privacy.policy import CohortBudget, NoBudget, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 
 if TYPE_CHECKING:
@@ -59,3 +60,28 @@ def may_be_watched(local: Path, cohort: str) -> bool:
         return not isinstance(load_privacy_policy(local).of(cohort), CohortBudget)
     except ConfigError:
         return False
+
+
+def sums_of(local: Path, cohort: str) -> InSums | None:
+    """Returns what the hospital asks of sums that updates about a cohort go into; None where it asks nothing.
+
+    Raises:
+        ConfigError: The policy cannot be read, or says nothing about the cohort.
+    """
+    entry = load_privacy_policy(local).of(cohort)
+    return entry.in_sums if isinstance(entry, NoBudget) else None
+
+
+def check_in_sums(local: Path, cohort: str, masked: bool) -> None:
+    """Refuses a round whose update would leave by itself, where the hospital lets it leave in sums only.
+
+    The outbound filter would stop it too, but could not say why.
+
+    Raises:
+        ConfigError: It would, or the policy cannot be read.
+    """
+    if not masked and sums_of(local, cohort):
+        raise ConfigError(
+            f"this hospital lets updates about cohort {cohort!r} leave masked only, as parts of a sum: give the job "
+            "rounds.secure_aggregation"
+        )

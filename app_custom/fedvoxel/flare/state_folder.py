@@ -29,6 +29,11 @@ def workspace_of(fl_ctx: FLContext) -> Workspace:
     return workspace
 
 
+def startup_folder(fl_ctx: FLContext) -> Path:
+    """Returns the kit's `startup/` folder, which holds this participant's certificate, key and root."""
+    return Path(workspace_of(fl_ctx).get_startup_kit_dir()).resolve()
+
+
 def state_folder(fl_ctx: FLContext) -> Path:
     """Returns this participant's `state/` folder, which may not be there yet."""
     return Path(workspace_of(fl_ctx).get_root_dir()).resolve() / "state"

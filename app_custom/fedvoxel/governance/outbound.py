@@ -18,6 +18,8 @@ from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.records.names import ReleaseId
 from fedvoxel.updates.compression.payload import decode, payload_of
+from fedvoxel.updates.secure.masked import masked_of
+from fedvoxel.updates.secure.session import Announcement, Confirmation, Revealed, SealedShares
 from fedvoxel.updates.update import Arrays, check_values
 
 ArraysKind = Literal["none", "model", "difference"]
@@ -46,6 +48,22 @@ class _Released(FrozenModel):
 class _Scored(FrozenModel):
     score: SiteScore | ValidationScore
     personal: SiteScore | None = None
+
+
+class _Keys(FrozenModel):
+    keys: Announcement
+
+
+class _Shares(FrozenModel):
+    shares: SealedShares
+
+
+class _Confirmed(FrozenModel):
+    confirmation: Confirmation
+
+
+class _Unmasking(FrozenModel):
+    revealed: Revealed
 
 
 class _Described(FrozenModel):
@@ -82,7 +100,15 @@ class PrivateReadiness(FrozenModel):
 
 _Rule = tuple[type[FrozenModel], frozenset[ArraysKind]]
 
+_NO_ARRAYS: frozenset[ArraysKind] = frozenset({"none"})
 _MODEL: _Rule = (_Nothing, frozenset({"model"}))
+# Of secure aggregation: keys, sealed shares and signatures tell nothing of any case.
+_SECURE: Mapping[str, _Rule] = {
+    "secure_keys": (_Keys, _NO_ARRAYS),
+    "secure_shares": (_Shares, _NO_ARRAYS),
+    "secure_confirm": (_Confirmed, _NO_ARRAYS),
+    "secure_reveal": (_Unmasking, _NO_ARRAYS),
+}
 _OPEN: Mapping[str, _Rule] = {
     "initialize": _MODEL,
     "train": (_Trained, frozenset({"none", "difference"})),
@@ -90,6 +116,7 @@ _OPEN: Mapping[str, _Rule] = {
     "submit_model": _MODEL,
     "statistics": (_Described, frozenset({"none"})),
     "check": (SiteReadiness, frozenset({"none"})),
+    **_SECURE,
 }
 _PRIVATE: Mapping[str, _Rule] = {
     "initialize": _MODEL,
@@ -133,8 +160,7 @@ def admit(task: str, answer: Answer, private: bool) -> Answer:
     if answer.kind not in kinds or (answer.kind == "none") != (not answer.arrays):
         came = f"{answer.kind} with {len(answer.arrays)} arrays"
         raise UpdateError(f"the answer to {task} should hold {' or '.join(sorted(kinds))}, got {came}")
-    payload = payload_of(answer.arrays) if answer.kind == "difference" else None
-    check_values(answer.arrays if payload is None else decode(payload))
+    _check_arrays(answer)
     try:
         values = parse_config(model, dict(answer.values), f"the answer to {task}")
     except ConfigError:
@@ -145,3 +171,28 @@ def admit(task: str, answer: Answer, private: bool) -> Answer:
             f"got {', '.join(sorted(str(key)[:40] for key in answer.values)) or 'none'}"
         ) from None
     return Answer(answer.kind, dict(answer.arrays), values.model_dump(mode="json", exclude_unset=True))
+
+
+def check_in_sums(task: str, answer: Answer) -> None:
+    """Checks that nothing of one site alone leaves, where the hospital lets its updates leave in sums only.
+
+    Raises:
+        UpdateError: An update is not masked, or the site's own model is asked for.
+    """
+    if task == "submit_model" or (answer.kind == "difference" and masked_of(answer.arrays) is None):
+        raise UpdateError(
+            "this hospital's policy lets updates leave masked only, as parts of a sum: give the job "
+            "rounds.secure_aggregation, and do not ask for the site's own model"
+        )
+
+
+def _check_arrays(answer: Answer) -> None:
+    """Checks a model, a difference, or what stands for one: a payload, or a masked message."""
+    if answer.kind == "difference":
+        if masked_of(answer.arrays) is not None:
+            return
+        payload = payload_of(answer.arrays)
+        if payload is not None:
+            decode(payload)
+            return
+    check_values(answer.arrays)

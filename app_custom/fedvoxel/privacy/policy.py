@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.guarantee import PrivacyUnit
+from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.names import CohortName
 
@@ -52,9 +53,11 @@ class NoBudget(FrozenModel):
 
     Attributes:
         unit: Nobody is protected.
+        in_sums: Lets them leave masked only, as parts of sums of so many sites; None lets them leave as they are.
     """
 
     unit: Literal["none"] = "none"
+    in_sums: InSums | None = None
 
 
 class PublicCohort(FrozenModel):

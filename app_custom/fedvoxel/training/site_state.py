@@ -12,11 +12,13 @@ from typing import Literal
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
 
+StateKind = Literal["site_state", "codec_memory", "sum_memory"]
+
 
 class SiteState:
     """Holds named arrays that count, and those that a round has proposed."""
 
-    def __init__(self, folder: Path, cohort: str, kind: Literal["site_state", "codec_memory"] = "site_state") -> None:
+    def __init__(self, folder: Path, cohort: str, kind: StateKind = "site_state") -> None:
         """Takes the run's folder in the site's state, and the cohort's name, which no path can be."""
         self._folder, self._cohort, self._kind = folder, cohort, kind
         self.personal_file = folder / f"personal_model.{cohort}.npz"

@@ -82,8 +82,8 @@ def test_masks_are_new_in_every_round() -> None:
 
 
 def test_what_cannot_hide_a_site_is_refused() -> None:
-    assert [threshold(2, 0), threshold(3, 1), threshold(4, 2), threshold(5, 3)] == [0, 0, 0, 0]
-    assert [threshold(3, 0), threshold(4, 1), threshold(8, 1), threshold(9, 4)] == [3, 3, 7, 5]
+    assert [threshold(2, 0), threshold(2, 1), threshold(6, 3), threshold(8, 4)] == [0, 0, 0, 0]
+    assert [threshold(3, 1), threshold(4, 1), threshold(5, 3), threshold(8, 1), threshold(9, 4)] == [3, 3, 3, 7, 5]
     with pytest.raises(UpdateError, match="too few to hide one"):
         Consortium(2, dropouts=0).whole_round()
 

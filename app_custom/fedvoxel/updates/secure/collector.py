@@ -113,6 +113,16 @@ class Collector:
         self._sum.add(read_masked(written, self.ring, self._size))
         self.alive = sorted([*self.alive, site])
 
+    def confirmable(self) -> list[str]:
+        """Returns the sites in the sum, which is closed with that.
+
+        Raises:
+            UpdateError: They are too few.
+        """
+        if len(self.alive) < self._threshold:
+            raise UpdateError(f"{len(self.alive)} sites have sent a masked update, {self._threshold} are needed")
+        return self.alive
+
     def add_confirmation(self, site: str, message: Any) -> None:
         """Takes a site's signature of who is in the sum.
 

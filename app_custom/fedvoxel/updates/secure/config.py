@@ -31,5 +31,5 @@ def threshold(sites: int, dropouts: int) -> int:
 
     Source: Bonawitz et al., section 6.2 and theorem 6.5.
     """
-    least = sites - dropouts
-    return least if least >= FEWEST_SITES and 2 * least > sites else 0
+    least = max(FEWEST_SITES, sites - dropouts)
+    return least if least <= sites < 2 * least else 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.updates.update import Arrays, Layout, check_layout, check_values
+from fedvoxel.updates.update import Arrays, Layout
 
 Steps = Mapping[str, float]
 """Width of a step by array name, > 0, in the units of what is added up."""
@@ -58,13 +58,3 @@ def unflat(values: NDArray[np.int64], layout: Layout) -> dict[str, NDArray[np.in
 def size_of(layout: Layout) -> int:
     """Returns the number of values of a layout."""
     return sum(map(math.prod, layout.values()))
-
-
-def check_whole(arrays: Arrays, layout: Layout) -> None:
-    """Checks that a difference is complete and plausible before it disappears behind masks.
-
-    Raises:
-        UpdateError: It is not.
-    """
-    check_layout(arrays, layout)
-    check_values(arrays)

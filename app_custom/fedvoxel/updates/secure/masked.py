@@ -7,7 +7,9 @@ coefficients: the sites' checksums add up to that of their sum, unless a message
 mistakes; a site that sends false values with the checksum that goes with them is not found by it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +77,27 @@ def read_masked(written: bytes, ring: Ring, size: int) -> Sum:
     Raises:
         UpdateError: It is none of this protocol, ring and size.
     """
-    if written[:4] != _HEAD:
+    if written[: len(_HEAD)] != _HEAD:
         raise UpdateError("expected a masked update of this protocol, got something else")
-    if written[4:5] != bytes([ring.bits]):
+    if written[len(_HEAD) : _HEAD_BYTES] != bytes([ring.bits]):
         raise UpdateError(f"an update masked in another ring, expected {ring.bits} bits")
     values = _HEAD_BYTES + COUNTS.size_bytes(_COUNTS)
     counts = COUNTS.unpack(written[_HEAD_BYTES:values], _COUNTS)
     return Sum(ring, counts, ring.unpack(written[values:], size))
+
+
+def masked_of(arrays: Mapping[str, Any]) -> bytes | None:
+    """Returns the masked message that stands where FLARE wants named arrays; None where arrays stand there.
+
+    Raises:
+        UpdateError: Something else stands beside it, or it is no message of this protocol.
+    """
+    if MASKED not in arrays:
+        return None
+    found = arrays[MASKED]
+    if len(arrays) > 1 or not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.ndim != 1:
+        raise UpdateError("expected a masked update and nothing beside it")
+    written = found.tobytes()
+    if written[: len(_HEAD)] != _HEAD:
+        raise UpdateError("expected a masked update of this protocol, got something else")
+    return written

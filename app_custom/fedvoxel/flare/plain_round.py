@@ -1,0 +1,41 @@
+"""The server's side of one round in which each site sends its own update."""
+
+from collections.abc import Callable, Collection
+
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.flare.messages import LACKS_MODEL, TASK_TRAIN
+from fedvoxel.flare.round_messages import RoundMessages
+from fedvoxel.flare.round_replies import RoundReplies
+from fedvoxel.flare.site_tasks import Gathered, Wait
+
+Ask = Callable[..., Gathered]
+
+
+class PlainRound:
+    """Has the sites train one round."""
+
+    def __init__(self, state: Rounds, ask: Ask) -> None:
+        """Takes the run's rounds, and `SiteTasks.ask`."""
+        self._state, self._ask = state, ask
+
+    def run(
+        self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies
+    ) -> tuple[Gathered, Collection[str]]:
+        """Runs the round.
+
+        Args:
+            sites: Who is asked.
+            messages: What the sites are sent to train on.
+            replies: Takes what they reply.
+
+        Returns:
+            Who gave no usable answer and why, and who had to be sent the whole model.
+        """
+        config = self._state.config
+        wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
+        gathered = self._ask(TASK_TRAIN, messages.change(), sites, wait, replies.take)
+        lacking = [site for site, reason in gathered.missing.items() if reason == LACKS_MODEL]
+        if lacking:
+            again = self._ask(TASK_TRAIN, messages.whole(), lacking, wait, replies.take)
+            gathered = gathered.asked_again(lacking, again)
+        return gathered, lacking

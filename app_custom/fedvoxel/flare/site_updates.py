@@ -1,0 +1,64 @@
+"""How a site's update leaves: as plain arrays, encoded, or masked as a part of a sum, as the server's message asks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.fl_model import FLModel
+
+from fedvoxel.flare.messages import result_reply
+from fedvoxel.flare.secure_answers import SecureAnswers, weighed
+from fedvoxel.flare.site_codec import SiteCodec
+from fedvoxel.training.messages import Message
+from fedvoxel.training.sum_codec import SumCodec
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, layout_of
+
+Ask = Callable[[Message], Message]
+"""Has the site's trainer carry out one command."""
+
+
+class SiteUpdates:
+    """Makes a site's answers to a run's rounds, where no ledger stands between trainer and server."""
+
+    def __init__(self, folder: Path, cohort: str, site: str, seed: int) -> None:
+        """Takes the run's folder in the site's state, the cohort's and the site's name, and the job's seed."""
+        self._site = site
+        self._codec = SiteCodec(folder, cohort, site, seed)
+        self._sums = SumCodec(folder, cohort, site, seed)
+
+    def answer(self, model: FLModel, ask: Ask, command: dict[str, Any], secure: SecureAnswers) -> Shareable:
+        """Has a round trained and returns the site's answer.
+
+        Args:
+            model: The round's message.
+            ask: See `Ask`.
+            command: What the trainer is told; what the server has accepted of this site goes into it.
+            secure: Takes part in the round's secure aggregation, where it has one.
+
+        Raises:
+            FedVoxelError: The trainer could not do it, or the message is not in order.
+        """
+        model.meta["accepted"] = model.meta["accepted"].get(self._site)
+        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
+        answer = ask(Message(command | {"accepted": model.meta["accepted"]}, arrays))
+        told = public_header(answer)
+        if model.meta.get("secure") is None:
+            return result_reply(told, self._codec.encoded(model, answer.arrays), difference=True)
+        # Cases, loss and time of one site are not the server's to know; its scores of the common model are asked for.
+        scores = {key: told[key] for key in ("validation",) if key in told}
+        return result_reply(
+            {"case_count": PUBLIC_WEIGHT} | scores, self._masked(model, answer, arrays, secure), difference=True
+        )
+
+    def _masked(self, model: FLModel, answer: Message, arrays: Arrays, secure: SecureAnswers) -> Any:
+        # A site without training cases adds nothing to the sum, and hides that it does.
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in layout_of(arrays).items()}
+        difference, cases = answer.arrays or zeros, int(answer.header.get("case_count", 0))
+        return secure.masked(model, cases, lambda most: weighed(self._sums, model, difference, cases, most))
+
+
+def public_header(answer: Message) -> dict[str, Any]:
+    """Returns the values of a trainer's answer that are about the task."""
+    return {key: value for key, value in answer.header.items() if key != "event"}

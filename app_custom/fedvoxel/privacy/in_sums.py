@@ -1,0 +1,19 @@
+"""What a hospital's policy asks of the sums that its updates may leave in."""
+
+from pydantic import Field
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.updates.secure.config import FEWEST_SITES
+
+
+class InSums(FrozenModel):
+    """Says that updates about a cohort leave masked only, as parts of a sum.
+
+    Attributes:
+        least_sites: Fewest sites that have to be in the sum.
+        partners: The sites of the consortium that this one adds up with, itself among them; None takes any. Who issues
+            certificates can invent sites, but not under these names without replacing theirs.
+    """
+
+    least_sites: int = Field(ge=FEWEST_SITES, le=10_000)
+    partners: tuple[str, ...] | None = Field(default=None, min_length=FEWEST_SITES)

@@ -1,0 +1,46 @@
+"""Puts a site's update into the whole steps of a secure sum, and keeps what is left of it for the next round."""
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedvoxel.training.site_state import SiteState
+from fedvoxel.updates.secure.grid import Steps, to_steps
+from fedvoxel.updates.update import Arrays, check_values
+
+
+class SumCodec:
+    """Encodes one site's updates of a run."""
+
+    def __init__(self, folder: Path, cohort: str, site: str, seed: int) -> None:
+        """Takes the run's folder in the site's state, the cohort's and the site's name, and the job's seed."""
+        self._memory = SiteState(folder, cohort, "sum_memory")
+        self._seed = (seed, zlib.crc32(site.encode()), 1)
+
+    def steps_of(
+        self, difference: Arrays, cases: int, grid: tuple[Steps, int], round_index: int, accepted: int | None
+    ) -> Mapping[str, NDArray[np.int64]]:
+        """Returns `cases` times the difference in whole steps.
+
+        Args:
+            difference: Local minus global.
+            cases: The site's training cases.
+            grid: Width of a step by array name, and the largest number of them.
+            round_index: 0-based round.
+            accepted: The last round whose sum this site's update was in.
+
+        Raises:
+            UpdateError: Values are not finite or absurd, or what was kept cannot be read.
+        """
+        check_values(difference)
+        left = self._memory.begin(round_index, accepted)
+        weighed = {
+            name: array * np.float32(cases) + left.get(name, np.float32(0)) for name, array in difference.items()
+        }
+        steps, most = grid
+        whole, kept = to_steps(weighed, steps, most, np.random.default_rng([*self._seed, round_index]))
+        self._memory.propose(round_index, kept)
+        return whole

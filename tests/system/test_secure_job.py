@@ -1,0 +1,74 @@
+"""Secure aggregation over real processes: the plain job's model, no update of any site, and a site lost in a round."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
+from fedvoxel.governance.job_folder import read_job_folder
+from fedvoxel.privacy.in_sums import InSums
+from fedvoxel.privacy.policy import NoBudget, grant
+
+from .conftest import ROOT, SITES, SystemUnderTest, job_variant
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = ROOT / "jobs" / "hippocampus_secure"
+TASKS = list(read_job_folder(EXAMPLE).executor.tasks)
+
+
+def _secure_job(folder: Path, run_key: str, rounds: int, **changes: Any) -> Path:
+    """A small variant with the example's tasks and setting."""
+    section = {"secure_aggregation": {"bits": 16, "dropouts": 1}, "max_cases_per_site": 1000, "min_sites": 3}
+    job = job_variant(folder, run_key, rounds, rounds_section=section, **changes)
+    client = job / "app/config/config_fed_client.json"
+    said = json.loads(client.read_text())
+    said["executors"][0]["tasks"] = TASKS
+    client.write_text(json.dumps(said))
+    return job
+
+
+def _model(system: SystemUnderTest, run_key: str) -> np.ndarray:
+    model = np.load(system.state("server", run_key) / GLOBAL_MODEL_FILE)
+    return np.concatenate([model[name].reshape(-1) for name in sorted(model.files)])
+
+
+def test_the_sum_gives_the_plain_jobs_model_and_tells_nothing_else(system: SystemUnderTest, tmp_path: Path) -> None:
+    outcome = system.run(_secure_job(tmp_path, "secure", 2))
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2), outcome.reason
+    for record in outcome.rounds:
+        assert record.contributed == dict.fromkeys(SITES, 1) and not record.loss
+    system.run(job_variant(tmp_path, "in_the_clear", 2))
+    masked, clear = _model(system, "secure"), _model(system, "in_the_clear")
+    assert np.linalg.norm(masked - clear) < 0.02 * np.linalg.norm(clear)
+    values = masked.size
+    first, second = (record.bytes_up for record in outcome.rounds)
+    assert first == 4 * (21 + 4 * values) and second == 4 * (21 + 2 * values)
+
+
+def test_a_site_lost_in_the_middle_of_a_round_is_recovered_from(system: SystemUnderTest, tmp_path: Path) -> None:
+    job_id = system.submit(_secure_job(tmp_path, "secure_lost", 4, epochs=15))
+    system.wait_until_training(job_id, 1, ["hospital-d"])
+    system.running.stop("hospital-d", abruptly=True)
+    system.wait(job_id)
+    outcome = system.outcome(job_id)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 4), outcome.reason
+    assert set(outcome.rounds[0].contributed) == set(SITES)
+    for record in outcome.rounds[1:]:
+        assert set(record.contributed) == set(SITES) - {"hospital-d"}
+        assert record.missing == {"hospital-d": "lost its connection"}
+
+
+def test_a_hospital_that_wants_sums_lets_nothing_else_leave(system: SystemUnderTest, tmp_path: Path) -> None:
+    local = system.kit("hospital-a") / "local"
+    grant(local, "hippocampus", NoBudget(in_sums=InSums(least_sites=3, partners=SITES)))
+    try:
+        plain = system.run(job_variant(tmp_path, "plain_refused", 1))
+        secure = system.run(_secure_job(tmp_path, "secure_taken", 1))
+    finally:
+        grant(local, "hippocampus", NoBudget())
+    assert "masked only" in plain.rounds[0].missing["hospital-a"]
+    assert set(secure.rounds[0].contributed) == set(SITES), secure.reason
