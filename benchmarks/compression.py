@@ -49,6 +49,15 @@ CODECS: dict[str, dict[str, Any] | None] = {
     "random 10 %": {"name": "randomk", "fraction": 0.1},
     "rank 4": {"name": "powersgd", "rank": 4},
 }
+SECURE_BITS = {"masked, 8 bits": 8, "masked, 10 bits": 10, "masked, 16 bits": 16}
+"""Updates that are masked, in rings of so many bits; the model goes down as it is."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    name: {"compression": {"up": codec, "down": codec}} for name, codec in CODECS.items()
+} | {
+    name: {"secure_aggregation": {"bits": bits, "dropouts": 0}, "min_sites": 3, "max_cases_per_site": 1000}
+    for name, bits in SECURE_BITS.items()
+}
 Result = dict[str, Any]
 
 
@@ -56,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs what is missing and writes docs/results/compression.*."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--codecs", nargs="+", choices=CODECS, default=list(CODECS), metavar="CODEC")
+    parser.add_argument("--codecs", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="CODEC")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("FEDVOXEL_DATA", ".")), help="default: FEDVOXEL_DATA"
     )
@@ -70,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=options.workers, mp_context=context) as pool:
         waiting = [
-            (name, seed, pool.submit(_measure, hospitals.task, dict(hospitals.site_files), CODECS[name], seed))
+            (name, seed, pool.submit(_measure, hospitals.task, dict(hospitals.site_files), name, seed))
             for name, seed in plans
             if parts.get(_part(name, seed), _asked(name, seed)) is None
         ]
@@ -90,13 +99,13 @@ def _part(name: str, seed: int) -> str:
 
 
 def _asked(name: str, seed: int) -> dict[str, Any]:
-    return {"codec": CODECS[name], "seed": seed}
+    return {"setting": SETTINGS[name], "seed": seed}
 
 
-def _measure(task: TrainingTask, files: dict[str, Path], codec: dict[str, Any] | None, seed: int) -> Result:
-    """Runs the job with one codec both ways and one seed."""
+def _measure(task: TrainingTask, files: dict[str, Path], name: str, seed: int) -> Result:
+    """Runs the job with one setting and one seed."""
     task = task.model_copy(update={"training": task.training.model_copy(update={"seed": seed})})
-    section = read_job_folder(JOB).controller.args["rounds"] | {"compression": {"up": codec, "down": codec}}
+    section = read_job_folder(JOB).controller.args["rounds"] | SETTINGS[name]
     sites = {site: load_site_cases(file, task) for site, file in files.items()}
     run = simulate(task, parse_config(RoundsConfig, section, "rounds"), sites, ComputeConfig(threads=1))
     dice = [
@@ -107,7 +116,7 @@ def _measure(task: TrainingTask, files: dict[str, Path], codec: dict[str, Any] |
         "bytes_down": [record.bytes_down for record in run.rounds],
         "dice": fmean(dice),
         "training_s": run.seconds / len(run.rounds) / len(sites),
-        "codec_s": _codec_seconds(task, codec),
+        "codec_s": _codec_seconds(task, CODECS.get(name)),
     }
 
 

@@ -134,3 +134,16 @@ def test_what_cannot_be_simulated_is_refused(files: dict[str, Path]) -> None:
     protected = parse_config(TrainingTask, task.model_dump(mode="json") | {"privacy": PRIVACY}, "the test's task")
     with pytest.raises(ConfigError, match="protects nobody"):
         simulate(protected, RoundsConfig(num_rounds=1), cases, COMPUTE)
+
+
+def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, Path], tmp_path: Path) -> None:
+    task, section = _task(), {"num_rounds": 2, "min_sites": 3, "max_cases_per_site": 100}
+    (tmp_path / "hospital-c").mkdir()
+    files = files | {"hospital-c": write_site(tmp_path / "hospital-c", 8)}
+    plain = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
+    section |= {"secure_aggregation": {"bits": 16}}
+    masked = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
+    for name, array in plain.model.items():
+        assert np.allclose(masked.model[name], array, atol=1e-3)
+    size = sum(array.size for array in plain.model.values())
+    assert [record.bytes_up for record in masked.rounds] == [3 * (21 + 4 * size), 3 * (21 + 2 * size)]

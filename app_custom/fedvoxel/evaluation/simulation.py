@@ -20,6 +20,7 @@ from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.secure_sum import SecureScale
 from fedvoxel.federation.selection import Selector
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_network, get_weights
@@ -27,10 +28,13 @@ from fedvoxel.training.scoring import mean_dice_by_class
 from fedvoxel.training.setup import TrainingTask
 from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.site_trainer import use_compute
+from fedvoxel.training.sum_codec import SumCodec
 from fedvoxel.training.trainer import Trainer
 from fedvoxel.training.update_codec import UpdateCodec
 from fedvoxel.updates.compression.payload import decode
 from fedvoxel.updates.scores import CaseScore
+from fedvoxel.updates.secure.grid import size_of
+from fedvoxel.updates.secure.masked import masked_bytes
 from fedvoxel.updates.update import Arrays, Update
 from fedvoxel.volumes.site import ComputeConfig
 
@@ -104,6 +108,7 @@ class _Member:
         (folder / name).mkdir()
         state = SiteState(folder / name, task.cohort)
         self._codec = UpdateCodec(folder / name, task.cohort, name, task.training.seed)
+        self._sums = SumCodec(folder / name, task.cohort, name, task.training.seed)
         self.trainer = Trainer(task.training, task.classes, cases.training, name, device, state)
         self._cases, self._name, self._task = cases, name, task
         self.bytes_up, self.seconds = 0, 0.0
@@ -137,6 +142,12 @@ class _Member:
             self.trainer.train_personal(rounds.outgoing, rounds.round, planned)
         return update
 
+    def part(self, rounds: Rounds, scale: SecureScale, update: Update, sites: int) -> Mapping[str, NDArray[np.int64]]:
+        """Returns its part of a secure sum, and notes what a masked message of it takes."""
+        grid, accepted = (scale.steps(sites), scale.ring.most(sites)), rounds.last_accepted.get(self._name)
+        self.bytes_up = masked_bytes(scale.ring, size_of(rounds.layout))
+        return self._sums.steps_of(update.arrays, update.case_count, grid, rounds.round, accepted)
+
     def score(self, model: Arrays) -> tuple[CaseScore, ...]:
         return tuple(self.trainer.evaluate(model, self._cases.test, surfaces=True))
 
@@ -167,8 +178,11 @@ def _one_round(rounds: Rounds, everybody: Mapping[str, _Member], selector: Selec
     if rounds.config.evaluate and index > 0:
         _validate(rounds, members)
     trained = {name: member.train(rounds) for name, member in members.items() if member.trainer.case_count}
+    if rounds.scale:
+        _add_up(rounds, rounds.scale, members, trained)
     for name, update in trained.items():
-        rounds.add(name, update)
+        if not rounds.scale:
+            rounds.add(name, update)
         selector.note(name, index, update.case_count, update.metrics["loss"], members[name].seconds)
     record = RoundRecord(
         round=index,
@@ -182,6 +196,14 @@ def _one_round(rounds: Rounds, everybody: Mapping[str, _Member], selector: Selec
     )
     rounds.close_round()
     return record.model_copy(update={"seconds": time.monotonic() - started})
+
+
+def _add_up(rounds: Rounds, scale: SecureScale, members: Mapping[str, _Member], trained: Mapping[str, Update]) -> None:
+    """Adds the sites' parts up as whole numbers, which is exactly what comes out of secure aggregation."""
+    parts = [members[name].part(rounds, scale, update, len(trained)) for name, update in trained.items()]
+    total = {name: np.sum([part[name] for part in parts], axis=0) for name in rounds.layout}
+    cases = sum(update.case_count for update in trained.values())
+    rounds.add_sum(total, scale.steps(len(trained)), cases, list(trained))
 
 
 def _validate(rounds: Rounds, members: Mapping[str, _Member]) -> None:

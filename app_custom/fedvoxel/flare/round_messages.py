@@ -21,7 +21,8 @@ class RoundMessages:
     def codecs(self) -> dict[Literal["up", "down"], str]:
         """Are the names of the codecs in use, by direction."""
         both: dict[Literal["up", "down"], AnyCodec | None] = {"up": self._state.up, "down": self._state.down}
-        return {way: codec.name for way, codec in both.items() if codec}
+        names: dict[Literal["up", "down"], str] = {way: codec.name for way, codec in both.items() if codec}
+        return names | ({"up": f"masked, {self._state.scale.ring.bits} bits"} if self._state.scale else {})
 
     def change(self) -> FLModel:
         """Returns the message for sites that hold the last model, or where there is no such codec, for all."""

@@ -71,6 +71,11 @@ def write_masked(message: Sum) -> bytes:
     return _HEAD + bytes([message.ring.bits]) + COUNTS.pack(reduced.counts) + message.ring.pack(reduced.values)
 
 
+def masked_bytes(ring: Ring, size: int) -> int:
+    """Returns the bytes of a message of `size` values."""
+    return _HEAD_BYTES + COUNTS.size_bytes(_COUNTS) + ring.size_bytes(size)
+
+
 def read_masked(written: bytes, ring: Ring, size: int) -> Sum:
     """Reads a message of `size` values.
 

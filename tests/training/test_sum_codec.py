@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedvoxel.errors import UpdateError
+from fedvoxel.training.sum_codec import SumCodec
+
+UPDATE = {"w": np.full((3, 4), 0.3, np.float32)}
+GRID = ({"w": 1.0}, 2)
+
+
+def test_what_a_round_leaves_goes_into_the_next_that_counts(tmp_path: Path) -> None:
+    codec = SumCodec(tmp_path, "cohort", "site-a", 1)
+    first = codec.steps_of(UPDATE, 10, GRID, 0, None)
+    assert (first["w"] == 2).all(), "three steps, of which two are allowed"
+    second = codec.steps_of({"w": np.zeros((3, 4), np.float32)}, 10, GRID, 1, 0)
+    assert (second["w"] == 1).all(), "the one that was left"
+    third = codec.steps_of(UPDATE, 10, GRID, 2, 0)
+    assert (third["w"] == 2).all(), "round 1 was not in the sum: what it sent is owed still"
+    assert (codec.steps_of({"w": np.zeros((3, 4), np.float32)}, 10, GRID, 3, 2)["w"] == 2).all()
+
+
+def test_rounding_is_right_on_average(tmp_path: Path) -> None:
+    codec = SumCodec(tmp_path, "cohort", "site-a", 1)
+    large = {"w": np.full(100_000, 0.025, np.float32)}
+    assert abs(float(codec.steps_of(large, 10, ({"w": 1.0}, 5), 0, None)["w"].mean()) - 0.25) < 0.01
+
+
+def test_what_is_no_update_is_refused(tmp_path: Path) -> None:
+    codec = SumCodec(tmp_path, "cohort", "site-a", 1)
+    for bad in (np.nan, 1e30):
+        with pytest.raises(UpdateError):
+            codec.steps_of({"w": np.array([bad], np.float32)}, 1, GRID, 0, None)
+    for step in ({}, {"w": 0.0}, {"w": float("inf")}, {"w": -1.0}):
+        with pytest.raises(UpdateError, match="a step for w"):
+            codec.steps_of(UPDATE, 1, (step, 5), 0, None)
