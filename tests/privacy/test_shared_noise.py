@@ -11,8 +11,6 @@ from scipy import stats
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, TrainingError, UpdateError
-from fedvoxel.federation.claim import claim_of
-from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy import patient_mechanism
 from fedvoxel.privacy.accounting import epsilon
 from fedvoxel.privacy.events import GaussianEvent
@@ -194,14 +192,9 @@ def test_the_claim_says_against_whom_it_holds_and_against_whom_it_does_not() -> 
 
 
 def read_guarantee(sharing: dict[str, int]) -> str:
-    claimed = claim_of(
-        SECTION | {"shared_noise": sharing},
-        RoundsConfig(num_rounds=100, evaluate=False),
-        plan_source="fixed",
-        choices="public",
-    )
-    assert claimed.guarantee is not None
-    return claimed.guarantee.said()
+    guarantee = _shared(shared_noise=sharing).guarantee(100)
+    assert guarantee is not None
+    return guarantee.said()
 
 
 def test_no_claim_without_noise_or_with_noise_that_repeats() -> None:

@@ -89,4 +89,4 @@ class GaussianEvent(FrozenModel):
     def _without_what_is_not_shared(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leaves the key out where nothing is shared, as ledgers have it that were written before there was one."""
         values: dict[str, Any] = handler(self)
-        return values if self.sharing else {key: value for key, value in values.items() if key != "sharing"}
+        return {key: value for key, value in values.items() if key != "sharing" or value}
