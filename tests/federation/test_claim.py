@@ -66,6 +66,12 @@ def test_a_codec_under_a_privacy_section_is_refused(way: str) -> None:
         claimed(compression={way: {"name": "int8"}})
 
 
+def test_shares_of_noise_are_nothing_without_secure_aggregation() -> None:
+    sharing = {"sites": 5, "colluders": 1, "dropouts": 1}
+    with pytest.raises(ConfigError, match="shared_noise without secure aggregation"):
+        claimed(PRIVACY | {"steps_per_round": 1, "shared_noise": sharing})
+
+
 @pytest.mark.parametrize("privacy", [PRIVACY, HOSPITAL])
 def test_who_is_asked_may_follow_nothing_that_is_protected(privacy: Any) -> None:
     drawn = claimed(privacy, selection={"name": "random"})

@@ -19,7 +19,7 @@ import pytest
 from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError
 from fedvoxel.privacy import spending
 from fedvoxel.privacy.charging import most_draws
-from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.events import GaussianEvent, NoiseSharing
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.ledger_run import Reservation
@@ -187,6 +187,17 @@ def test_a_run_that_changes_its_plan_is_refused(ledger: Ledger, changes: dict[st
     ):
         ledger.reserve("run", "next-job", 1, PLAN.model_copy(update=changes))
     assert ledger.status().runs[0].drawn == 1
+
+
+def test_a_share_of_noise_is_not_sent_as_a_release_that_has_the_whole(ledger: Ledger) -> None:
+    sharing = NoiseSharing(sites=5, colluders=1, dropouts=1)
+    shared = PLAN.model_copy(update={"event": PLAN.event.model_copy(update={"sharing": sharing})})
+    assert planned_epsilon(shared) == planned_epsilon(PLAN)
+    ledger.keep(ledger.reserve("run", "job", 0, shared), b"share")
+    assert ledger.kept("run", 0, shared)
+    with pytest.raises(LedgerError, match="declared another event at its first release"):
+        ledger.kept("run", 0, PLAN)
+    assert ledger.status().runs[0].plan == shared
 
 
 @pytest.mark.parametrize("run_key", ["", "../run", "a b", "a\nb", "x" * 81])

@@ -132,6 +132,11 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
             "compression with a privacy section: the ledger's bytes are those that were noised, and travel as they "
             "are; take out rounds.compression, or the privacy section"
         )
+    if section.unit == "patient" and section.shared_noise:
+        raise ConfigError(
+            "privacy.shared_noise without secure aggregation: the server would see each site's share, which has too "
+            "little noise by itself; take out shared_noise, and each site adds the whole"
+        )
     if section.unit == "hospital" and rounds.aggregation.name != "mean":
         raise ConfigError(
             f"aggregation: {rounds.aggregation.name} with privacy of each hospital: the noise is made for a mean of "

@@ -4,7 +4,9 @@ Events are stored as parameters and never as an epsilon: epsilons of single step
 accountant can be asked later.
 """
 
-from pydantic import Field, field_validator
+from typing import Any, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from fedvoxel.config import FrozenModel
 
@@ -20,6 +22,44 @@ MAX_NOISE_MULTIPLIER = 1e4
 """Largest noise multiplier of a mechanism; beyond it nothing but noise is released."""
 
 
+MAX_SHARING_SITES = 1000
+"""Most sites that may share the noise of one sum."""
+
+
+class NoiseSharing(FrozenModel):
+    """Says that the sites of a job each add a share of the noise of one sum; see `shared_noise`.
+
+    Attributes:
+        sites: Sites of the job, n.
+        colluders: How many of them may put what they know together, beside the server, c: with 0 not one may even use
+            what it knows of its own noise.
+        dropouts: How many of them may be missing in a released sum, d.
+    """
+
+    sites: int = Field(ge=3, le=MAX_SHARING_SITES)
+    colluders: int = Field(ge=0)
+    dropouts: int = Field(ge=0)
+
+    @property
+    def least_shares(self) -> int:
+        """Is how many shares of noise that nobody knows are in every released sum, at least: n - c - d."""
+        return self.sites - self.colluders - self.dropouts
+
+    @property
+    def least_sites(self) -> int:
+        """Is how many sites have to be in a sum before any of it may be shown: n - d."""
+        return self.sites - self.dropouts
+
+    @model_validator(mode="after")
+    def _somebody_is_left_to_share_with(self) -> Self:
+        if self.least_shares < 2:
+            raise ValueError(
+                f"sites - colluders - dropouts is {self.least_shares}, expected at least 2: with one each site adds "
+                "the whole noise itself, for which no shared_noise is needed"
+            )
+        return self
+
+
 class GaussianEvent(FrozenModel):
     """Says that Gaussian noise was added to a sum over a Poisson sample of the units, `count` times.
 
@@ -29,11 +69,14 @@ class GaussianEvent(FrozenModel):
         sampling_probability: Probability in (0, 1] with which each unit takes part in each sum, independently of the
             others; 1 where all take part. Shuffled batches of fixed size are no Poisson sample.
         count: Number of such sums that were released.
+        sharing: Whose shares the noise is made of; None where one release has the whole. It changes no epsilon, and
+            makes what was drawn under it something else than what was drawn without: one share alone protects less.
     """
 
     noise_multiplier: float = Field(ge=0)
     sampling_probability: float = Field(gt=0, le=1)
     count: int = Field(ge=1, le=MAX_COUNT)
+    sharing: NoiseSharing | None = None
 
     @field_validator("noise_multiplier")
     @classmethod
@@ -41,3 +84,9 @@ class GaussianEvent(FrozenModel):
         if 0 < value < MIN_NOISE_MULTIPLIER:
             raise ValueError(f"expected 0 (no noise) or at least {MIN_NOISE_MULTIPLIER}, got {value:g}")
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_shared(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves the key out where nothing is shared, as ledgers have it that were written before there was one."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "sharing" or value}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.privacy.clipping import clip_factors
-from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.events import GaussianEvent, NoiseSharing
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
 from fedvoxel.privacy.sections import PatientMechanismConfig
@@ -29,6 +29,20 @@ from fedvoxel.privacy.targets import check_delta
 ADVERSARY = (
     "sees every message of the site and every global model and knows all other patients, while the site runs the "
     "approved software and timing and other side channels are left out"
+)
+
+_EACH_BY_ITSELF = (
+    "epsilon holds for each hospital by itself: for a patient who is treated at several, and over other jobs, the "
+    "losses add up"
+)
+_ONE_SUM = (
+    "epsilon holds for a patient of one hospital; of one who is treated at k, who can move the sum k times as far, it "
+    "is k epsilon, at a delta that is more than k times as large; over other jobs the losses add up"
+)
+_SECURE_SUM = (
+    "secure aggregation holds and shows one sum a round, of at least {least} of the {sites} hospitals, the hospitals "
+    "run the approved software, and timing and other side channels are left out; nothing is claimed against one who "
+    "sees a hospital's share unmasked"
 )
 
 _GRID_BITS = 40
@@ -100,7 +114,10 @@ class PatientMechanism:
 
         Raises:
             TrainingError: The sum is not finite, or larger than clipped gradients can add up to.
+            ConfigError: The job's noise is shared: no site releases anything by itself.
         """
+        if self.config.shared_noise:
+            raise ConfigError("this job's noise is shared: no site releases anything by itself, only the sum of all")
         largest = _LARGEST_SUM * self.config.clip_norm
         if not all((np.abs(array) <= largest).all() for array in summed.values()):
             raise TrainingError(
@@ -123,6 +140,7 @@ class PatientMechanism:
         if not self._noise.gives_guarantee:
             return None
         steps = f"{rounds} rounds of {self.config.steps_per_round} steps of this job at one hospital"
+        shared = self.config.shared_noise is not None
         # Here, not above: a trainer adds noise and needs no accountant, which takes a second to import.
         from fedvoxel.privacy.accounting import claim
 
@@ -130,9 +148,8 @@ class PatientMechanism:
             "patient",
             self.events(rounds),
             self.config.delta,
-            adversary=ADVERSARY,
-            composition=f"{steps} (epsilon holds for each hospital by itself: for a patient who is treated at several, "
-            "and over other jobs, the losses add up)",
+            adversary=adversary_of(self.config.shared_noise),
+            composition=f"{steps} ({_ONE_SUM if shared else _EACH_BY_ITSELF})",
         )
 
     def _event(self, count: int) -> GaussianEvent:
@@ -140,6 +157,7 @@ class PatientMechanism:
             noise_multiplier=self.config.noise_multiplier or 0.0,
             sampling_probability=self.config.sampling_probability,
             count=count,
+            sharing=self.config.shared_noise,
         )
 
     def _noised(self, total: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -149,3 +167,18 @@ class PatientMechanism:
         steps = np.rint(exact / self.grid_step).astype(np.int64)
         steps += self._noise.discrete_gaussian(exact.shape, math.ceil(self.noise_scale / self.grid_step))
         return np.multiply(steps, self.grid_step, dtype=np.float64)
+
+
+def adversary_of(sharing: NoiseSharing | None) -> str:
+    """Returns the one against whom the claim holds: weaker, where the sites share the noise of one sum.
+
+    Args:
+        sharing: The section's `shared_noise`.
+    """
+    if sharing is None:
+        return ADVERSARY
+    who = f"is the server and any {sharing.colluders} of the {sharing.sites} hospitals together"
+    if sharing.colluders == 0:
+        who = f"is the server or anybody but one of the {sharing.sites} hospitals, each of which knows its own noise"
+    sees = "sees every sum that is released and every global model, and knows all other patients"
+    return f"{who}, {sees}, while {_SECURE_SUM.format(least=sharing.least_sites, sites=sharing.sites)}"

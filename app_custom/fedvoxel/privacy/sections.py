@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.privacy.clipping import GRID, MAX_SUMMANDS
-from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER
+from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, NoiseSharing
+from fedvoxel.privacy.share_grid import MIN_SHARE_SIGMA, ShareGrid
 from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE
 
 MIN_GRID_SIGMA = 2**26
@@ -36,6 +37,8 @@ class PatientMechanismConfig(FrozenModel):
         expected_batch: What the sum is divided by: a public number, sampling probability times a public idea of the
             cohort's size. Never the number of patients that happened to be drawn.
         views_per_patient: Augmented views of a patient in one step, averaged before the clip.
+        shared_noise: Has each site add a share of the noise, under secure aggregation, which shows their sum alone; see
+            `shared_noise`. None has each site add the whole.
     """
 
     unit: Literal["patient"]
@@ -46,6 +49,26 @@ class PatientMechanismConfig(FrozenModel):
     delta: float = Field(gt=0, lt=1)
     expected_batch: float = Field(gt=0, le=1e6)
     views_per_patient: int = Field(default=1, ge=1, le=1000)
+    shared_noise: NoiseSharing | None = None
+
+    @property
+    def share_grid(self) -> ShareGrid | None:
+        """Is what shares of noise are drawn on; None where noise is not shared."""
+        if self.shared_noise is None:
+            return None
+        return ShareGrid(self.clip_norm, self.noise_multiplier or 0.0, self.expected_batch, self.shared_noise)
+
+    @model_validator(mode="after")
+    def _shares_can_be_added(self) -> Self:
+        grid = self.share_grid
+        if grid and self.steps_per_round != 1:
+            raise ValueError(f"steps_per_round is {self.steps_per_round}, expected 1: shared_noise is of one sum")
+        if grid and self.noise_multiplier is not None and grid.sigma < MIN_SHARE_SIGMA:
+            raise ValueError(
+                f"a share of the noise has {grid.sigma} grid steps, expected at least {MIN_SHARE_SIGMA}: lower "
+                "expected_batch, or raise noise_multiplier, so that the sum of all sites can hold it"
+            )
+        return self
 
 
 class AdaptiveClipConfig(FrozenModel):

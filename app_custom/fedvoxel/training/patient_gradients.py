@@ -84,7 +84,9 @@ class PatientGradients:
         return loss_of(self._loss, output, truth)
 
 
-def clipped_sum(gradients: PatientGradients, groups: Iterable[Views], clip_factor: ClipFactor) -> Sums:
+def clipped_sum(
+    gradients: PatientGradients, groups: Iterable[Views], clip_factor: ClipFactor, grid_step: float | None = None
+) -> Sums:
     """Returns the sum of all patients' clipped gradients; zeros where there is no patient.
 
     Only one group's gradients are held at a time. Norms and sums are float64, so that rounding cannot push a clipped
@@ -94,6 +96,8 @@ def clipped_sum(gradients: PatientGradients, groups: Iterable[Views], clip_facto
         gradients: Computes the gradients.
         groups: Patients' views, a few patients at a time.
         clip_factor: The mechanism's rule.
+        grid_step: A power of two: each clipped gradient is rounded towards zero to its multiples, which cannot lengthen
+            it, so that the sum is exact. None leaves them as they are.
     """
     total = gradients.zeros()
     for views in groups:
@@ -105,8 +109,14 @@ def clipped_sum(gradients: PatientGradients, groups: Iterable[Views], clip_facto
         for name, sums in total.items():
             rows = found[name].flatten(1).double()
             rows[unusable] = 0.0
-            sums += (scale @ rows).view_as(sums)
+            sums += _added(scale, rows, grid_step).view_as(sums)
     return total
+
+
+def _added(scale: torch.Tensor, rows: torch.Tensor, grid_step: float | None) -> torch.Tensor:
+    if grid_step is None:
+        return scale @ rows
+    return torch.trunc(scale[:, None] * rows / grid_step).sum(0) * grid_step
 
 
 def joint_norms(gradients: Gradients) -> torch.Tensor:

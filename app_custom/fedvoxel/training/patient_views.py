@@ -1,6 +1,6 @@
 """Draws augmented views of patients: the same patient, site and step give the same views, whoever else there is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, count, islice
 
 import torch
@@ -42,6 +42,11 @@ class PatientViews:
         """Draws the views of some patients, named by index, for one step of a round; at least one patient."""
         images, codes = zip(*(self._of_one(self._samples[one], round_index, step) for one in patients), strict=True)
         return torch.stack(images), torch.stack(codes)
+
+    def in_groups(self, patients: Sequence[int], size: int, round_index: int, step: int) -> Iterator[Views]:
+        """Yields the views of some patients, `size` of them at a time; none where there is no patient."""
+        for first in range(0, len(patients), size):
+            yield self.draw(patients[first : first + size], round_index, step)
 
     def _of_one(self, samples: Samples, round_index: int, step: int) -> Views:
         # No step draws more epochs than it has views, so that no two steps share one.

@@ -118,9 +118,8 @@ class PrivateTrainer:
         average.apply()
 
     def _groups(self, round_index: int, step: int) -> Iterator[Views]:
-        sampled, size = self._mechanism.sample(len(self._patients)).tolist(), self._patients_at_once
-        for first in range(0, len(sampled), size):
-            yield self._patients.draw(sampled[first : first + size], round_index, step)
+        sampled = self._mechanism.sample(len(self._patients)).tolist()
+        return self._patients.in_groups(sampled, self._patients_at_once, round_index, step)
 
     def _set_rate(self, factor: float) -> None:
         for group in self._optimizer.param_groups:

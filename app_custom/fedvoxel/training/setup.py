@@ -35,6 +35,17 @@ class TrainingTask(FrozenModel):
                     raise ValueError(f"training.{name}: steps that protect each patient do not have it; write null")
         return self
 
+    @model_validator(mode="after")
+    def _shares_are_no_steps(self) -> Self:
+        if self.privacy and self.privacy.unit == "patient" and self.privacy.shared_noise:
+            for name in ("optimizer", "schedule", "average_decay"):
+                if getattr(self.training, name) != TrainingConfig.model_fields[name].default:
+                    raise ValueError(
+                        f"training.{name}: with privacy.shared_noise the server takes the step, along the sum of all "
+                        "sites' gradients; leave it out, and set rounds.server_optimizer"
+                    )
+        return self
+
 
 class TrainerSetup(FrozenModel):
     """Is a site's task together with where its data is and what it may use.

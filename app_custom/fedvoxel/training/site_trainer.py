@@ -11,6 +11,7 @@ import torch
 from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.shared_noise import SharedNoise
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.messages import Message
 from fedvoxel.training.networks import build_network, get_weights
@@ -20,6 +21,7 @@ from fedvoxel.training.readiness import readiness
 from fedvoxel.training.scoring import mean_dice_by_class
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.setup import TrainerSetup
+from fedvoxel.training.shared_training import SharedTrainer
 from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.trainer import Trainer
 from fedvoxel.updates.correction import READ_CORRECTION
@@ -52,6 +54,7 @@ class SiteTrainer:
         self._trainer: Trainer | None = None
         self._private: PrivateTrainer | None = None
         self._mechanism: PatientMechanism | None = None
+        self._shared: SharedTrainer | None = None
 
     def answer(self, message: Message, progress: Progress) -> Message:
         """Carries out one command and returns the result.
@@ -65,6 +68,7 @@ class SiteTrainer:
             "initialize": self._initialize,
             "train": self._train,
             "train_private": self._train_private,
+            "train_share": self._train_share,
             "evaluate": self._evaluate,
             "check": self._check,
         }
@@ -97,14 +101,18 @@ class SiteTrainer:
         Raises:
             ConfigError: The network does not go with the mechanism.
         """
-        if self._private is None:
-            task, patients = self._setup.task, by_patient(self.cases("training"))
+        if self._private or self._shared:
+            return
+        task, patients = self._setup.task, by_patient(self.cases("training"))
+        views = PatientViews(task.training, patients, self._setup.site, config.views_per_patient)
+        # A GPU's sums in whatever order come first would round one patient's gradient in another way each time.
+        torch.backends.cudnn.deterministic = True
+        segmenter, at_once = Segmenter(task.training, task.classes, self._device), self._site.compute.patients_at_once
+        if config.shared_noise:
+            self._shared = SharedTrainer(segmenter, views, SharedNoise(config), at_once)
+        else:
             self._mechanism = PatientMechanism(config)
-            views = PatientViews(task.training, patients, self._setup.site, config.views_per_patient)
-            # A GPU's sums in whatever order come first would round one patient's gradient in another way each time.
-            torch.backends.cudnn.deterministic = True
-            segmenter = Segmenter(task.training, task.classes, self._device)
-            self._private = PrivateTrainer(segmenter, views, self._mechanism, self._site.compute.patients_at_once)
+            self._private = PrivateTrainer(segmenter, views, self._mechanism, at_once)
 
     def cases(self, split: Split) -> tuple[PreparedCase, ...]:
         """Returns the usable, prepared cases of one split.
@@ -171,10 +179,20 @@ class SiteTrainer:
         """Trains a round under the mechanism; the result is the noised difference and the number of noised steps."""
         self.prepare()
         if self._private is None or self._mechanism is None:
-            raise ConfigError("the job has no privacy section, and a round under one was asked for")
+            kind = "no privacy section" if self._shared is None else "noise that its sites share"
+            raise ConfigError(f"the job has {kind}, and a round under a privacy section of each site was asked for")
         before = self._mechanism.steps_taken
         update = self._private.train_round(arrays, header["round"], header["num_rounds"], progress)
         return Message({"event": "result", "steps": self._mechanism.steps_taken - before}, update.arrays)
+
+    def _train_share(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
+        """Computes a round's share of the secure sum, to be masked before it leaves, and the number of noised steps."""
+        self.prepare()
+        if self._shared is None:
+            raise ConfigError("the job has no noise that its sites share, and a share was asked for")
+        before = self._shared.steps_taken
+        share = self._shared.share(arrays, header["round"])
+        return Message({"event": "result", "steps": self._shared.steps_taken - before}, share=share)
 
     def _validate(self, arrays: Arrays) -> dict[str, Any] | None:
         cases = self.cases("validation")
