@@ -26,13 +26,14 @@ from fedvoxel.records.atomic import write_json, write_text
 from fedvoxel.updates.compression.config import Blockwise
 from fedvoxel.updates.compression.payload import decode, encode
 from fedvoxel.updates.secure.collector import Collector
+from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.grid import to_steps
 from fedvoxel.updates.secure.identity import Identity, load_identity
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import session_name
 
-SITES, DROPOUTS = 8, 1
+SITES = 8
 Result = dict[str, Any]
 
 
@@ -104,9 +105,9 @@ class _Costs:
 def _measure(identities: list[Identity], bits: int, update: NDArray[np.float32]) -> Result:
     """Runs one round; the last site drops out after it has dealt its shares, so that its key has to be recovered."""
     session, costs, ring = session_name("run", 1), _Costs(), Ring(bits)
-    members = {each.name: Member(each, session, DROPOUTS) for each in identities}
+    members = {each.name: Member(each, session, SecureConfig()) for each in identities}
     gone, step = identities[-1].name, 4 * float(np.sqrt(np.mean(update**2))) / ring.most(SITES)
-    collector = Collector(session, identities[0].root, DROPOUTS, ring, update.size)
+    collector = Collector(session, identities[0].root, SecureConfig(), ring, update.size)
     for name, member in members.items():
         said = costs.of(name, {}, member.announce)
         costs.server(lambda n=name, s=said: collector.add_announcement(n, s.model_dump(mode="json")))

@@ -8,7 +8,11 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.privacy.shared_noise import SharedNoise
 from fedvoxel.updates.secure.grid import to_steps
+from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.update import Update
 
 MODEL = {"w": np.zeros((4, 100), np.float32), "b": np.zeros(100, np.float32)}
@@ -115,3 +119,56 @@ def test_too_narrow_a_ring_is_refused() -> None:
 def test_what_needs_sight_of_single_updates_is_refused(more: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="sees no single update"):
         _rounds(**more)
+
+
+HOSPITAL = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": None, "sites": 4, "delta": 1e-3}
+SHARED = {
+    "unit": "patient",
+    "clip_norm": 0.5,
+    "noise_multiplier": 1.0,
+    "sampling_probability": 0.5,
+    "steps_per_round": 1,
+    "delta": 1e-3,
+    "expected_batch": 4.0,
+    "shared_noise": {"sites": 4, "colluders": 1, "dropouts": 1},
+}
+
+
+def _under(mechanism: HospitalMechanism | SharedNoise) -> Rounds:
+    section = {"num_rounds": 2, "min_sites": 3, "evaluate": False, "secure_aggregation": {"least_sites": 3}}
+    return Rounds(parse_config(RoundsConfig, section, "rounds"), MODEL, mechanism)
+
+
+def test_hospitals_clip_their_own_parts_and_the_server_divides_by_their_public_number() -> None:
+    mechanism = HospitalMechanism(parse_config(HospitalMechanismConfig, HOSPITAL, "privacy"))
+    rounds, updates = _under(mechanism), _updates()
+    updates["a"] = {name: array * 1000 for name, array in updates["a"].items()}
+    parts = [mechanism.ring_part(update) for update in updates.values()]
+    most = Ring(32).most(4)
+    for part in parts:
+        length = np.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in part.values()))
+        assert length * mechanism.ring_step / 2**32 <= 0.5
+        assert all(np.abs(array).max() <= most for array in part.values())
+    rounds.add_sum({name: sum(part[name] for part in parts) for name in MODEL}, {}, 3, list(updates))
+    rounds.close_round()
+    clipped = [mechanism.clip(update).grid for update in updates.values()]
+    for name in MODEL:
+        assert np.allclose(rounds.model[name], sum(grid[name] for grid in clipped) / 2**32 / 4, atol=1e-7)
+
+
+def test_a_sum_under_a_mechanism_counts_every_site_the_same() -> None:
+    rounds = _under(HospitalMechanism(parse_config(HospitalMechanismConfig, HOSPITAL, "privacy")))
+    whole = {name: np.zeros(array.shape, np.int64) for name, array in MODEL.items()}
+    with pytest.raises(UpdateError, match="each of which counts as 1"):
+        rounds.add_sum(whole, {}, 30, ["a", "b", "c"])
+
+
+def test_shares_add_up_to_a_step_down_the_mean_gradient() -> None:
+    mechanism = SharedNoise(parse_config(PatientMechanismConfig, SHARED, "privacy"))
+    rounds = _under(mechanism)
+    whole = {name: np.full(array.shape, 2**20, np.int64) for name, array in MODEL.items()}
+    with pytest.raises(UpdateError, match="a sum of 2 sites' noise, expected 3"):
+        rounds.add_sum(whole, {}, 2, ["a", "b"])
+    rounds.add_sum(whole, {}, 3, ["a", "b", "c"])
+    rounds.close_round()
+    assert np.allclose(rounds.model["w"], -(2**20) * mechanism.grid.step / (4 * 4.0))

@@ -12,6 +12,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fedvoxel.errors import CohortError, FedVoxelError
 from fedvoxel.flare.private_answer import Ask, PrivateAnswers
 from fedvoxel.flare.private_rounds import PrivateRounds
+from fedvoxel.flare.secure_answers import SecureAnswers
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.training.messages import Message
@@ -41,7 +42,7 @@ class Answers:
         self._answers, self._rounds = PrivateAnswers(), rounds
 
     def answer(self, model: FLModel, ask: Ask) -> Shareable:
-        return self._answers.answer(self._rounds, model, ask)
+        return self._answers.answer(self._rounds, model, ask, SecureAnswers(Path("startup"), "run"))
 
 
 def answers(folder: Path, config: Any = CONFIG) -> tuple[Answers, Ledger]:

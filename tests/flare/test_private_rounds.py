@@ -1,19 +1,23 @@
 """A private round is charged before it is trained, kept before it is named, and never drawn twice unseen."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError, TrainingError
 from fedvoxel.flare.private_rounds import PrivateRounds
 from fedvoxel.privacy.charging import most_draws
-from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.events import GaussianEvent, NoiseSharing
 from fedvoxel.privacy.guarantee import PrivacyUnit
+from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.updates.secure.masked import MASKED
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import from_bytes
 
@@ -125,3 +129,44 @@ def test_beyond_a_hospitals_budget_nothing_is_trained(tmp_path: Path) -> None:
     with pytest.raises(BudgetExceededError, match="goes on without this site"):
         private.release(granted, 9, trained)
     assert trained.times == granted
+
+
+SHARED = CONFIG.model_copy(
+    update={"steps_per_round": 1, "shared_noise": NoiseSharing(sites=4, colluders=1, dropouts=1)}
+)
+SHARE = {"conv.weight": np.array([3, -4, 5])}
+
+
+def _hide(part: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.uint8]]:
+    """Stands for a round's masks; keeps what it was given where the test can see it."""
+    return {MASKED: np.frombuffer(b"FVS" + part["conv.weight"].astype("<i8").tobytes(), np.uint8)}
+
+
+def test_a_share_of_the_noise_is_kept_masked_and_leaves_no_other_way(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "cohort", CohortBudget(unit="patient", epsilon=8.0, delta=1e-3))
+    private = PrivateRounds(ledger, SHARED, "run", "job")
+    with pytest.raises(ConfigError, match="leaves masked only"):
+        private.release(0, 2, lambda: (SHARE, 1))
+    assert ledger.status().entries == 0, "nothing was charged for it"
+    release_id = private.release(0, 2, lambda: (SHARE, 1), _hide)
+    kept = from_bytes(ledger.bytes_to_send(release_id))
+    assert kept[MASKED].tobytes() == b"FVS" + np.array([3, -4, 5]).astype("<i8").tobytes()
+    with pytest.raises(ConfigError, match="masks that are gone"):
+        private.release(0, 2, lambda: (SHARE, 1), _hide)
+    assert ledger.status().runs[0].drawn == 1
+
+
+def test_a_hospitals_part_of_a_sum_is_clipped_before_it_is_masked(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "cohort", CohortBudget(unit="hospital", epsilon=8.0, delta=1e-3))
+    private = PrivateRounds(ledger, HOSPITAL, "run", "job")
+    seen: list[NDArray[np.int64]] = []
+
+    def hide(part: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.uint8]]:
+        seen.append(part["conv.weight"])
+        return _hide(part)
+
+    private.release(0, 2, lambda: ({"conv.weight": np.full(3, 900.0, np.float32)}, 0), hide)
+    private.release(1, 2, lambda: ({"conv.weight": np.full(3, np.nan, np.float32)}, 0), hide)
+    step = HospitalMechanism(HOSPITAL).ring_step / 2**32
+    assert HOSPITAL.clip_norm * 0.99 < np.linalg.norm(seen[0]) * step <= HOSPITAL.clip_norm
+    assert not seen[1].any(), "an update that is none counts as zero"

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from fedvoxel.governance.job_folder import read_job_folder
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import PrivacyUnit
+from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget, grant
@@ -15,7 +17,7 @@ from fedvoxel.privacy.reconcile import RunMatch, reconcile, site_releases
 from fedvoxel.privacy.server_record import verify_server
 from fedvoxel.privacy.spending import planned_epsilon
 
-from .conftest import SITES, SystemUnderTest, job_variant
+from .conftest import ROOT, SITES, SystemUnderTest, job_variant, wait_until
 from .tiny_cohorts import describe_cohort, of_others
 
 COHORT, WHOLE = "protected", "whole"
@@ -157,3 +159,67 @@ def _nothing_else_left(outcome: Any) -> None:
     for one in outcome.rounds:
         assert one.loss == {} and one.validation == {}
         assert set(one.contributed.values()) == {1}, "a site's number of cases is a patient's secret"
+
+
+SHARED = PRIVACY | {"steps_per_round": 1, "shared_noise": {"sites": 4, "colluders": 1, "dropouts": 1}}
+MASKED_SUMS = {"secure_aggregation": {"dropouts": 1, "least_sites": 3}, "min_sites": 3}
+
+
+def masked_job(folder: Path, run_key: str, cohort: str, section: dict[str, Any]) -> Path:
+    """A private job whose server sees sums only; with shared noise the server takes the step."""
+    job = private_job(folder, run_key, cohort, section)
+    path = job / "app/config/config_fed_client.json"
+    document = json.loads(path.read_text())
+    document["executors"][0]["tasks"] = list(read_job_folder(ROOT / "jobs" / "hippocampus_secure").executor.tasks)
+    if section["unit"] == "patient":
+        for key in ("optimizer", "schedule"):
+            del document["executors"][0]["executor"]["args"]["training"][key]
+    path.write_text(json.dumps(document))
+    path = job / "app/config/config_fed_server.json"
+    document = json.loads(path.read_text())
+    document["workflows"][0]["args"]["rounds"] |= MASKED_SUMS
+    path.write_text(json.dumps(document))
+    return job
+
+
+@pytest.mark.slow
+def test_hospitals_share_the_noise_of_a_sum_and_one_is_lost_in_a_round(
+    system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
+) -> None:
+    protect(system, cohort_rows, dict.fromkeys(SITES, 100.0), COHORT)
+    refused = system.run(masked_job(tmp_path, "shared_refused", COHORT, SHARED))
+    assert refused.status == "failed", "no hospital has said that its noise may be shared"
+    for site in SITES:
+        budget = CohortBudget(unit="patient", epsilon=100.0, delta=1e-3, in_sums=InSums(least_sites=3))
+        grant(system.kit(site) / "local", COHORT, budget)
+    job_id = system.submit(masked_job(tmp_path, "shared_run", COHORT, SHARED))
+    wait_until(
+        lambda: len(list((system.state("hospital-d", "").parent / "privacy").rglob("*.npz"))) > 1, 120, "a share"
+    )
+    system.running.stop("hospital-d", abruptly=True)
+    system.wait(job_id)
+    outcome = system.outcome(job_id)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", ROUNDS), outcome.reason
+    assert set(SITES[:3]) <= set(outcome.rounds[-1].contributed) and "hospital-d" in outcome.rounds[-1].missing
+    _nothing_else_left(outcome)
+    assert outcome.guarantee and "the server and any 1 of the 4 hospitals" in outcome.guarantee.said()
+    assert outcome.guarantee.epsilon == pytest.approx(planned_epsilon(plan(ROUNDS, SHARED)))
+    server = verify_server(system.kit(system.running.consortium.record.server) / "state")
+    for site in SITES[:3]:
+        found = reconcile(server, site, site_releases(system.kit(site) / "state"))
+        assert found.problems == () and RunMatch("shared_run", ROUNDS, ROUNDS) in found.runs
+
+
+@pytest.mark.slow
+def test_the_server_adds_noise_to_a_sum_of_which_it_sees_no_part(
+    system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
+) -> None:
+    protect(system, cohort_rows, dict.fromkeys(SITES, 100.0), WHOLE)
+    outcome = system.run(masked_job(tmp_path, "masked_whole", WHOLE, HOSPITAL_PRIVACY | {"sites": 4}))
+    assert (outcome.status, outcome.rounds_committed) == ("finished", ROUNDS), outcome.reason
+    _nothing_else_left(outcome)
+    assert outcome.guarantee and "secure aggregation holds" in outcome.guarantee.adversary
+    server = verify_server(system.kit(system.running.consortium.record.server) / "state")
+    assert [one.round for one in server.runs["masked_whole"].released] == list(range(ROUNDS))
+    for site in SITES:
+        assert reconcile(server, site, site_releases(system.kit(site) / "state")).problems == ()

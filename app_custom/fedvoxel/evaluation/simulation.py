@@ -20,7 +20,7 @@ from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
-from fedvoxel.federation.secure_sum import SecureScale
+from fedvoxel.federation.secure_sum import Scale
 from fedvoxel.federation.selection import Selector
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_network, get_weights
@@ -142,7 +142,7 @@ class _Member:
             self.trainer.train_personal(rounds.outgoing, rounds.round, planned)
         return update
 
-    def part(self, rounds: Rounds, scale: SecureScale, update: Update, sites: int) -> Mapping[str, NDArray[np.int64]]:
+    def part(self, rounds: Rounds, scale: Scale, update: Update, sites: int) -> Mapping[str, NDArray[np.int64]]:
         """Returns its part of a secure sum, and notes what a masked message of it takes."""
         grid, accepted = (scale.steps(sites), scale.ring.most(sites)), rounds.last_accepted.get(self._name)
         self.bytes_up = masked_bytes(scale.ring, size_of(rounds.layout))
@@ -198,7 +198,7 @@ def _one_round(rounds: Rounds, everybody: Mapping[str, _Member], selector: Selec
     return record.model_copy(update={"seconds": time.monotonic() - started})
 
 
-def _add_up(rounds: Rounds, scale: SecureScale, members: Mapping[str, _Member], trained: Mapping[str, Update]) -> None:
+def _add_up(rounds: Rounds, scale: Scale, members: Mapping[str, _Member], trained: Mapping[str, Update]) -> None:
     """Adds the sites' parts up as whole numbers, which is exactly what comes out of secure aggregation."""
     parts = [members[name].part(rounds, scale, update, len(trained)) for name, update in trained.items()]
     total = {name: np.sum([part[name] for part in parts], axis=0) for name in rounds.layout}

@@ -93,7 +93,7 @@ def channels_of(
         filters: Names of the job's own filters on what sites send.
     """
     return (
-        _updates(unit if noised else None),
+        _updates(unit if noised else None, rounds.secure_aggregation is not None),
         _beside_updates(CASE_COUNTS, unit, "every site has the same weight", "each update says how many cases it is"),
         _beside_updates(
             "training statistics",
@@ -152,7 +152,14 @@ def _selection(rounds: "RoundsConfig") -> Channel:
     return Channel(name="site selection", status="open", why=f"{rule} follows what sites report of their cases")
 
 
-def _updates(unit: PrivacyUnit | None) -> Channel:
+def _updates(unit: PrivacyUnit | None, masked: bool) -> Channel:
+    if masked:
+        why = {
+            "patient": "clipped, noised with the hospital's share, charged to its ledger, and masked before they leave",
+            "hospital": "clipped, charged to the hospital's ledger, and masked; the server adds the noise to their sum",
+            None: "masked: the server learns their sum, without noise that anybody accounts for",
+        }
+        return Channel(name="updates", status="charged" if unit else "open", why=why[unit])
     why = {
         "patient": "clipped and noised at the hospital, and charged to its ledger before they leave",
         "hospital": "clipped, and charged to the hospital's ledger before they leave; the server adds the noise",

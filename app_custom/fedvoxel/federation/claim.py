@@ -12,6 +12,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.federation.channels import Channel, StartModel, channels_of, said_by_the_job
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA, Guarantee, added, rounded_up
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
+from fedvoxel.updates.secure.config import SecureConfig
 
 if TYPE_CHECKING:
     from fedvoxel.federation.rounds_config import RoundsConfig
@@ -102,7 +103,7 @@ def claim_of(
         return Claim(NO_GUARANTEE, None, channels_of(None, False, rounds, start, said, filters))
     section = read_section(privacy)
     _check_goes_with_privacy(section, rounds)
-    guarantee = _guarantee(section, rounds.num_rounds)
+    guarantee = _guarantee(section, rounds.num_rounds, rounds.secure_aggregation is not None)
     channels = channels_of(section.unit, guarantee is not None, rounds, start, said, filters)
     open_ones = ", ".join(channel.name for channel in channels if channel.status == "open")
     if guarantee is None or open_ones:
@@ -132,11 +133,7 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
             "compression with a privacy section: the ledger's bytes are those that were noised, and travel as they "
             "are; take out rounds.compression, or the privacy section"
         )
-    if section.unit == "patient" and section.shared_noise:
-        raise ConfigError(
-            "privacy.shared_noise without secure aggregation: the server would see each site's share, which has too "
-            "little noise by itself; take out shared_noise, and each site adds the whole"
-        )
+    _check_sums(section, rounds.secure_aggregation)
     if section.unit == "hospital" and rounds.aggregation.name != "mean":
         raise ConfigError(
             f"aggregation: {rounds.aggregation.name} with privacy of each hospital: the noise is made for a mean of "
@@ -144,7 +141,36 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
         )
 
 
-def _guarantee(section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int) -> Guarantee | None:
+def _check_sums(section: PatientMechanismConfig | HospitalMechanismConfig, secure: SecureConfig | None) -> None:
+    """Checks that what the mechanism counts on is what the server sees."""
+    if isinstance(section, HospitalMechanismConfig):
+        if secure and section.adaptive_clip:
+            raise ConfigError("adaptive_clip with secure_aggregation: nobody sees who is within the bound; write null")
+        return
+    if section.shared_noise is None:
+        if secure:
+            raise ConfigError(
+                "secure_aggregation with noise that each site adds whole: write privacy.shared_noise, and each adds a "
+                "share; or take out rounds.secure_aggregation"
+            )
+        return
+    if secure is None:
+        raise ConfigError(
+            "privacy.shared_noise without secure aggregation: the server would see each site's share, which has too "
+            "little noise by itself; take out shared_noise, and each site adds the whole, or add "
+            "rounds.secure_aggregation"
+        )
+    least, dropouts = section.shared_noise.least_sites, section.shared_noise.dropouts
+    if secure.least_sites != least or secure.dropouts != dropouts:
+        raise ConfigError(
+            f"secure_aggregation with least_sites {secure.least_sites} and dropouts {secure.dropouts}, but "
+            f"privacy.shared_noise counts on sums of {least} sites at least and {dropouts} dropouts: write those"
+        )
+
+
+def _guarantee(
+    section: PatientMechanismConfig | HospitalMechanismConfig, rounds: int, in_sums: bool
+) -> Guarantee | None:
     # The accountant behind them takes a second to import, which other jobs are spared.
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
     from fedvoxel.privacy.patient_mechanism import PatientMechanism
@@ -155,7 +181,7 @@ def _guarantee(section: PatientMechanismConfig | HospitalMechanismConfig, rounds
     plan_of(section, rounds)  # says it where these are more steps than can be accounted for
     if isinstance(section, PatientMechanismConfig):
         return PatientMechanism(section).guarantee(rounds)
-    return HospitalMechanism(section).guarantee(rounds)
+    return HospitalMechanism(section).guarantee(rounds, in_sums)
 
 
 def _with_start(guarantee: Guarantee, start: StartModel) -> Guarantee:

@@ -19,12 +19,10 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.correction import ServerCorrection
+from fedvoxel.federation.new_sum import new_scale, new_sum
 from fedvoxel.federation.outcome import ValidationScore
-from fedvoxel.federation.robust import BoundedSum, RobustSum
-from fedvoxel.federation.robust_config import NormBound, WeightedMean
-from fedvoxel.federation.round_sum import CaseWeightedSum, NoisedSum, RoundSum
 from fedvoxel.federation.rounds_config import RoundsConfig
-from fedvoxel.federation.secure_sum import SecureScale, SecureSum
+from fedvoxel.federation.secure_sum import SecureSum, TotalSum
 from fedvoxel.federation.selection_config import AllSites
 from fedvoxel.federation.server_optimizer import ServerOptimizer
 from fedvoxel.updates.compression.config import finer
@@ -33,18 +31,21 @@ from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check
 
 if TYPE_CHECKING:
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+    from fedvoxel.privacy.shared_noise import SharedNoise
 
 
 class Rounds:
     """Carries the global model from round to round and remembers the best one."""
 
-    def __init__(self, config: RoundsConfig, initial: Arrays, mechanism: "HospitalMechanism | None" = None) -> None:
+    def __init__(
+        self, config: RoundsConfig, initial: Arrays, mechanism: "HospitalMechanism | SharedNoise | None" = None
+    ) -> None:
         """Starts at round 0 with `initial`, float32 arrays by name.
 
         Args:
             config: The run's rounds.
             initial: The first global model.
-            mechanism: Clips every update and adds noise to every sum; None weighs updates by cases and adds none.
+            mechanism: Does the server's part of a privacy section; None weighs updates by cases and adds no noise.
 
         Raises:
             UpdateError: `initial` is empty or holds values that no model should hold.
@@ -68,8 +69,7 @@ class Rounds:
         self.up, self.down = config.compression.up, config.compression.down
         self.broadcast = Broadcast(self._outgoing(), self.down)
         self._layout = layout_of(self.broadcast.held)
-        secure = config.secure_aggregation
-        self.scale = SecureScale(secure, self._layout, config.max_cases_per_site) if secure else None
+        self.scale = new_scale(config, self._layout, mechanism)
         """Ring and steps of a round of secure aggregation."""
         self.last_accepted: dict[str, int] = {}
         """The last committed round that each site's update went into."""
@@ -89,12 +89,12 @@ class Rounds:
     def add_sum(
         self, whole: Mapping[str, NDArray[np.int64]], steps: Mapping[str, float], cases: int, sites: Collection[str]
     ) -> None:
-        """Adds what secure aggregation has added up; see `SecureSum.take`.
+        """Adds what secure aggregation has added up; see `TotalSum.take`.
 
         Raises:
             UpdateError: It is no sum of what so many sites can have, or the run has no secure aggregation.
         """
-        if not isinstance(self._sum, SecureSum):
+        if not isinstance(self._sum, TotalSum):
             raise UpdateError("a sum of updates in a run without secure aggregation")
         self._sum.take(whole, steps, cases, sites)
         self._replied |= dict.fromkeys(sites, PUBLIC_WEIGHT)
@@ -215,21 +215,9 @@ class Rounds:
         return self._correction.outgoing(self._exact) if self._correction else dict(self._exact)
 
     def _open_round(self) -> None:
-        self._sum = self._new_sum()
+        self._sum = new_sum(self.config, self._layout, self._mechanism)
         self._replied: dict[str, int] = {}
         self._scores: dict[str, ValidationScore] = {}
-
-    def _new_sum(self) -> RoundSum:
-        rule, most_cases = self.config.aggregation, self.config.max_cases_per_site
-        if self._mechanism:
-            return NoisedSum(self._layout, self._mechanism)
-        if self.config.secure_aggregation:
-            return SecureSum(self._layout, most_cases)
-        if isinstance(rule, WeightedMean):
-            return CaseWeightedSum(self._layout, most_cases)
-        if isinstance(rule, NormBound):
-            return BoundedSum(self._layout, most_cases, rule.most_norm)
-        return RobustSum(self._layout, most_cases, rule)
 
 
 def mean_dice(scores: Mapping[str, ValidationScore]) -> float | None:

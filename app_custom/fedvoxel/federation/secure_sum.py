@@ -6,7 +6,9 @@ follows from what was added up before, which everybody knows, so that a narrow r
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,19 @@ from fedvoxel.errors import UpdateError
 from fedvoxel.federation.round_sum import RoundSum
 from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.ring import Ring
-from fedvoxel.updates.update import Layout, Update
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Layout, Update
 
-_FIRST_BITS = 32
+if TYPE_CHECKING:
+    from fedvoxel.privacy.clipping import ClippedSum
+    from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+    from fedvoxel.privacy.shared_noise import SharedNoise
+
+Whole = Mapping[str, NDArray[np.int64]]
+"""Whole numbers of steps by array name."""
+
+RING_BITS = 32
+"""Width of the first round's ring, and of every round's under a privacy mechanism."""
+
 _FIRST_RANGE = 1.0
 """Largest value of an update in the first round, whose scale nobody knows; what is larger is sent in later rounds."""
 
@@ -39,7 +51,7 @@ class SecureScale:
     @property
     def ring(self) -> Ring:
         """Is the open round's ring."""
-        return Ring(_FIRST_BITS if self._ranges is None else self._bits)
+        return Ring(RING_BITS if self._ranges is None else self._bits)
 
     def steps(self, sites: int) -> dict[str, float]:
         """Returns the width of a step by array name, with so many sites in the round.
@@ -60,15 +72,33 @@ class SecureScale:
         }
 
 
-class SecureSum(RoundSum):
-    """Is the case-weighted mean of updates that arrive as one sum."""
+class FixedScale:
+    """Is the ring and the steps of rounds under a privacy mechanism, which every site knows from the job."""
 
-    def __init__(self, layout: Layout, most_cases: int) -> None:
-        """Starts empty; `most_cases` is the largest weight that a site may have."""
-        self._layout, self._most_cases = layout, most_cases
-        self._sites, self._cases = 0, 0
-        self.total: dict[str, NDArray[np.float64]] = {}
-        """The sum of all updates times cases."""
+    ring = Ring(RING_BITS)
+
+    def __init__(self, layout: Layout) -> None:
+        """Takes the layout; steps are whole ones of the mechanism's own."""
+        self._steps = dict.fromkeys(layout, 1.0)
+
+    def steps(self, sites: int) -> dict[str, float]:
+        """See `SecureScale.steps`."""
+        return self._steps
+
+    def note(self, total: Mapping[str, NDArray[np.float64]]) -> None:
+        """Changes nothing: what was released does not choose the grid."""
+
+
+Scale = SecureScale | FixedScale
+"""A run's grids."""
+
+
+class TotalSum(RoundSum):
+    """Is the sum of a round that arrives as one."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._sites = 0
 
     @property
     def count(self) -> int:
@@ -79,9 +109,8 @@ class SecureSum(RoundSum):
         """See `RoundSum`; a single site's update is never taken."""
         raise UpdateError("an update of its own in a round of secure aggregation: expected a masked one")
 
-    def take(
-        self, whole: Mapping[str, NDArray[np.int64]], steps: Mapping[str, float], cases: int, sites: Collection[str]
-    ) -> None:
+    @abstractmethod
+    def take(self, whole: Whole, steps: Mapping[str, float], cases: int, sites: Collection[str]) -> None:
         """Takes the sum of all sites.
 
         Args:
@@ -91,8 +120,22 @@ class SecureSum(RoundSum):
             sites: Who is in it.
 
         Raises:
-            UpdateError: The number of cases is none that so many sites can have.
+            UpdateError: It is none that so many sites can have.
         """
+
+
+class SecureSum(TotalSum):
+    """Is the case-weighted mean of updates."""
+
+    def __init__(self, most_cases: int) -> None:
+        """Starts empty; `most_cases` is the largest weight that a site may have."""
+        super().__init__()
+        self._most_cases, self._cases = most_cases, 0
+        self.total: dict[str, NDArray[np.float64]] = {}
+        """The sum of all updates times cases."""
+
+    def take(self, whole: Whole, steps: Mapping[str, float], cases: int, sites: Collection[str]) -> None:
+        """See `TotalSum`."""
         if not 1 <= cases <= self._most_cases * len(sites):
             raise UpdateError(f"absurd weight: {cases} cases at {len(sites)} sites, each at most {self._most_cases}")
         self.total = {name: np.multiply(array, steps[name], dtype=np.float64) for name, array in whole.items()}
@@ -103,3 +146,53 @@ class SecureSum(RoundSum):
         if not self._cases:
             raise UpdateError("no sum has come")
         return {name: (array / self._cases).astype(np.float32) for name, array in self.total.items()}
+
+
+class NoisedTotal(TotalSum):
+    """Is the sum of updates that the hospitals have clipped, and gets a mechanism's noise when the mean is taken."""
+
+    def __init__(self, layout: Layout, mechanism: "HospitalMechanism") -> None:
+        """Starts empty, under the mechanism's bound."""
+        super().__init__()
+        self._layout, self._mechanism = layout, mechanism
+        self._sum: ClippedSum | None = None
+
+    def take(self, whole: Whole, steps: Mapping[str, float], cases: int, sites: Collection[str]) -> None:
+        """See `TotalSum`."""
+        _check_uniform(cases, len(sites))
+        self._sum, self._sites = self._mechanism.sum_of(whole, len(sites), self._layout), len(sites)
+
+    def mean(self) -> dict[str, NDArray[np.float32]]:
+        """See `RoundSum`: the sum with its noise over the public number of sites, whoever answered; once."""
+        if self._sum is None:
+            raise UpdateError("no sum has come")
+        return self._mechanism.release(self._sum)
+
+
+class SharedTotal(TotalSum):
+    """Is the sum of gradients to which each site has added a share of the noise."""
+
+    def __init__(self, layout: Layout, mechanism: "SharedNoise") -> None:
+        """Starts empty, under the mechanism's grid."""
+        super().__init__()
+        self._layout, self._mechanism = layout, mechanism
+        self._total: Whole | None = None
+
+    def take(self, whole: Whole, steps: Mapping[str, float], cases: int, sites: Collection[str]) -> None:
+        """See `TotalSum`."""
+        _check_uniform(cases, len(sites))
+        least = self._mechanism.grid.sharing.least_sites
+        if len(sites) < least:
+            raise UpdateError(f"a sum of {len(sites)} sites' noise, expected {least} at least")
+        self._total, self._sites = whole, len(sites)
+
+    def mean(self) -> dict[str, NDArray[np.float32]]:
+        """See `RoundSum`: the way down the mean gradient, which the server's optimiser takes a step along."""
+        if self._total is None:
+            raise UpdateError("no sum has come")
+        return {name: -array for name, array in self._mechanism.mean(self._total).items()}
+
+
+def _check_uniform(cases: int, sites: int) -> None:
+    if cases != PUBLIC_WEIGHT * sites:
+        raise UpdateError(f"absurd weight: {cases} for {sites} sites, each of which counts as {PUBLIC_WEIGHT}")

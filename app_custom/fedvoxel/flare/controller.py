@@ -118,7 +118,7 @@ class FedAvgController(SiteTasks):
             if config.contribution:
                 config.contribution.scored_by(sites)  # said before anybody trains
             model = start.arrays if start else self._initial_model(config, sites)
-            state = self._state = Rounds(config, model, self._privacy.mechanism)
+            state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
             selector = Selector(config.selection, sites, config.min_sites)
             while not state.finished and not state.out_of_patience:
                 self._one_round(state, selector, sites)

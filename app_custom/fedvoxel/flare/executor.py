@@ -161,18 +161,18 @@ class SiteExecutor(Executor):
         rounds = self._protection(fl_ctx)
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_local_model(self._folder, self.cohort), difference=False)
-        if rounds and task_name not in (TASK_INITIALIZE, TASK_TRAIN):
+        if rounds and task_name not in (TASK_INITIALIZE, TASK_TRAIN, *SECURE_TASKS):
             # Before the trainer is asked: whether it could tells of the cases.
             raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
         model = FLModelUtils.from_shareable(shareable)
         if task_name in SECURE_TASKS and self._secure:
-            return self._secure.answer(task_name, model, sums_of(_local(fl_ctx), self.cohort))
+            return self._secure.answer(task_name, model, sums_of(_local(fl_ctx), self.cohort, self._section))
         if task_name == TASK_TRAIN:
             check_same_section(self.privacy, model.meta.get("privacy"))
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
-        if task_name == TASK_TRAIN and rounds:
-            return self._private.answer(rounds, model, ask)
+        if task_name == TASK_TRAIN and rounds and self._secure:
+            return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
             check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)

@@ -4,16 +4,18 @@ A run is charged whole before its first round is trained, and nothing is given b
 anyway is found out before: a trainer that could not read its cases or build its network, a model of another layout.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.flare.messages import result_reply
+from fedvoxel.flare.secure_answers import SecureAnswers
 from fedvoxel.training.messages import Message
-from fedvoxel.updates.update import Arrays, Layout, check_layout, layout_of
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, check_layout, layout_of
 
 if TYPE_CHECKING:
     from fedvoxel.flare.private_rounds import PrivateRounds
@@ -29,13 +31,14 @@ class PrivateAnswers:
         """Knows no layout yet."""
         self._layout: Layout | None = None
 
-    def answer(self, rounds: "PrivateRounds", model: FLModel, ask: Ask) -> Shareable:
+    def answer(self, rounds: "PrivateRounds", model: FLModel, ask: Ask, secure: SecureAnswers) -> Shareable:
         """Trains a round, unless its release lies on disk already, and answers with the release's id.
 
         Args:
             rounds: What stands between the trainer and the cohort's ledger, by the policy as it is now.
             model: The task's model.
             ask: See `Ask`.
+            secure: Takes part in the round's secure aggregation, where it has one.
 
         Raises:
             FedVoxelError: The trainer could not do it, or the budget does not cover it; see `PrivateRounds.release`.
@@ -44,21 +47,29 @@ class PrivateAnswers:
         arrays: Arrays = model.params or {}
         if self._layout is None:
             self._layout = layout_of(ask(Message({"command": "initialize"}, {})).arrays)
-        check_layout(arrays, self._layout)
+        layout = self._layout
+        check_layout(arrays, layout)
         index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
-        zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in self._layout.items()}
+        zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in layout.items()}
         message = Message(_command(rounds) | {"round": index, "num_rounds": num_rounds}, arrays)
 
         def train() -> tuple[Arrays, int]:
             trained = ask(message)
             # A hospital without a training case answers as if it were not there: with zeros, not with an error.
-            return trained.arrays or zeros, int(trained.header.get("steps", 0))
+            return cast(Arrays, trained.share) or trained.arrays or zeros, int(trained.header.get("steps", 0))
 
-        return result_reply({"release_id": rounds.release(index, num_rounds, train)}, {}, difference=False)
+        def mask(part: Mapping[str, NDArray[np.int64]]) -> Mapping[str, NDArray[np.uint8]]:
+            # Where the job trains some parameters only, the others' part is nothing.
+            whole = {name: np.zeros(shape, np.int64) for name, shape in layout.items()} | dict(part)
+            return secure.masked(model, PUBLIC_WEIGHT, lambda most: whole)
+
+        masked = model.meta.get("secure") is not None
+        release_id = rounds.release(index, num_rounds, train, mask if masked else None)
+        return result_reply({"release_id": release_id}, {}, difference=False)
 
 
 def _command(rounds: "PrivateRounds") -> dict[str, object]:
     """Returns what the trainer is told: to add noise for each patient, or to train plainly and to score nothing."""
     if rounds.config.unit == "patient":
-        return {"command": "train_private"}
+        return {"command": "train_share" if rounds.config.shared_noise else "train_private"}
     return {"command": "train", "validate": False}

@@ -8,12 +8,14 @@ The bytes themselves are put into the answer by the site's outbound filter, from
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fedvoxel.errors import TrainingError, UpdateError
+from fedvoxel.errors import ConfigError, TrainingError, UpdateError
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.joint_reservation import charge_late, reserve_jointly
 from fedvoxel.privacy.ledger import Ledger
@@ -25,7 +27,13 @@ from fedvoxel.updates.weights_file import to_bytes
 _logger = logging.getLogger(__name__)
 
 Train = Callable[[], tuple[Arrays, int]]
-"""Trains one round; returns the difference and the number of noised steps that it took, 0 for plain training."""
+"""Trains one round; returns the difference and the number of noised steps that it took, 0 for plain training.
+
+With shared noise it is the site's share of a sum, in whole numbers.
+"""
+
+Mask = Callable[[Mapping[str, NDArray[np.int64]]], Mapping[str, NDArray[np.uint8]]]
+"""Hides whole numbers by name behind the masks of a round of secure aggregation."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class PrivateRounds:
     job_id: str
     also: tuple[Ledger, ...] = ()
 
-    def release(self, round_index: int, num_rounds: int, train: Train) -> str:
+    def release(self, round_index: int, num_rounds: int, train: Train, mask: Mask | None = None) -> str:
         """Returns the id of the round's release, which lies on disk; trains only where it does not yet.
 
         Raises:
@@ -55,16 +63,36 @@ class PrivateRounds:
             LedgerError: The ledger cannot be trusted or written, or the run has changed its plan: then what was kept
                 under the earlier one is not sent either.
             TrainingError: The trainer took another number of steps than was charged; nothing is kept.
+            ConfigError: The noise is shared and nothing masks the share, or the round was masked before.
         """
         plan = plan_of(self.config, num_rounds)
         kept = self.ledger.kept(self.run_key, round_index, plan)
+        if self.config.unit == "patient" and self.config.shared_noise and mask is None:
+            raise ConfigError("a share of the noise leaves masked only: expected a round of secure aggregation")
+        if kept and mask:
+            # Under new masks, and with other sites in the sum, the same numbers would tell more than was charged.
+            raise ConfigError(
+                "this round was answered before, under masks that are gone; start a run with a new run_key"
+            )
         if kept:
             charge_late(self.also, self.run_key, self.job_id, round_index, plan)
             return kept
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()
-        self.ledger.keep(reservation, to_bytes(self._bounded(difference, steps)))
+        content = self._masked(difference, steps, mask) if mask else self._bounded(difference, steps)
+        self.ledger.keep(reservation, to_bytes(content))
         return reservation.release_id
+
+    def _masked(self, difference: Arrays, steps: int, mask: Mask) -> Arrays:
+        """Returns what may be kept of a round whose sum alone the server sees."""
+        if not isinstance(self.config, HospitalMechanismConfig):
+            return cast(Arrays, mask(cast(Mapping[str, NDArray[np.int64]], self._bounded(difference, steps))))
+        try:
+            part = HospitalMechanism(self.config).ring_part(difference)
+        except UpdateError as error:
+            _logger.error("event=update_counts_as_zero reason=%s", error)
+            part = {name: np.zeros(array.shape, np.int64) for name, array in difference.items()}
+        return cast(Arrays, mask(part))
 
     def _bounded(self, difference: Arrays, steps: int) -> Arrays:
         """Returns what may be kept of a trained round."""

@@ -46,7 +46,11 @@ class RoundReplies:
         written = masked_of(reply.params or {})
         if written is None:
             raise UpdateError("expected a masked update, got plain arrays or none")
+        named = reply.meta.get("release_id")
+        release_id = self._receipts.check(site, self._rounds.round, named) if self._receipts else None
         add(site, written)
+        if self._receipts and release_id:
+            self._receipts.add(site, self._rounds.round, release_id, reply.params or {})
         self._took(site, PUBLIC_WEIGHT, len(written))
         if reply.meta.get("public") is True:
             self.notes.public.add(site)

@@ -78,7 +78,7 @@ class SecureAnswers:
         asked = parse_config(SecureConfig, model.meta.get("config"), "the round's secure aggregation")
         self._session = session_name(self._run_key, int(model.current_round or 0))
         limits = (policy.least_sites, policy.partners) if policy else (0, None)
-        self._member = Member(load_identity(self._startup), self._session, asked.dropouts, *limits)
+        self._member = Member(load_identity(self._startup), self._session, asked, *limits)
         return {"keys": _json(self._member.announce())}
 
     def _of(self, model: FLModel) -> Member:

@@ -38,7 +38,7 @@ class SecureRound:
             raise UpdateError("a run without secure aggregation")
         self._state, self._config, self._ask, self._scale = state, config, ask, state.scale
         session, size = session_name(run_key, state.round), size_of(state.layout)
-        self._collector = Collector(session, root, config.dropouts, self._scale.ring, size)
+        self._collector = Collector(session, root, config, self._scale.ring, size)
         self._absent: dict[str, str] = {}
         self._refused: dict[str, str] = {}
 
@@ -109,7 +109,7 @@ class SecureRound:
         self, task: str, message: FLModel, sites: Collection[str], take: Callable[[str, FLModel], None]
     ) -> Gathered:
         rounds = self._state.config
-        enough = threshold(len(sites), self._config.dropouts) or len(sites)
+        enough = threshold(len(sites), self._config) or len(sites)
         gathered = self._ask(task, message, sites, Wait(rounds.round_timeout_s, enough, rounds.grace_s), take)
         self._absent |= gathered.missing
         self._refused |= gathered.refused

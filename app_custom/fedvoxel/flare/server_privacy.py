@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.privacy.receipts import Receipts
-from fedvoxel.privacy.sections import HospitalMechanismConfig, read_section
+from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig, read_section
 from fedvoxel.privacy.server_ledger import ServerLedger
 
 if TYPE_CHECKING:
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
+    from fedvoxel.privacy.shared_noise import SharedNoise
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class ServerPrivacy:
     Attributes:
         receipts: What is written down of every accepted update and every release; None without a privacy section.
         mechanism: What clips, sums and adds noise here; None where the sites do, or nobody.
+        shared: Reads the sums to which each site has added a share of the noise; None where none does.
     """
 
     receipts: Receipts | None = None
     mechanism: "HospitalMechanism | None" = None
+    shared: "SharedNoise | None" = None
 
     def write(self) -> None:
         """Writes the receipts of what was accepted since the last time.
@@ -63,12 +66,23 @@ def server_privacy(section: Any, state: Path, run_key: str, job_id: str, sites: 
     if not isinstance(config, HospitalMechanismConfig):
         event = PatientMechanism(config).round_event()
         ledger.check_same_event(run_key, event)
-        return ServerPrivacy(Receipts(ledger, run_key, job_id, event))
-    if sites > config.sites:
-        raise ConfigError(
-            f"privacy.sites is {config.sites}, and {sites} sites are in this job; expected as many or more"
-        )
+        return ServerPrivacy(Receipts(ledger, run_key, job_id, event), shared=_shared(config, sites))
+    _check_sites("privacy.sites", config.sites, sites)
     mechanism = HospitalMechanism(config)
     ledger.check_same_event(run_key, mechanism.round_event())
     ledger.check_unreleased(run_key)
     return ServerPrivacy(Receipts(ledger, run_key, job_id, mechanism.round_event()), mechanism)
+
+
+def _shared(config: PatientMechanismConfig, sites: int) -> "SharedNoise | None":
+    from fedvoxel.privacy.shared_noise import SharedNoise
+
+    if config.shared_noise is None:
+        return None
+    _check_sites("privacy.shared_noise.sites", config.shared_noise.sites, sites)
+    return SharedNoise(config)
+
+
+def _check_sites(key: str, said: int, sites: int) -> None:
+    if sites > said:
+        raise ConfigError(f"{key} is {said}, and {sites} sites are in this job; expected as many or more")

@@ -12,8 +12,10 @@ from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.state_folder import check_run_key
 from fedvoxel.privacy.in_sums import InSums
-from fedvoxel.privacy.policy import CohortBudget, NoBudget, load_privacy_policy
+from fedvoxel.privacy.policy import CohortBudget, PublicCohort, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+
+Section = PatientMechanismConfig | HospitalMechanismConfig
 
 if TYPE_CHECKING:
     from fedvoxel.flare.private_rounds import PrivateRounds
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def private_rounds(
     local: Path,
     cohort: str,
-    section: PatientMechanismConfig | HospitalMechanismConfig | None,
+    section: Section | None,
     run_key: str,
     job_id: str,
 ) -> "PrivateRounds | None":
@@ -46,6 +48,7 @@ def private_rounds(
             raise ConfigError(f"cohort {cohort!r} is protected here, and the job has no privacy section")
         return None
     check_declared_size(local, cohort, section)
+    sums_of(local, cohort, section)
     # The accountant behind it takes a second to import, which other jobs are spared.
     from fedvoxel.flare.private_rounds import PrivateRounds
     from fedvoxel.privacy.ledger import open_ledger
@@ -62,14 +65,30 @@ def may_be_watched(local: Path, cohort: str) -> bool:
         return False
 
 
-def sums_of(local: Path, cohort: str) -> InSums | None:
-    """Returns what the hospital asks of sums that updates about a cohort go into; None where it asks nothing.
+def sums_of(local: Path, cohort: str, section: Section | None) -> InSums | None:
+    """Returns what is asked here of sums that updates about a cohort go into; None where nothing is.
+
+    Args:
+        local: The kit's `local/` folder.
+        cohort: The cohort that the job names.
+        section: The job's privacy section.
 
     Raises:
-        ConfigError: The policy cannot be read, or says nothing about the cohort.
+        ConfigError: The policy cannot be read, or says nothing about the cohort; or the noise of the job is shared and
+            the hospital has not said that it may be, or with more trust in the others than it has.
     """
     entry = load_privacy_policy(local).of(cohort)
-    return entry.in_sums if isinstance(entry, NoBudget) else None
+    asked = None if isinstance(entry, PublicCohort) else entry.in_sums
+    shared = section.shared_noise if isinstance(section, PatientMechanismConfig) else None
+    if shared is None:
+        return asked
+    if asked is None or shared.least_sites < asked.least_sites or shared.colluders < asked.colluders:
+        wanted = "no shared noise" if asked is None else f"{asked.least_sites} sites and {asked.colluders} colluders"
+        raise ConfigError(
+            f"this hospital's policy allows {wanted} at least about cohort {cohort!r}; the job shares its noise among "
+            f"{shared.least_sites} sites and counts on {shared.colluders} colluders"
+        )
+    return asked.model_copy(update={"least_sites": shared.least_sites})
 
 
 def check_in_sums(local: Path, cohort: str, masked: bool) -> None:
@@ -80,7 +99,7 @@ def check_in_sums(local: Path, cohort: str, masked: bool) -> None:
     Raises:
         ConfigError: It would, or the policy cannot be read.
     """
-    if not masked and sums_of(local, cohort):
+    if not masked and sums_of(local, cohort, None):
         raise ConfigError(
             f"this hospital lets updates about cohort {cohort!r} leave masked only, as parts of a sum: give the job "
             "rounds.secure_aggregation"

@@ -123,6 +123,7 @@ _PRIVATE: Mapping[str, _Rule] = {
     # The arrays come from the ledger alone, whatever the executor holds.
     "train": (_Released, frozenset({"none"})),
     "check": (PrivateReadiness, frozenset({"none"})),
+    **_SECURE,
 }
 
 

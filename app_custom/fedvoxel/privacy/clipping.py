@@ -128,6 +128,20 @@ class ClippedSum:
         self.count += 1
         self.within += update.within
 
+    def add_total(self, total: Mapping[str, NDArray[np.int64]], count: int) -> None:
+        """Adds the sum of `count` updates, each of which its own hospital has clipped to this bound.
+
+        Raises:
+            UpdateError: It has another layout, or the sum is full or was taken out.
+        """
+        sums = self._open()
+        check_layout(cast(Arrays, total), self._layout)
+        if self.count + count > MAX_SUMMANDS:
+            raise UpdateError(f"expected at most {MAX_SUMMANDS} updates in one sum")
+        for name, array in total.items():
+            sums[name] += array
+        self.count += count
+
     def take(self) -> dict[str, NDArray[np.int64]]:
         """Returns the sum in grid steps and closes it: one sum is released once, with one draw of noise.
 

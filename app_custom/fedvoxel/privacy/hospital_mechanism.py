@@ -18,6 +18,7 @@ and full participation.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,22 @@ from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
 from fedvoxel.privacy.sections import HospitalMechanismConfig
+from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.update import Arrays, Layout
 
 ADVERSARY = (
     "sees every global model and knows all other hospitals' updates and which hospitals take part, while the server is "
     "trusted with the updates that it receives and to add the noise, and timing and other side channels are left out"
 )
+
+ADVERSARY_OF_SUMS = (
+    "sees every global model and knows all other hospitals' updates and which hospitals take part, while each hospital "
+    "clips its update by the approved software, secure aggregation holds, the server is trusted to add the noise to "
+    "the sum, and timing and other side channels are left out"
+)
+
+RING_BITS = 32
+"""Secure aggregation adds the hospitals' whole numbers modulo 2 to this power."""
 
 
 class HospitalMechanism:
@@ -73,6 +84,35 @@ class HospitalMechanism:
         grid = clip_update(arrays, self.config.greatest_clip_norm).grid
         return {name: (array / GRID).astype(np.float32) for name, array in grid.items()}
 
+    @property
+    def ring_step(self) -> int:
+        """Is the width of a step of secure aggregation, in steps of the grid: a power of two that leaves no overflow.
+
+        Each of the sites sends whole numbers of at most `Ring.most`, which the clip bound, as the largest value of an
+        update, does not pass.
+        """
+        most = Ring(RING_BITS).most(self.config.sites)
+        return int(2 ** max(0, math.ceil(math.log2(self.config.clip_norm * GRID / most))))
+
+    def ring_part(self, arrays: Arrays) -> dict[str, NDArray[np.int64]]:
+        """Returns one hospital's clipped update in steps of secure aggregation, rounded towards zero.
+
+        Raises:
+            UpdateError: A value is not a float, not finite, or absurdly large.
+        """
+        grid = clip_update(arrays, self.config.clip_norm).grid
+        return {name: np.sign(array) * (np.abs(array) // self.ring_step) for name, array in grid.items()}
+
+    def sum_of(self, total: Mapping[str, NDArray[np.int64]], sites: int, layout: Layout) -> ClippedSum:
+        """Returns what secure aggregation has added up of so many hospitals' parts, as a sum that gets noise.
+
+        Raises:
+            UpdateError: It has another layout.
+        """
+        found = ClippedSum(layout, self.clip_norm)
+        found.add_total({name: array * self.ring_step for name, array in total.items()}, sites)
+        return found
+
     def new_sum(self, layout: Layout) -> ClippedSum:
         """Returns an empty sum for updates that this mechanism clipped in this round, each with weight one."""
         return ClippedSum(layout, self.clip_norm)
@@ -106,8 +146,13 @@ class HospitalMechanism:
         """Returns what `rounds` rounds cost together."""
         return (self._event(rounds),) if rounds else ()
 
-    def guarantee(self, rounds: int) -> Guarantee | None:
-        """Returns what may be claimed after `rounds` rounds; None where there is no guarantee."""
+    def guarantee(self, rounds: int, in_sums: bool = False) -> Guarantee | None:
+        """Returns what may be claimed after `rounds` rounds; None where there is no guarantee.
+
+        Args:
+            rounds: Rounds of the run.
+            in_sums: Whether the server sees the sum of the hospitals' updates only.
+        """
         if not self._noise.gives_guarantee:
             return None
         # Here, not above: a trainer adds noise and needs no accountant, which takes a second to import.
@@ -117,7 +162,7 @@ class HospitalMechanism:
             "hospital",
             self.events(rounds),
             self.config.delta,
-            adversary=ADVERSARY,
+            adversary=ADVERSARY_OF_SUMS if in_sums else ADVERSARY,
             composition=f"{rounds} rounds of this job, in each of which every hospital counts as taking part, since no "
             "round samples them (other jobs add up)",
         )

@@ -34,12 +34,14 @@ class CohortBudget(FrozenModel):
             is advised.
         patients_at_least: As many training patients the hospital says, in public, that the cohort has: jobs that need
             more are declined. None where it says nothing, and no job is declined for its number of patients.
+        in_sums: Lets jobs share their noise among the hospitals, in sums of so many; None wants the whole noise here.
     """
 
     unit: PrivacyUnit
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
     patients_at_least: int | None = Field(default=None, ge=1)
+    in_sums: InSums | None = None
 
     @model_validator(mode="after")
     def _says_how_many_of_its_unit(self) -> Self:

@@ -12,6 +12,7 @@ from cryptography import x509
 from numpy.typing import NDArray
 
 from fedvoxel.updates.secure.collector import Collector
+from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.identity import Identity, load_identity
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
@@ -51,9 +52,9 @@ class Consortium:
 
     def __init__(self, sites: int, dropouts: int = 1, bits: int = 16, size: int = 50, session: str = SESSION) -> None:
         self.names = [f"site-{index}" for index in range(sites)]
-        self.ring = Ring(bits)
-        self.members = {name: Member(identity(name), session, dropouts) for name in self.names}
-        self.collector = Collector(session, root(), dropouts, self.ring, size)
+        self.ring, config = Ring(bits), SecureConfig(dropouts=dropouts)
+        self.members = {name: Member(identity(name), session, config) for name in self.names}
+        self.collector = Collector(session, root(), config, self.ring, size)
         most, random = self.ring.most(sites), np.random.default_rng(sites)
         self.values: dict[str, NDArray[np.int64]] = {
             name: random.integers(-most, most, size, endpoint=True) for name in self.names

@@ -9,7 +9,7 @@ from scipy import stats
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.secure.collector import Collector
-from fedvoxel.updates.secure.config import threshold
+from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import session_name
@@ -82,18 +82,24 @@ def test_masks_are_new_in_every_round() -> None:
 
 
 def test_what_cannot_hide_a_site_is_refused() -> None:
-    assert [threshold(2, 0), threshold(2, 1), threshold(6, 3), threshold(8, 4)] == [0, 0, 0, 0]
-    assert [threshold(3, 1), threshold(4, 1), threshold(5, 3), threshold(8, 1), threshold(9, 4)] == [3, 3, 3, 7, 5]
+    def least(sites: int, dropouts: int, least_sites: int = 3) -> int:
+        return threshold(sites, SecureConfig(dropouts=dropouts, least_sites=least_sites))
+
+    assert [least(2, 0), least(2, 1), least(6, 3), least(8, 4), least(4, 1, 5)] == [0, 0, 0, 0, 0]
+    assert [least(3, 1), least(4, 1), least(5, 3), least(8, 1), least(9, 4), least(5, 2, 5)] == [3, 3, 3, 7, 5, 5]
     with pytest.raises(UpdateError, match="too few to hide one"):
         Consortium(2, dropouts=0).whole_round()
 
 
 def test_a_site_refuses_what_its_hospital_does_not_want() -> None:
-    announced = [Member(identity(name), SESSION, 1).announce().model_dump() for name in ("site-1", "site-2", "site-3")]
-    careful = Member(identity("site-0"), SESSION, 1, least_sites=4)
+    announced = [
+        Member(identity(name), SESSION, SecureConfig()).announce().model_dump()
+        for name in ("site-1", "site-2", "site-3")
+    ]
+    careful = Member(identity("site-0"), SESSION, SecureConfig(), least_sites=4)
     with pytest.raises(UpdateError, match="this site needs 4 in the sum"):
         careful.share([*announced, careful.announce().model_dump()])
-    choosy = Member(identity("site-0"), SESSION, 1, partners=["site-0", "site-1", "site-2"])
+    choosy = Member(identity("site-0"), SESSION, SecureConfig(), partners=["site-0", "site-1", "site-2"])
     with pytest.raises(UpdateError, match="nobody of: site-3"):
         choosy.share([*announced, choosy.announce().model_dump()])
 
@@ -111,8 +117,8 @@ def _with_server_in_the_middle(field: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("field", ["mask_key", "certificate", "session", "signature"])
 def test_the_server_cannot_put_its_own_keys_in_the_middle(field: str) -> None:
     if field == "session":
-        stale = Member(identity("site-1"), session_name("run", 2), 1).announce().model_dump()
-        fresh = Member(identity("site-0"), SESSION, 1)
+        stale = Member(identity("site-1"), session_name("run", 2), SecureConfig()).announce().model_dump()
+        fresh = Member(identity("site-0"), SESSION, SecureConfig())
         with pytest.raises(UpdateError, match="another run or round"):
             fresh.share([fresh.announce().model_dump(), stale])
         return
@@ -156,7 +162,7 @@ def test_nothing_is_answered_twice() -> None:
     consortium.whole_round()
     with pytest.raises(UpdateError, match="expected nothing more, got reveal"):
         consortium.members["site-0"].reveal(consortium.collector.confirmations())
-    fresh = Member(identity("site-0"), SESSION, 1)
+    fresh = Member(identity("site-0"), SESSION, SecureConfig())
     with pytest.raises(UpdateError, match="expected announce, got confirm"):
         fresh.confirm(["site-0"])
 
@@ -260,8 +266,8 @@ def test_what_is_no_masked_message_is_refused() -> None:
 
 
 def test_keys_in_another_name_or_of_another_consortium_are_refused() -> None:
-    collector = Collector(SESSION, root(), 1, Ring(16), 5)
-    keys = Member(identity("site-1"), SESSION, 1).announce().model_dump()
+    collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
+    keys = Member(identity("site-1"), SESSION, SecureConfig()).announce().model_dump()
     assert "another site's name" in _refused(collector.add_announcement, "site-2", keys)
     assert "not site-2's" in _refused(collector.add_announcement, "site-2", keys | {"site": "site-2"})
     assert "version 2" in _refused(collector.add_announcement, "site-1", keys | {"protocol": 2})

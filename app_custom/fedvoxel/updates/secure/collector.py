@@ -13,7 +13,7 @@ from cryptography import x509
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.updates.secure.config import threshold
+from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.identity import check_signed
 from fedvoxel.updates.secure.masked import COUNTS, Sum, checksum, nothing, read_masked
 from fedvoxel.updates.secure.masks import add_mask, derive_key
@@ -35,17 +35,17 @@ from fedvoxel.updates.secure.shares import Kind, agree, combine, commitment, mas
 class Collector:
     """Collects one round's messages, each checked as it comes; a bad one leaves its site out and nothing else."""
 
-    def __init__(self, session: str, root: x509.Certificate, dropouts: int, ring: Ring, size: int) -> None:
+    def __init__(self, session: str, root: x509.Certificate, config: SecureConfig, ring: Ring, size: int) -> None:
         """Starts with nobody.
 
         Args:
             session: Names run and round; see `session.session_name`.
             root: The consortium's root certificate.
-            dropouts: Sites that may vanish, by the job.
+            config: The job's setting.
             ring: Where values are added up.
             size: Number of values of each site.
         """
-        self._session, self._root, self._dropouts, self.ring = session, root, dropouts, ring
+        self._session, self._root, self._config, self.ring = session, root, config, ring
         self._announced: dict[str, Announcement] = {}
         self._shares: dict[str, SealedShares] = {}
         self._sum: Sum = nothing(ring, size)
@@ -74,11 +74,11 @@ class Collector:
         """
         self._roster = roster_of(list(self._announced.values()))
         self._hash = roster_hash(self._roster)
-        self._threshold = threshold(len(self._roster), self._dropouts)
+        self._threshold = threshold(len(self._roster), self._config)
         if not self._threshold:
             raise UpdateError(
-                f"{len(self._roster)} sites have announced keys, of which {self._dropouts} may drop out: too few to "
-                "hide one in the sum (at least three have to stay, and more than half)"
+                f"{len(self._roster)} sites have announced keys, of which {self._config.dropouts} may drop out: too "
+                f"few to hide one in the sum ({self._config.least_sites} have to stay, and more than half)"
             )
         return [each.model_dump(mode="json") for each in self._roster.values()]
 

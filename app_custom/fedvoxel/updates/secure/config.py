@@ -16,13 +16,15 @@ class SecureConfig(FrozenModel):
             wider it is. The first round, whose scale nobody knows, always takes 32.
         dropouts: Sites that may vanish in the middle of a round. Whoever controls the server and as many other sites as
             stay at least can unmask, so that fewer dropouts are safer.
+        least_sites: Fewest sites in a sum.
     """
 
     bits: int = Field(default=16, ge=8, le=32)
     dropouts: int = Field(default=1, ge=0, le=100)
+    least_sites: int = Field(default=FEWEST_SITES, ge=FEWEST_SITES, le=10_000)
 
 
-def threshold(sites: int, dropouts: int) -> int:
+def threshold(sites: int, config: SecureConfig) -> int:
     """Returns how many of `sites` have to stay to the end of a round; 0 where that would protect nobody.
 
     More than half, so that the sites cannot be told two stories of who is in the sum: each would need the signatures of
@@ -31,5 +33,5 @@ def threshold(sites: int, dropouts: int) -> int:
 
     Source: Bonawitz et al., section 6.2 and theorem 6.5.
     """
-    least = max(FEWEST_SITES, sites - dropouts)
+    least = max(config.least_sites, sites - config.dropouts)
     return least if least <= sites < 2 * least else 0

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.updates.secure.config import threshold
+from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.identity import Identity, check_signed
 from fedvoxel.updates.secure.masked import COUNTS, plain, write_masked
 from fedvoxel.updates.secure.masks import add_mask, derive_key
@@ -55,7 +55,7 @@ class Member:
         self,
         identity: Identity,
         session: str,
-        dropouts: int,
+        config: SecureConfig,
         least_sites: int = 0,
         partners: Collection[str] | None = None,
     ) -> None:
@@ -64,11 +64,11 @@ class Member:
         Args:
             identity: The site's.
             session: Names run and round; see `session.session_name`.
-            dropouts: Sites that may vanish, by the job.
+            config: The job's setting.
             least_sites: Fewest sites in the sum, by the hospital's own policy.
             partners: The sites that the hospital adds up with; None takes any of the consortium.
         """
-        self._identity, self._session, self._dropouts = identity, session, dropouts
+        self._identity, self._session, self._config = identity, session, config
         self._least_sites, self._partners = least_sites, partners
         self._seal_key = X25519PrivateKey.generate()
         self._seed, self._key_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
@@ -110,11 +110,12 @@ class Member:
         strangers = sorted(set(self._roster) - set(self._partners)) if self._partners is not None else []
         if strangers:
             raise UpdateError(f"sites that this hospital adds up with nobody of: {', '.join(strangers[:5])}")
-        self._threshold = threshold(len(self._roster), self._dropouts)
+        self._threshold = threshold(len(self._roster), self._config)
         if not self._threshold or self._threshold < self._least_sites:
+            least = max(self._config.least_sites, self._least_sites)
             raise UpdateError(
-                f"{len(self._roster)} sites of which {self._dropouts} may drop out are too few to hide one: this site "
-                f"needs {max(3, self._least_sites)} in the sum, and more than half"
+                f"{len(self._roster)} sites of which {self._config.dropouts} may drop out are too few to hide one: "
+                f"this site needs {least} in the sum, and more than half"
             )
         self._hash = roster_hash(self._roster)
         return self._dealt()
