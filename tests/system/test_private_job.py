@@ -193,9 +193,9 @@ def test_hospitals_share_the_noise_of_a_sum_and_one_is_lost_in_a_round(
         budget = CohortBudget(unit="patient", epsilon=100.0, delta=1e-3, in_sums=InSums(least_sites=3))
         grant(system.kit(site) / "local", COHORT, budget)
     job_id = system.submit(masked_job(tmp_path, "shared_run", COHORT, SHARED))
-    wait_until(
-        lambda: len(list((system.state("hospital-d", "").parent / "privacy").rglob("*.npz"))) > 1, 120, "a share"
-    )
+    kept = system.kit("hospital-d") / "state" / "privacy" / COHORT / "releases"
+    before = len(list(kept.glob("*"))) if kept.is_dir() else 0
+    wait_until(lambda: kept.is_dir() and len(list(kept.glob("*"))) > before + 1, 120, "the share of the second round")
     system.running.stop("hospital-d", abruptly=True)
     system.wait(job_id)
     outcome = system.outcome(job_id)

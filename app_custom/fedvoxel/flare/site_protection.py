@@ -83,10 +83,12 @@ def sums_of(local: Path, cohort: str, section: Section | None) -> InSums | None:
     if shared is None:
         return asked
     if asked is None or shared.least_sites < asked.least_sites or shared.colluders < asked.colluders:
-        wanted = "no shared noise" if asked is None else f"{asked.least_sites} sites and {asked.colluders} colluders"
+        wanted = "the whole noise from this hospital alone"
+        if asked:
+            wanted = f"sums of {asked.least_sites} sites at least that count on {asked.colluders} colluders at least"
         raise ConfigError(
-            f"this hospital's policy allows {wanted} at least about cohort {cohort!r}; the job shares its noise among "
-            f"{shared.least_sites} sites and counts on {shared.colluders} colluders"
+            f"this hospital's policy wants {wanted} about cohort {cohort!r} (in_sums); the job shares its noise in sums "
+            f"of {shared.least_sites} sites at least and counts on {shared.colluders} colluders"
         )
     return asked.model_copy(update={"least_sites": shared.least_sites})
 
