@@ -87,8 +87,8 @@ def sums_of(local: Path, cohort: str, section: Section | None) -> InSums | None:
         if asked:
             wanted = f"sums of {asked.least_sites} sites at least that count on {asked.colluders} colluders at least"
         raise ConfigError(
-            f"this hospital's policy wants {wanted} about cohort {cohort!r} (in_sums); the job shares its noise in sums "
-            f"of {shared.least_sites} sites at least and counts on {shared.colluders} colluders"
+            f"this hospital's policy wants {wanted} about cohort {cohort!r} (in_sums); the job shares its noise in "
+            f"sums of {shared.least_sites} sites at least and counts on {shared.colluders} colluders"
         )
     return asked.model_copy(update={"least_sites": shared.least_sites})
 

@@ -6,9 +6,10 @@ is noted with its reason, a site that FLARE has found disconnected is not waited
 
 import gc
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from nvflare.apis.controller_spec import ClientTask
@@ -69,15 +70,23 @@ class Gathered:
         return Gathered(missing | again.missing, refused | again.refused)
 
 
+@dataclass
+class _Exchange:
+    """Is one task that sites were asked, while it is open: who has answered, and who has failed and why."""
+
+    answered: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    receive: Callable[[FLModel], bool] | None = None
+
+
 class SiteTasks(ModelController):
     """Is a model controller whose only way to ask sites is `ask`."""
 
     def __init__(self, task_check_period: float = 0.1) -> None:
         """Takes no persistor: models are kept as plain arrays by the subclasses."""
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=task_check_period)
-        self._failed: dict[str, str] = {}
-        self._answered: set[str] = set()
-        self._receive: Callable[[FLModel], bool] | None = None
+        self._open = _Exchange()
+        self._processed = threading.local()
         self._pace: RequestPace
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
@@ -86,8 +95,7 @@ class SiteTasks(ModelController):
         Raises:
             JobError: The run was aborted meanwhile.
         """
-        self._failed, self._answered = {}, set()
-        good: set[str] = set()
+        exchange, good = _Exchange(), set[str]()
         refused: dict[str, str] = {}
         with Fetches(self.engine.get_cell(), size_bytes(model.params)) as fetches:
 
@@ -101,19 +109,19 @@ class SiteTasks(ModelController):
 
             def receive(reply: FLModel) -> bool:
                 site = str(reply.meta["client_name"])
-                fail = partial(self._failed.setdefault, site)
-                if site in self._answered or not fetches.add(reply, partial(take, site), fail):
+                fail = partial(exchange.failed.setdefault, site)
+                if site in exchange.answered or not fetches.add(reply, partial(take, site), fail):
                     self.warning(f"event=late_reply site={site} task={task_name}")
                     return False
-                self._answered.add(site)
+                exchange.answered.add(site)
                 return True
 
-            self._receive = receive
+            exchange.receive, self._open = receive, exchange
             timeout_s = int(wait.timeout_s) + 1
             self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
             why = self._wait_for(task_name, set(sites), good, refused, wait)
         self.cancel_all_tasks()
-        failed = dict(self._failed)
+        failed = dict(exchange.failed)
         missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
@@ -147,7 +155,7 @@ class SiteTasks(ModelController):
             if now - tidied > _TIDY_EVERY_S:
                 gc.collect()
                 tidied = time.monotonic()
-            open_sites = sites - good - set(refused) - set(self._failed)
+            open_sites = sites - good - set(refused) - set(self._open.failed)
             lost = {site for site in open_sites if self.communicator.get_client_disconnect_time(site)}
             if self.abort_signal.triggered:
                 raise JobError(_ABORTED)
@@ -165,13 +173,15 @@ class SiteTasks(ModelController):
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Notes a reply that FLARE could not even convert, which would otherwise be waited for until the deadline."""
-        site = client_task.client.name
-        if client_task.task.get_prop(AppConstants.TASK_PROP_CALLBACK) is not self._receive:
+        site, exchange = client_task.client.name, self._open
+        if client_task.task.get_prop(AppConstants.TASK_PROP_CALLBACK) is not exchange.receive:
             self.warning(f"event=late_reply site={site} task={client_task.task.name}")
             return
+        # The last reply ends the exchange, and the next one may begin in another thread before this one is done here.
+        self._processed.exchange = exchange
         super()._process_result(client_task, fl_ctx)
-        if site not in self._answered:
-            self._failed.setdefault(site, "an unreadable reply")
+        if site not in exchange.answered:
+            exchange.failed.setdefault(site, "an unreadable reply")
 
     def _accept_train_result(
         self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
@@ -181,7 +191,7 @@ class SiteTasks(ModelController):
             self.warning(f"event=late_reply site={client_name}")
             return False
         if result.get_return_code() not in (None, ReturnCode.OK):
-            self._failed[client_name] = error_of(result)
+            self._processed.exchange.failed[client_name] = error_of(result)
             return False
         return True
 
