@@ -36,8 +36,10 @@ class RandomUpdates(Executor):
         """Returns an initial model, a random update, or a made-up score."""
         if task_name in (TASK_INITIALIZE, TASK_TRAIN):
             arrays = {name: self._random.normal(0, 0.01, shape).astype(np.float32) for name, shape in layout().items()}
-            meta = {"case_count": _CASES, "loss": 1.0} if task_name == TASK_TRAIN else {}
-            return result_reply(meta, arrays, difference=task_name == TASK_TRAIN)
+            index = int(FLModelUtils.from_shareable(shareable).current_round or 0)
+            meta = {"case_count": _CASES, "loss": 1.0, "run_key": self.run_key, "round": index}
+            trained = task_name == TASK_TRAIN
+            return result_reply(meta if trained else {}, arrays, difference=trained)
         split = FLModelUtils.from_shareable(shareable).meta["split"]
         scores = {"dice": {}} if split == "validation" else {"classes": {}}
         return result_reply({"score": {"cases": 0, **scores}}, {}, difference=False)

@@ -182,7 +182,8 @@ class SiteExecutor(Executor):
         model.meta["accepted"] = model.meta["accepted"].get(self._site)
         arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
         answer = ask(Message(self._command(TASK_TRAIN, model), arrays))
-        return result_reply(_public(answer), self._codec.encoded(model, answer.arrays), difference=True)
+        named = {"run_key": self.run_key, "round": int(model.current_round or 0)}
+        return result_reply(_public(answer) | named, self._codec.encoded(model, answer.arrays), difference=True)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:
