@@ -61,4 +61,4 @@ def _command(rounds: "PrivateRounds") -> dict[str, object]:
     """Returns what the trainer is told: to add noise for each patient, or to train plainly and to score nothing."""
     if rounds.config.unit == "patient":
         return {"command": "train_private"}
-    return {"command": "train", "validate": False}
+    return {"command": "train", "validate": False, "correction": None, "accepted": None}
