@@ -65,7 +65,9 @@ def test_nothing_but_the_name_of_a_release_is_answered(config: Any, tmp_path: Pa
     assert [told["command"] for told in trainer.told] == ["initialize", command, command]
     assert not any(told.get("validate") or "keep_as" in told for told in trainer.told)
     if command == "train":
-        assert all(told["correction"] is told["accepted"] is None for told in trainer.told[1:]), "the trainer reads both"
+        assert all(told["correction"] is told["accepted"] is None for told in trainer.told[1:]), (
+            "the trainer reads both"
+        )
     assert ledger.status().runs[0].drawn == 2
 
 
