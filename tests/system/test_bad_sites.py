@@ -49,7 +49,7 @@ def lied_to(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTes
                 session.close()
 
 
-def _run(system: SystemUnderTest, folder: Path, run_key: str, rounds: int, **section: Any) -> RunOutcome:
+def run_scripted(system: SystemUnderTest, folder: Path, run_key: str, rounds: int, **section: Any) -> RunOutcome:
     """Runs a job of the scripted sites and returns its outcome."""
     config = folder / run_key / "app" / "config"
     config.mkdir(parents=True)
@@ -79,10 +79,10 @@ def _check(system: SystemUnderTest, outcome: RunOutcome, lies: Mapping[str, Any]
 
 
 def test_every_lie_is_refused_by_reason_and_the_round_goes_on(lied_to: SystemUnderTest, tmp_path: Path) -> None:
-    _check(lied_to, _run(lied_to, tmp_path, "lies", len(LIES)), LIES, first_lie=1)
+    _check(lied_to, run_scripted(lied_to, tmp_path, "lies", len(LIES)), LIES, first_lie=1)
 
 
 def test_a_bomb_and_an_unknown_codec_are_refused_by_reason(lied_to: SystemUnderTest, tmp_path: Path) -> None:
     compression = {"up": {"name": "fp16"}}
-    outcome = _run(lied_to, tmp_path, "encoded_lies", len(ENCODED_LIES), compression=compression)
+    outcome = run_scripted(lied_to, tmp_path, "encoded_lies", len(ENCODED_LIES), compression=compression)
     _check(lied_to, outcome, ENCODED_LIES, first_lie=0)
