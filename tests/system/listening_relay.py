@@ -1,8 +1,9 @@
 """A relay whose owner reads along: FLARE's own program, which also keeps every message after its TLS has ended.
 
-python -m tests.system.listening_relay FILE ARGUMENTS OF FLARE'S RELAY
+It is run in the place of FLARE's, with the environment's LISTENING_RELAY_FILE as the place to keep them.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from nvflare.private.fed.app.relay import relay
 def main() -> int:
     """Runs the relay; every frame goes to the file too."""
     process_frame = Connection.process_frame
-    with Path(sys.argv.pop(1)).open("ab", buffering=0) as kept:
+    with Path(os.environ["LISTENING_RELAY_FILE"]).open("ab", buffering=0) as kept:
 
         def listening(connection: Connection, frame: bytes) -> None:
             kept.write(bytes(frame))

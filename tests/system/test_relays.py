@@ -3,15 +3,14 @@
 import os
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from fedvoxel.flare.consortium_processes import RunningConsortium
-from fedvoxel.flare.kit_process import kit_command, kit_environment
+from fedvoxel.flare import kit_process
+from fedvoxel.flare.consortium_processes import running_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.privacy.policy import NoBudget, grant
 from tests.consortium_kits import free_port, relayed_consortium
@@ -39,27 +38,18 @@ def ports() -> tuple[int, int]:
 def relayed(folder: Path, ports: tuple[int, int]) -> Iterator[SystemUnderTest]:
     """The server, a relay that keeps what passes, and two sites, each a process of its own."""
     made = relayed_consortium(folder, ports, SITE_CLASS)
+    for site in SITES:
+        grant(made.kit(site) / "local", COHORT, NoBudget())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        running = RunningConsortium(made, {})
-        relay = open_kit(made.kit(RELAY))
-        command = " ".join(kit_command(relay)).replace(
-            "nvflare.private.fed.app.relay.relay", f"tests.system.listening_relay {folder / 'heard'}"
-        )
-        running.start(made.record.server)
-        listening = subprocess.Popen(command.split(), cwd=relay.folder, env=kit_environment(relay))
-        try:
-            for site in SITES:
-                grant(made.kit(site) / "local", COHORT, NoBudget())
-                running.start(site)
-            running.wait_until_registered(SITES)
+        patch.setenv("LISTENING_RELAY_FILE", str(folder / "heard"))
+        patch.setitem(kit_process._MODULES, "relay", "tests.system.listening_relay")
+        with running_consortium(made.workspace) as running:
             session = _log_in(made)
-            yield SystemUnderTest(running, session, folder / "downloads")
-            session.close()
-        finally:
-            listening.kill()
-            listening.wait()
-            running.stop_all()
+            try:
+                yield SystemUnderTest(running, session, folder / "downloads")
+            finally:
+                session.close()
 
 
 def test_a_job_runs_through_a_relay_that_can_read_every_update(
