@@ -13,9 +13,12 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from benchmarks.server_memory.layout import layout
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
+from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.pieces import use_pieces
 
 _CASES = 5
+COHORT = "simulated"
+"""The cohort of which the sites' policy lets answers leave."""
 
 
 class RandomUpdates(Executor):
@@ -34,6 +37,7 @@ class RandomUpdates(Executor):
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Returns an initial model, a random update, or a made-up score."""
+        fl_ctx.set_prop(COHORT_PROPERTY, COHORT, private=True, sticky=False)
         if task_name in (TASK_INITIALIZE, TASK_TRAIN):
             arrays = {name: self._random.normal(0, 0.01, shape).astype(np.float32) for name, shape in layout().items()}
             index = int(FLModelUtils.from_shareable(shareable).current_round or 0)

@@ -13,7 +13,7 @@ from tests.consortium_kits import consortium_file
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("name", "sites"), [("consortium", 4), ("consortium_spinal", 5)])
+@pytest.mark.parametrize(("name", "sites"), [("consortium", 4), ("consortium_spinal", 5), ("consortium_relay", 3)])
 def test_the_shipped_files_are_good(name: str, sites: int) -> None:
     described = load_consortium_file(ROOT / "provisioning" / f"{name}.yml")
     assert len(described.sites) == sites

@@ -12,10 +12,11 @@ which is nobody's to know, and release ids keep an update from being taken twice
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.correction import split_controls
@@ -40,14 +41,14 @@ class Vetting:
     def begins(self, model: Arrays) -> None:
         """Remembers the first global model."""
         if not self._private:
-            self._models[_digest(model)] = "the global model of round 0"
+            self._models[_digest(model.items())] = "the global model of round 0"
 
     def moved(self, round_index: int, before: Arrays, after: Arrays) -> None:
         """Remembers what a round made of all its updates: the next global model, and the change to it."""
         if not self._private:
-            change = {name: after[name] - before[name] for name in after}
+            change = ((name, after[name] - before[name]) for name in after)
             self._models[_digest(change)] = f"the change of the global model in round {round_index}"
-            self._models[_digest(after)] = f"the global model of round {round_index + 1}"
+            self._models[_digest(after.items())] = f"the global model of round {round_index + 1}"
 
     def check_named(self, meta: Mapping[str, Any], round_index: int) -> None:
         """Checks that an answer says that it is for this run and this round.
@@ -76,7 +77,7 @@ class Vetting:
         arrays = split_controls(update.arrays)[0]
         if not any(np.any(array) for array in arrays.values()):
             raise UpdateError("zeros: expected an update that moves the model, got one of zeros only")
-        digest = _digest(arrays)
+        digest = _digest(arrays.items())
         known = self._models.get(digest)
         if (site, digest) in self._own:
             known = f"this site's own update of round {self._own[site, digest]}"
@@ -101,12 +102,15 @@ class Vetting:
             raise UpdateError(f"absurd weight: this site began with {self._claimed[site]} cases, got {count}")
 
 
-def _digest(arrays: Arrays) -> str:
-    """Returns the SHA-256 of float32 arrays by name, without a copy of them; of what is none, of its type."""
-    hashed = hashlib.sha256()
-    for name in sorted(split_controls(arrays)[0]):
-        array = arrays[name]
+def _digest(arrays: Iterable[tuple[str, NDArray[np.float32]]]) -> str:
+    """Returns a hash of float32 arrays with their names, in any order, that holds no two of them at once.
+
+    Of what is no array of floats it is that of its type; it is refused later, for a better reason.
+    """
+    parts = []
+    for name, array in arrays:
+        part = hashlib.sha256(name.encode("utf-8", "replace") + b"\0")
         plain = array.dtype.kind == "f"
-        hashed.update(name.encode("utf-8", "replace") + b"\0")
-        hashed.update(np.ascontiguousarray(array, np.float32).data if plain else str(array.dtype).encode())
-    return hashed.hexdigest()
+        part.update(np.ascontiguousarray(array, np.float32).data if plain else str(array.dtype).encode())
+        parts.append(part.hexdigest())
+    return hashlib.sha256("".join(sorted(parts)).encode()).hexdigest()
