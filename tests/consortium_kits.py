@@ -44,3 +44,23 @@ def consortium_file(folder: Path, port: int | None = None) -> Path:
 def small_consortium(folder: Path) -> Consortium:
     """Makes the kits of a small consortium in `folder`/workspace."""
     return create_consortium(consortium_file(folder), folder / "workspace")
+
+
+def relayed_consortium(folder: Path, ports: tuple[int, int] | None = None, allow: str = "") -> Consortium:
+    """Makes the kits of a small consortium whose sites connect through a relay.
+
+    Args:
+        folder: Where the file and the workspace go.
+        ports: The server's and the relay's.
+        allow: A class that jobs may use besides the package's own.
+    """
+    server, relay = ports or (free_port(), free_port())
+    text = FILE.format(port=server)
+    line = "  - {name: relay-1, type: relay, org: consortium, listening_host: {default_host: localhost, port: PORT}}\n"
+    text = text.replace("  - {name: hospital-a", line.replace("PORT", str(relay)) + "  - {name: hospital-a")
+    for site in ("hospital_a", "hospital_b"):
+        text = text.replace(f"org: {site}}}", f"org: {site}, connect_to: {{name: relay-1}}}}")
+    if allow:
+        text = text.replace("SitePolicyBuilder\n", f"SitePolicyBuilder\n    args: {{allow_classes: [{allow}]}}\n")
+    (folder / "consortium.yml").write_text(text, encoding="utf-8")
+    return create_consortium(folder / "consortium.yml", folder / "workspace")

@@ -7,9 +7,11 @@ from typing import Any
 import yaml
 
 from benchmarks import ROOT
+from benchmarks.server_memory.site import COHORT
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.job_folder import parse_job, read_job_folder, write_job_folder
+from fedvoxel.privacy.policy import NoBudget, grant
 from fedvoxel.records.atomic import write_text
 
 RUN_KEY = "benchmark_server_memory"
@@ -28,7 +30,10 @@ def make_consortium(work: Path, sites: int, port: int) -> Consortium:
     path = work / f"consortium-{sites}.yml"
     write_text(path, yaml.safe_dump(described, sort_keys=False))
     shutil.rmtree(work / f"consortium-{sites}", ignore_errors=True)
-    return create_consortium(path, work / f"consortium-{sites}", port)
+    made = create_consortium(path, work / f"consortium-{sites}", port)
+    for site in made.sites:
+        grant(made.kit(site) / "local", COHORT, NoBudget())
+    return made
 
 
 def write_job(destination: Path, rounds: int, sites: int) -> Path:

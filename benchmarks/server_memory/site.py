@@ -13,9 +13,12 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from benchmarks.server_memory.layout import layout
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, result_reply
+from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.pieces import use_pieces
 
 _CASES = 5
+COHORT = "simulated"
+"""The cohort of which the sites' policy lets answers leave."""
 
 
 class RandomUpdates(Executor):
@@ -34,10 +37,13 @@ class RandomUpdates(Executor):
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Returns an initial model, a random update, or a made-up score."""
+        fl_ctx.set_prop(COHORT_PROPERTY, COHORT, private=True, sticky=False)
         if task_name in (TASK_INITIALIZE, TASK_TRAIN):
             arrays = {name: self._random.normal(0, 0.01, shape).astype(np.float32) for name, shape in layout().items()}
-            meta = {"case_count": _CASES, "loss": 1.0} if task_name == TASK_TRAIN else {}
-            return result_reply(meta, arrays, difference=task_name == TASK_TRAIN)
+            index = int(FLModelUtils.from_shareable(shareable).current_round or 0)
+            meta = {"case_count": _CASES, "loss": 1.0, "run_key": self.run_key, "round": index}
+            trained = task_name == TASK_TRAIN
+            return result_reply(meta if trained else {}, arrays, difference=trained)
         split = FLModelUtils.from_shareable(shareable).meta["split"]
         scores = {"dice": {}} if split == "validation" else {"classes": {}}
         return result_reply({"score": {"cases": 0, **scores}}, {}, difference=False)

@@ -1,5 +1,6 @@
 """The controller against hostile, broken and silent sites: the run goes on with the others; the outcome says why."""
 
+import copy
 import math
 import re
 import secrets
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.event_type import EventType
@@ -25,6 +27,7 @@ from fedvoxel.flare.messages import LACKS_MODEL, TASK_INITIALIZE, TASK_TRAIN, TA
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog
 from fedvoxel.updates.compression.config import READ_CODEC
 from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode
 from tests.private_section import PRIVACY
@@ -66,6 +69,23 @@ def in_training(*replies: Shareable) -> Answer:
     return lambda task: list(replies) if task == TASK_TRAIN else well_behaved(task)
 
 
+def named(reply: Shareable, task: Task, run_key: str) -> Shareable:
+    """Returns a reply as an honest executor's: it names its run and round, and its update is another in each round.
+
+    A reply that names a round itself is left as it is.
+    """
+    dxo = reply.get("DXO")
+    if task.name != TASK_TRAIN or not isinstance(dxo, dict) or "round" in dxo["meta"]:
+        return reply
+    index = int(FLModelUtils.from_shareable(task.data).current_round or 0)
+    made = copy.deepcopy(reply)
+    made["DXO"]["meta"] |= {"run_key": run_key, "round": index}
+    weight = made["DXO"]["data"].get("weight")
+    if isinstance(weight, np.ndarray) and weight.dtype == np.float32 and "release_id" not in dxo["meta"]:
+        weight.flat[0] += np.float32(index * 2**-10)
+    return made
+
+
 class FakeSites:
     """Stands where FLARE's communicator does: hands each task to the sites and their replies back at once."""
 
@@ -76,7 +96,7 @@ class FakeSites:
         for site in targets:
             for reply in self._answers[site](task.name):
                 answered = ClientTask(Client(site, ""), task)
-                answered.result = reply
+                answered.result = named(reply, task, self._controller.run_key)
                 assert task.result_received_cb
                 task.result_received_cb(answered, fl_ctx)
 
@@ -165,6 +185,11 @@ REFUSED = {
     "NaN": (update(math.nan), "non-finite"),
     "infinity": (update(math.inf), "non-finite"),
     "absurd values": (update(1e6), "absurd values"),
+    "1e30": (update(1e30), "absurd values"),
+    "another run": (update(meta={"run_key": "other_run", "round": 0}), "of run other_run, expected one to round"),
+    "a later round": (update(meta={"run_key": "a_run", "round": 7}), "an answer to round 7 of run a_run"),
+    "true as the round": (update(meta={"run_key": "a_run", "round": True}), "an answer to round True"),
+    "no run": (update(meta={"round": 0}), "of run None"),
     "unknown key": (update(extra=np.zeros(1, np.float32)), "wrong keys"),
     "missing key": (result_reply(META, {"bias": MODEL["bias"]}, difference=True), "wrong keys"),
     "wrong shape": (update(bias=np.zeros((3, 1), np.float32)), "wrong shape"),
@@ -358,24 +383,103 @@ def _encoded(value: float, codec: dict[str, Any]) -> Shareable:
     return result_reply(META, {PAYLOAD: as_array(payload)}, difference=True)
 
 
+def _in_rounds(*replies: Shareable) -> Answer:
+    """Returns a site that behaves, but for what it replies to the task train in each round."""
+    left = list(replies)
+    return lambda task: [left.pop(0)] if task == TASK_TRAIN else well_behaved(task)
+
+
+def test_a_bomb_and_a_codec_of_another_version_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    codec = {"name": "fp16"}
+    bomb = b"FVC" + bytes([1]) + zstandard.ZstdCompressor().compress(bytes(2**30))
+    unknown = b"FVC" + bytes([9]) + bomb[4:]
+    assert len(bomb) < 2**16, "small on the wire"
+    payloads = {
+        "bomb": (bomb, "unpacks to more than"),
+        "version": (unknown, "payload of version 9; this package reads"),
+    }
+    answers = {site: _in_rounds(_encoded(0.5, codec), _encoded(0.25, codec)) for site in GOOD}
+    for site, (payload, _) in payloads.items():
+        answers[site] = in_training(result_reply(META, {PAYLOAD: as_array(payload)}, difference=True))
+    outcome = run_sites(tmp_path, answers, compression={"up": codec})
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2)
+    for record in outcome.rounds:
+        assert set(record.contributed) == set(GOOD) and set(record.refused) == set(payloads)
+        assert all(said in record.refused[site] for site, (_, said) in payloads.items())
+
+
+def _named(reply: Shareable, index: int) -> Shareable:
+    """Returns a reply that names its round, and so is sent as it is."""
+    reply["DXO"]["meta"] |= {"run_key": "a_run", "round": index}
+    return reply
+
+
+def _model_after(rounds: int) -> dict[str, np.ndarray]:
+    """Is what the global model is where all but the hostile site sent 0.5, apart from the honest ones' own mark."""
+    made = {name: np.full_like(array, 0.5 * rounds) for name, array in MODEL.items()}
+    made["weight"][0, 0] += sum(index * 2**-10 for index in range(rounds))
+    return made
+
+
+REPLAYED = {
+    "its own last update": (update(0.75), update(0.75), "this site's own update of round 0"),
+    "the global model": (update(math.nan), update(**_model_after(1)), "the global model of round 1"),
+    "zeros": (update(0.75), update(0.0), "zeros only"),
+    "more cases than before": (update(0.75), update(meta={"case_count": 6}), "began with 5 cases, got 6"),
+}
+
+
+@pytest.mark.parametrize("case", REPLAYED)
+def test_what_was_sent_before_is_refused_and_the_others_go_on(case: str, tmp_path: Path) -> None:
+    first, second, said = REPLAYED[case]
+    outcome = run(tmp_path, _in_rounds(_named(first, 0), _named(second, 1)))
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2)
+    assert said in outcome.rounds[1].refused[HOSTILE] and set(outcome.rounds[1].contributed) == set(GOOD)
+
+
+def test_the_job_may_fix_how_many_cases_a_site_has(tmp_path: Path) -> None:
+    outcome = run(tmp_path, well_behaved, case_counts={HOSTILE: 4, GOOD[0]: 5})
+    assert all(set(record.contributed) == set(GOOD) for record in outcome.rounds)
+    assert "the job gives this site 4 cases, got 5" in outcome.rounds[0].refused[HOSTILE]
+
+
+def test_who_was_refused_or_missing_stands_in_the_audit(tmp_path: Path) -> None:
+    def hostile(task: str) -> list[Shareable]:
+        return [error_reply("no disk")] if task == TASK_VALIDATE else in_training(update(math.nan))(task)
+
+    run(tmp_path, hostile)
+    said = [
+        (event.run_key, event.job_id, event.site, event.kind, event.task, event.round, event.reason)
+        for _, event in AuditLog(tmp_path / "state").read()
+    ]
+    about = ("a_run", "job-1", HOSTILE)
+    assert said[:2] == [(*about, "refused", "train", index, "non-finite values in weight") for index in (0, 1)]
+    others = [line for line in said[2:] if line[2] == HOSTILE]
+    assert others == [(*about, "missing", task, None, "no disk") for task in ("validation", "test")]
+
+
+def test_an_audit_that_cannot_be_trusted_fails_the_run(tmp_path: Path) -> None:
+    run(tmp_path, in_training(update(math.nan)))
+    log = tmp_path / "state" / "audit" / AUDIT_FILE
+    log.write_bytes(log.read_bytes().replace(b"non-finite", b"harmless!!"))
+    outcome = run(tmp_path, in_training(update(math.nan)))
+    assert outcome.status == "failed" and AUDIT_FILE in str(outcome.reason)
+
+
 def test_encoded_updates_are_read_and_counted_and_others_refused(tmp_path: Path) -> None:
     codec = {"name": "fp16"}
-    encoded = in_training(_encoded(0.5, codec))
-    outcome = run_sites(
-        tmp_path,
-        dict.fromkeys(GOOD, encoded)
-        | {HOSTILE: well_behaved, "hospital-d": in_training(_encoded(0.5, {"name": "int8"}))},
-        compression={"up": codec},
-    )
+    answers = {site: _in_rounds(_encoded(0.5, codec), _encoded(0.25, codec)) for site in GOOD}
+    others = {HOSTILE: well_behaved, "hospital-d": in_training(_encoded(0.5, {"name": "int8"}))}
+    outcome = run_sites(tmp_path, answers | others, compression={"up": codec})
     first = outcome.rounds[0]
     assert outcome.status == "finished" and set(first.contributed) == set(GOOD) and first.codecs == {"up": "fp16"}
     assert "expected an encoded difference" in first.refused[HOSTILE]
     assert "written as int8" in first.refused["hospital-d"]
     sent = FLModelUtils.from_shareable(_encoded(0.5, codec)).params[PAYLOAD]
     assert first.bytes_up == 2 * sent.nbytes
-    np.testing.assert_allclose(_final_model(tmp_path)["bias"], 1.0)
+    np.testing.assert_allclose(_final_model(tmp_path)["bias"], 0.75)
     (tmp_path / "plain").mkdir()
-    plain = run(tmp_path / "plain", encoded)
+    plain = run(tmp_path / "plain", in_training(_encoded(0.5, codec)))
     assert "expected plain arrays" in plain.rounds[0].refused[HOSTILE]
 
 

@@ -8,6 +8,7 @@ import pytest
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.fuel.utils.fobs.decomposers.via_downloader import LazyDownloadRef
 
+from fedvoxel.flare import fetching
 from fedvoxel.flare.fetching import Fetches, size_bytes
 
 MODEL = {"weight": np.ones(3, np.float32)}
@@ -62,3 +63,15 @@ def test_nothing_is_taken_once_the_question_is_over() -> None:
     with Fetches(LostCell(), 0) as fetches:
         pass
     assert not fetches.add(reply(MODEL), pytest.fail, pytest.fail)
+
+
+def test_garbage_is_looked_for_by_bytes_and_not_by_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    taken = threading.Semaphore(0)
+    monkeypatch.setattr(fetching.gc, "collect", lambda: looked.append(1))
+    monkeypatch.setattr(fetching, "_TIDY_BYTES", 4 * size_bytes(MODEL))
+    with Fetches(LostCell(), size_bytes(MODEL)) as fetches:
+        for params in [MODEL] * 9 + [{"weight": [1.0]}]:
+            fetches.add(reply(dict(params)), lambda one: taken.release(), pytest.fail)
+            assert taken.acquire(timeout=10)
+    assert len(looked) == 2

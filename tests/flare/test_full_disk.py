@@ -72,7 +72,7 @@ def test_a_server_that_cannot_even_begin_its_files(tmp_path: Path) -> None:
 
 def large_model(task: str) -> list[Shareable]:
     """Is a site whose model is larger than the disk."""
-    model = {"weight": np.zeros(DISK_BYTES // 4, np.float32)}
+    model = {"weight": np.full(DISK_BYTES // 4, 0.5 if task == TASK_TRAIN else 0.0, np.float32)}
     if task == TASK_VALIDATE:
         return well_behaved(task)
     return [result_reply(META if task == TASK_TRAIN else {}, model, difference=task != TASK_INITIALIZE)]

@@ -149,7 +149,7 @@ def test_of_a_protected_cohort_the_bytes_of_the_ledger_leave_and_not_those_of_th
     left = FLModelUtils.from_shareable(
         kit.filtered(result_reply({"release_id": release_id}, {}, False), "train", "protected")
     )
-    assert left.meta == {"release_id": release_id, "case_count": 1}
+    assert left.meta == {"release_id": release_id, "case_count": 1, "run_key": "run", "round": 0}
     assert np.array_equal(left.params["conv.weight"], ARRAYS["conv.weight"])
     assert open_ledger(kit.local, kit.local.parent / "state", "protected").status().runs[0].sent == 1
 

@@ -13,7 +13,7 @@ from tests.consortium_kits import consortium_file
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("name", "sites"), [("consortium", 4), ("consortium_spinal", 5)])
+@pytest.mark.parametrize(("name", "sites"), [("consortium", 4), ("consortium_spinal", 5), ("consortium_relay", 3)])
 def test_the_shipped_files_are_good(name: str, sites: int) -> None:
     described = load_consortium_file(ROOT / "provisioning" / f"{name}.yml")
     assert len(described.sites) == sites
@@ -41,6 +41,21 @@ def _change(values: dict[str, Any], name: str, changes: dict[str, Any]) -> None:
         ("hospital-a", {"type": "server"}, "exactly one of type server, got 2"),
         ("hospital-a", {"bind_host": "127.0.0.1"}, "belong to the server"),
         ("hospital-a", {"org": "hospital a"}, "org"),
+        ("hospital-a", {"connect_to": {"name": "relay-1"}}, "hospital-a connect_to a name that is no relay's"),
+        ("hospital-a", {"connect_to": {"name": "server.consortium.example"}}, "no relay's"),
+        ("hospital-a", {"type": "relay"}, "a relay has a listening_host"),
+        ("hospital-a", {"listening_host": {"default_host": "localhost", "port": 8102}}, "and nobody else has"),
+        ("admin@consortium.example", {"connect_to": {"name": "relay-1"}}, "admin connects to the server"),
+        (
+            "hospital-a",
+            {"type": "relay", "listening_host": {"default_host": "a", "port": 1, "connection_security": "clear"}},
+            "connection_security",
+        ),
+        (
+            "hospital-a",
+            {"type": "relay", "listening_host": {"default_host": "a", "port": 1, "conn_sec": "mtls"}},
+            "conn_sec",
+        ),
         (
             "server.consortium.example",
             {"type": "client", "default_host": None, "bind_host": None},

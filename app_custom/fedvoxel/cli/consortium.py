@@ -98,6 +98,7 @@ def _as_json(consortium: Consortium) -> dict[str, object]:
     return {
         "project": record.project,
         "server": {"name": record.server, "kit": str(consortium.server_kit)},
+        "relays": {name: str(consortium.kit(name)) for name in record.relays},
         "sites": {name: str(consortium.kit(name)) for name in record.sites},
         "move_ledger": kits_to_fill(consortium),
         "people": {name: {"role": role, "kit": str(consortium.kit(name))} for name, role in record.people.items()},
@@ -109,6 +110,8 @@ def _table(consortium: Consortium) -> Table:
     for heading in ("kit", "role", "goes to"):
         table.add_column(heading, overflow="fold")
     table.add_row(consortium.record.server, "server", "whoever runs the server")
+    for name in consortium.record.relays:
+        table.add_row(name, "relay", "whoever runs the relay")
     for name in consortium.sites:
         table.add_row(name, "site", "the hospital's IT")
     for name, role in consortium.record.people.items():

@@ -31,6 +31,7 @@ NOUNS = {
     "experiment": "Compare jobs over the same hospitals and seeds.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
+    "audit": "Check the log of whom the server refused or missed, and why.",
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
 }
 INTERRUPTED = 130

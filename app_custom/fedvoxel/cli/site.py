@@ -59,7 +59,7 @@ def init(kit: KitArgument) -> None:
     from fedvoxel.governance.start_scripts import adapt_start_scripts
 
     opened = open_kit(kit)
-    written = write_local_policy(opened) if opened.kind != "person" else []
+    written = write_local_policy(opened) if opened.kind in ("server", "site") else []
     adapt_start_scripts(opened)
     names = [f"local/{name}" for name in written] + ["the start script"]
     Console().print(f"{opened.name}: wrote {', '.join(names)}", soft_wrap=True, highlight=False)
@@ -82,10 +82,11 @@ def site_findings(kit: Kit) -> list[Finding]:
     """Returns everything that the checks found for a kit."""
     from fedvoxel.governance.certificates import check_certificates
     from fedvoxel.governance.ledger_presence import check_note
+    from fedvoxel.governance.relay_policy import check_relay
     from fedvoxel.governance.surroundings import check_surroundings
 
-    findings = check_certificates(kit)
-    if kit.kind != "person":
+    findings = check_certificates(kit) + check_relay(kit)
+    if kit.kind in ("server", "site"):
         findings += _policy_findings(kit) + check_note(kit)
     if kit.kind == "site":
         findings += _data_findings(kit)

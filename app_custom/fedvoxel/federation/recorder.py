@@ -1,6 +1,9 @@
-"""Collects what happened in a run, round by round, into a `RunOutcome`. Pure: it reads no clock and writes no file."""
+"""Collects what happened in a run, round by round, into a `RunOutcome`; tells the audit who was refused or missing.
 
-from collections.abc import Sequence
+Pure: it reads no clock and writes no file.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -23,6 +26,7 @@ from fedvoxel.federation.outcome import (
 )
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
+from fedvoxel.records.audit import AuditEvent, Record, unrecorded
 
 NOTHING_CLAIMED = Claim(NO_GUARANTEE, None, ())
 """What is claimed of a run whose job cannot be read."""
@@ -93,16 +97,16 @@ class RoundNotes:
 class RunRecorder:
     """Keeps the notes of closed rounds and turns them into the outcome."""
 
-    def __init__(self, identity: RunIdentity) -> None:
-        """Starts with no round."""
-        self._identity = identity
+    def __init__(self, identity: RunIdentity, record: Record = unrecorded) -> None:
+        """Starts with no round; `record` is told of every site that was refused or missing."""
+        self._identity, self._audit = identity, record
         self._notes: list[tuple[RoundNotes, float]] = []
         self.test: dict[str, SiteScore] = {}
         self.personal: dict[str, SiteScore] = {}
         self.scored_elsewhere: set[str] = set()
         """Sites that have scored a model on cases of which their own filter did not say that they are public."""
-        self.unvalidated: Absences | None = None
-        self.untested: Absences | None = None
+        self._unvalidated: Absences | None = None
+        self._untested: Absences | None = None
         self.refused_cases: dict[str, int] = {}
 
     @property
@@ -111,8 +115,28 @@ class RunRecorder:
         return [seconds for _, seconds in self._notes]
 
     def close_round(self, notes: RoundNotes, seconds: float) -> None:
-        """Keeps the notes of a round that ended, committed or not."""
+        """Keeps the notes of a round that ended, committed or not.
+
+        Raises:
+            LedgerError: The audit log cannot be trusted or written.
+        """
         self._notes.append((notes, seconds))
+        self._tell("train", len(self._notes) - 1, notes.missing, notes.refused)
+
+    def close_validation(self, absences: Absences) -> None:
+        """Keeps who gave no score of the last model; raises what `close_round` does."""
+        self._unvalidated = absences
+        self._tell("validation", None, absences.missing, absences.refused)
+
+    def close_test(self, absences: Absences) -> None:
+        """Keeps who gave no score of the tested model; raises what `close_round` does."""
+        self._untested = absences
+        self._tell("test", None, absences.missing, absences.refused)
+
+    def _tell(self, task: str, index: int | None, missing: Mapping[str, str], refused: Mapping[str, str]) -> None:
+        key, job = self._identity.run_key, self._identity.job_id
+        said = [("refused", *each) for each in refused.items()] + [("missing", *each) for each in missing.items()]
+        self._audit([AuditEvent(kind, key, job, task, index, site, reason) for kind, site, reason in said])
 
     def outcome(
         self,
@@ -155,7 +179,7 @@ class RunRecorder:
     def _scored(self) -> dict[str, Any]:
         """Returns the outcome's values that come from the sites' cases, apart from those of single rounds."""
         scored = {"test": self.test, "personal": self.personal, "refused_cases": self.refused_cases}
-        return scored | {"unvalidated": self.unvalidated, "untested": self.untested}
+        return scored | {"unvalidated": self._unvalidated, "untested": self._untested}
 
     def _claimed(self, rounds: Rounds | None) -> dict[str, Any]:
         """Returns the outcome's values that are about privacy."""

@@ -2,10 +2,11 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.contribution_config import ContributionConfig
+from fedvoxel.federation.outcome import SiteName
 from fedvoxel.federation.robust_config import AggregationConfig, WeightedMean
 from fedvoxel.federation.selection_config import EVERYBODY, AllSites, SelectionConfig
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizerConfig
@@ -24,6 +25,7 @@ class RoundsConfig(FrozenModel):
         grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
             that are connected, up to `round_timeout_s`.
         max_cases_per_site: Largest weight that a site may claim.
+        case_counts: Most training cases that each of these sites may claim, where the consortium has agreed on them.
         evaluate: Whether sites score the global model on their own cases; a job that protects each patient has them
             send no score.
         patience: Rounds without a better validation score after which the run stops early; null never stops.
@@ -42,6 +44,7 @@ class RoundsConfig(FrozenModel):
     round_timeout_s: float = Field(default=3600.0, gt=0, le=7 * 24 * 3600)
     grace_s: float | None = Field(default=None, ge=0)
     max_cases_per_site: int = Field(default=100_000, ge=1)
+    case_counts: dict[SiteName, PositiveInt] = Field(default_factory=dict)
     evaluate: bool = True
     patience: int | None = Field(default=None, ge=1)
     aggregation: AggregationConfig = WeightedMean()

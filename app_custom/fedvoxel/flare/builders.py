@@ -11,9 +11,9 @@ from nvflare.lighter.entity import Project
 from nvflare.lighter.spec import Builder, ProvisionContext
 
 from fedvoxel.governance.kit import open_kit
-from fedvoxel.governance.local_policy import write_local_policy
+from fedvoxel.governance.local_policy import environment, write_local_policy
 from fedvoxel.governance.start_scripts import adapt_start_scripts
-from fedvoxel.records.atomic import write_json
+from fedvoxel.records.atomic import write_json, write_text
 
 BIND_HOST = "bind_host"
 """The server's property that says where it listens: a loopback address, or all interfaces when it is missing."""
@@ -36,11 +36,22 @@ class SitePolicyBuilder(Builder):
         for participant in project.get_all_participants():
             kit = open_kit(Path(ctx.get_ws_dir(participant)))
             adapt_start_scripts(kit)
-            if kit.kind != "person":
+            if kit.kind == "relay":
+                _secure_relay(kit.startup)
+                write_text(kit.local / "environment", environment(kit.kind))
+            elif kit.kind != "person":
                 write_local_policy(kit, tuple(self.allow_classes))
                 kit.local.chmod(0o700)
         for secret in Path(ctx.get_state_dir()).iterdir():
             secret.chmod(0o600)
+
+
+def _secure_relay(startup: Path) -> None:
+    """Says mutual TLS where FLARE writes "None" for a relay's own connection, which its drivers take for that."""
+    path = startup / "fed_relay.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["connect_to"]["connection_security"] = "mtls"
+    write_json(path, settings)
 
 
 def _bind(startup: Path, bind_host: str | None) -> None:

@@ -162,7 +162,7 @@ def start_consortium(
     chosen = tuple(sites) if sites is not None else consortium.sites
     _check_idle(consortium)
     running = RunningConsortium(consortium, {})
-    names = (consortium.record.server, *chosen)
+    names = (consortium.record.server, *consortium.record.relays, *chosen)
     try:
         for number, name in enumerate(names, start=1):
             running.start(name)

@@ -20,6 +20,7 @@ from fedvoxel.federation.recorder import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
+from fedvoxel.federation.vetting import Vetting
 from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
@@ -69,6 +70,7 @@ class FedAvgController(SiteTasks):
         self._files: RunFiles | None = None
         self._view = RunView()
         self._privacy = ServerPrivacy()
+        self._vetting: Vetting
 
     def run(self) -> None:
         """Runs the job; ends it as failed for FLARE too, if it failed."""
@@ -119,6 +121,8 @@ class FedAvgController(SiteTasks):
                 config.contribution.scored_by(sites)  # said before anybody trains
             model = start.arrays if start else self._initial_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
+            self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
+            self._vetting.begins(state.model)
             selector = Selector(config.selection, sites, config.min_sites)
             while not state.finished and not state.out_of_patience:
                 self._one_round(state, selector, sites)
@@ -159,7 +163,7 @@ class FedAvgController(SiteTasks):
 
     def _one_round(self, state: Rounds, selector: Selector, everybody: list[str]) -> None:
         index, started = state.round, time.monotonic()
-        replies = RoundReplies(state, self._run_files().recorder, self._view, self._privacy.receipts)
+        replies = RoundReplies(state, self._vetting, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
         choice = selector.choose(index)
@@ -192,11 +196,13 @@ class FedAvgController(SiteTasks):
     def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
         files = self._run_files()
         files.recorder.close_round(notes, seconds)
+        index, before = state.round, state.model
         try:
             state.close_round(self._release)
         except UpdateError as error:
             said = "; ".join(f"{site}: {reason}" for site, reason in (notes.missing | notes.refused).items())
-            raise UpdateError(f"round {state.round}: {error} ({said})") from None
+            raise UpdateError(f"round {index}: {error} ({said})") from None
+        self._vetting.moved(index, before, state.model)
         self._show_scores(state)
         files.commit_round(state, notes)
 
@@ -209,12 +215,12 @@ class FedAvgController(SiteTasks):
 
     def _validate_last(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="validation")
-        self._run_files().recorder.unvalidated = self._scoring(state).validate_last(sites)
+        self._run_files().recorder.close_validation(self._scoring(state).validate_last(sites))
         self._show_scores(state)
 
     def _test(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="test")
-        self._run_files().recorder.untested = self._scoring(state).test(sites)
+        self._run_files().recorder.close_test(self._scoring(state).test(sites))
 
     def _scoring(self, state: Rounds) -> Scoring:
         return Scoring(state, self._run_files().recorder, self.ask)

@@ -24,6 +24,8 @@ from nvflare.fuel.utils.fobs.decomposers.via_downloader import materialize_lazy_
 _HELD_BYTES = 40 * 2**20
 """About how many bytes of updates are on their way at once; one update always may be."""
 _MOST_AT_ONCE = 8
+_TIDY_BYTES = 16 * 2**20
+"""After so many bytes of updates Python looks for cycles of garbage; after each, it would take as long as all else."""
 _PIECE_TIMEOUT_S = 60.0
 """Longest wait for one piece (2 MB) of an update."""
 
@@ -35,6 +37,7 @@ class Fetches:
         """Prepares to fetch updates of about `update_bytes` bytes each over the job's own `cell`."""
         self._cell = cell
         self._ended, self._taking = Signal(), threading.Lock()
+        self._untidy_bytes = 0
         parallel = max(1, min(_MOST_AT_ONCE, _HELD_BYTES // max(1, update_bytes)))
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="fetch")
 
@@ -73,10 +76,13 @@ class Fetches:
             fail(f"its update could not be fetched ({type(error).__name__})")
             return
         with self._taking:
+            self._untidy_bytes += size_bytes(reply.params)
             if not self._ended.triggered:
                 take(reply)
-        reply.params = None
-        gc.collect()
+            reply.params = None
+            if self._untidy_bytes >= _TIDY_BYTES:
+                self._untidy_bytes = 0
+                gc.collect()
 
 
 def leave_arrays_at_sites(cell: Cell) -> None:
@@ -86,5 +92,5 @@ def leave_arrays_at_sites(cell: Cell) -> None:
 
 
 def size_bytes(arrays: Any) -> int:
-    """Returns the size of a model's arrays, 0 where there are none."""
-    return sum(array.nbytes for array in arrays.values()) if arrays else 0
+    """Returns the size of a model's arrays, 0 where there are none; what is no array counts for nothing."""
+    return sum(getattr(array, "nbytes", 0) for array in arrays.values()) if arrays else 0

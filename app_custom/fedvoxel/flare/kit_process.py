@@ -22,12 +22,13 @@ import psutil
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.provisioning import child_environment
-from fedvoxel.governance.kit import Kit
+from fedvoxel.governance.kit import STARTUP_FILES, Kit
 from fedvoxel.governance.kit_lock import is_running, lock_kit
 from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S
 
 _MODULES = {
     "server": "nvflare.private.fed.app.server.server_train",
+    "relay": "nvflare.private.fed.app.relay.relay",
     "site": "nvflare.private.fed.app.client.client_train",
 }
 _STALE_FILES = ("pid.fl", "shutdown.fl", "restart.fl", "daemon_pid.fl")
@@ -48,9 +49,8 @@ def kit_command(kit: Kit) -> list[str]:
         )
     owner = [] if kit.kind == "server" else [f"uid={kit.name}", f"heart_beat_interval={HEARTBEAT_INTERVAL_S}"]
     settings = ["secure_train=true", *owner, f"org={kit.organisation}", "config_folder=config"]
-    startup_file = "fed_server.json" if kit.kind == "server" else "fed_client.json"
     program = [sys.executable, "-u", "-m", _MODULES[kit.kind]]
-    return [*program, "-m", str(kit.folder), "-s", startup_file, "--set", *settings]
+    return [*program, "-m", str(kit.folder), "-s", STARTUP_FILES[kit.kind], "--set", *settings]
 
 
 def kit_environment(kit: Kit) -> dict[str, str]:

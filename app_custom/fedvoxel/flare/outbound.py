@@ -82,11 +82,14 @@ def _release(release_id: str, local: Path, cohort: str) -> Shareable:
     # The accountant behind it takes a second to import, which other jobs are spared.
     from fedvoxel.privacy.ledger import open_ledger
 
-    arrays = from_bytes(open_ledger(local, local.parent / "state", cohort).bytes_to_send(release_id))
+    ledger = open_ledger(local, local.parent / "state", cohort)
+    arrays = from_bytes(ledger.bytes_to_send(release_id))
     if masked_of(arrays) is None:
         # A share of the noise alone is whole numbers, and is stopped here: it leaves masked or not at all.
         check_values(arrays)
-    return result_reply({"release_id": release_id, "case_count": PUBLIC_WEIGHT}, arrays, difference=True)
+    run_key, index = ledger.place(release_id)
+    said = {"release_id": release_id, "case_count": PUBLIC_WEIGHT, "run_key": run_key, "round": index}
+    return result_reply(said, arrays, difference=True)
 
 
 def _failure(reason: str, code: str) -> Shareable:

@@ -84,7 +84,8 @@ def _fingerprint(described: ConsortiumFile) -> str:
 
 
 def _is_complete(consortium: Consortium) -> bool:
-    names = (consortium.record.server, *consortium.sites, *consortium.record.people)
+    record = consortium.record
+    names = (record.server, *record.relays, *record.sites, *record.people)
     return all((consortium.kit(name) / "startup").is_dir() for name in names)
 
 
@@ -143,6 +144,7 @@ def _record(described: ConsortiumFile, fingerprint: str, folder: Path) -> Consor
         server=described.server.name,
         sites=tuple(site.name for site in described.sites),
         people={person.name: str(person.role) for person in described.people},
+        relays=tuple(relay.name for relay in described.relays),
     )
 
 

@@ -10,6 +10,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.recorder import RoundNotes, RunRecorder, read_filter_note
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.vetting import Vetting
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.privacy.receipts import Receipts
 from fedvoxel.updates.compression.payload import decode, payload_of
@@ -20,7 +21,9 @@ from fedvoxel.updates.update import PUBLIC_WEIGHT, Update
 class RoundReplies:
     """Hands what sites reply to one round on to the run's rounds, notes and view."""
 
-    def __init__(self, rounds: Rounds, recorder: RunRecorder, view: RunView, receipts: Receipts | None = None) -> None:
+    def __init__(
+        self, rounds: Rounds, vetting: Vetting, recorder: RunRecorder, view: RunView, receipts: Receipts | None = None
+    ) -> None:
         """Starts with no reply; `receipts` notes every accepted update of a job with a privacy section."""
         self.notes = RoundNotes()
         self.seconds: dict[str, float] = {}
@@ -28,7 +31,8 @@ class RoundReplies:
         self._started = time.monotonic()
         self.updates: dict[str, Update] = {}
         """The accepted updates, where the job asks what each is worth."""
-        self._rounds, self._recorder, self._view, self._receipts = rounds, recorder, view, receipts
+        self._rounds, self._vetting, self._recorder = rounds, vetting, recorder
+        self._view, self._receipts = view, receipts
 
     def take_masked(self, add: Callable[[str, bytes], None], site: str, reply: FLModel) -> None:
         """Takes a site's reply to a round of secure aggregation.
@@ -41,6 +45,7 @@ class RoundReplies:
         Raises:
             UpdateError: It is not acceptable; nothing of it is taken.
         """
+        self._vetting.check_named(reply.meta, self._rounds.round)
         validation = reply.meta.get("validation")
         score = self._rounds.read_validation(validation) if validation is not None else None
         written = masked_of(reply.params or {})
@@ -64,6 +69,7 @@ class RoundReplies:
             UpdateError: It is not acceptable; nothing of it is taken.
         """
         meta = reply.meta
+        self._vetting.check_named(meta, self._rounds.round)
         validation = meta.get("validation")
         score = self._rounds.read_validation(validation) if validation is not None else None
         refused_cases = self._rounds.read_refused_cases(meta.get("refused_cases"))
@@ -102,7 +108,9 @@ class RoundReplies:
         index, named = self._rounds.round, meta.get("release_id")
         release_id = self._receipts.check(site, index, named) if self._receipts else None
         update = Update(arrays, case_count if isinstance(case_count, int) else 0)
+        digest = self._vetting.check(site, update, self._rounds.layout)
         self._rounds.add(site, update)
+        self._vetting.accept(site, update, digest, index)
         if self._rounds.config.contribution:
             self.updates[site] = update
         if self._receipts and release_id:

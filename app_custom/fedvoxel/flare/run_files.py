@@ -16,7 +16,8 @@ from fedvoxel.federation.recorder import NOTHING_CLAIMED, RoundNotes, RunIdentit
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.start_model import Start
-from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
+from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
@@ -63,7 +64,7 @@ class RunFiles:
             versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
             started=datetime.now(UTC),
         )
-        self.recorder = RunRecorder(identity)
+        self.recorder = RunRecorder(identity, AuditLog(state_folder(fl_ctx)).record)
         if start:
             save_weights(self._folder / START_MODEL_FILE, start.arrays)
         self._began = False

@@ -23,8 +23,8 @@ class SiteUpdates:
     """Makes a site's answers to a run's rounds, where no ledger stands between trainer and server."""
 
     def __init__(self, folder: Path, cohort: str, site: str, seed: int) -> None:
-        """Takes the run's folder in the site's state, the cohort's and the site's name, and the job's seed."""
-        self._site = site
+        """Takes the run's folder in the site's state, named by the run's key, and what codecs draw their seeds from."""
+        self._site, self._run_key = site, folder.name
         self._codec = SiteCodec(folder, cohort, site, seed)
         self._sums = SumCodec(folder, cohort, site, seed)
 
@@ -44,8 +44,9 @@ class SiteUpdates:
         arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
         answer = ask(Message(command | {"accepted": model.meta["accepted"]}, arrays))
         told = public_header(answer)
+        named = {"run_key": self._run_key, "round": int(model.current_round or 0)}
         if model.meta.get("secure") is None:
-            return result_reply(told, self._codec.encoded(model, answer.arrays), difference=True)
+            return result_reply(told | named, self._codec.encoded(model, answer.arrays), difference=True)
         # Cases, loss and time of one site are not the server's to know; its scores of the common model are asked for.
         scores = {key: told[key] for key in ("validation",) if key in told}
         return result_reply(

@@ -25,6 +25,7 @@ class ConsortiumRecord(FrozenModel):
     server: str
     sites: tuple[str, ...]
     people: dict[str, str]
+    relays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ class Consortium:
         return self.kit(self.record.server)
 
     def kit(self, name: str) -> Path:
-        """Returns the kit of a server, site or person.
+        """Returns the kit of a server, relay, site or person.
 
         Raises:
             ConsortiumError: Nobody of that name takes part.
         """
-        names = (self.record.server, *self.record.sites, *self.record.people)
+        names = (self.record.server, *self.record.relays, *self.record.sites, *self.record.people)
         if name not in names:
             raise ConsortiumError(
                 f"{name} does not take part in {self.record.project}; expected one of {', '.join(names)}"

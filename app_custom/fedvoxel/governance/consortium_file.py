@@ -24,15 +24,35 @@ _WORKSPACE_BUILDER = "nvflare.lighter.impl.workspace.WorkspaceBuilder"
 _SERVER_KEYS = ("fed_learn_port", "admin_port", "default_host", "bind_host", "host_names")
 
 
+class ListeningHost(FrozenModel):
+    """Says where a relay listens, and what sites dial: FLARE knows one address for both.
+
+    FLARE's own default is a connection in the clear; here it is mutual TLS or nothing.
+    """
+
+    default_host: HostName
+    port: Port
+    host_names: tuple[HostName, ...] | None = None
+    scheme: Literal["http", "grpc", "tcp"] = "http"
+    connection_security: Literal["mtls"] = "mtls"
+
+
+class ConnectTo(FrozenModel):
+    """Names the relay that a site, or another relay, connects to in the place of the server."""
+
+    name: str
+
+
 class Participant(FrozenModel):
-    """Is one member of the consortium: the server, a hospital's site, or a person.
+    """Is one member of the consortium: the server, a relay, a hospital's site, or a person.
 
     `name` is what the certificate says. A server may say where it listens (`bind_host`), where sites dial
-    (`default_host`) and which further names its certificate holds (`host_names`).
+    (`default_host`) and which further names its certificate holds (`host_names`). A relay has a `listening_host`, and
+    who uses it a `connect_to`.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]*$")]
-    type: Literal["server", "client", "admin"]
+    type: Literal["server", "relay", "client", "admin"]
     org: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,20}$")]
     role: Role | None = None
     fed_learn_port: Port | None = None
@@ -41,6 +61,8 @@ class Participant(FrozenModel):
     bind_host: str | None = None
     host_names: tuple[HostName, ...] | None = None
     capacity: dict[str, int] | None = None
+    listening_host: ListeningHost | None = None
+    connect_to: ConnectTo | None = None
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -53,6 +75,10 @@ class Participant(FrozenModel):
         server_keys = [key for key in _SERVER_KEYS if getattr(self, key) is not None]
         if server_keys and self.type != "server":
             raise ValueError(f"{self.name}: {', '.join(server_keys)} belong to the server")
+        if (self.type == "relay") != (self.listening_host is not None):
+            raise ValueError(f"{self.name}: a relay has a listening_host, and nobody else has")
+        if self.connect_to and self.type not in ("relay", "client"):
+            raise ValueError(f"{self.name}: connect_to is for sites and relays; {self.type} connects to the server")
         if self.bind_host is not None and not _can_bind(self.bind_host):
             raise ValueError(
                 f"{self.name}: bind_host is a loopback address (127.0.0.1) or 0.0.0.0 for all interfaces, got "
@@ -87,6 +113,9 @@ class ConsortiumFile(FrozenModel):
             raise ValueError(f"participants: expected exactly one of type server, got {len(servers)}: {servers}")
         if not self.sites:
             raise ValueError("participants: expected at least one hospital (type client), got none")
+        unknown = [p.name for p in self.participants if p.connect_to and p.connect_to.name not in self._relay_names]
+        if unknown:
+            raise ValueError(f"participants: {', '.join(unknown)} connect_to a name that is no relay's in this file")
         paths = [builder.path for builder in self.builders]
         if paths[:2] != [_WORKSPACE_BUILDER, _POLICY_BUILDER]:
             raise ValueError(
@@ -104,6 +133,15 @@ class ConsortiumFile(FrozenModel):
     def sites(self) -> tuple[Participant, ...]:
         """Are the hospitals' sites, in the file's order."""
         return tuple(p for p in self.participants if p.type == "client")
+
+    @property
+    def relays(self) -> tuple[Participant, ...]:
+        """Are the relays, in the file's order."""
+        return tuple(p for p in self.participants if p.type == "relay")
+
+    @property
+    def _relay_names(self) -> set[str]:
+        return {relay.name for relay in self.relays}
 
     @property
     def people(self) -> tuple[Participant, ...]:

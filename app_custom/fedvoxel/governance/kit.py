@@ -14,10 +14,14 @@ from cryptography.x509.oid import NameOID
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError, ConsortiumError
 
-KitKind = Literal["server", "site", "person"]
+KitKind = Literal["server", "relay", "site", "person"]
 
-_STARTUP_FILES: dict[KitKind, str] = {
+RELAY_FILE = "relay__resources.json"
+"""The file in a site's `local/` that names the relay which it connects to in the place of the server."""
+
+STARTUP_FILES: dict[KitKind, str] = {
     "server": "fed_server.json",
+    "relay": "fed_relay.json",
     "site": "fed_client.json",
     "person": "fed_admin.json",
 }
@@ -25,7 +29,7 @@ _STARTUP_FILES: dict[KitKind, str] = {
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Is where the sites find the server (for a server's own kit: where it listens).
+    """Is where the sites find the server, or the relay before it (for a server's own kit: where it listens).
 
     `identity` is the name that the server's certificate must prove; empty in the server's own kit.
     """
@@ -98,11 +102,13 @@ def open_kit(folder: Path) -> Kit:
     kind = _kind_of(folder)
     startup = folder / "startup"
     try:
-        settings = read_json(startup / _STARTUP_FILES[kind], f"the startup file of kit {folder.name}")
+        settings = read_json(startup / STARTUP_FILES[kind], f"the startup file of kit {folder.name}")
         project, server = _connection(kind, settings)
+        if kind == "site" and (folder / "local" / RELAY_FILE).is_file():
+            server = _upstream(read_json(folder / "local" / RELAY_FILE, f"local/{RELAY_FILE}")["relay_config"])
     except (ConfigError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ConsortiumError(
-            f"kit {folder.name}: startup/{_STARTUP_FILES[kind]} does not say where the server is ({error}); "
+            f"kit {folder.name}: startup/{STARTUP_FILES[kind]} does not say where the server is ({error}); "
             "ask the consortium's operator for a new kit"
         ) from None
     certificate = startup / ("server.crt" if kind == "server" else "client.crt")
@@ -111,10 +117,10 @@ def open_kit(folder: Path) -> Kit:
 
 
 def _kind_of(folder: Path) -> KitKind:
-    for kind, startup_file in _STARTUP_FILES.items():
+    for kind, startup_file in STARTUP_FILES.items():
         if (folder / "startup" / startup_file).is_file():
             return kind
-    names = ", ".join(_STARTUP_FILES.values())
+    names = ", ".join(STARTUP_FILES.values())
     raise ConsortiumError(
         f"{folder} is not a startup kit: expected a folder startup/ with one of {names}; "
         "give the folder that the consortium's operator sent, unpacked"
@@ -127,9 +133,17 @@ def _connection(kind: KitKind, settings: Any) -> tuple[str, ServerAddress]:
         return admin["project_name"], ServerAddress(
             admin["host"], int(admin["port"]), admin["scheme"], admin["server_identity"]
         )
+    if kind == "relay":
+        return settings["project_name"], _upstream(settings["connect_to"])
     server = settings["servers"][0]
     host, _, port = server["service"]["target"].rpartition(":")
     return server["name"], ServerAddress(host, int(port), server["service"]["scheme"], server.get("identity", ""))
+
+
+def _upstream(settings: Any) -> ServerAddress:
+    """Returns where a relay, or a site behind one, connects to."""
+    host, _, port = settings["address"].rpartition(":")
+    return ServerAddress(host, int(port), settings["scheme"], settings["identity"])
 
 
 def _owner_of(certificate: Path, kit_name: str) -> tuple[str, str]:

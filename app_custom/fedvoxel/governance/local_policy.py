@@ -136,8 +136,8 @@ def write_local_policy(kit: Kit, extra_classes: tuple[str, ...] = ()) -> list[st
     Raises:
         ConsortiumError: The kit is a person's, or FLARE's own resources are missing from it.
     """
-    if kit.kind == "person":
-        raise ConsortiumError(f"kit {kit.name} is a person's: it has no local policy to write")
+    if kit.kind in ("person", "relay"):
+        raise ConsortiumError(f"kit {kit.name} is a {kit.kind}'s: it has no local policy to write")
     local = kit.local
     shipped = _shipped_resources(kit)
     write_json(local / "resources.json.default", resources(shipped, kit.kind, extra_classes))

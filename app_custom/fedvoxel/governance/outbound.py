@@ -16,7 +16,7 @@ from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.privacy.guarantee import PrivacyUnit
-from fedvoxel.records.names import ReleaseId
+from fedvoxel.records.names import ReleaseId, RunKey
 from fedvoxel.updates.compression.payload import decode, payload_of
 from fedvoxel.updates.secure.masked import masked_of
 from fedvoxel.updates.secure.session import Announcement, Confirmation, Revealed, SealedShares
@@ -34,6 +34,8 @@ class _Nothing(FrozenModel):
 
 
 class _Trained(FrozenModel):
+    run_key: RunKey | None = None
+    round: NonNegativeInt | None = None
     case_count: NonNegativeInt
     loss: FiniteFloat | None = None
     seconds: NonNegativeFloat | None = None

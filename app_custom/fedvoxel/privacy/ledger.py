@@ -148,6 +148,11 @@ class Ledger:
             chain.append(_body(sent))
         return content
 
+    def place(self, release_id: str) -> tuple[str, int]:
+        """Returns the run and the round that a release in this ledger was drawn for."""
+        reserved = self._spending(self._chain.read()).releases[release_id].reserved
+        return reserved.run_key, reserved.round
+
     def record_gap(self, epsilon: float, delta: float, operator: str, reason: str) -> LedgerStatus:
         """Records what a person answers for having been spent by entries that were lost, and accepts the ledger again.
 
