@@ -6,6 +6,9 @@ aggregation adds the sites' whole numbers up and shows the sum of at least n - d
 else. At most c of these know their own noise and take it off; n - c - d shares are left, which together have at least
 z C. So every patient has what a site alone would need sqrt(n - c - d) times the noise for.
 
+A share enters one sum that is shown, ever. Two sums of the same shares, of other sites each, differ by single shares:
+where a round is summed up anew, every site draws its share anew, and is charged for it.
+
 Sensitivity. Each patient's clipped gradient is rounded towards zero before it is added, which cannot lengthen it, and
 sums of whole numbers are exact: one patient moves the sum by at most C / step steps, and rounding adds nothing, however
 many parameters there are. (Rounding the sum instead would add up to one step for each parameter.)
@@ -46,14 +49,11 @@ from fedvoxel.errors import ConfigError, TrainingError, UpdateError
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
-from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.patient_mechanism import LARGEST_SUM, PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
 
 Steps = dict[str, NDArray[np.int64]]
 """Whole numbers of grid steps by parameter name."""
-
-_LARGEST_SUM = 2**20
-"""Largest value in a sum, in clip bounds: more patients than that in one sample are a mistake."""
 
 
 class SharedNoise:
@@ -119,7 +119,7 @@ class SharedNoise:
         return self.patients.guarantee(rounds)
 
     def _steps(self, array: NDArray[np.float64]) -> NDArray[np.int64]:
-        largest = _LARGEST_SUM * self.config.clip_norm
+        largest = LARGEST_SUM * self.config.clip_norm
         exact: NDArray[np.float64] = np.asarray(array, dtype=np.float64) / self.grid.step
         if not (np.abs(exact) * self.grid.step <= largest).all():
             raise TrainingError(
