@@ -41,8 +41,8 @@ _ONE_SUM = (
 )
 _SECURE_SUM = (
     "secure aggregation holds and shows one sum a round, of at least {least} of the {sites} hospitals, all other "
-    "hospitals run the approved software, and timing and other side channels are left out; nothing is claimed against one who "
-    "sees a hospital's share unmasked"
+    "hospitals run the approved software, and timing and other side channels are left out; nothing is claimed against "
+    "one who sees a hospital's share unmasked"
 )
 
 _GRID_BITS = 40
