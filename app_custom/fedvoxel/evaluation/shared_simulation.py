@@ -4,7 +4,7 @@ A plain sum of whole numbers stands where the job has secure aggregation, which 
 those of the job, and its guarantee is not theirs: this process has seen every share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.server_optimizer import ServerOptimizer
 from fedvoxel.privacy.noise import Noise
 from fedvoxel.privacy.sections import PatientMechanismConfig
-from fedvoxel.privacy.shared_noise import SharedNoise
+from fedvoxel.privacy.shared_noise import SharedNoise, Steps
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.patient_views import PatientViews
 from fedvoxel.training.segmenter import Segmenter
@@ -68,21 +68,23 @@ def simulate_shared(
         raise ConfigError("expected a job with privacy.shared_noise; for others there is `simulate`")
     if len(sites) != privacy.shared_noise.sites:
         raise ConfigError(f"the noise is shared by {privacy.shared_noise.sites} sites, got {len(sites)}")
-    device, mechanism = use_compute(compute), SharedNoise(privacy, noise)
-    segmenter = Segmenter(task.training, task.classes, device)
-    trainers = {}
+    segmenter, mechanism = Segmenter(task.training, task.classes, use_compute(compute)), SharedNoise(privacy, noise)
+    trainers = []
     for name, cases in sites.items():
         views = PatientViews(task.training, by_patient(cases.training), name, privacy.views_per_patient)
-        trainers[name] = SharedTrainer(segmenter, views, mechanism, compute.patients_at_once)
+        trainers.append(SharedTrainer(segmenter, views, mechanism, compute.patients_at_once))
     model, optimizer = segmenter.weights(), ServerOptimizer(config.server_optimizer)
     for index in range(config.num_rounds):
-        shares = [trainer.share(model, index) for trainer in trainers.values()]
-        total = {name: np.sum([share[name] for share in shares], axis=0) for name in shares[0]}
+        total = _sum_of([trainer.share(model, index) for trainer in trainers])
         model = optimizer.step(model, descent(mechanism.mean(total), model))
         if progress:
             progress(index + 1, config.num_rounds, None)
-    test = {name: tuple(segmenter.evaluate(model, cases.test)) for name, cases in sites.items()}
-    return SharedRun(model, test)
+    return SharedRun(model, {name: tuple(segmenter.evaluate(model, cases.test)) for name, cases in sites.items()})
+
+
+def _sum_of(shares: Sequence[Steps]) -> Steps:
+    """Stands for secure aggregation."""
+    return {name: np.sum([share[name] for share in shares], axis=0) for name in shares[0]}
 
 
 def descent(gradient: Arrays, model: Arrays) -> dict[str, NDArray[np.float32]]:

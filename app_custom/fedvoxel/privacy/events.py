@@ -21,7 +21,6 @@ by its square."""
 MAX_NOISE_MULTIPLIER = 1e4
 """Largest noise multiplier of a mechanism; beyond it nothing but noise is released."""
 
-
 MAX_SHARING_SITES = 1000
 """Most sites that may share the noise of one sum."""
 

@@ -40,13 +40,13 @@ _ONE_SUM = (
     "is k epsilon, at a delta that is more than k times as large; over other jobs the losses add up"
 )
 _SECURE_SUM = (
-    "secure aggregation holds and shows one sum a round, of at least {least} of the {sites} hospitals, the hospitals "
-    "run the approved software, and timing and other side channels are left out; nothing is claimed against one who "
-    "sees a hospital's share unmasked"
+    "secure aggregation holds and shows one sum a round, of at least {least} of the {sites} hospitals, all other "
+    "hospitals run the approved software, and timing and other side channels are left out; nothing is claimed against "
+    "one who sees a hospital's share unmasked"
 )
 
 _GRID_BITS = 40
-_LARGEST_SUM = 2**20
+LARGEST_SUM = 2**20
 """Largest value in a sum, in clip bounds: more patients than that in one sample are a mistake."""
 
 
@@ -118,7 +118,7 @@ class PatientMechanism:
         """
         if self.config.shared_noise:
             raise ConfigError("this job's noise is shared: no site releases anything by itself, only the sum of all")
-        largest = _LARGEST_SUM * self.config.clip_norm
+        largest = LARGEST_SUM * self.config.clip_norm
         if not all((np.abs(array) <= largest).all() for array in summed.values()):
             raise TrainingError(
                 f"expected a sum of clipped gradients, finite and at most {largest:g}, got something else: "

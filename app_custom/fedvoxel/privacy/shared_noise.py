@@ -6,6 +6,9 @@ aggregation adds the sites' whole numbers up and shows the sum of at least n - d
 else. At most c of these know their own noise and take it off; n - c - d shares are left, which together have at least
 z C. So every patient has what a site alone would need sqrt(n - c - d) times the noise for.
 
+A share enters one sum that is shown, ever. Two sums of the same shares, of other sites each, differ by single shares:
+where a round is summed up anew, every site draws its share anew, and is charged for it.
+
 Sensitivity. Each patient's clipped gradient is rounded towards zero before it is added, which cannot lengthen it, and
 sums of whole numbers are exact: one patient moves the sum by at most C / step steps, and rounding adds nothing, however
 many parameters there are. (Rounding the sum instead would add up to one step for each parameter.)
@@ -46,14 +49,11 @@ from fedvoxel.errors import ConfigError, TrainingError, UpdateError
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
-from fedvoxel.privacy.patient_mechanism import PatientMechanism
+from fedvoxel.privacy.patient_mechanism import LARGEST_SUM, PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
 
 Steps = dict[str, NDArray[np.int64]]
 """Whole numbers of grid steps by parameter name."""
-
-_LARGEST_SUM = 2**20
-"""Largest value in a sum, in clip bounds: more patients than that in one sample are a mistake."""
 
 
 class SharedNoise:
@@ -97,7 +97,8 @@ class SharedNoise:
         """
         steps = {name: self._steps(array) for name, array in summed.items()}
         self.steps_taken += 1
-        return {name: self._noised(array) for name, array in steps.items()}
+        noise, limit = self._noise_like(steps), self.grid.limit
+        return {name: np.clip(array + noise[name], -limit, limit) for name, array in steps.items()}
 
     def mean(self, total: Mapping[str, NDArray[np.integer]]) -> dict[str, NDArray[np.float32]]:
         """Returns the mean gradient, float32, along whose negative the server steps.
@@ -119,7 +120,7 @@ class SharedNoise:
         return self.patients.guarantee(rounds)
 
     def _steps(self, array: NDArray[np.float64]) -> NDArray[np.int64]:
-        largest = _LARGEST_SUM * self.config.clip_norm
+        largest = LARGEST_SUM * self.config.clip_norm
         exact: NDArray[np.float64] = np.asarray(array, dtype=np.float64) / self.grid.step
         if not (np.abs(exact) * self.grid.step <= largest).all():
             raise TrainingError(
@@ -134,11 +135,14 @@ class SharedNoise:
             )
         return whole
 
-    def _noised(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        if self.grid.sigma:
-            steps = steps + self._noise.discrete_gaussian(steps.shape, self.grid.sigma)
-        clamped: NDArray[np.int64] = np.clip(steps, -self.grid.limit, self.grid.limit)
-        return clamped
+    def _noise_like(self, steps: Steps) -> Steps:
+        """Draws for all parameters at once: a draw for each array of a network takes more than twice as long."""
+        if not self.grid.sigma:
+            return {name: np.zeros_like(array) for name, array in steps.items()}
+        ends = np.cumsum([array.size for array in steps.values()])
+        drawn = self._noise.discrete_gaussian((int(ends[-1]) if ends.size else 0,), self.grid.sigma)
+        parts = zip(steps.items(), np.split(drawn, ends[:-1]), strict=True)
+        return {name: part.reshape(array.shape) for (name, array), part in parts}
 
     def _mean(self, name: str, total: NDArray[np.integer]) -> NDArray[np.float32]:
         largest = self.grid.limit * self.grid.sharing.sites
