@@ -1,4 +1,6 @@
-"""A TCP relay that delays what passes and, where packets are lost, holds it back as TCP would: for kernels without netem.
+"""A TCP relay that delays what passes and, where packets are lost, holds it back as TCP would.
+
+For kernels without netem:
 
     python -m tests.system.relay LISTEN_PORT HOST PORT --rtt-ms 60 --loss 0.01
 
