@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 NETWORK = "10.87.41"
@@ -34,13 +36,15 @@ class Network:
 
     folder: Path
     addresses: dict[str, str] = field(default_factory=dict)
+    number: int = field(default_factory=partial(next, count()))
+    """Tells this network from others of the same process."""
 
     @property
     def _bridge(self) -> str:
-        return f"fvbr{os.getpid() % 100000}"
+        return f"fv{os.getpid() % 100000}n{self.number}"
 
     def _namespace(self, machine: str) -> str:
-        return f"fv{os.getpid()}-{machine}"
+        return f"fv{os.getpid()}n{self.number}-{machine}"
 
     def open(self, machines: Sequence[str]) -> None:
         """Makes the bridge and a namespace for each machine, connected and up."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fedvoxel.cli.job_plan_view import PlanView
     from fedvoxel.federation.site_work import SiteWork
     from fedvoxel.flare.job_kinds import JobContent
-    from fedvoxel.flare.line_check import LineResult
+    from fedvoxel.flare.line_probe import Measured
 
 PLAN_EXAMPLE = (
     "Example: fedvoxel job plan jobs/hippocampus_fedavg --line-mbit 4 --rtt-ms 60 --sites 4 --like outcome.json"
@@ -111,7 +111,7 @@ def _planned(
 
 def _measure(
     content: "JobContent", kit: Path | None, user: str | None, timeout_s: float, on_step: Callable[[str], None]
-) -> "LineResult":
+) -> "Measured":
     from fedvoxel.flare.line_probe import measure_line
     from fedvoxel.flare.session import flare_session
 

@@ -30,7 +30,7 @@ TASK_S = 0.3
 
 
 LOADING_AT_ONCE = 4
-"""How many sites load the model at once; see `flare.pacing`."""
+"""How many sites load the model at once, for the sake of the server's memory; see `flare.pacing`."""
 
 FETCHING_AT_ONCE = 8
 """How many updates the server fetches at once, at most; see `flare.fetching`."""

@@ -21,11 +21,7 @@ from nvflare.fuel.f3.cellnet.defs import CellChannel
 from nvflare.fuel.utils.fobs import FOBSContextKey
 from nvflare.fuel.utils.fobs.decomposers.via_downloader import materialize_lazy_download_refs
 
-_HELD_BYTES = 40 * 2**20
-"""About how many bytes of updates are on their way at once; one update always may be."""
-_MOST_AT_ONCE = 8
-_PIECE_TIMEOUT_S = 60.0
-"""Longest wait for one piece (2 MB) of an update."""
+from fedvoxel.federation.forecast import REQUEST_TIMEOUT_S, fetched_at_once
 
 
 class Fetches:
@@ -35,8 +31,7 @@ class Fetches:
         """Prepares to fetch updates of about `update_bytes` bytes each over the job's own `cell`."""
         self._cell = cell
         self._ended, self._taking = Signal(), threading.Lock()
-        parallel = max(1, min(_MOST_AT_ONCE, _HELD_BYTES // max(1, update_bytes)))
-        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="fetch")
+        self._pool = ThreadPoolExecutor(fetched_at_once(update_bytes), thread_name_prefix="fetch")
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -81,7 +76,7 @@ class Fetches:
 
 def leave_arrays_at_sites(cell: Cell) -> None:
     """Has the server's job process decode replies without fetching their arrays."""
-    cell.update_fobs_context({FOBSContextKey.DOWNLOAD_REQ_TIMEOUT: _PIECE_TIMEOUT_S})
+    cell.update_fobs_context({FOBSContextKey.DOWNLOAD_REQ_TIMEOUT: REQUEST_TIMEOUT_S})
     cell.decode_pass_through_topics.add((CellChannel.SERVER_COMMAND, ServerCommandNames.SUBMIT_UPDATE))
 
 

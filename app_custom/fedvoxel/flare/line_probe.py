@@ -10,19 +10,22 @@ from nvflare.fuel.flare_api.flare_api import Session
 
 from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
+from fedvoxel.federation.line import MeasuredLine
+from fedvoxel.flare.job_check import CHECK_FILE, CheckResult
 from fedvoxel.flare.job_kinds import JobContent
 from fedvoxel.flare.job_probe import probe_folder
-from fedvoxel.flare.line_check import LINE_FILE, LineResult
 from fedvoxel.flare.messages import TASK_CHECK, TASK_INITIALIZE
 from fedvoxel.flare.session import abort, connected_sites, delete, download, submit, wait_for_job
 from fedvoxel.governance.job_folder import JobFolder, parse_job, write_job_folder
 
-CONTROLLER = "fedvoxel.flare.line_check.LineCheckController"
+Measured = tuple[MeasuredLine, dict[str, str]]
+"""What was measured, and which sites took no part and why."""
+
 _MARGIN_S = 120.0
 _QUESTIONS = 4
 
 
-def measure_line(session: Session, content: JobContent, timeout_s: float, on_step: Callable[[str], None]) -> LineResult:
+def measure_line(session: Session, content: JobContent, timeout_s: float, on_step: Callable[[str], None]) -> Measured:
     """Sends the job's model to all connected sites that the job goes to, and back, and returns the times.
 
     Args:
@@ -40,29 +43,30 @@ def measure_line(session: Session, content: JobContent, timeout_s: float, on_ste
         raise JobError("no site that the job goes to is connected; start the sites, or see check_status in the console")
     on_step(f"sending the model to {', '.join(sites)} and back")
     with tempfile.TemporaryDirectory(prefix="fedvoxel-line-") as scratch:
-        folder = Path(scratch) / "line_check"
+        folder = Path(scratch) / "job_check"
         write_job_folder(line_folder(content.folder, sites, timeout_s), folder)
         job_id = submit(session, folder)
         try:
             status = wait_for_job(session, job_id, timeout_s=_QUESTIONS * timeout_s + _MARGIN_S)
-            path = download(session, job_id, Path(scratch) / "result") / "workspace" / LINE_FILE
+            path = download(session, job_id, Path(scratch) / "result") / "workspace" / CHECK_FILE
         except BaseException:
             abort(session, job_id)
             raise
         finally:
             delete(session, job_id)
-        if not path.is_file():
-            raise JobError(
-                f"the line was not measured ({status}): `fedvoxel job check` with the same kit says which site cannot "
-                f"take part; the server's class_allow_list has to hold {CONTROLLER}, as new kits' lists do"
-            )
-        return load_json_config(LineResult, path, "what was measured")
+        result = load_json_config(CheckResult, path, "what was measured") if path.is_file() else None
+    if result is None or result.line is None:
+        reasons = "; ".join(f"{site}: {reason}" for site, reason in (result.missing if result else {}).items())
+        raise JobError(
+            f"the line was not measured ({reasons or status}): see fedvoxel job check with the same kit, which says "
+            "which site cannot take part, and that the server and all sites have this version"
+        )
+    return result.line, result.missing
 
 
 def line_folder(job: JobFolder, sites: Sequence[str], timeout_s: float) -> JobFolder:
-    """Returns the job that measures: the planned job's executor and filters, another workflow."""
+    """Returns the check of a job that measures the line as well."""
     documents: dict[str, Any] = deepcopy(dict(probe_folder(job, sites, timeout_s).documents))
-    args = {"timeout_s": timeout_s}
-    documents[job.server_document]["workflows"] = [{"id": "line", "path": CONTROLLER, "args": args}]
+    documents[job.server_document]["workflows"][0]["args"]["measure_line"] = True
     documents[job.client_document]["executors"][0]["tasks"] = [TASK_CHECK, TASK_INITIALIZE]
     return parse_job(documents)

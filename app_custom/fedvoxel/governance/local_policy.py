@@ -23,7 +23,6 @@ JOB_CLASSES = (
     "fedvoxel.flare.cross_site.CrossSiteController",
     "fedvoxel.flare.executor.SiteExecutor",
     "fedvoxel.flare.job_check.JobCheckController",
-    "fedvoxel.flare.line_check.LineCheckController",
     "fedvoxel.flare.statistics.StatisticsController",
     "fedvoxel.flare.statistics.StatisticsExecutor",
 )
