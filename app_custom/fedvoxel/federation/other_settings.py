@@ -32,8 +32,8 @@ class OtherSetting:
 def other_settings(rounds: RoundsConfig) -> tuple[OtherSetting, ...]:
     """Returns the settings to try; some may be the job's own already, or not go with the rest of it."""
     return (
-        *(OtherSetting(f"{name}, both ways", _compression(codec, codec)) for name, codec in CODECS.items()),
-        OtherSetting("stepped 1, up only", _compression(STEPPED, None)),
+        *(OtherSetting(f"{name}, both ways", _compression(rounds, codec, codec)) for name, codec in CODECS.items()),
+        OtherSetting("stepped 1, up only", _compression(rounds, STEPPED, None)),
         OtherSetting("half the rounds", {"rounds.num_rounds": max(1, rounds.num_rounds // 2)}),
         OtherSetting("no scores", {"rounds.evaluate": False, "rounds.patience": None}),
         OtherSetting("half of the sites a round", {"rounds.selection": {"name": "random", "fraction": 0.5}}),
@@ -42,5 +42,9 @@ def other_settings(rounds: RoundsConfig) -> tuple[OtherSetting, ...]:
     )
 
 
-def _compression(up: dict[str, Any] | None, down: dict[str, Any] | None) -> dict[str, Any]:
-    return {"rounds.compression": {"up": up, "down": down}}
+def _compression(
+    rounds: RoundsConfig, up: dict[str, Any] | None, down: dict[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    guard = rounds.compression.guard_dice
+    kept = {} if guard is None else {"guard_dice": guard}
+    return {"rounds.compression": {"up": up, "down": down, **kept}}

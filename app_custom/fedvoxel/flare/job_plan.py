@@ -75,16 +75,17 @@ def plan_job(
         return steps_of(of.rounds, traffic, sites, begins_with_run=of.start_from is not None)
 
     on_step("the job as it is")
-    own = forecast(steps(args), line, work)
+    own = steps(args)
+    planned = forecast(own, line, work)
     changes = []
     for setting in other_settings(args.rounds):
         on_step(setting.words)
         other = _variant(content, setting.values)
-        if other and other.rounds != args.rounds:
+        if other and steps(other) != own:
             changes.append(Change(setting, forecast(steps(other), line, work)))
     ordered = tuple(sorted(changes, key=lambda change: change.forecast.seconds))
-    warnings = troubles(own, line, args.rounds.round_timeout_s)
-    return JobPlan(args.rounds.num_rounds, sites, forecast(steps(args), line, SiteWork()), own, ordered, warnings)
+    warnings = troubles(planned, line, args.rounds.round_timeout_s)
+    return JobPlan(args.rounds.num_rounds, sites, forecast(own, line, SiteWork()), planned, ordered, warnings)
 
 
 def sites_of(content: JobContent) -> int:
