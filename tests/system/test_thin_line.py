@@ -135,7 +135,7 @@ def test_a_run_takes_as_long_as_was_planned_and_as_was_measured(thin: NetworkedC
 
 
 def test_a_compressed_run_takes_as_long_as_was_planned(thin: NetworkedConsortium, tmp_path: Path) -> None:
-    job = make_job(tmp_path, "encoded", [32, 96, 192], **INT8)
+    job = make_job(tmp_path, "encoded", [32, 96, 256], **INT8)
     planned = plan(job, LINE)
     ran = run(thin, job, tmp_path)
     check(planned, ran)

@@ -98,13 +98,8 @@ def _planned(
             config = parse_config(LineConfig, described, "the line")
             line, said = line_of(config), config.model_dump()
         else:
-            result = _measure(content, *asked, status.update)
-            line, said, missing, number = (
-                result.line.line(),
-                result.line.model_dump(),
-                result.missing,
-                result.line.sites,
-            )
+            measured, missing = _measure(content, *asked, status.update)
+            line, said, number = measured.line(), measured.model_dump(), measured.sites
         plan = plan_job(content, line, sites or number, work, lambda words: status.update(f"planning: {words}"))
     return PlanView(job, plan, line, said, work, missing)
 

@@ -8,15 +8,12 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedvoxel.federation.line import FETCHING_AT_ONCE, LOADING_AT_ONCE, Line
+from fedvoxel.federation.line import FETCHING_AT_ONCE, LOADING_AT_ONCE, RESENT_AFTER_S, Line
 from fedvoxel.federation.site_work import SiteWork
 from fedvoxel.federation.traffic import Step
 
 FETCHING_BYTES = 40 * 2**20
 """How many bytes of updates the server fetches at once, about; one always may be. See `flare.fetching`."""
-
-REQUEST_TIMEOUT_S = 60.0
-"""How long it waits for the answer to one request; a line on which that is too short brings no update through."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,10 @@ def fetched_at_once(sent_bytes: int) -> int:
 
 
 def slowest_request_s(step: Step, line: Line) -> float:
-    """Returns how long the server waits for the largest answer to one of its requests for a site's arrays."""
+    """Returns how long the largest answer to one request for arrays is on its way."""
     fetching = min(step.sites, fetched_at_once(step.down.size_bytes))
-    return step.up.largest_bytes / line.bytes_s("up", fetching)
+    down_s = step.down.largest_bytes / line.bytes_s("down", min(step.sites, LOADING_AT_ONCE))
+    return max(down_s, step.up.largest_bytes / line.bytes_s("up", fetching))
 
 
 def troubles(planned: Forecast, line: Line, round_timeout_s: float) -> tuple[str, ...]:
@@ -113,11 +111,12 @@ def troubles(planned: Forecast, line: Line, round_timeout_s: float) -> tuple[str
         round_timeout_s: What the job gives a round.
     """
     found = []
-    waits_s = max(slowest_request_s(phase.step, line) for phase in planned.phases)
-    if waits_s > REQUEST_TIMEOUT_S:
+    slowest_s = max(slowest_request_s(phase.step, line) for phase in planned.phases)
+    if slowest_s > RESENT_AFTER_S:
         found.append(
-            f"one piece of an update takes {waits_s:.0f} s on this line, and the server waits {REQUEST_TIMEOUT_S:.0f} "
-            "s for it: no update would arrive; use a codec on the way up, or fewer sites at once"
+            f"one piece of the model takes {slowest_s:.0f} s on this line, and FLARE sends again what has not arrived "
+            f"in {RESENT_AFTER_S:.0f} s: everything would travel twice or more, or never arrive; use a codec both "
+            "ways, or fewer sites at once"
         )
     if planned.round_s > round_timeout_s:
         found.append(

@@ -35,6 +35,9 @@ LOADING_AT_ONCE = 4
 FETCHING_AT_ONCE = 8
 """How many updates the server fetches at once, at most; see `flare.fetching`."""
 
+RESENT_AFTER_S = 30.0
+"""When FLARE sends again what has not arrived (in the kits' `local/environment`); see `governance.local_policy`."""
+
 _SHORTEST_S = 0.02
 """A line on which a model takes no longer than this is too fast to be measured with it."""
 

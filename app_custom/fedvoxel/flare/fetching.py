@@ -21,7 +21,10 @@ from nvflare.fuel.f3.cellnet.defs import CellChannel
 from nvflare.fuel.utils.fobs import FOBSContextKey
 from nvflare.fuel.utils.fobs.decomposers.via_downloader import materialize_lazy_download_refs
 
-from fedvoxel.federation.forecast import REQUEST_TIMEOUT_S, fetched_at_once
+from fedvoxel.federation.forecast import fetched_at_once
+
+_REQUEST_TIMEOUT_S = 60.0
+"""Longest wait for the answer to one request for pieces of an update (2 MB at most)."""
 
 
 class Fetches:
@@ -76,7 +79,7 @@ class Fetches:
 
 def leave_arrays_at_sites(cell: Cell) -> None:
     """Has the server's job process decode replies without fetching their arrays."""
-    cell.update_fobs_context({FOBSContextKey.DOWNLOAD_REQ_TIMEOUT: REQUEST_TIMEOUT_S})
+    cell.update_fobs_context({FOBSContextKey.DOWNLOAD_REQ_TIMEOUT: _REQUEST_TIMEOUT_S})
     cell.decode_pass_through_topics.add((CellChannel.SERVER_COMMAND, ServerCommandNames.SUBMIT_UPDATE))
 
 
