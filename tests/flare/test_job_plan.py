@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.line import LineConfig, line_of
-from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.site_work import SiteWork
 from fedvoxel.flare.job_kinds import JobContent, understand, variant
 from fedvoxel.flare.job_plan import JobPlan, plan_job, sites_of
@@ -94,12 +92,3 @@ def test_the_number_of_sites_is_the_jobs_own() -> None:
     assert sites_of(job) == max(job.folder.meta.min_clients, job.updates_needed)
     named = variant(job, {"deploy_map": {"app": ["server", "one", "two", "three"]}, "min_clients": 2})
     assert sites_of(named) == 3
-
-
-def test_rounds_are_what_the_plan_counts() -> None:
-    assert (
-        plan("hippocampus_fedavg").rounds
-        == parse_config(
-            RoundsConfig, content("hippocampus_fedavg").folder.controller.args["rounds"], "rounds"
-        ).num_rounds
-    )

@@ -106,11 +106,11 @@ class EncodedSizes:
     def __init__(self, seed: int = 1) -> None:
         """Takes what the made-up updates are drawn with."""
         self._seed = seed
-        self._known: dict[tuple[AnyCodec, int], Parcel] = {}
+        self._known: dict[tuple[AnyCodec, tuple[str, ...]], Parcel] = {}
 
     def of(self, layout: Layout, codec: AnyCodec) -> Parcel:
-        """Returns what an encoded difference of one model's shapes, with control variates or without, is on its way."""
-        key = (codec, len(layout))
+        """Returns what an encoded difference of these shapes is on its way; a name always has the same shape."""
+        key = (codec, tuple(layout))
         if key not in self._known:
             size = encoded_bytes(layout, codec, np.random.default_rng(self._seed))
             self._known[key] = parcel_of([size])
