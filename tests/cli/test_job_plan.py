@@ -1,6 +1,7 @@
 """`fedvoxel job plan`: what it prints, as JSON and for people, and the options that do not go together."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,12 @@ def test_people_are_told_what_comes_on_top_and_what_to_do(job: Path, capsys: Sho
     assert main(["job", "plan", str(job)]) == 0
     said = capsys.readouterr().out
     assert "1 rounds × " in said and "Training comes on top" in said
-    assert "fedvoxel job export" in said and "fedvoxel job submit" in said
+    assert "fedvoxel job submit" in said
+    (words,) = (line for line in said.splitlines() if "fedvoxel job export" in line)
+    command = shlex.split(words.replace("NEW", str(job.parent / "new")))
+    assert main(command[1:]) == 0, "what it says can be done"
+    assert main(["job", "plan", str(job.parent / "new")]) == 0
+    assert "fedvoxel job export" not in capsys.readouterr().out, "that job has the setting"
 
 
 def test_training_is_taken_from_an_earlier_run(job: Path, tmp_path: Path, capsys: Shown) -> None:

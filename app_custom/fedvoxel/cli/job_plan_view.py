@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fedvoxel.federation.other_settings import START_WITH
+
 if TYPE_CHECKING:
     from fedvoxel.federation.forecast import Forecast
     from fedvoxel.federation.line import Line
@@ -120,16 +122,14 @@ def _changes(view: PlanView) -> Table:
 
 
 def _next(view: PlanView) -> str:
-    setting = next(
-        (change.setting for change in view.plan.changes if "rounds.compression" in change.setting.values), None
-    )
     submit = f"Submit it with: fedvoxel job submit {view.job} --kit KIT"
+    setting = next((each.setting for each in view.plan.changes if each.setting.words == START_WITH), None)
     if setting is None:
         return submit
     words = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in setting.values.items()]
     return (
-        f"What fewer bytes cost in Dice is in docs/compression.md. To take one ({setting.words}):\n"
-        f"  fedvoxel job export {view.job} {' '.join(words)} --out NEW\n{submit}"
+        "What fewer bytes cost in Dice is in docs/compression.md, which says to start with "
+        f"{START_WITH}:\n  fedvoxel job export {view.job} {' '.join(words)} --out NEW\n{submit}"
     )
 
 

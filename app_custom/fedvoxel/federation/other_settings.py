@@ -15,6 +15,9 @@ CODECS: dict[str, dict[str, Any] | None] = {
     "topk 5 %, signs": {"name": "topk", "fraction": 0.05, "values": "sign"},
 }
 
+START_WITH = "stepped 1, both ways"
+"""The setting among those with a codec that docs/compression.md says to start with."""
+
 
 @dataclass(frozen=True)
 class OtherSetting:
