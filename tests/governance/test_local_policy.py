@@ -62,6 +62,7 @@ def test_the_server_waits_seconds_for_a_lost_site() -> None:
     assert "TIMEOUT" not in environment("site")
     for kind in ("server", "site"):
         assert "NVFLARE_STREAMING_CHUNK_SIZE=65536\n" in environment(kind)
+        assert "NVFLARE_STREAMING_RETRY_WAIT=30\n" in environment(kind), "a thin line would carry everything twice"
         assert "NVFLARE_STREAMING_WINDOW_SIZE=16777216\n" in environment(kind), "more than 1024 buffers: a warning"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedvoxel.cli.job_plan import PLAN_EXAMPLE, plan
 from fedvoxel.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Write variants of jobs, check them before they are submitted, submit them.",
+    help="Write variants of jobs, check them and plan their hours before they are submitted, submit them.",
 )
+app.command("plan", epilog=PLAN_EXAMPLE)(plan)
 
 JobArgument = Annotated[Path, typer.Argument(help="The job folder, with meta.json in it.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
@@ -35,7 +37,7 @@ def export(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A dotted key and its value; repeatable.")
     ] = None,
-    plan: Annotated[
+    preprocessing: Annotated[
         Path | None, typer.Option("--plan", help="A preprocessing plan, or the result of a cohort_statistics job.")
     ] = None,
     as_json: JsonOption = False,
@@ -51,7 +53,9 @@ def export(
     from fedvoxel.governance.job_keys import parse_assignment
 
     content = understand(read_job_folder(job))
-    values: dict[str, Any] = {} if plan is None else _read_plan(plan, "plan_source" in keys_of(content.kind))
+    values: dict[str, Any] = (
+        {} if preprocessing is None else _read_plan(preprocessing, "plan_source" in keys_of(content.kind))
+    )
     values |= dict(parse_assignment(text) for text in settings or ())
     made = variant(content, values)
     write_job_folder(made.folder, out)

@@ -21,13 +21,12 @@ from nvflare.fuel.f3.cellnet.defs import CellChannel
 from nvflare.fuel.utils.fobs import FOBSContextKey
 from nvflare.fuel.utils.fobs.decomposers.via_downloader import materialize_lazy_download_refs
 
-_HELD_BYTES = 40 * 2**20
-"""About how many bytes of updates are on their way at once; one update always may be."""
-_MOST_AT_ONCE = 8
+from fedvoxel.federation.forecast import fetched_at_once
+
 _TIDY_BYTES = 16 * 2**20
 """After so many bytes of updates Python looks for cycles of garbage; after each, it would take as long as all else."""
-_PIECE_TIMEOUT_S = 60.0
-"""Longest wait for one piece (2 MB) of an update."""
+_REQUEST_TIMEOUT_S = 60.0
+"""Longest wait for the answer to one request for pieces of an update (2 MB at most)."""
 
 
 class Fetches:
@@ -38,8 +37,7 @@ class Fetches:
         self._cell = cell
         self._ended, self._taking = Signal(), threading.Lock()
         self._untidy_bytes = 0
-        parallel = max(1, min(_MOST_AT_ONCE, _HELD_BYTES // max(1, update_bytes)))
-        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="fetch")
+        self._pool = ThreadPoolExecutor(fetched_at_once(update_bytes), thread_name_prefix="fetch")
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -87,7 +85,7 @@ class Fetches:
 
 def leave_arrays_at_sites(cell: Cell) -> None:
     """Has the server's job process decode replies without fetching their arrays."""
-    cell.update_fobs_context({FOBSContextKey.DOWNLOAD_REQ_TIMEOUT: _PIECE_TIMEOUT_S})
+    cell.update_fobs_context({FOBSContextKey.DOWNLOAD_REQ_TIMEOUT: _REQUEST_TIMEOUT_S})
     cell.decode_pass_through_topics.add((CellChannel.SERVER_COMMAND, ServerCommandNames.SUBMIT_UPDATE))
 
 

@@ -12,10 +12,8 @@ from typing import Any
 
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
 
+from fedvoxel.federation.line import LOADING_AT_ONCE
 from fedvoxel.flare.pieces import ArrayPieces, use_pieces
-
-AT_ONCE = 4
-"""How many sites load the model at once; enough to fill the server's line, since each asks for piece after piece."""
 
 _LOST_AFTER_S = 20.0
 _ASK_AGAIN_S = 0.2
@@ -61,7 +59,7 @@ class RequestPace:
 class Turns:
     """Gives turns to those who ask; a turn ends when it is given back, or when its holder has not asked for long."""
 
-    def __init__(self, at_once: int = AT_ONCE, lost_after_s: float = _LOST_AFTER_S) -> None:
+    def __init__(self, at_once: int = LOADING_AT_ONCE, lost_after_s: float = _LOST_AFTER_S) -> None:
         """Starts with `at_once` free turns."""
         self._at_once, self._lost_after_s = at_once, lost_after_s
         self._lock = threading.Lock()

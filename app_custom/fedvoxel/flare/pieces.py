@@ -19,7 +19,7 @@ from nvflare.fuel.f3.streaming.download_service import download_object
 from nvflare.fuel.utils import fobs
 from nvflare.fuel.utils.fobs import dots
 
-PIECE_BYTES = 2**20
+from fedvoxel.federation.traffic import PIECE_BYTES
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.federation.line import RESENT_AFTER_S
 from fedvoxel.governance.job_filters import WRAPPED
 from fedvoxel.governance.kit import Kit, KitKind
 from fedvoxel.privacy.policy import PRIVACY_FILE, PrivacyPolicy, write_privacy_policy
@@ -68,6 +69,9 @@ _ENVIRONMENT = {
     "NVFLARE_STREAMING_CHUNK_SIZE": "65536",
     # Bytes on their way unacknowledged; FLARE warns of more than 1024 buffers, with every message.
     "NVFLARE_STREAMING_WINDOW_SIZE": "16777216",
+    # FLARE sends again what nobody has acknowledged for so many seconds: at its own 5 s, all that is on a line on which
+    # a piece takes longer, again and again, so that a thin line carries everything twice or more.
+    "NVFLARE_STREAMING_RETRY_WAIT": f"{RESENT_AFTER_S:.0f}",
 }
 _SERVER_ENVIRONMENT = _ENVIRONMENT | {
     "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "15",

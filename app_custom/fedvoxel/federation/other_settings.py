@@ -1,0 +1,53 @@
+"""The settings of a job that change what travels: each is tried beside the job as it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedvoxel.federation.rounds_config import RoundsConfig
+
+STEPPED: dict[str, Any] = {"name": "stepped", "step": 1.0, "levels": 3}
+
+CODECS: dict[str, dict[str, Any] | None] = {
+    "float32": None,
+    "fp16": {"name": "fp16"},
+    "int8": {"name": "int8"},
+    "stepped 1": STEPPED,
+    "topk 5 %, signs": {"name": "topk", "fraction": 0.05, "values": "sign"},
+}
+
+START_WITH = "stepped 1, both ways"
+"""The setting among those with a codec that docs/compression.md says to start with."""
+
+
+@dataclass(frozen=True)
+class OtherSetting:
+    """Is another setting.
+
+    Attributes:
+        words: What it is, for people.
+        values: Value by dotted key of the job.
+    """
+
+    words: str
+    values: dict[str, Any]
+
+
+def other_settings(rounds: RoundsConfig) -> tuple[OtherSetting, ...]:
+    """Returns the settings to try; some may be the job's own already, or not go with the rest of it."""
+    return (
+        *(OtherSetting(f"{name}, both ways", _compression(rounds, codec, codec)) for name, codec in CODECS.items()),
+        OtherSetting("stepped 1, up only", _compression(rounds, STEPPED, None)),
+        OtherSetting("half the rounds", {"rounds.num_rounds": max(1, rounds.num_rounds // 2)}),
+        OtherSetting("no scores", {"rounds.evaluate": False, "rounds.patience": None}),
+        OtherSetting("half of the sites a round", {"rounds.selection": {"name": "random", "fraction": 0.5}}),
+        OtherSetting("no contribution", {"rounds.contribution": None}),
+        OtherSetting("no correction", {"rounds.correction": None}),
+    )
+
+
+def _compression(
+    rounds: RoundsConfig, up: dict[str, Any] | None, down: dict[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    guard = rounds.compression.guard_dice
+    kept = {} if guard is None else {"guard_dice": guard}
+    return {"rounds.compression": {"up": up, "down": down, **kept}}

@@ -1,0 +1,194 @@
+"""What a job sends, phase by phase: the messages that the server's rounds make, their bytes and their requests.
+
+Exact for arrays in float32. What a codec writes depends on the update: a made-up one of the same shapes is encoded,
+with the same codec, and counted.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedvoxel.federation.contribution_config import ContributionConfig
+from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.selection_config import AllSites
+from fedvoxel.updates.compression.config import AnyCodec
+from fedvoxel.updates.compression.payload import Memory, encode
+from fedvoxel.updates.correction import CONTROL, Scaffold
+from fedvoxel.updates.update import Layout
+
+PIECE_BYTES = 2**20
+"""Larger arrays travel in pieces of so many bytes; see `flare.pieces`."""
+
+MESSAGE_BYTES = 2 * 2**20
+"""Pieces are put together up to so many bytes for each request (FLARE's np_download_chunk_size)."""
+
+_PIECE_HEAD_BYTES = 330
+"""What `.npz` adds to each piece."""
+
+_TYPICAL_CHANGE = 0.01
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Is the arrays of one message to or from one site.
+
+    Attributes:
+        size_bytes: Their bytes, packed.
+        requests: How many requests fetch them, the one that finds nothing left included.
+        largest_bytes: The largest answer to one request.
+    """
+
+    size_bytes: int = 0
+    requests: int = 0
+    largest_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Is what a job's messages hold.
+
+    Attributes:
+        model: The model alone.
+        outgoing: What a round sends to a site that holds nothing: the model, and control variates where there are any.
+        change: What it sends to a site that holds the last model; None without a codec on the way down.
+        update: What a site sends.
+    """
+
+    model: Parcel
+    outgoing: Parcel
+    change: Parcel | None
+    update: Parcel
+
+
+@dataclass(frozen=True)
+class Step:
+    """Is one question to the sites, asked `times` times.
+
+    Attributes:
+        name: What it is, in words.
+        sites: Sites that are asked each time.
+        down: What each is sent.
+        up: What each sends.
+        trains: Whether the sites train for it.
+    """
+
+    name: str
+    times: int
+    sites: int
+    down: Parcel = Parcel()
+    up: Parcel = Parcel()
+    trains: bool = False
+
+    @property
+    def site_bytes(self) -> int:
+        """Is what passes one site's line each time, both ways."""
+        return self.down.size_bytes + self.up.size_bytes
+
+
+def parcel_of(array_bytes: Iterable[int]) -> Parcel:
+    """Returns what arrays of these sizes in bytes are on their way, in the order of the message."""
+    pieces = [piece for size in array_bytes for piece in _pieces(size)]
+    if not pieces:
+        return Parcel()
+    messages = [0]
+    for piece in pieces:
+        if messages[-1] and messages[-1] + piece >= MESSAGE_BYTES:
+            messages.append(0)
+        messages[-1] += piece + _PIECE_HEAD_BYTES
+    return Parcel(sum(messages), len(messages) + 1, max(messages))
+
+
+class EncodedSizes:
+    """Remembers what each codec makes of a model, since that takes seconds with a large one."""
+
+    def __init__(self, seed: int = 1) -> None:
+        """Takes what the made-up updates are drawn with."""
+        self._seed = seed
+        self._known: dict[tuple[AnyCodec, tuple[str, ...]], Parcel] = {}
+
+    def of(self, layout: Layout, codec: AnyCodec) -> Parcel:
+        """Returns what an encoded difference of these shapes is on its way; a name always has the same shape."""
+        key = (codec, tuple(layout))
+        if key not in self._known:
+            size = encoded_bytes(layout, codec, np.random.default_rng(self._seed))
+            self._known[key] = parcel_of([size])
+        return self._known[key]
+
+
+def traffic_of(layout: Layout, config: RoundsConfig, sizes: EncodedSizes) -> Traffic:
+    """Returns what the messages of a job hold.
+
+    Args:
+        layout: The model's shapes by name.
+        config: The job's rounds.
+        sizes: Of this model.
+    """
+    shapes = dict(layout)
+    if isinstance(config.correction, Scaffold):
+        shapes |= {CONTROL + name: shape for name, shape in layout.items()}
+    up, down, whole = config.compression.up, config.compression.down, _plain(shapes)
+    change = sizes.of(shapes, down) if down else None
+    return Traffic(_plain(layout), whole, change, sizes.of(shapes, up) if up else whole)
+
+
+def encoded_bytes(layout: Layout, codec: AnyCodec, random: np.random.Generator) -> int:
+    """Returns the size of the second of two payloads of made-up differences, which has in it what the first left out.
+
+    Their values are Laplace-distributed, as those of trained models' differences nearly are.
+
+    Source: Sullivan, "Efficient scalar quantization of exponential and Laplacian random variables", IEEE Transactions
+    on Information Theory 1996.
+    """
+    payload, kept = b"", Memory()
+    for _ in range(2):
+        change = {name: random.laplace(0, _TYPICAL_CHANGE, shape).astype(np.float32) for name, shape in layout.items()}
+        payload, kept = encode(change, codec, random, kept)
+    return len(payload)
+
+
+def steps_of(config: RoundsConfig, traffic: Traffic, sites: int, begins_with_run: bool) -> tuple[Step, ...]:
+    """Returns a job's questions in their order.
+
+    Args:
+        config: The job's rounds; as many as are planned are counted, also where patience may end them earlier.
+        traffic: What its messages hold.
+        sites: Sites in the job.
+        begins_with_run: Whether it begins with an earlier run's model, which the server has and no site draws.
+    """
+    rounds, asked = config.num_rounds, sites
+    if not isinstance(config.selection, AllSites):
+        asked = config.selection.wanted(sites, config.min_sites)
+    later = traffic.outgoing if traffic.change is None else traffic.change
+    first = Parcel() if traffic.change is not None and not begins_with_run else traffic.outgoing
+    steps = [
+        Step("first model", 0 if begins_with_run else 1, 1, up=traffic.model),
+        Step("first round", 1, asked, first, traffic.update, trains=True),
+        Step("other rounds", rounds - 1, asked, later, traffic.update, trains=True),
+        *_contribution(config.contribution, rounds, asked, sites, traffic.model),
+        Step("last validation", int(config.evaluate), sites, traffic.model),
+        Step("test", int(config.evaluate), sites, traffic.model),
+    ]
+    return tuple(step for step in steps if step.times)
+
+
+def _contribution(
+    config: ContributionConfig | None, rounds: int, asked: int, sites: int, model: Parcel
+) -> tuple[Step, ...]:
+    """Returns the models that are scored to find out what updates are worth."""
+    if config is None:
+        return ()
+    models = {"agreement": 0, "leave_one_out": asked + 1}.get(config.method, 2**asked)
+    name = "contribution (at most)" if config.method == "gtg_shapley" else "contribution"
+    scored_by = len(config.evaluators) if config.evaluators else sites
+    return (Step(name, models * math.ceil(rounds / config.every), scored_by, model),)
+
+
+def _plain(layout: Layout) -> Parcel:
+    return parcel_of(4 * math.prod(shape) for shape in layout.values())
+
+
+def _pieces(size: int) -> list[int]:
+    whole, rest = divmod(size, PIECE_BYTES)
+    return [size] if size <= PIECE_BYTES else [PIECE_BYTES] * whole + ([rest] if rest else [])
