@@ -17,13 +17,13 @@ from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.recorder import RoundNotes
+from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
 from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE, TASK_TRAIN
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.round_worth import RoundWorth
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
@@ -117,8 +117,10 @@ class FedAvgController(SiteTasks):
             model = start.arrays if start else self._initial_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism)
             selector = Selector(config.selection, sites, config.min_sites)
+            evaluate = self._scoring(state).validation
+            worth = RoundWorth(config.contribution, state, sites, evaluate) if config.contribution else None
             while not state.finished and not state.out_of_patience:
-                self._one_round(state, selector, sites)
+                self._one_round(state, selector, worth)
             if config.evaluate:
                 self._validate_last(state, sites)
                 self._test(state, sites)
@@ -154,7 +156,7 @@ class FedAvgController(SiteTasks):
         said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
         raise ConfigError(f"no site could build the initial model ({said})")
 
-    def _one_round(self, state: Rounds, selector: Selector, everybody: list[str]) -> None:
+    def _one_round(self, state: Rounds, selector: Selector, worth: RoundWorth | None) -> None:
         config, index, started = state.config, state.round, time.monotonic()
         replies = RoundReplies(state, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
@@ -181,7 +183,7 @@ class FedAvgController(SiteTasks):
         self._view.absent("refused", gathered.refused)
         notes.bytes_down = messages.bytes_down(len(sites), len(lacking))
         seconds = time.monotonic() - started
-        self._worth(state, replies, everybody)
+        self._look_at(worth, state, replies)
         self._close_round(state, notes, seconds)
 
     def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
@@ -214,16 +216,13 @@ class FedAvgController(SiteTasks):
     def _scoring(self, state: Rounds) -> Scoring:
         return Scoring(state, self._run_files().recorder, self.ask)
 
-    def _worth(self, state: Rounds, replies: RoundReplies, sites: list[str]) -> None:
+    def _look_at(self, worth: RoundWorth | None, state: Rounds, replies: RoundReplies) -> None:
         """Notes what each of the round's updates is worth; a model that cannot be scored costs that note only."""
-        config = state.config.contribution
-        if not config or state.round % config.every or not replies.updates:
+        if not worth:
             return
         self._view.show(phase="contribution")
         try:
-            replies.notes.contribution = RoundWorth(config, state, sites, self._scoring(state).validation).of(
-                replies.updates
-            )
+            replies.notes.contribution = worth.of(replies.updates)
         except (UpdateError, ConfigError) as error:
             self.warning(f"event=no_contribution round={state.round} reason={error}")
 
