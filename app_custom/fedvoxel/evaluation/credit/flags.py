@@ -1,0 +1,127 @@
+"""Says which hospitals' part in a run looks wrong, and why: harmful data, free riders, copied cases.
+
+A flag is a reason to ask, never a verdict: two hospitals with the same scanner are alike, and a hospital with rare
+patients may lower a score on common ones.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean, median
+from typing import Literal
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.evaluation.credit.rounds import LookedAt
+from fedvoxel.evaluation.credit.total import total_of
+
+FlagKind = Literal["harmful", "free rider", "alike"]
+
+SHORT = 0.01
+"""An update is next to nothing at so small a share of the others' length for each case."""
+SAME = 0.95
+"""An update repeats a step at so large a cosine, if the others' are not near it too."""
+NOTHING_SHARED, SHARED = 0.03, 0.15
+"""Noise has a mean cosine with others of at most the first, where the others have at least the second."""
+ALIKE = 0.88
+"""Two sites are alike if they are apart (1 minus the mean cosine) by at most this share of what is usual for them."""
+COPIED = 0.05
+"""Updates so little apart are one and the same, whatever is usual."""
+MOSTLY = 0.75
+"""A harmful site makes the model worse in at least so many of its rounds."""
+
+
+class Flag(FrozenModel):
+    """Says what looks wrong about a site.
+
+    Attributes:
+        sites: The site; of "alike" both, since nobody can say who copied.
+        reason: Why, in words and figures.
+    """
+
+    kind: FlagKind
+    sites: tuple[str, ...]
+    reason: str
+
+
+def flags_of(run: LookedAt) -> tuple[Flag, ...]:
+    """Returns what looks wrong in a run."""
+    riders = [flag for site in run.sites if (flag := _free_rider(run, site))]
+    riding = {site for flag in riders for site in flag.sites}
+    harmful = [flag for site in run.sites if (flag := _harmful(run, site))]
+    return (*harmful, *riders, *_alike(run, [site for site in run.sites if site not in riding]))
+
+
+def _harmful(run: LookedAt, site: str) -> Flag | None:
+    """Flags a site without which the models were better: the interval is widened for the number of sites."""
+    values = run.without(site)
+    total = total_of(values, [0.0] * len(values))
+    interval = total.interval(1 - 0.05 / len(run.sites))
+    worse = sum(value < 0 for value in values)
+    if interval is None or interval[1] >= 0 or worse < MOSTLY * len(values):
+        return None
+    return Flag(
+        kind="harmful",
+        sites=(site,),
+        reason=f"without its updates the models were better, by {-total.value:.3f} Dice in all and in {worse} of "
+        f"{len(values)} rounds: look at its labels, and at how its images lie",
+    )
+
+
+def _free_rider(run: LookedAt, site: str) -> Flag | None:
+    reason = _does_nothing(run, site) or _repeats(run, site) or _shares_nothing(run, site)
+    return Flag(kind="free rider", sites=(site,), reason=reason) if reason else None
+
+
+def _does_nothing(run: LookedAt, site: str) -> str | None:
+    length = run.length_per_case(site)
+    if length is None or length > SHORT:
+        return None
+    return f"its updates are next to nothing: {length:.2g} times as long, for each case, as the others'"
+
+
+def _repeats(run: LookedAt, site: str) -> str | None:
+    along = run.along_last_step(site)
+    usual = [abs(found) for other in run.sites if other != site and (found := run.along_last_step(other)) is not None]
+    if along is None or abs(along) < SAME or not usual or 1 - abs(along) > (1 - median(usual)) / 4:
+        return None
+    what = "repeat the step that everybody had just got" if along > 0 else "lead back to the model before"
+    return f"its updates {what}: cosine {along:.3f}, the others' {median(usual):.2f}"
+
+
+def _shares_nothing(run: LookedAt, site: str) -> str | None:
+    others = [other for other in run.sites if other != site]
+    own = run.cosines(site, others)
+    among = [found for one, other in combinations(others, 2) if (found := run.cosine(one, other)) is not None]
+    if not own or not among or abs(fmean(own)) > NOTHING_SHARED or median(among) < SHARED:
+        return None
+    return (
+        f"its updates have nothing in common with anybody's (mean cosine {fmean(own):.3f}, the others' among "
+        f"themselves {median(among):.2f}): noise, or labels that have nothing to do with the images"
+    )
+
+
+def _alike(run: LookedAt, sites: Sequence[str]) -> list[Flag]:
+    return [flag for one, other in combinations(sites, 2) if (flag := _pair(run, one, other, sites))]
+
+
+def _pair(run: LookedAt, one: str, other: str, sites: Sequence[str]) -> Flag | None:
+    ratio = apartness(run, one, other, sites)
+    cosine = run.cosine(one, other)
+    if cosine is None or (1 - cosine > COPIED and (ratio is None or ratio > ALIKE)):
+        return None
+    beside = "" if ratio is None else f", {ratio:.0%} as far apart as either is from the others"
+    return Flag(
+        kind="alike",
+        sites=(one, other),
+        reason=f"their updates are nearer to each other than to anybody else's (cosine {cosine:.3f}{beside}): the same "
+        "patients twice, or just the same scanner and kind of patient; compare your lists",
+    )
+
+
+def apartness(run: LookedAt, one: str, other: str, sites: Sequence[str]) -> float | None:
+    """Returns how far two sites' updates are apart, as a share of what is usual for both; None without a third site."""
+    third = [site for site in sites if site not in (one, other)]
+    cosine, own = run.cosine(one, other), [run.cosines(site, third) for site in (one, other)]
+    usual = [1 - median(found) for found in own if found]
+    if cosine is None or not usual or min(usual) <= 0:
+        return None
+    return (1 - cosine) / min(usual)
