@@ -116,13 +116,12 @@ Part = Exact | Estimated | Trial
 
 
 def planned(seeds: Sequence[int], trials: Sequence[int], honest: Sequence[int]) -> list[Part]:
-    """Returns all parts: trials, runs without a bad hospital, and then what the ranks are compared by."""
+    """Returns all parts: trials, what the ranks are compared by, and runs without a bad hospital."""
     parts: list[Part] = [Trial(seed, KINDS[seed % len(KINDS)]) for seed in trials]
-    parts += [Trial(seed, "nobody") for seed in honest]
     for seed in seeds:
         parts += [Estimated(seed, method) for method in METHODS]
         parts += [Exact(seed, sites) for size in range(len(UNEQUAL) + 1) for sites in combinations(UNEQUAL, size)]
-    return parts
+    return parts + [Trial(seed, "nobody") for seed in honest]
 
 
 def job_of(part: Part) -> tuple[TrainingTask, RoundsConfig]:

@@ -54,11 +54,14 @@ class Resemblance(FrozenModel):
         pairs: Cosine of each pair, under the name that comes first; empty where there are too many sites, and 0 for an
             update of zeros.
         last_step: Cosine of each with the last global step; empty in the first round.
+        paths: Cosine of each pair's directions added up over the rounds until this one, as in `pairs`: the luck of a
+            round is another in the next, and what comes from the cases is the same.
     """
 
     norms: dict[str, NonNegativeFloat]
     pairs: dict[str, dict[str, Cosine]] = Field(default_factory=dict)
     last_step: dict[str, Cosine] = Field(default_factory=dict)
+    paths: dict[str, dict[str, Cosine]] = Field(default_factory=dict)
 
 
 class RoundContribution(FrozenModel):

@@ -18,7 +18,7 @@ from fedvoxel.federation.contribution import (
 )
 from fedvoxel.federation.contribution_config import ContributionConfig, RoundContribution
 from fedvoxel.federation.outcome import ValidationScore
-from fedvoxel.federation.resemblance import resemblance_of, step_between
+from fedvoxel.federation.resemblance import MOST_COMPARED, Paths, resemblance_of, step_between
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import Arrays, Update
@@ -39,6 +39,7 @@ class RoundWorth:
         self._config, self._state, self._evaluate = config, state, evaluate
         self._evaluators = config.scored_by(sites)
         self._before: tuple[int, Arrays] | None = None
+        self._paths = Paths() if len(sites) <= MOST_COMPARED else None
 
     def of(self, updates: Mapping[str, Update]) -> RoundContribution | None:
         """Returns what each update of the open round is worth; None where the job does not ask about this round.
@@ -61,7 +62,7 @@ class RoundWorth:
             values=found.values,
             errors=found.errors,
             without=without,
-            resemblance=resemblance_of(plain, step),
+            resemblance=resemblance_of(plain, step, self._paths),
             evaluations=found.evaluations,
             seconds=time.monotonic() - started,
             bytes_down=found.evaluations * size * len(self._evaluators),

@@ -151,7 +151,7 @@ def _caveats(run: LookedAt, method: str) -> tuple[str, ...]:
         lines.append("This outcome does not say what each round was without each site: no site is called harmful.")
     if not _compared(run, "norms"):
         lines.append("This outcome does not say how the updates resemble each other: no free rider or copy is found.")
-    elif not _compared(run, "pairs"):
+    elif not _compared(run, "paths"):
         lines.append("There were too few or too many sites to compare pair by pair: no copy is found.")
     return tuple(lines)
 

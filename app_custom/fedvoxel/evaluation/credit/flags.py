@@ -11,7 +11,7 @@ from typing import Literal
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.credit.rounds import LookedAt
-from fedvoxel.evaluation.credit.total import total_of
+from fedvoxel.evaluation.credit.total import CONFIDENCE, total_of
 
 FlagKind = Literal["harmful", "free rider", "alike"]
 
@@ -21,12 +21,14 @@ SAME = 0.95
 """An update repeats a step at so large a cosine, if the others' are not near it too."""
 NOTHING_SHARED, SHARED = 0.03, 0.15
 """Noise has a mean cosine with others of at most the first, where the others have at least the second."""
-ALIKE = 0.88
-"""Two sites are alike if they are apart (1 minus the mean cosine) by at most this share of what is usual for them."""
+ALIKE = 0.87
+"""Two sites are alike if they are apart (1 minus their paths' cosine) by at most this share of the nearest third."""
 COPIED = 0.05
-"""Updates so little apart are one and the same, whatever is usual."""
+"""Updates so little apart are one and the same, wherever the others are."""
 MOSTLY = 0.75
 """A harmful site makes the model worse in at least so many of its rounds."""
+OTHER_WAY = 1.25
+"""A site goes another way if it is so many times as far from the others as they are from one another."""
 
 
 class Flag(FrozenModel):
@@ -51,19 +53,40 @@ def flags_of(run: LookedAt) -> tuple[Flag, ...]:
 
 
 def _harmful(run: LookedAt, site: str) -> Flag | None:
-    """Flags a site without which the models were better: the interval is widened for the number of sites."""
-    values = run.without(site)
+    """Flags a site without which the models were better, and whose updates go another way than the others'.
+
+    The validation cases are the same in every round, and by their luck an honest site can look a little harmful in all;
+    a site that only goes another way may have rare patients. Where ways are not known, the interval is widened for the
+    number of sites.
+    """
+    values, away = run.without(site), _away(run, site)
     total = total_of(values, [0.0] * len(values))
-    interval = total.interval(1 - 0.05 / len(run.sites))
+    interval = total.interval(CONFIDENCE if away else 1 - (1 - CONFIDENCE) / len(run.sites))
     worse = sum(value < 0 for value in values)
-    if interval is None or interval[1] >= 0 or worse < MOSTLY * len(values):
+    if interval is None or interval[1] >= 0 or worse < MOSTLY * len(values) or (away or OTHER_WAY) < OTHER_WAY:
         return None
+    way = (
+        f", and they go another way: {away:.1f} times as far from the others' as those from one another" if away else ""
+    )
     return Flag(
         kind="harmful",
         sites=(site,),
         reason=f"without its updates the models were better, by {-total.value:.3f} Dice in all and in {worse} of "
-        f"{len(values)} rounds: look at its labels, and at how its images lie",
+        f"{len(values)} rounds{way}; look at its labels, and at how its images lie",
     )
+
+
+def _away(run: LookedAt, site: str) -> float | None:
+    """Returns how far a site's updates are from the others', over how far those are from one another."""
+    own, among = _own_and_others(run, site)
+    return (1 - fmean(own)) / (1 - median(among)) if own and among and median(among) < 1 else None
+
+
+def _own_and_others(run: LookedAt, site: str) -> tuple[list[float], list[float]]:
+    """Returns the mean cosines of a site with each other one, and those of the others among themselves."""
+    others = [other for other in run.sites if other != site]
+    among = [found for one, other in combinations(others, 2) if (found := run.cosine(one, other)) is not None]
+    return run.cosines(site, others), among
 
 
 def _free_rider(run: LookedAt, site: str) -> Flag | None:
@@ -88,9 +111,7 @@ def _repeats(run: LookedAt, site: str) -> str | None:
 
 
 def _shares_nothing(run: LookedAt, site: str) -> str | None:
-    others = [other for other in run.sites if other != site]
-    own = run.cosines(site, others)
-    among = [found for one, other in combinations(others, 2) if (found := run.cosine(one, other)) is not None]
+    own, among = _own_and_others(run, site)
     if not own or not among or abs(fmean(own)) > NOTHING_SHARED or median(among) < SHARED:
         return None
     return (
@@ -104,24 +125,23 @@ def _alike(run: LookedAt, sites: Sequence[str]) -> list[Flag]:
 
 
 def _pair(run: LookedAt, one: str, other: str, sites: Sequence[str]) -> Flag | None:
-    ratio = apartness(run, one, other, sites)
-    cosine = run.cosine(one, other)
+    ratio, cosine = apartness(run, one, other, sites), run.path_cosine(one, other)
     if cosine is None or (1 - cosine > COPIED and (ratio is None or ratio > ALIKE)):
         return None
-    beside = "" if ratio is None else f", {ratio:.0%} as far apart as either is from the others"
+    beside = "" if ratio is None else f", {ratio:.0%} as far apart as the nearest other"
     return Flag(
         kind="alike",
         sites=(one, other),
-        reason=f"their updates are nearer to each other than to anybody else's (cosine {cosine:.3f}{beside}): the same "
+        reason=f"their updates go nearer to each other than to anybody else's (cosine {cosine:.3f}{beside}): the same "
         "patients twice, or just the same scanner and kind of patient; compare your lists",
     )
 
 
 def apartness(run: LookedAt, one: str, other: str, sites: Sequence[str]) -> float | None:
-    """Returns how far two sites' updates are apart, as a share of what is usual for both; None without a third site."""
+    """Returns how far two sites' updates are apart, over how far the nearest third site is; None without a third."""
     third = [site for site in sites if site not in (one, other)]
-    cosine, own = run.cosine(one, other), [run.cosines(site, third) for site in (one, other)]
-    usual = [1 - median(found) for found in own if found]
-    if cosine is None or not usual or min(usual) <= 0:
+    found = [run.path_cosine(site, far) for site in (one, other) for far in third]
+    cosine, near = run.path_cosine(one, other), [known for known in found if known is not None]
+    if cosine is None or not near or max(near) >= 1:
         return None
-    return (1 - cosine) / min(usual)
+    return (1 - cosine) / (1 - max(near))

@@ -38,11 +38,8 @@ def draw_account(account: Account) -> Picture:
     for place, credit in enumerate(account.sites):
         index = order.index(credit.site)
         style = {"color": SITE_COLOURS[index % len(SITE_COLOURS)], "marker": SITE_MARKERS[index % len(SITE_MARKERS)]}
-        ends = (
-            credit.value if credit.low is None else credit.low,
-            credit.value if credit.high is None else credit.high,
-        )
-        reach = [[credit.value - ends[0]], [ends[1] - credit.value]]
+        low, high = (credit.value if end is None else end for end in (credit.low, credit.high))
+        reach = [[credit.value - low], [high - credit.value]]
         totals.errorbar([credit.value], [place], xerr=reach, linestyle="", capsize=3, **style)
         course.plot(range(len(credit.by_round)), credit.by_round, label=credit.site, markersize=4, **style)
     totals.set_yticks(range(len(names)), names)

@@ -76,6 +76,13 @@ class LookedAt:
         ]
         return fmean(found) if found else None
 
+    def path_cosine(self, one: str, other: str) -> float | None:
+        """Returns the cosine between two sites' directions added up over rounds; None where nobody compared them."""
+        first, second = sorted((one, other))
+        found = [_seen(record).paths.get(first, {}).get(second) for record in self.records]
+        known = [cosine for cosine in found if cosine is not None]
+        return known[-1] if known else None
+
     def cosines(self, site: str, others: Sequence[str]) -> list[float]:
         """Returns the mean cosine of a site's updates with those of each other site that it was compared with."""
         found = [self.cosine(site, other) for other in others if other != site]

@@ -8,6 +8,7 @@ rounds. The interval covers neither the choice of validation cases nor of the tr
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
@@ -50,7 +51,7 @@ def total_of(values: Sequence[float], errors: Sequence[float]) -> Total:
     count = len(values)
     if count < FEWEST_ROUNDS:
         return Total(count, math.fsum(values), None)
-    steps = [after - before for before, after in zip(values, values[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(values)]
     variance = sum(step**2 for step in steps) / (2 * (count - 1))
     return Total(count, math.fsum(values), math.sqrt(count * variance + sum(error**2 for error in errors)))
 
