@@ -27,6 +27,8 @@ COPIED = 0.05
 """Updates so little apart are one and the same, wherever the others are."""
 MOSTLY = 0.75
 """A harmful site makes the model worse in at least so many of its rounds."""
+LEAST_HARM = 0.01
+"""Less Dice than this, over all rounds, is no harm worth a question."""
 OTHER_WAY = 1.25
 """A site goes another way if it is so many times as far from the others as they are from one another."""
 
@@ -63,7 +65,8 @@ def _harmful(run: LookedAt, site: str) -> Flag | None:
     total = total_of(values, [0.0] * len(values))
     interval = total.interval(CONFIDENCE if away else 1 - (1 - CONFIDENCE) / len(run.sites))
     worse = sum(value < 0 for value in values)
-    if interval is None or interval[1] >= 0 or worse < MOSTLY * len(values) or (away or OTHER_WAY) < OTHER_WAY:
+    certain = interval is not None and interval[1] < 0 and worse >= MOSTLY * len(values)
+    if not certain or total.value > -LEAST_HARM or (away or OTHER_WAY) < OTHER_WAY:
         return None
     way = (
         f", and they go another way: {away:.1f} times as far from the others' as those from one another" if away else ""
