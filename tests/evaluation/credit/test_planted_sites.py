@@ -36,6 +36,4 @@ def test_copied_cases_are_found_with_the_hospital_that_they_are_of() -> None:
 @pytest.mark.parametrize("kind", get_args(FreeRiding))
 def test_free_riders_are_found(kind: FreeRiding) -> None:
     rider = FreeRider(kind, np.random.default_rng(0))
-    said = _said(flags_of(looked_at(hospitals(), {BAD: rider}, rounds=4)))
-    assert ("free rider", (BAD,)) in said
-    assert {site for _, sites in said for site in sites} == {BAD}
+    assert _said(flags_of(looked_at(hospitals(), {BAD: rider}, rounds=4))) == {("free rider", (BAD,))}

@@ -23,7 +23,7 @@ NOTHING_SHARED, SHARED = 0.03, 0.15
 """Noise has a mean cosine with others of at most the first, where the others have at least the second."""
 ALIKE = 0.87
 """Two sites are alike if they are apart (1 minus their paths' cosine) by at most this share of the nearest third."""
-COPIED = 0.05
+COPIED = 0.001
 """Updates so little apart are one and the same, wherever the others are."""
 MOSTLY = 0.75
 """A harmful site makes the model worse in at least so many of its rounds."""
@@ -50,8 +50,10 @@ def flags_of(run: LookedAt) -> tuple[Flag, ...]:
     """Returns what looks wrong in a run."""
     riders = [flag for site in run.sites if (flag := _free_rider(run, site))]
     riding = {site for flag in riders for site in flag.sites}
-    harmful = [flag for site in run.sites if (flag := _harmful(run, site))]
-    return (*harmful, *riders, *_alike(run, [site for site in run.sites if site not in riding]))
+    others = [site for site in run.sites if site not in riding]
+    harmful = [flag for site in others if (flag := _harmful(run, site))]
+    pairs = [flag for one, other in combinations(others, 2) if (flag := _pair(run, one, other, others))]
+    return (*harmful, *riders, *pairs)
 
 
 def _harmful(run: LookedAt, site: str) -> Flag | None:
@@ -121,10 +123,6 @@ def _shares_nothing(run: LookedAt, site: str) -> str | None:
         f"its updates have nothing in common with anybody's (mean cosine {fmean(own):.3f}, the others' among "
         f"themselves {median(among):.2f}): noise, or labels that have nothing to do with the images"
     )
-
-
-def _alike(run: LookedAt, sites: Sequence[str]) -> list[Flag]:
-    return [flag for one, other in combinations(sites, 2) if (flag := _pair(run, one, other, sites))]
 
 
 def _pair(run: LookedAt, one: str, other: str, sites: Sequence[str]) -> Flag | None:
