@@ -50,6 +50,11 @@ def records(
     return tuple(found)
 
 
+def apart(bad: str) -> dict[tuple[str, str], float]:
+    """Returns cosines of a hospital that goes another way than all others."""
+    return {(bad, other): 0.1 for other in SITES if other != bad}
+
+
 def looked(*given: Any, **said: Any) -> LookedAt:
     """Returns the same as tables by site."""
     return LookedAt.of(records(*given, **said))

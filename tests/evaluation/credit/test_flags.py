@@ -8,10 +8,10 @@ from fedvoxel.evaluation.credit.flags import flags_of
 from fedvoxel.evaluation.credit.rounds import LookedAt
 from fedvoxel.federation.contribution_config import Resemblance
 
-from .records import SITES, changed, looked, records
+from .records import SITES, apart, changed, looked, records
 
 BAD = "hospital-c"
-APART = {(BAD, other): 0.1 for other in SITES if other != BAD}
+APART = apart(BAD)
 
 
 def _said(run: LookedAt) -> list[tuple[str, tuple[str, ...]]]:
