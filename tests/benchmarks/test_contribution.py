@@ -120,7 +120,9 @@ def test_the_page_says_what_was_found_and_only_of_what_is_finished(tmp_path: Pat
     }
     write_results(found, tmp_path)
     page = (tmp_path / "contribution.md").read_text()
-    assert "Found in 1 of 2** trials, under its right name in 1; 0 of 13 honest" in page and "The exact value" not in page
+    assert (
+        "Found in 1 of 2** trials, under its right name in 1; 0 of 13 honest" in page and "The exact value" not in page
+    )
     found |= _exact_values() | {
         Estimated(1, method): {"records": rank, "evaluations": 128, "seconds": 20.0} for method in plan.METHODS
     }

@@ -81,11 +81,11 @@ def simulate(
 
     Raises:
         ConfigError: The job protects somebody, which this does not do; its sections do not go together; or an evaluator
-            is no site.
+            or a sender is no site.
         CohortError: No site has a training case.
         UpdateError: Too few sites train for a round.
     """
-    _check(task, sites)
+    _check(task, sites, sends or {})
     started, device = time.monotonic(), use_compute(compute)
     with TemporaryDirectory(prefix="fedvoxel_") as folder:
         members = {name: _Member(task, name, cases, device, Path(folder)) for name, cases in sites.items()}
@@ -100,11 +100,14 @@ def simulate(
     return Simulation(model, rounds.best_round, records, test, personal, time.monotonic() - started)
 
 
-def _check(task: TrainingTask, sites: Mapping[str, SiteCases]) -> None:
+def _check(task: TrainingTask, sites: Mapping[str, SiteCases], sends: Mapping[str, Sends]) -> None:
     if task.privacy:
         raise ConfigError("a simulation protects nobody: take the job's privacy section out, or submit the job")
     if not any(cases.training for cases in sites.values()):
         raise CohortError("no site has a training case")
+    strangers = sorted(set(sends) - set(sites))
+    if strangers:
+        raise ConfigError(f"sends: expected sites of the run ({', '.join(sites)}), got {', '.join(strangers)}")
 
 
 class _Member:
