@@ -113,6 +113,29 @@ def test_the_records_count_cases_and_bytes_of_arrays(files: dict[str, Path]) -> 
     assert twice.rounds[0].bytes_up == twice.rounds[0].bytes_down == 4 * size
 
 
+def test_a_site_may_send_something_else_and_rounds_say_what_it_was_worth(files: dict[str, Path]) -> None:
+    task, asked = _task(), {"method": "leave_one_out", "evaluators": ["hospital-a"]}
+    cases = {site: load_site_cases(file, task) for site, file in files.items()}
+
+    def nothing(update: Update, rounds: Rounds) -> Update:
+        return Update(
+            {name: np.zeros_like(array) for name, array in update.arrays.items()}, update.case_count, update.metrics
+        )
+
+    config = RoundsConfig(num_rounds=2, contribution=asked)
+    got = simulate(task, config, cases, COMPUTE, sends={"hospital-b": nothing})
+    for record in got.rounds:
+        assert record.contribution and record.contribution.evaluations == 3 and record.contribution.resemblance
+        assert (
+            record.contribution.resemblance.norms["hospital-b"]
+            == 0
+            < record.contribution.resemblance.norms["hospital-a"]
+        )
+    silent = {**asked, "evaluators": ["hospital-x"]}
+    with pytest.raises(ConfigError, match="hospital-x is not in this run"):
+        simulate(task, RoundsConfig(num_rounds=1, contribution=silent), cases, COMPUTE)
+
+
 def test_a_site_without_training_cases_only_evaluates(files: dict[str, Path]) -> None:
     task = _task()
     cases = {site: load_site_cases(file, task) for site, file in files.items()}
@@ -131,6 +154,8 @@ def test_what_cannot_be_simulated_is_refused(files: dict[str, Path]) -> None:
         simulate(task, RoundsConfig(num_rounds=1), {"hospital-a": SiteCases((), ())}, COMPUTE)
     with pytest.raises(UpdateError, match="1 of the 2 sites"):
         simulate(task, RoundsConfig(num_rounds=1), {"hospital-a": cases["hospital-a"]}, COMPUTE)
+    with pytest.raises(ConfigError, match="sends: expected sites of the run"):
+        simulate(task, RoundsConfig(num_rounds=1), cases, COMPUTE, sends={"hospital-x": lambda update, _: update})
     protected = parse_config(TrainingTask, task.model_dump(mode="json") | {"privacy": PRIVACY}, "the test's task")
     with pytest.raises(ConfigError, match="protects nobody"):
         simulate(protected, RoundsConfig(num_rounds=1), cases, COMPUTE)

@@ -28,6 +28,7 @@ NOUNS = {
     "job": "Export, check and submit training jobs.",
     "watch": "Show rounds, sites, Dice and time left while a job runs.",
     "results": "Report what a finished job is worth to each hospital.",
+    "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",

@@ -5,12 +5,13 @@ FLARE on the same machine; what it cannot show is anything of transport, absence
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord
+from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.secure_sum import Scale
@@ -37,6 +39,9 @@ from fedvoxel.updates.secure.grid import size_of
 from fedvoxel.updates.secure.masked import masked_bytes
 from fedvoxel.updates.update import Arrays, Update
 from fedvoxel.volumes.site import ComputeConfig
+
+Sends = Callable[[Update, Rounds], Update]
+"""Says what a site sends in the place of the update that it trained, in the open round."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ def simulate(
     sites: Mapping[str, SiteCases],
     compute: ComputeConfig,
     progress: Progress | None = None,
+    sends: Mapping[str, Sends] | None = None,
 ) -> Simulation:
     """Trains as the job would and scores the tested model on every site's unseen cases.
 
@@ -75,16 +81,20 @@ def simulate(
         sites: Cases by site; a site without training cases only evaluates.
         compute: Threads and device to use.
         progress: Told (rounds done, rounds, mean loss over sites) after every round.
+        sends: Sites that send something else than what they trained; see `evaluation.planted`.
 
     Raises:
-        ConfigError: The job protects somebody, which this does not do; or its sections do not go together.
+        ConfigError: The job protects somebody, which this does not do; its sections do not go together; or an evaluator
+            or a sender is no site.
         CohortError: No site has a training case.
         UpdateError: Too few sites train for a round.
     """
-    _check(task, sites)
+    _check(task, sites, sends or {})
     started, device = time.monotonic(), use_compute(compute)
     with TemporaryDirectory(prefix="fedvoxel_") as folder:
         members = {name: _Member(task, name, cases, device, Path(folder)) for name, cases in sites.items()}
+        for name, planted in (sends or {}).items():
+            members[name].sends = planted
         network = build_network(task.training.network, len(task.classes) + 1, task.training.seed)
         rounds = Rounds(config, get_weights(network))
         records = _run(rounds, members, progress)
@@ -94,11 +104,14 @@ def simulate(
     return Simulation(model, rounds.best_round, records, test, personal, time.monotonic() - started)
 
 
-def _check(task: TrainingTask, sites: Mapping[str, SiteCases]) -> None:
+def _check(task: TrainingTask, sites: Mapping[str, SiteCases], sends: Mapping[str, Sends]) -> None:
     if task.privacy:
         raise ConfigError("a simulation protects nobody: take the job's privacy section out, or submit the job")
     if not any(cases.training for cases in sites.values()):
         raise CohortError("no site has a training case")
+    strangers = sorted(set(sends) - set(sites))
+    if strangers:
+        raise ConfigError(f"sends: expected sites of the run ({', '.join(sites)}), got {', '.join(strangers)}")
 
 
 class _Member:
@@ -111,6 +124,7 @@ class _Member:
         self._sums = SumCodec(folder / name, task.cohort, name, task.training.seed)
         self.trainer = Trainer(task.training, task.classes, cases.training, name, device, state)
         self._cases, self._name, self._task = cases, name, task
+        self.sends: Sends = lambda update, rounds: update
         self.bytes_up, self.seconds = 0, 0.0
         """Bytes of the last update, and how long it took."""
 
@@ -118,19 +132,19 @@ class _Member:
     def has_personal(self) -> bool:
         return bool(self._task.training.personal and self.trainer.case_count)
 
-    def validate(self, model: Arrays, rounds: Rounds) -> None:
-        """Hands the scores of the rounds' model on, as a site sends them."""
-        if self._cases.validation:
-            scores = self.trainer.evaluate(model, self._cases.validation)
-            dice = mean_dice_by_class(scores, self._task.classes)
-            rounds.add_validation(self._name, {"cases": len(scores), "dice": dice})
+    def validation(self, model: Arrays) -> dict[str, Any] | None:
+        """Returns the scores of a model as a site sends them; None without a validation case."""
+        if not self._cases.validation:
+            return None
+        scores = self.trainer.evaluate(model, self._cases.validation)
+        return {"cases": len(scores), "dice": mean_dice_by_class(scores, self._task.classes)}
 
     def train(self, rounds: Rounds) -> Update:
         """Trains the open round, and the personal model beside it."""
         planned, accepted = rounds.config.num_rounds, rounds.last_accepted.get(self._name)
         started = time.monotonic()
         train = partial(self.trainer.train_round, rounds.outgoing, rounds.round, planned)
-        update = train(correction=rounds.config.correction, accepted=accepted)
+        update = self.sends(train(correction=rounds.config.correction, accepted=accepted), rounds)
         if rounds.up:
             payload = self._codec.encode(update.arrays, rounds.up, rounds.round, accepted)
             self.bytes_up = len(payload)
@@ -158,8 +172,10 @@ class _Member:
 def _run(rounds: Rounds, members: Mapping[str, _Member], progress: Progress | None) -> tuple[RoundRecord, ...]:
     records = []
     selector = Selector(rounds.config.selection, members, rounds.config.min_sites)
+    asked = rounds.config.contribution
+    worth = RoundWorth(asked, rounds, list(members), partial(_evaluate, members)) if asked else None
     while not rounds.finished and not rounds.out_of_patience:
-        records.append(_one_round(rounds, members, selector))
+        records.append(_one_round(rounds, members, selector, worth))
         if progress:
             progress(rounds.round, rounds.config.num_rounds, mean(records[-1].loss.values()))
     if rounds.config.evaluate:
@@ -170,7 +186,9 @@ def _run(rounds: Rounds, members: Mapping[str, _Member], progress: Progress | No
     return tuple(records)
 
 
-def _one_round(rounds: Rounds, everybody: Mapping[str, _Member], selector: Selector) -> RoundRecord:
+def _one_round(
+    rounds: Rounds, everybody: Mapping[str, _Member], selector: Selector, worth: RoundWorth | None
+) -> RoundRecord:
     """Validates, trains and closes a round as the sites and the server do."""
     started, index = time.monotonic(), rounds.round
     choice = selector.choose(index)
@@ -194,8 +212,10 @@ def _one_round(rounds: Rounds, everybody: Mapping[str, _Member], selector: Selec
         bytes_up=sum(members[name].bytes_up for name in trained),
         bytes_down=len(members) * rounds.broadcast.size_bytes,
     )
+    seconds = time.monotonic() - started
+    contribution = worth.of(trained) if worth else None
     rounds.close_round()
-    return record.model_copy(update={"seconds": time.monotonic() - started})
+    return record.model_copy(update={"seconds": seconds, "contribution": contribution})
 
 
 def _add_up(rounds: Rounds, scale: Scale, members: Mapping[str, _Member], trained: Mapping[str, Update]) -> None:
@@ -207,5 +227,17 @@ def _add_up(rounds: Rounds, scale: Scale, members: Mapping[str, _Member], traine
 
 
 def _validate(rounds: Rounds, members: Mapping[str, _Member]) -> None:
-    for member in members.values():
-        member.validate(rounds.model, rounds)
+    for name, member in members.items():
+        score = member.validation(rounds.model)
+        if score is not None:
+            rounds.add_validation(name, score)
+
+
+def _evaluate(
+    members: Mapping[str, _Member], model: Arrays, sites: list[str], receive: Callable[[str, Mapping[str, Any]], None]
+) -> None:
+    """Hands on each named site's scores of a model, as `flare.scoring` does."""
+    for site in sites:
+        score = members[site].validation(model)
+        if score is not None:
+            receive(site, {"score": score})

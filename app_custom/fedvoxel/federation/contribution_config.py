@@ -43,6 +43,27 @@ class ContributionConfig(FrozenModel):
         return list(self.evaluators or sites)
 
 
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Resemblance(FrozenModel):
+    """Says how a round's updates resemble one another and the step before; see `federation.resemblance`.
+
+    Attributes:
+        norms: Euclidean length of each site's update.
+        pairs: Cosine of each pair, under the name that comes first; empty where there are too many sites, and 0 for an
+            update of zeros.
+        last_step: Cosine of each with the last global step; empty in the first round.
+        paths: Cosine of each pair's directions added up over the rounds until this one, as in `pairs`: the luck of a
+            round is another in the next, and what comes from the cases is the same.
+    """
+
+    norms: dict[str, NonNegativeFloat]
+    pairs: dict[str, dict[str, Cosine]] = Field(default_factory=dict)
+    last_step: dict[str, Cosine] = Field(default_factory=dict)
+    paths: dict[str, dict[str, Cosine]] = Field(default_factory=dict)
+
+
 class RoundContribution(FrozenModel):
     """Says what each site's update was worth in one round.
 
@@ -50,12 +71,19 @@ class RoundContribution(FrozenModel):
         method: How it was found out.
         values: By site: a change of mean Dice, or with "agreement" a cosine.
         errors: Standard error of each over what was drawn; see `federation.contribution.Estimate`.
+        without: By how much mean Dice is worse without each site, whatever the method; empty where nothing was scored,
+            or in outcomes of before this was noted.
+        resemblance: How the updates resemble one another; None in outcomes of before this was noted.
         evaluations: Models that were scored for it.
         seconds: Time that it took.
+        bytes_down: Bytes of the models that were sent to be scored.
     """
 
     method: str
     values: dict[str, float]
     errors: dict[str, NonNegativeFloat]
+    without: dict[str, float] = Field(default_factory=dict)
+    resemblance: Resemblance | None = None
     evaluations: NonNegativeInt
     seconds: NonNegativeFloat
+    bytes_down: NonNegativeInt = 0

@@ -17,6 +17,7 @@ from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.recorder import RoundNotes
+from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
@@ -25,7 +26,6 @@ from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.round_worth import RoundWorth
 from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
@@ -124,8 +124,10 @@ class FedAvgController(SiteTasks):
             self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
             self._vetting.begins(state.model)
             selector = Selector(config.selection, sites, config.min_sites)
+            evaluate = self._scoring(state).validation
+            worth = RoundWorth(config.contribution, state, sites, evaluate) if config.contribution else None
             while not state.finished and not state.out_of_patience:
-                self._one_round(state, selector, sites)
+                self._one_round(state, selector, worth)
             if config.evaluate:
                 self._validate_last(state, sites)
                 self._test(state, sites)
@@ -161,7 +163,7 @@ class FedAvgController(SiteTasks):
         said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
         raise ConfigError(f"no site could build the initial model ({said})")
 
-    def _one_round(self, state: Rounds, selector: Selector, everybody: list[str]) -> None:
+    def _one_round(self, state: Rounds, selector: Selector, worth: RoundWorth | None) -> None:
         index, started = state.round, time.monotonic()
         replies = RoundReplies(state, self._vetting, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
@@ -183,7 +185,7 @@ class FedAvgController(SiteTasks):
         self._view.absent("refused", gathered.refused)
         notes.bytes_down = messages.bytes_down(len(sites), len(lacking))
         seconds = time.monotonic() - started
-        self._worth(state, replies, everybody)
+        self._look_at(worth, state, replies)
         self._close_round(state, notes, seconds)
 
     def _exchange(self, state: Rounds) -> PlainRound | SecureRound:
@@ -225,16 +227,13 @@ class FedAvgController(SiteTasks):
     def _scoring(self, state: Rounds) -> Scoring:
         return Scoring(state, self._run_files().recorder, self.ask)
 
-    def _worth(self, state: Rounds, replies: RoundReplies, sites: list[str]) -> None:
+    def _look_at(self, worth: RoundWorth | None, state: Rounds, replies: RoundReplies) -> None:
         """Notes what each of the round's updates is worth; a model that cannot be scored costs that note only."""
-        config = state.config.contribution
-        if not config or state.round % config.every or not replies.updates:
+        if not worth:
             return
         self._view.show(phase="contribution")
         try:
-            replies.notes.contribution = RoundWorth(config, state, sites, self._scoring(state).validation).of(
-                replies.updates
-            )
+            replies.notes.contribution = worth.of(replies.updates)
         except (UpdateError, ConfigError) as error:
             self.warning(f"event=no_contribution round={state.round} reason={error}")
 

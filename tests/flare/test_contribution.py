@@ -60,7 +60,8 @@ def test_leave_one_out_finds_who_helps_and_who_hurts(tmp_path: Path) -> None:
     by_hand = {
         site: _dice(mean) - _dice(sum(step for other, step in STEPS.items() if other != site) / 2) for site in STEPS
     }
-    assert found and found.evaluations == 4
+    assert found and found.evaluations == 4 and found.without == found.values
+    assert found.bytes_down == 4 * 3 * 36, "four models of nine numbers to three sites"
     assert found.values == pytest.approx(by_hand, abs=1e-6) and found.values["c"] < 0 < found.values["a"]
 
 

@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.federation.contribution import Estimate, agreement, gtg_shapley, leave_one_out, model_of, shapley
+from fedvoxel.federation.contribution import (
+    Estimate,
+    Scored,
+    agreement,
+    gtg_shapley,
+    leave_one_out,
+    model_of,
+    shapley,
+)
 from fedvoxel.federation.contribution_config import ContributionConfig, RoundContribution
 from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.resemblance import MOST_COMPARED, Paths, resemblance_of, step_between
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import Arrays, Update
@@ -19,7 +28,7 @@ Evaluate = Callable[[Arrays, list[str], Callable[[str, Mapping[str, Any]], None]
 
 
 class RoundWorth:
-    """Looks at one round's updates."""
+    """Looks at the updates of a run, round after round; between two it keeps the model of the one before."""
 
     def __init__(self, config: ContributionConfig, state: Rounds, sites: list[str], evaluate: Evaluate) -> None:
         """Takes the run's rounds, all of its sites, and how to have a model scored.
@@ -29,29 +38,54 @@ class RoundWorth:
         """
         self._config, self._state, self._evaluate = config, state, evaluate
         self._evaluators = config.scored_by(sites)
+        self._before: tuple[int, Arrays] | None = None
+        self._paths = Paths() if len(sites) <= MOST_COMPARED else None
 
-    def of(self, updates: Mapping[str, Update]) -> RoundContribution:
-        """Returns what each update is worth.
+    def of(self, updates: Mapping[str, Update]) -> RoundContribution | None:
+        """Returns what each update of the open round is worth; None where the job does not ask about this round.
 
         Raises:
             UpdateError: A model could not be scored by the same sites as the others.
             ConfigError: There are too many sites for the method.
         """
+        index, model = self._state.round, self._state.model
+        before, self._before = self._before, (index, model)
+        if index % self._config.every or not updates:
+            return None
         started = time.monotonic()
         plain = {site: Update(split_controls(each.arrays)[0], each.case_count) for site, each in updates.items()}
-        found = self._estimate(plain)
+        step = step_between(before[1], model) if before and before[0] == index - 1 else None
+        found, without = self._estimate(plain)
+        size = sum(array.nbytes for array in model.values())
         return RoundContribution(
             method=self._config.method,
             values=found.values,
             errors=found.errors,
+            without=without,
+            resemblance=resemblance_of(plain, step, self._paths),
             evaluations=found.evaluations,
             seconds=time.monotonic() - started,
+            bytes_down=found.evaluations * size * len(self._evaluators),
         )
 
-    def _estimate(self, updates: Mapping[str, Update]) -> Estimate:
+    def _estimate(self, updates: Mapping[str, Update]) -> tuple[Estimate, dict[str, float]]:
+        """Returns the estimate that the job asks for, and the values of leaving one out, which share its scores."""
         config, sites = self._config, sorted(updates)
         if config.method == "agreement":
-            return Estimate(agreement(updates), dict.fromkeys(sites, 0.0), 0)
+            return Estimate(agreement(updates), dict.fromkeys(sites, 0.0), 0), {}
+        scored = Scored(self._worth(updates))
+        if config.method == "shapley":
+            found = shapley(sites, scored)
+        elif config.method == "gtg_shapley":
+            found = gtg_shapley(
+                sites, scored, np.random.default_rng((config.seed, self._state.round)), config.tolerance
+            )
+        else:
+            found = leave_one_out(sites, scored)
+        without = leave_one_out(sites, scored).values
+        return Estimate(found.values, found.errors, scored.evaluations), without
+
+    def _worth(self, updates: Mapping[str, Update]) -> Callable[[frozenset[str]], float]:
         scored_by: list[set[str]] = []
 
         def worth(chosen: frozenset[str]) -> float:
@@ -62,11 +96,7 @@ class RoundWorth:
             scored_by.append(set(scores))
             return dice
 
-        if config.method == "leave_one_out":
-            return leave_one_out(sites, worth)
-        if config.method == "shapley":
-            return shapley(sites, worth)
-        return gtg_shapley(sites, worth, np.random.default_rng((config.seed, self._state.round)), config.tolerance)
+        return worth
 
     def _scores(self, model: Arrays) -> dict[str, ValidationScore]:
         scores: dict[str, ValidationScore] = {}
