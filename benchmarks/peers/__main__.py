@@ -1,4 +1,4 @@
-"""The same work by FedVoxel, stock FLARE and Flower: scripts/benchmark peers [--rounds 3] [--repetitions 3] [--data DIR].
+"""The same work by FedVoxel, stock FLARE and Flower: scripts/benchmark peers [--rounds 3] [--repetitions 3].
 
 The systems take turns, each alone in a network namespace. Every finished measurement is kept, so that a command that
 was interrupted goes on where it stopped; a system that fails is reported with its reason and tried again the next time.
@@ -12,14 +12,18 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import RESULTS, WORK
-from benchmarks.hospitals import keep_home_inside, make_hospitals
+from benchmarks.hospitals import Hospitals, keep_home_inside, make_hospitals
 from benchmarks.parts import Parts
 from benchmarks.peers.alone import why_not
 from benchmarks.peers.machines import write_project
-from benchmarks.peers.report import Measured, write_report
+from benchmarks.peers.report import write_report
 from benchmarks.peers.scoring import Scoring
+from benchmarks.peers.summary import Measured
 from benchmarks.peers.systems import SYSTEMS, Bench, measure
+from fedvoxel.config import read_json
 from fedvoxel.errors import FedVoxelError, JobError
+from fedvoxel.records.atomic import write_json
+from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.process import KEEP_MEMORY
 
 PORT = 30412
@@ -37,6 +41,7 @@ def main() -> int:
     # What a training step costs must not differ, so all systems get what our trainer's process has.
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **KEEP_MEMORY}
     hospitals = make_hospitals(work, options.data, PORT, options.cases, write_project(work, PORT))
+    _fix_pseudonyms(hospitals)
     bench = Bench(work, hospitals, options.rounds, Scoring(hospitals.task, hospitals.site_files))
     bench.scoring.write_initial(bench.initial)
     parts = Parts(work / "parts")
@@ -44,9 +49,17 @@ def main() -> int:
         parts.forget()
     measured = _measure(bench, parts, options)
     destination = work if trial else RESULTS
-    write_report(measured, {"rounds": options.rounds, "model_bytes": bench.model_bytes}, destination)
+    plan = {"rounds": options.rounds, "sites": len(hospitals.site_files), "model_bytes": bench.model_bytes}
+    write_report(measured, plan, destination)
     print(f"written: {destination / 'peers.md'}, peers.json, peers.png")
     return 0
+
+
+def _fix_pseudonyms(hospitals: Hospitals) -> None:
+    """Gives each hospital the same key for pseudonyms in every invocation: the order of its cases depends on it."""
+    for site, file in hospitals.site_files.items():
+        described = read_json(file, "a site's description")
+        write_json(file, described | {"pseudonym_key": sha256_of(site)}, mode=0o600)
 
 
 def _measure(bench: Bench, parts: Parts, options: argparse.Namespace) -> list[Measured]:

@@ -1,4 +1,4 @@
-"""What a system's driver is told, and what it answers: JSON files, since Flower's driver runs in another environment."""
+"""What a system's driver is told, and what it answers: JSON files, since Flower's runs in another environment."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ROOT
+import numpy as np
+
+from benchmarks import ROOT, WORK
 from benchmarks.hospitals import JOB, Hospitals
 from benchmarks.overhead.machine import watched
 from benchmarks.parts import Values
@@ -19,6 +21,7 @@ from benchmarks.peers.flower_kit import SWITCHES, flower_python, make_keys
 from benchmarks.peers.machines import make_stock_consortium
 from benchmarks.peers.scoring import Scoring
 from benchmarks.peers.setting import Setting, read_answer
+from fedvoxel.errors import JobError
 from fedvoxel.flare.job_kinds import understand, variant
 from fedvoxel.flare.provisioning import child_environment
 from fedvoxel.governance.consortium import save_consortium
@@ -73,7 +76,7 @@ def measure(bench: Bench, system: str, repetition: int) -> Values:
     folder = bench.work / system
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    python = flower_python(bench.work / "flower-venv") if system.startswith("flower") else Path(sys.executable)
+    python = flower_python(WORK / "flower-venv") if system.startswith("flower") else Path(sys.executable)
     setting = Setting(
         task=bench.hospitals.task.model_dump(mode="json"),
         site_files={site: str(file) for site, file in bench.hospitals.site_files.items()},
@@ -85,7 +88,19 @@ def measure(bench: Bench, system: str, repetition: int) -> Values:
     )
     load = os.getloadavg()[0]
     values = watched(partial(_run, setting, system, python))
+    check_trained(bench.initial, Path(setting.model))
     return values | {"dice": bench.scoring.dice(Path(setting.model)), "load_before": load}
+
+
+def check_trained(initial: Path, model: Path) -> None:
+    """Checks that a run has changed its model: a framework may leave out every update with no more than a warning.
+
+    Raises:
+        JobError: The last model is the first one.
+    """
+    before, after = load_weights(initial), load_weights(model)
+    if all(np.array_equal(before[name], after[name]) for name in before):
+        raise JobError("the last model is the first one: no update was averaged")
 
 
 def _more(bench: Bench, system: str, folder: Path, run_key: str) -> dict[str, Any]:
@@ -110,7 +125,7 @@ def _run(setting: Setting, system: str, python: Path) -> Values:
     answer_file = Path(setting.folder) / "answer.json"
     command = [str(python), "-m", f"benchmarks.peers.{driver}", str(setting.write()), str(answer_file)]
     # Ray's sockets lie in its temporary folder, and a socket's path has 107 letters at most.
-    with tempfile.TemporaryDirectory(prefix="peers-", dir="/tmp") as short:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="peers-", dir="/tmp") as short:
         environment = _environment(python, setting.more.get("flower_home"), short)
         usage = run_alone(command, Path(setting.folder), environment, TIMEOUT_S)
     answer = read_answer(answer_file)
