@@ -7,6 +7,7 @@ and all of them end with it.
     python -m benchmarks.peers.alone SAMPLES COMMAND...        # inside the namespace; `run_alone` calls it
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -79,10 +80,10 @@ def _complaint(log: Path) -> str:
 def _watch(samples_file: Path, command: Sequence[str]) -> int:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     _know_the_server(samples_file.with_name("hosts"))
-    samples = []
+    samples, meter = [], _Meter()
     with subprocess.Popen(command) as system:
         while system.poll() is None:
-            samples.append((time.time(), *_carried_bytes(), _memory_bytes()))
+            samples.append((time.time(), *_carried_bytes(), *meter.read()))
             time.sleep(INTERVAL_S)
     write_json(samples_file, samples)
     return system.returncode
@@ -101,9 +102,23 @@ def _carried_bytes() -> tuple[int, int]:
     return devices["lo"].bytes_sent, sum(lines)
 
 
-def _memory_bytes() -> int:
-    """Returns the proportional set size of all processes in sight but this one."""
-    return sum(_pss_bytes(pid) for pid in psutil.pids() if pid != os.getpid())
+class _Meter:
+    """Adds up what all processes in sight but this one use; remembers what ended ones have used."""
+
+    def __init__(self) -> None:
+        self._cpu_s: dict[tuple[int, float], float] = {}
+
+    def read(self) -> tuple[float, float, int]:
+        """Returns the system's and the machine's processor time in s, and the system's memory in bytes."""
+        memory = 0
+        for process in psutil.process_iter():
+            if process.pid != os.getpid():
+                memory += _pss_bytes(process.pid)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    spent = process.cpu_times()
+                    self._cpu_s[process.pid, process.create_time()] = spent.user + spent.system
+        machine = psutil.cpu_times()
+        return sum(self._cpu_s.values()), machine.user + machine.nice + machine.system, memory
 
 
 def _pss_bytes(pid: int) -> int:

@@ -8,10 +8,11 @@ deployment has TLS, and every SuperNode signs with a key of its own that the Sup
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.peers.lines import SERVER, Lines
@@ -59,7 +60,7 @@ def _write_connection(setting: Setting, simulation: bool) -> None:
 @contextlib.contextmanager
 def _simulation_link() -> Iterator[None]:
     with _running([["flower-superlink", "--simulation", "--insecure", *_at(_PORT)]]):
-        _wait_for_nodes(0)
+        _wait("its SuperLink", lambda: _listens(_LOOPBACK))
         yield
 
 
@@ -70,14 +71,14 @@ def _deployment(setting: Setting) -> Iterator[None]:
     tls += ["--ssl-ca-certfile", f"{keys}/ca.pem"]
     lines = Lines(list(setting.site_files))
     with _running([["flower-superlink", *tls, "--enable-supernode-auth", *_at(_PORT, SERVER)]]):
-        _wait_for_nodes(0)
+        _wait("its SuperLink", lambda: _listens(SERVER))
         for site in setting.site_files:
             _flwr("supernode", "register", f"{keys}/{site}.pub", "peers")
         with contextlib.ExitStack() as nodes:
             for site in setting.site_files:
                 with lines.at(site):
                     nodes.enter_context(_running([_supernode(keys, site)]))
-            _wait_for_nodes(len(setting.site_files))
+            _wait("every SuperNode", lambda: _nodes_online() == len(setting.site_files))
             yield
 
 
@@ -88,7 +89,7 @@ def _supernode(keys: Path, site: str) -> list[str]:
 
 
 def _at(port: int, host: str = _LOOPBACK) -> list[str]:
-    return ["--host", host, "--port", str(port), "--disable-runtime-dependency-installation"]
+    return ["--host", host, "--port", str(port)]
 
 
 @contextlib.contextmanager
@@ -110,21 +111,27 @@ def _program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _wait_for_nodes(count: int) -> None:
-    """Waits until the SuperLink answers and knows `count` SuperNodes that are online.
+def _wait(what: str, is_there: Callable[[], bool]) -> None:
+    """Waits until something of Flower is up.
 
     Raises:
         RuntimeError: The time is over.
     """
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(subprocess.CalledProcessError, ValueError):
-            said = _flwr("supernode", "list", "peers", "--format", "json")
-            nodes = json.loads(said[said.index("{") :])["nodes"]
-            if sum(node["status"] == "online" for node in nodes) >= count:
-                return
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"error: Flower did not have {what} up within {_START_TIMEOUT_S:.0f} s")
         time.sleep(0.5)
-    raise RuntimeError(f"error: Flower was not up with {count} SuperNodes after {_START_TIMEOUT_S:.0f} s")
+
+
+def _listens(host: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, _PORT)) == 0
+
+
+def _nodes_online() -> int:
+    said = _flwr("supernode", "list", "peers", "--format", "json")
+    return sum(node["status"] == "online" for node in json.loads(said[said.index("{") :])["nodes"])
 
 
 def _flwr(*words: str) -> str:

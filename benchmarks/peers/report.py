@@ -112,7 +112,9 @@ def _runs(measured: Sequence[Measured]) -> list[str]:
 def _quietness(measured: Sequence[Measured]) -> str:
     """Says whether wall times mean something, from what other programs used meanwhile."""
     shares = [one.values["others_cpu_s"] / one.values["finished_s"] for one in measured if not one.failed]
-    if max(shares, default=0.0) <= QUIET:
+    if not shares:
+        return "Nothing ran."
+    if max(shares) <= QUIET:
         return "The machine was quiet during all runs."
     return (
         f"**The machine was not quiet**: other programs used up to {max(shares):.1f} of its {os.cpu_count()} cores "

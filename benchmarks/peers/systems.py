@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ import numpy as np
 
 from benchmarks import ROOT, WORK
 from benchmarks.hospitals import JOB, Hospitals
-from benchmarks.overhead.machine import watched
 from benchmarks.parts import Values
 from benchmarks.peers.alone import run_alone
 from benchmarks.peers.flower_kit import SWITCHES, flower_python, make_keys
 from benchmarks.peers.machines import make_stock_consortium
 from benchmarks.peers.scoring import Scoring
 from benchmarks.peers.setting import Setting, read_answer
+from benchmarks.peers.usage import Counter
 from fedvoxel.errors import JobError
 from fedvoxel.flare.job_kinds import understand, variant
 from fedvoxel.flare.provisioning import child_environment
@@ -87,7 +86,7 @@ def measure(bench: Bench, system: str, repetition: int) -> Values:
         more=_more(bench, system, folder, f"benchmark_peers_{system}_{repetition}"),
     )
     load = os.getloadavg()[0]
-    values = watched(partial(_run, setting, system, python))
+    values = _run(setting, system, python)
     check_trained(bench.initial, Path(setting.model))
     return values | {"dice": bench.scoring.dice(Path(setting.model)), "load_before": load}
 
@@ -129,11 +128,12 @@ def _run(setting: Setting, system: str, python: Path) -> Values:
         environment = _environment(python, setting.more.get("flower_home"), short)
         usage = run_alone(command, Path(setting.folder), environment, TIMEOUT_S)
     answer = read_answer(answer_file)
-    return {
+    counters: dict[str, Counter] = {"line_bytes": "line_bytes", "inner_bytes": "sent_bytes", "cpu_s": "cpu_s"}
+    values = {name: usage.used_between(one, answer.submitted, answer.finished) for name, one in counters.items()}
+    return values | {
         "model_s": answer.modelled - answer.submitted,
         "finished_s": answer.finished - answer.submitted,
-        "line_bytes": usage.bytes_between("line_bytes", answer.submitted, answer.finished),
-        "inner_bytes": usage.bytes_between("sent_bytes", answer.submitted, answer.finished),
+        "others_cpu_s": usage.used_between("machine_cpu_s", answer.submitted, answer.finished) - values["cpu_s"],
         "peak_bytes": usage.peak_memory_between(answer.submitted, answer.finished),
     }
 

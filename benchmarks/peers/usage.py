@@ -1,11 +1,11 @@
-"""What a system used over time: bytes over the loopback device, and memory of all its processes."""
+"""What a system used over time: bytes over its devices, processor time and memory of all its processes."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Counter = Literal["sent_bytes", "line_bytes"]
+Counter = Literal["sent_bytes", "line_bytes", "cpu_s", "machine_cpu_s"]
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,16 @@ class Sample:
         at: Seconds since 1970.
         sent_bytes: Bytes that the loopback device had carried until then, headers included; each packet once.
         line_bytes: Bytes that the hospitals' lines had carried until then, both ways, headers included.
+        cpu_s: Processor time of all its processes until then, of ended ones as last seen.
+        machine_cpu_s: Processor time of everything on the machine until then.
         memory_bytes: Proportional set size of all processes: a page that n of them share counts 1/n in each.
     """
 
     at: float
     sent_bytes: float
     line_bytes: float
+    cpu_s: float
+    machine_cpu_s: float
     memory_bytes: float
 
 
@@ -31,8 +35,8 @@ class Usage:
 
     samples: Sequence[Sample]
 
-    def bytes_between(self, counter: Counter, start: float, end: float) -> float:
-        """Returns the bytes carried from `start` to `end`, in seconds since 1970, interpolated between samples."""
+    def used_between(self, counter: Counter, start: float, end: float) -> float:
+        """Returns how far a counter went from `start` to `end`, in seconds since 1970, interpolated."""
         return self._at(counter, end) - self._at(counter, start)
 
     def peak_memory_between(self, start: float, end: float) -> float:

@@ -39,12 +39,13 @@ def run(system: str, repetition: int, model_s: float, **more: Any) -> Measured:
 
 
 def test_bytes_are_interpolated_and_memory_is_that_of_the_asked_time() -> None:
-    usage = Usage([Sample(0, 0, 0, 9), Sample(10, 100, 40, 5), Sample(20, 100, 80, 7), Sample(30, 400, 80, 8)])
-    assert usage.bytes_between("sent_bytes", 5, 25) == 200
-    assert usage.bytes_between("line_bytes", 5, 15) == 40
-    assert usage.bytes_between("sent_bytes", -5, 99) == 400
+    rows = [(0, 0, 0, 9), (10, 100, 40, 5), (20, 100, 80, 7), (30, 400, 80, 8)]
+    usage = Usage([Sample(at, sent, line, 0, 0, memory) for at, sent, line, memory in rows])
+    assert usage.used_between("sent_bytes", 5, 25) == 200
+    assert usage.used_between("line_bytes", 5, 15) == 40
+    assert usage.used_between("sent_bytes", -5, 99) == 400
     assert usage.peak_memory_between(5, 25) == 7
-    assert Usage([]).bytes_between("sent_bytes", 0, 1) == Usage([]).peak_memory_between(0, 1) == 0
+    assert Usage([]).used_between("sent_bytes", 0, 1) == Usage([]).peak_memory_between(0, 1) == 0
 
 
 def alone(folder: Path, script: str, timeout_s: float = 60) -> Usage:
@@ -78,8 +79,8 @@ time.sleep(1.2)
 """,
     )
     start, end = usage.samples[0].at, usage.samples[-1].at
-    assert 3_000_000 < usage.bytes_between("line_bytes", start, end) < 3_300_000
-    assert 1_000_000 < usage.bytes_between("sent_bytes", start, end) < 1_100_000
+    assert 3_000_000 < usage.used_between("line_bytes", start, end) < 3_300_000
+    assert 1_000_000 < usage.used_between("sent_bytes", start, end) < 1_100_000
     assert usage.peak_memory_between(start, end) > 1_000_000
 
 
