@@ -10,6 +10,7 @@ and all of them end with it.
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,10 +72,10 @@ def _namespace() -> list[str]:
 
 
 def _complaint(log: Path) -> str:
-    """Returns the log's last line that tells of an error, cut short."""
+    """Returns the log's last line that tells of an error, without folders and cut short: it goes into the page."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     telling = [line for line in lines if "error" in line.lower()]
-    return telling[-1].strip()[:300] if telling else ""
+    return re.sub(r"/\S*/", "", telling[-1].strip())[:300] if telling else ""
 
 
 def _watch(samples_file: Path, command: Sequence[str]) -> int:

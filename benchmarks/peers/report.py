@@ -23,7 +23,8 @@ its validation and test cases. All call FedVoxel's `Trainer`, one thread per pro
 
 - **FedVoxel**: a consortium with mutual TLS. **compressed**: the same with `rounds.compression`, stepped 1, 3 levels,
   both ways. What FedVoxel does besides, and the others do not: it scores the last common model at every hospital, in
-  messages of its own, with intervals and distances, writes its audit, and checks what comes in.
+  messages of its own that carry the whole model, writes its audit, and checks what comes in. While a site waits for
+  work it asks for some five times a second, so that part of its bytes grows with the time that a run takes.
 - **stock FLARE, deployed**: `FedAvgRecipe` with the Client API on FLARE's own kits with mutual TLS, started and
   submitted as ours. **simulator**: the same recipe in FLARE's simulator, which starts within the time.
 - **Flower, deployment engine**: a SuperLink, four SuperNodes, TLS, and a key for each SuperNode. Flower starts a

@@ -130,10 +130,11 @@ def _run(setting: Setting, system: str, python: Path) -> Values:
     answer = read_answer(answer_file)
     counters: dict[str, Counter] = {"line_bytes": "line_bytes", "inner_bytes": "sent_bytes", "cpu_s": "cpu_s"}
     values = {name: usage.used_between(one, answer.submitted, answer.finished) for name, one in counters.items()}
+    others_s = usage.used_between("machine_cpu_s", answer.submitted, answer.finished) - values["cpu_s"]
     return values | {
         "model_s": answer.modelled - answer.submitted,
         "finished_s": answer.finished - answer.submitted,
-        "others_cpu_s": usage.used_between("machine_cpu_s", answer.submitted, answer.finished) - values["cpu_s"],
+        "others_cpu_s": max(0.0, others_s),
         "peak_bytes": usage.peak_memory_between(answer.submitted, answer.finished),
     }
 
