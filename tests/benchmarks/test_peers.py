@@ -103,7 +103,7 @@ except OSError as error:
 
 @needs_namespaces
 def test_a_system_that_fails_or_hangs_is_a_failure_with_a_reason(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="^ValueError: no model in file.npz$"):
+    with pytest.raises(JobError, match=r"^ValueError: no model in file\.npz$"):
         alone(tmp_path, "raise ValueError('no model in /data/hospital/file.npz')")
     with pytest.raises(JobError, match="did not end within 1 s"):
         alone(tmp_path, "import time; time.sleep(60)", timeout_s=1)
