@@ -25,6 +25,7 @@ from fedvoxel.volumes.hippocampus import find_hippocampus, hippocampus_cohort, h
 from fedvoxel.volumes.site import SITE_FILE
 
 JOB = ROOT / "jobs" / "hippocampus_fedavg"
+PROJECT = ROOT / "provisioning" / "consortium.yml"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Hospitals:
     site_files: Mapping[str, Path]
 
 
-def make_hospitals(work: Path, data: Path, port: int, cases: int | None) -> Hospitals:
+def make_hospitals(work: Path, data: Path, port: int, cases: int | None, project: Path = PROJECT) -> Hospitals:
     """Makes kits for one server and four hospitals in `work`, each with its cohort and one thread.
 
     Args:
@@ -49,6 +50,7 @@ def make_hospitals(work: Path, data: Path, port: int, cases: int | None) -> Hosp
         data: A folder that holds the hippocampus set.
         port: The server's port.
         cases: At most so many cases per hospital, for a quick trial; None takes all.
+        project: Who takes part.
 
     Raises:
         CohortError: There is no hippocampus set in `data`.
@@ -60,7 +62,7 @@ def make_hospitals(work: Path, data: Path, port: int, cases: int | None) -> Hosp
     for table in tables.values():
         _shorten(table, cases)
     shutil.rmtree(work / "consortium", ignore_errors=True)
-    consortium = create_consortium(ROOT / "provisioning" / "consortium.yml", work / "consortium", port)
+    consortium = create_consortium(project, work / "consortium", port)
     cohorts = {site: hippocampus_cohort(table) for site, table in tables.items()}
     decided = {"hippocampus": NoBudget()}
     describe_cohorts(consortium, DemoData((JOB.name,), "consortium.yml", {"hippocampus": cohorts}, decided), threads=1)

@@ -5,6 +5,7 @@ scientist until (1) the outcome lies on the server's disk, and (2) FLARE says to
 """
 
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks.hospitals import Hospitals, write_variant
@@ -14,6 +15,7 @@ from fedvoxel.errors import JobError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome
 from fedvoxel.flare.consortium_processes import running_consortium
 from fedvoxel.flare.session import Session, flare_session, job_meta, submit
+from fedvoxel.governance.consortium import Consortium
 
 RUN_KEY = "benchmark_overhead"
 _LOOK_S = 0.1
@@ -26,17 +28,34 @@ def run_federated(hospitals: Hospitals, rounds: int, work: Path) -> Values:
     Raises:
         JobError: The run did not finish all its rounds with every hospital.
     """
-    consortium = hospitals.consortium
-    job = write_variant(work / "job", rounds, RUN_KEY)
-    record = consortium.server_kit / "state" / "runs" / RUN_KEY / OUTCOME_FILE
+    return run_once(hospitals.consortium, write_variant(work / "job", rounds, RUN_KEY), RUN_KEY)
+
+
+def run_once(
+    consortium: Consortium, job: Path, run_key: str, running: AbstractContextManager[object] | None = None
+) -> Values:
+    """Runs the job folder `job` once and returns its times; `submitted` is in seconds since 1970.
+
+    Args:
+        consortium: Who runs it.
+        job: The job's folder.
+        run_key: The job's run key.
+        running: Starts the consortium and stops it again; as on one machine when None.
+
+    Raises:
+        JobError: The run did not finish all its rounds with every hospital.
+    """
+    record = consortium.server_kit / "state" / "runs" / run_key / OUTCOME_FILE
     record.unlink(missing_ok=True)
-    with running_consortium(consortium.workspace), flare_session(consortium.kit(consortium.person("lead"))) as session:
+    kit = consortium.kit(consortium.person("lead"))
+    with running or running_consortium(consortium.workspace), flare_session(kit) as session:
         started = time.time()
         job_id = submit(session, job)
         _wait(session, job_id, record)
         finished = time.time()
     outcome = _complete(record)
     return {
+        "submitted": started,
         "seconds": finished - started,
         "outcome_s": record.stat().st_mtime - started,
         "job_id": job_id,

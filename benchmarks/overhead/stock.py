@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +43,50 @@ def run_stock(hospitals: Hospitals, rounds: int, work: Path) -> Values:
     return values
 
 
-def _execute(setting_file: Path, answer: Path) -> None:
+def make_recipe(setting_file: Path, checkpoint: Path | None = None) -> Any:
+    """Returns FLARE's own FedAvg of our network, with our work in its training script.
+
+    Args:
+        setting_file: JSON with `task`, `site_files` and `rounds`.
+        checkpoint: The first model, as a `.pt` file; one of the recipe's own when None.
+    """
     from nvflare.app_opt.pt.recipes.fedavg import FedAvgRecipe
-    from nvflare.recipe import SimEnv
 
     setting = json.loads(setting_file.read_text())
     sites = list(setting["site_files"])
-    recipe = FedAvgRecipe(
+    return FedAvgRecipe(
         name="stock_fedavg",
         model=_model(setting["task"]),
+        initial_ckpt=str(checkpoint) if checkpoint else None,
         min_clients=len(sites),
         num_rounds=setting["rounds"],
         train_script=str(_CLIENT),
         train_args=f"--setting {setting_file}",
     )
-    environment = SimEnv(clients=sites, num_threads=len(sites), workspace_root=str(answer.parent / "simulation"))
+
+
+def simulate(recipe: Any, sites: Sequence[str], workspace: Path) -> tuple[float, Path]:
+    """Runs the recipe in FLARE's simulator; returns its wall time in seconds and the file of its last model.
+
+    Raises:
+        JobError: The recipe left no model.
+    """
+    from nvflare.recipe import SimEnv
+
+    environment = SimEnv(clients=list(sites), num_threads=len(sites), workspace_root=str(workspace))
     started = time.monotonic()
     run = recipe.execute(environment)
     seconds = time.monotonic() - started
     result = run.get_result()
-    if result is None or not list(Path(result).rglob("*.pt")):
+    models = sorted(Path(result).rglob("FL_global_model.pt")) if result else []
+    if not models:
         raise JobError("the recipe left no model")
-    write_json(answer, {"seconds": seconds})
+    return seconds, models[0]
+
+
+def _answer(setting_file: Path, answer: Path) -> None:
+    sites = list(json.loads(setting_file.read_text())["site_files"])
+    write_json(answer, {"seconds": simulate(make_recipe(setting_file), sites, answer.parent / "simulation")[0]})
 
 
 def _model(task: dict[str, Any]) -> dict[str, Any]:
@@ -73,4 +96,4 @@ def _model(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _execute(Path(sys.argv[1]), Path(sys.argv[2]))
+    _answer(Path(sys.argv[1]), Path(sys.argv[2]))

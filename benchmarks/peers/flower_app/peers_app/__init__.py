@@ -1,0 +1,1 @@
+"""The hippocampus job's work as a Flower app."""
