@@ -18,8 +18,8 @@ from fedvoxel.errors import FedVoxelError, JobError
 from fedvoxel.flare.provisioning import child_environment
 from fedvoxel.records.atomic import write_json, write_text
 
-WANTED = {1_200_000: (10, 100, 300, 1000), 5_000_000: (10, 100, 300, 1000), 100_000: (100, 1000, 10_000)}
-"""Numbers of sites by the model's parameters; with a small model, what grows with the sites alone is seen best."""
+WANTED = {1_200_000: (10, 100, 300, 1000), 5_000_000: (10, 100, 300, 1000)}
+"""Numbers of sites by the model's parameters."""
 EVERYBODY: dict[str, Any] = {"name": "all"}
 SOME: dict[str, Any] = {"name": "oort", "fraction": 0.1}
 
