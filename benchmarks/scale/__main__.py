@@ -18,8 +18,8 @@ from fedvoxel.errors import FedVoxelError, JobError
 from fedvoxel.flare.provisioning import child_environment
 from fedvoxel.records.atomic import write_json, write_text
 
-SITES = (10, 100, 300, 1000)
-PARAMETERS = (1_200_000, 5_000_000)
+WANTED = {1_200_000: (10, 100, 300, 1000), 5_000_000: (10, 100, 300, 1000)}
+"""Numbers of sites by the model's parameters."""
 EVERYBODY: dict[str, Any] = {"name": "all"}
 SOME: dict[str, Any] = {"name": "oort", "fraction": 0.1}
 
@@ -27,8 +27,8 @@ SOME: dict[str, Any] = {"name": "oort", "fraction": 0.1}
 def main() -> int:
     """Measures what is missing and writes the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--sites", type=int, action="append", help=f"how many; repeatable (default {SITES})")
-    parser.add_argument("--parameters", type=int, action="append", help=f"repeatable (default {PARAMETERS})")
+    parser.add_argument("--sites", type=int, action="append", help="how many; repeatable (default: see the report)")
+    parser.add_argument("--parameters", type=int, action="append", help=f"repeatable (default {tuple(WANTED)})")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fresh", action="store_true", help="measure everything again")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the report")
@@ -39,8 +39,9 @@ def main() -> int:
     parts = Parts(WORK / "scale" / "parts")
     if options.fresh:
         parts.forget()
-    sites, rows = options.sites or list(SITES), []
-    for parameters in options.parameters or list(PARAMETERS):
+    rows = []
+    for parameters in options.parameters or list(WANTED):
+        sites = options.sites or WANTED[parameters]
         wanted = [(count, EVERYBODY) for count in sites] + [(max(sites), SOME)]
         for count, selection in wanted:
             asked = {"sites": count, "parameters": parameters, "rounds": options.rounds, "selection": selection}

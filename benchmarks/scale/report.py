@@ -62,6 +62,6 @@ _EXPLANATION = """Real: `FedAvgController`, FLARE's `WFCommServer` that hands ou
 selection, records and files. Simulated: the sites, two threads in the same process that answer at once; their part of
 the processor time is one multiplication of the model a reply. Not there: network, TLS and FLARE's job processes, for
 which `server_memory.md` has a run of 64 real sites. Peak memory is the kernel's VmHWM of the process. Processor time is
-that of the whole process, the median of the rounds. Where only some sites are asked, most of the time is that of the
+that of the whole process, the median of the rounds. Where only some sites are asked, part of the time is that of the
 others asking in vain, far more often than real ones do.
 """
