@@ -19,8 +19,8 @@ def finding(rows: Rows) -> str:
     others = {system: row for system, row in ran.items() if system != OURS}
     sentences = [
         _compared("Until the last model", others, "model_s", "of FedVoxel's time"),
-        _compared("On the hospitals' lines", others, "line_bytes", "of its bytes"),
-        _compared("At the peak of memory", others, "peak_bytes", "of its memory"),
+        _compared("On the hospitals' lines", others, "line_bytes", "of FedVoxel's bytes"),
+        _compared("At the peak of memory", others, "peak_bytes", "of FedVoxel's memory"),
         _dice(ran),
     ]
     if failed:

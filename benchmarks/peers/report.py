@@ -21,17 +21,17 @@ Everybody does the same: four hospitals with the same cases, split, network, opt
 a hospital validates the model that it received, from the second round on, and trains one epoch; at the end it scores
 its validation and test cases. All call FedVoxel's `Trainer`, one thread per process. Only the framework differs.
 
-- **FedVoxel**: a consortium with mutual TLS. **compressed**: the same with `rounds.compression`, stepped 1, 3 levels,
-  both ways. What FedVoxel does besides, and the others do not: it scores the last common model at every hospital, in
-  messages of its own that carry the whole model, writes its audit, and checks what comes in. While a site waits for
-  work it asks for some five times a second, so that part of its bytes grows with the time that a run takes.
-- **stock FLARE, deployed**: `FedAvgRecipe` with the Client API on FLARE's own kits with mutual TLS, started and
-  submitted as ours. **simulator**: the same recipe in FLARE's simulator, which starts within the time.
-- **Flower, deployment engine**: a SuperLink, four SuperNodes, TLS, and a key for each SuperNode. Flower starts a
+- **FedVoxel**: a consortium with mutual TLS. **compressed FedVoxel**: the same with `rounds.compression`, stepped 1,
+  3 levels, both ways. What FedVoxel does besides, and the others do not: it scores the last common model at every
+  hospital, in messages of its own that carry the whole model, writes its audit, and checks what comes in. While a site
+  waits for work it asks for some five times a second, so that part of its bytes grows with the time that a run takes.
+- **deployed stock FLARE**: `FedAvgRecipe` with the Client API on FLARE's own kits with mutual TLS, started and
+  submitted as ours. **stock FLARE's simulator**: the same recipe in FLARE's simulator, which starts within the time.
+- **Flower's deployment engine**: a SuperLink, four SuperNodes, TLS, and a key for each SuperNode. Flower starts a
   process for every message to a hospital, so that each round imports, reads and prepares the cases again, and the
-  optimiser's moments, which the job keeps from round to round, go through a file. **simulation engine**: Ray, one
-  processor per client, no security. Flower's FedAvg; its own rounds of evaluation are off, since hospitals validate
-  within training.
+  optimiser's moments, which the job keeps from round to round, go through a file. **Flower's simulation engine**: Ray,
+  one processor per client, no security. The strategy is Flower's FedAvg; its own rounds of evaluation are off, since
+  hospitals validate within training.
 
 What was measured:
 
@@ -119,7 +119,8 @@ def _quietness(measured: Sequence[Measured]) -> str:
         return "The machine was quiet during all runs."
     return (
         f"**The machine was not quiet**: other programs used up to {max(shares):.1f} of its {os.cpu_count()} cores "
-        "during a run. Wall times, and less so their ratios, are to be taken with that; bytes, memory and Dice are not."
+        "during a run. Wall times and processor times, and less so their ratios, are to be taken with that. Memory and "
+        "Dice depend on it little; so do bytes, but for those that grow with time."
     )
 
 

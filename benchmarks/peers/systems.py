@@ -29,11 +29,11 @@ from fedvoxel.updates.weights_file import load_weights
 
 SYSTEMS = {
     "ours": "FedVoxel",
-    "compressed": "FedVoxel, compressed",
-    "stock_deployment": "stock FLARE, deployed",
-    "stock_simulation": "stock FLARE, simulator",
-    "flower_simulation": "Flower, simulation engine",
-    "flower_deployment": "Flower, deployment engine",
+    "compressed": "compressed FedVoxel",
+    "stock_deployment": "deployed stock FLARE",
+    "stock_simulation": "stock FLARE's simulator",
+    "flower_simulation": "Flower's simulation engine",
+    "flower_deployment": "Flower's deployment engine",
 }
 JOBS = {"ours": JOB, "compressed": ROOT / "jobs" / "hippocampus_compressed"}
 STOCK_PORT = 30413

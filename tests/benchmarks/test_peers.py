@@ -163,8 +163,8 @@ def test_a_failed_run_spoils_no_other() -> None:
     assert rows["stock_deployment"] == {"runs": 0, "failed": ["no kits"]}
     assert rows["flower_simulation"]["ratios"]["model_s"] == 1.2
     page = markdown(runs, PLAN, {"cores": 2})
-    assert "stock FLARE, deployed did not finish" in page
-    assert "- stock FLARE, deployed failed: no kits" in page
+    assert "deployed stock FLARE did not finish" in page
+    assert "- deployed stock FLARE failed: no kits" in page
 
 
 def test_without_ours_there_is_no_ratio() -> None:
@@ -177,11 +177,11 @@ def test_the_finding_says_what_is_slower_and_leaves_lines_to_those_that_have_som
     runs = [run("ours", 0, 50), run("stock_simulation", 0, 40, line_bytes=0.0), run("stock_deployment", 0, 75)]
     words = finding(summarise(runs))
     assert (
-        "Until the last model: stock FLARE, simulator 0.80 and stock FLARE, deployed 1.50 of FedVoxel's time." in words
+        "Until the last model: stock FLARE's simulator 0.80 and deployed stock FLARE 1.50 of FedVoxel's time." in words
     )
-    assert "On the hospitals' lines: stock FLARE, deployed 1.00 of its bytes." in words
+    assert "On the hospitals' lines: deployed stock FLARE 1.00 of FedVoxel's bytes." in words
     assert "the same within 0.01" in words
-    assert "differs: FedVoxel 0.8400 and stock FLARE, deployed 0.5000" in finding(
+    assert "differs: FedVoxel 0.8400 and deployed stock FLARE 0.5000" in finding(
         summarise([run("ours", 0, 50), run("stock_deployment", 0, 75, dice=0.5)])
     )
 
@@ -190,7 +190,7 @@ def test_the_page_says_how_quiet_the_machine_was_and_that_a_simulator_has_no_lin
     runs = [run("ours", 0, 50), run("stock_simulation", 0, 40, line_bytes=0.0)]
     quiet = markdown(runs, PLAN, {"cores": 2})
     assert "The machine was quiet during all runs." in quiet
-    assert "| stock FLARE, simulator | 1 | 40.0 | 0.80 | 45.0 | none | 2.0 |  | 3.00 | 1.00 | 100 | 0.8400 |" in quiet
+    assert "| stock FLARE's simulator | 1 | 40.0 | 0.80 | 45.0 | none | 2.0 |  | 3.00 | 1.00 | 100 | 0.8400 |" in quiet
     assert "weigh 12.0 MB" in quiet
     busy = markdown([run("ours", 0, 50, others_cpu_s=70.0)], PLAN, {"cores": 2})
     assert "**The machine was not quiet**: other programs used up to 1.3 of its" in busy
