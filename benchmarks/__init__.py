@@ -8,3 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "work" / "benchmarks"
 RESULTS = ROOT / "docs" / "results"
+RUNS = RESULTS / "runs"
+"""Finished runs of benchmarks that take hours, in a folder each: committed, so that several sessions can share the work
+and anybody can make the tables again without the training. The sets that they are about are published ones."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import RUNS
 from benchmarks.hospitals import JOB, make_hospitals
 from benchmarks.parts import Parts
 from fedvoxel.config import parse_config
@@ -71,10 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("work/benchmarks/compression"))
+    parser.add_argument("--runs", type=Path, default=RUNS / "compression", help="where finished runs are kept")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args(arguments)
     hospitals = make_hospitals(options.work.resolve(), options.data, PORT, None)
-    parts = Parts(options.work / "parts")
+    parts = Parts(options.runs)
     plans = [(name, seed) for seed in options.seeds for name in options.codecs]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=options.workers, mp_context=context) as pool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks import RESULTS, WORK
+from benchmarks import RESULTS, RUNS, WORK
 from benchmarks.heterogeneity.plan import ESSENTIAL, LEVERS, STRATEGIES, Run, configuration, planned
 from benchmarks.heterogeneity.report import write_results
 from benchmarks.heterogeneity.splits import SPLITS, make_split
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work: Path = options.work.resolve()
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     methods = [name for word in options.methods for name in _METHODS.get(word, (word,))]
-    parts, found = Parts(work / "parts"), {}
+    parts, found = Parts(options.runs), {}
     files = {split: make_split(split, options.data, work) for split in options.splits}
     wanted = [run for split in files for run in planned(split, options.seeds, methods, list(files[split]))]
     for run in wanted:
@@ -63,6 +63,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--data", type=Path, default=Path(os.environ.get("FEDVOXEL_DATA", ".")), help="default: FEDVOXEL_DATA"
     )
     parser.add_argument("--work", type=Path, default=WORK / "heterogeneity")
+    parser.add_argument("--runs", type=Path, default=RUNS / "heterogeneity", help="where finished runs are kept")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args(arguments)
 
