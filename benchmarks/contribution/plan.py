@@ -49,6 +49,10 @@ METHODS = ("shapley", "gtg_shapley")
 HOSPITALS, CASES = tuple(f"hospital-{letter}" for letter in "abcde"), 10
 """The hospitals of a trial, one of which is bad, and their training cases."""
 
+FRESH = 31
+TRIALS = (*range(1, 21), *range(FRESH, FRESH + 10))
+"""Seeds of the trials; those from `FRESH` on were first run after every threshold of `credit.flags` was fixed."""
+
 Kind = Literal["wrong labels", "copied cases", "free rider"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RIDERS: tuple[FreeRiding, ...] = get_args(FreeRiding)

@@ -1,11 +1,12 @@
 """Writes the figures as a page of tables and a JSON file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contribution.plan import CASES, EVALUATOR_CASES, HOSPITALS, UNEQUAL
+from benchmarks.contribution.plan import CASES, EVALUATOR_CASES, FRESH, HOSPITALS, UNEQUAL
 from benchmarks.contribution.summary import Found, summarise
+from fedvoxel.evaluation.credit.flags import ALIKE
 from fedvoxel.records.atomic import write_json, write_text
 
 _NAMES = {
@@ -51,9 +52,14 @@ def _trials(summary: Mapping[str, Any]) -> list[str]:
         f"{len(HOSPITALS)} hospitals of {CASES} training cases, one of them bad in a way that changes with the seed; "
         f"`leave_one_out` in every round. **Found in {summary['found']} of {summary['planted']}** trials, under its "
         f"right name in {summary['named']}; {summary['honest_flagged']} of {summary['honest']} honest hospitals were "
-        "flagged. Of two hospitals with the same cases both are named, since nobody can say who copied: that counts as "
-        "found, and the one that was copied from does not count as flagged.",
+        "flagged.",
         "",
+        "Of two hospitals with the same cases both are named, since nobody can say who copied: that counts as found, "
+        "and the one that was copied from does not count as flagged. Thresholds were set on other seeds and on "
+        "invented hospitals, but the way to tell copies was chosen after an earlier one had missed two among seeds 1 "
+        f"to 9; seeds from {FRESH} on were first run when nothing was changed any more.",
+        "",
+        *_apart(summary["trials"]),
         "| seed | planted | what was flagged |",
         "| --- | --- | --- |",
     ]
@@ -63,6 +69,20 @@ def _trials(summary: Mapping[str, Any]) -> list[str]:
         flags = "; ".join(f"{' and '.join(flag['sites'])}: {flag['kind']}" for flag in trial["flags"])
         lines.append(f"| {trial['seed']} | {where} | {flags or 'nothing'} |")
     return [*lines, ""]
+
+
+def _apart(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns how well copies stand out."""
+    copies = [trial["copies_apart"] for trial in trials if trial["copies_apart"] is not None]
+    honest = [trial["honest_apart"] for trial in trials if trial["honest_apart"] is not None]
+    if not copies or not honest:
+        return []
+    return [
+        f"Hospitals with the same cases were {min(copies):.2f} to {max(copies):.2f} times as far apart as the nearest "
+        f"third; of the honest pairs, the nearest one of each run {min(honest):.2f} to {max(honest):.2f} times "
+        f"(flagged up to {ALIKE}).",
+        "",
+    ]
 
 
 def _ranks(summary: Mapping[str, Any]) -> list[str]:
