@@ -57,7 +57,8 @@ def _trials(summary: Mapping[str, Any]) -> list[str]:
         "Of two hospitals with the same cases both are named, since nobody can say who copied: that counts as found, "
         "and the one that was copied from does not count as flagged. Thresholds were set on other seeds and on "
         "invented hospitals, but the way to tell copies was chosen after an earlier one had missed two among seeds 1 "
-        f"to 9; seeds from {FRESH} on were first run when nothing was changed any more.",
+        f"to 9; seeds from {FRESH} on were first run with everything fixed that these trials show. That much harm is "
+        "flagged whichever way a hospital goes came later, from the unequal hospitals below, and changed no trial.",
         "",
         *_apart(summary["trials"]),
         "| seed | planted | what was flagged |",
@@ -66,9 +67,12 @@ def _trials(summary: Mapping[str, Any]) -> list[str]:
     for trial in summary["trials"]:
         what = trial["kind"] + (f", sends {trial['rider']}" if trial["rider"] else "")
         where = f"{what} at {trial['bad']}" if trial["bad"] else "nobody"
-        flags = "; ".join(f"{' and '.join(flag['sites'])}: {flag['kind']}" for flag in trial["flags"])
-        lines.append(f"| {trial['seed']} | {where} | {flags or 'nothing'} |")
+        lines.append(f"| {trial['seed']} | {where} | {_flags(trial)} |")
     return [*lines, ""]
+
+
+def _flags(said: Mapping[str, Any]) -> str:
+    return "; ".join(f"{' and '.join(flag['sites'])}: {flag['kind']}" for flag in said["flags"]) or "nothing"
 
 
 def _apart(trials: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -107,7 +111,16 @@ def _ranks(summary: Mapping[str, Any]) -> list[str]:
             f"| {_NAMES[name]} | {row['rank_correlation']:.2f} | {by_seed} | {row['models']:.0f} | "
             f"{row['extra_cost']:.1%} | {row['cost_with_run']:.1%} |"
         )
-    return [*lines, "", *_values(summary)]
+    flagged = [f"- Seed {seed['seed']}: {_flags(seed)}." for seed in summary["seeds"]]
+    return [
+        *lines,
+        "",
+        *_values(summary),
+        "",
+        "What was flagged among these four, two of which have wrong labels:",
+        "",
+        *flagged,
+    ]
 
 
 def _values(summary: Mapping[str, Any]) -> list[str]:

@@ -125,7 +125,9 @@ def _ranked(found: Found, seed: int) -> dict[str, Any] | None:
             "extra_cost": extra / whole,
             "cost_with_run": (full + extra) / whole,
         }
-    return {"seed": seed, "exact": exact, "dice": dice[frozenset(UNEQUAL)], "seconds": whole, "methods": methods}
+    flags = [flag.model_dump(mode="json") for flag in flags_of(LookedAt.of(_records(runs["shapley"])))]
+    said = {"seed": seed, "exact": exact, "dice": dice[frozenset(UNEQUAL)], "seconds": whole}
+    return said | {"methods": methods, "flags": flags}
 
 
 def _estimates(runs: Mapping[str, Values]) -> dict[str, tuple[dict[str, float], int]]:
