@@ -30,7 +30,7 @@ RECIPE: Mapping[str, Any] = {
     "rounds.num_rounds": 8,
     "rounds.min_sites": 1,
 }
-"""hippocampus_small: the hippocampus job at voxels of 3 mm with a network of a tenth of the size, for eight rounds."""
+"""hippocampus_small: the hippocampus job at voxels of 3 mm with a network of a fifth of the size, for eight rounds."""
 
 EVALUATOR, EVALUATOR_CASES = "public", 16
 """The site with public data, which trains nothing and scores every model."""
