@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import RESULTS, WORK
-from benchmarks.contribution.plan import Part, Trial, configuration, job_of, planned
+from benchmarks.contribution.plan import TRIALS, Part, Trial, configuration, job_of, planned
 from benchmarks.contribution.report import write_results
 from benchmarks.contribution.training import load_pool, measure
 from benchmarks.parts import Parts, Values
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="of the comparison with exact values")
-    parser.add_argument("--trials", type=int, nargs="*", default=list(range(1, 21)), help="seeds with a bad hospital")
+    parser.add_argument("--trials", type=int, nargs="*", default=TRIALS, help="seeds with a bad hospital")
     parser.add_argument("--honest", type=int, nargs="*", default=[21, 22], help="seeds without one")
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("FEDVOXEL_DATA", ".")), help="default: FEDVOXEL_DATA"

@@ -30,7 +30,7 @@ RECIPE: Mapping[str, Any] = {
     "rounds.num_rounds": 8,
     "rounds.min_sites": 1,
 }
-"""hippocampus_small: the hippocampus job at voxels of 3 mm with a network of a tenth of the size, for eight rounds."""
+"""hippocampus_small: the hippocampus job at voxels of 3 mm with a network of a fifth of the size, for eight rounds."""
 
 EVALUATOR, EVALUATOR_CASES = "public", 16
 """The site with public data, which trains nothing and scores every model."""
@@ -48,6 +48,10 @@ METHODS = ("shapley", "gtg_shapley")
 
 HOSPITALS, CASES = tuple(f"hospital-{letter}" for letter in "abcde"), 10
 """The hospitals of a trial, one of which is bad, and their training cases."""
+
+FRESH = 31
+TRIALS = (*range(1, 21), *range(FRESH, FRESH + 10))
+"""Seeds of the trials; those from `FRESH` on were first run after every threshold of `credit.flags` was fixed."""
 
 Kind = Literal["wrong labels", "copied cases", "free rider"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -1,11 +1,12 @@
 """Writes the figures as a page of tables and a JSON file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contribution.plan import CASES, EVALUATOR_CASES, HOSPITALS, UNEQUAL
+from benchmarks.contribution.plan import CASES, EVALUATOR_CASES, FRESH, HOSPITALS, UNEQUAL
 from benchmarks.contribution.summary import Found, summarise
+from fedvoxel.evaluation.credit.flags import ALIKE
 from fedvoxel.records.atomic import write_json, write_text
 
 _NAMES = {
@@ -51,18 +52,41 @@ def _trials(summary: Mapping[str, Any]) -> list[str]:
         f"{len(HOSPITALS)} hospitals of {CASES} training cases, one of them bad in a way that changes with the seed; "
         f"`leave_one_out` in every round. **Found in {summary['found']} of {summary['planted']}** trials, under its "
         f"right name in {summary['named']}; {summary['honest_flagged']} of {summary['honest']} honest hospitals were "
-        "flagged. Of two hospitals with the same cases both are named, since nobody can say who copied: that counts as "
-        "found, and the one that was copied from does not count as flagged.",
+        "flagged.",
         "",
+        "Of two hospitals with the same cases both are named, since nobody can say who copied: that counts as found, "
+        "and the one that was copied from does not count as flagged. Thresholds were set on other seeds and on "
+        "invented hospitals, but the way to tell copies was chosen after an earlier one had missed two among seeds 1 "
+        f"to 9; seeds from {FRESH} on were first run with everything fixed that these trials show. That much harm is "
+        "flagged whichever way a hospital goes came later, from the unequal hospitals below, and changed no trial.",
+        "",
+        *_apart(summary["trials"]),
         "| seed | planted | what was flagged |",
         "| --- | --- | --- |",
     ]
     for trial in summary["trials"]:
         what = trial["kind"] + (f", sends {trial['rider']}" if trial["rider"] else "")
         where = f"{what} at {trial['bad']}" if trial["bad"] else "nobody"
-        flags = "; ".join(f"{' and '.join(flag['sites'])}: {flag['kind']}" for flag in trial["flags"])
-        lines.append(f"| {trial['seed']} | {where} | {flags or 'nothing'} |")
+        lines.append(f"| {trial['seed']} | {where} | {_flags(trial)} |")
     return [*lines, ""]
+
+
+def _flags(said: Mapping[str, Any]) -> str:
+    return "; ".join(f"{' and '.join(flag['sites'])}: {flag['kind']}" for flag in said["flags"]) or "nothing"
+
+
+def _apart(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns how well copies stand out."""
+    copies = [trial["copies_apart"] for trial in trials if trial["copies_apart"] is not None]
+    honest = [trial["honest_apart"] for trial in trials if trial["honest_apart"] is not None]
+    if not copies or not honest:
+        return []
+    return [
+        f"Hospitals with the same cases were {min(copies):.2f} to {max(copies):.2f} times as far apart as the nearest "
+        f"third; of the honest pairs, the nearest one of each run {min(honest):.2f} to {max(honest):.2f} times "
+        f"(flagged up to {ALIKE}).",
+        "",
+    ]
 
 
 def _ranks(summary: Mapping[str, Any]) -> list[str]:
@@ -87,7 +111,16 @@ def _ranks(summary: Mapping[str, Any]) -> list[str]:
             f"| {_NAMES[name]} | {row['rank_correlation']:.2f} | {by_seed} | {row['models']:.0f} | "
             f"{row['extra_cost']:.1%} | {row['cost_with_run']:.1%} |"
         )
-    return [*lines, "", *_values(summary)]
+    flagged = [f"- Seed {seed['seed']}: {_flags(seed)}." for seed in summary["seeds"]]
+    return [
+        *lines,
+        "",
+        *_values(summary),
+        "",
+        "What was flagged among these four, two of which have wrong labels:",
+        "",
+        *flagged,
+    ]
 
 
 def _values(summary: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from benchmarks.contribution.plan import UNEQUAL, Estimated, Exact, Part, Trial
 from benchmarks.parts import Values
-from fedvoxel.evaluation.credit.flags import Flag, flags_of
+from fedvoxel.evaluation.credit.flags import Flag, apartness, flags_of
 from fedvoxel.evaluation.credit.rounds import LookedAt
 from fedvoxel.federation.contribution import shapley
 from fedvoxel.federation.outcome import RoundRecord
@@ -79,8 +80,16 @@ def _trial(trial: Trial, values: Values) -> dict[str, Any]:
         "honest": len(run.sites) - len(guilty),
         "honest_flagged": sorted({site for flag in flags for site in flag.sites} - guilty - partner),
         "flags": [flag.model_dump(mode="json") for flag in flags],
+        "copies_apart": apartness(run, trial.bad, trial.copied, run.sites) if partner else None,
+        "honest_apart": _nearest(run, [site for site in run.sites if site not in guilty]),
         "seconds": values["seconds"],
     }
+
+
+def _nearest(run: LookedAt, honest: Sequence[str]) -> float | None:
+    """Returns how far apart the nearest two honest hospitals are, over the nearest third honest one."""
+    found = [apartness(run, one, other, honest) for one, other in combinations(honest, 2)]
+    return min((known for known in found if known is not None), default=None)
 
 
 def _names(flag: Flag, trial: Trial) -> bool:
@@ -116,7 +125,9 @@ def _ranked(found: Found, seed: int) -> dict[str, Any] | None:
             "extra_cost": extra / whole,
             "cost_with_run": (full + extra) / whole,
         }
-    return {"seed": seed, "exact": exact, "dice": dice[frozenset(UNEQUAL)], "seconds": whole, "methods": methods}
+    flags = [flag.model_dump(mode="json") for flag in flags_of(LookedAt.of(_records(runs["shapley"])))]
+    said = {"seed": seed, "exact": exact, "dice": dice[frozenset(UNEQUAL)], "seconds": whole}
+    return said | {"methods": methods, "flags": flags}
 
 
 def _estimates(runs: Mapping[str, Values]) -> dict[str, tuple[dict[str, float], int]]:

@@ -28,9 +28,16 @@ def test_a_hospital_without_which_models_are_better_and_that_goes_another_way_is
     assert "better, by 0.1" in flags_of(run)[0].reason and "8 of 8 rounds" in flags_of(run)[0].reason
 
 
-def test_a_negative_value_or_another_way_alone_is_no_harm() -> None:
-    assert _said(looked({BAD: -0.02})) == []
+def test_a_slightly_negative_value_or_another_way_alone_is_no_harm() -> None:
+    assert _said(looked({BAD: -0.004})) == [] and _said(looked({BAD: -0.004}, APART)) == [("harmful", (BAD,))]
     assert _said(looked({BAD: 0.001}, APART)) == []
+
+
+def test_two_bad_hospitals_that_go_each_others_way_are_harmful_and_do_not_make_the_others_alike() -> None:
+    values, away = {BAD: -0.02, "hospital-d": -0.02}, dict.fromkeys(apart("hospital-d"), 0.3) | APART
+    away[(BAD, "hospital-d")] = 0.6
+    run = looked(values, away, paths=dict.fromkeys([*away], 0.2) | {(BAD, "hospital-d"): 0.7})
+    assert _said(run) == [("harmful", (BAD,)), ("harmful", ("hospital-d",))]
 
 
 def test_harm_is_not_said_from_too_few_rounds_nor_where_there_is_hardly_any() -> None:

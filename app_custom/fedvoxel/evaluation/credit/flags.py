@@ -29,6 +29,8 @@ MOSTLY = 0.75
 """A harmful site makes the model worse in at least so many of its rounds."""
 LEAST_HARM = 0.01
 """Less Dice than this, over all rounds, is no harm worth a question."""
+MUCH_HARM = 0.05
+"""So much is, whichever way the updates go: two bad sites among four go each other's."""
 OTHER_WAY = 1.25
 """A site goes another way if it is so many times as far from the others as they are from one another."""
 
@@ -49,30 +51,34 @@ class Flag(FrozenModel):
 def flags_of(run: LookedAt) -> tuple[Flag, ...]:
     """Returns what looks wrong in a run."""
     riders = [flag for site in run.sites if (flag := _free_rider(run, site))]
-    riding = {site for flag in riders for site in flag.sites}
-    others = [site for site in run.sites if site not in riding]
-    harmful = [flag for site in others if (flag := _harmful(run, site))]
-    pairs = [flag for one, other in combinations(others, 2) if (flag := _pair(run, one, other, others))]
+    working = _without(run.sites, riders)
+    harmful = [flag for site in working if (flag := _harmful(run, site))]
+    # Beside sites that go another way, all that do not would be alike.
+    good = _without(working, harmful)
+    pairs = [flag for one, other in combinations(good, 2) if (flag := _pair(run, one, other, good))]
     return (*harmful, *riders, *pairs)
 
 
+def _without(sites: Sequence[str], flags: Sequence[Flag]) -> list[str]:
+    flagged = {site for flag in flags for site in flag.sites}
+    return [site for site in sites if site not in flagged]
+
+
 def _harmful(run: LookedAt, site: str) -> Flag | None:
-    """Flags a site without which the models were better, and whose updates go another way than the others'.
+    """Flags a site without which the models were better: much better, or its updates go another way than the others'.
 
     The validation cases are the same in every round, and by their luck an honest site can look a little harmful in all;
-    a site that only goes another way may have rare patients. Where ways are not known, the interval is widened for the
-    number of sites.
+    a site that only goes another way may have rare patients. Where it does not, or nobody knows, the interval is
+    widened for the number of sites.
     """
     values, away = run.without(site), _away(run, site)
-    total = total_of(values, [0.0] * len(values))
-    interval = total.interval(CONFIDENCE if away else 1 - (1 - CONFIDENCE) / len(run.sites))
+    total, strays = total_of(values, [0.0] * len(values)), away is not None and away >= OTHER_WAY
+    interval = total.interval(CONFIDENCE if strays else 1 - (1 - CONFIDENCE) / len(run.sites))
     worse = sum(value < 0 for value in values)
     certain = interval is not None and interval[1] < 0 and worse >= MOSTLY * len(values)
-    if not certain or total.value > -LEAST_HARM or (away or OTHER_WAY) < OTHER_WAY:
+    if not certain or total.value > -(LEAST_HARM if strays else MUCH_HARM):
         return None
-    way = (
-        f", and they go another way: {away:.1f} times as far from the others' as those from one another" if away else ""
-    )
+    way = f", and they go another way: {away:.1f} times as far from the others' as those are apart" if strays else ""
     return Flag(
         kind="harmful",
         sites=(site,),
