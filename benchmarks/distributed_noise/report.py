@@ -11,16 +11,22 @@ from benchmarks.parts import Values
 from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.records.atomic import write_json, write_text
 
-_READING = (
+_PROMISES = (
     "The first two lines promise epsilon against everybody outside the hospital. Those with shared noise promise it",
     "only where secure aggregation shows nothing but the sum: with c = 0 against anybody but a hospital, with c = 1",
     "against the server and any one hospital together. The last line promises nothing.",
     "",
     "The rate is that of the Adam which takes the steps: the hospitals' own in the first line, the server's in the",
-    "others. Each line has the best of the same rates, chosen by these patients and the first seed, which flatters",
-    "all of them alike. A plain sum of whole numbers stands for secure aggregation, which gives exactly that sum.",
-    "Nobody is missing in any round, so that with c = d = 1 there is more noise than epsilon asks for, as mostly in a",
-    "job.",
+    "others.",
+)
+_ONE_RATE = ("No other rate was tried for any line.",)
+_MANY_RATES = (
+    "Each line has the best of the same rates, chosen by these patients and the first seed, which flatters all alike.",
+)
+_SUMS = (
+    "",
+    "A plain sum of whole numbers stands for secure aggregation, which gives exactly that sum. Nobody is missing in",
+    "any round, so that with c = d = 1 there is more noise than epsilon asks for, as mostly in a job.",
     "",
 )
 
@@ -88,7 +94,8 @@ def page(summary: Mapping[str, Any]) -> str:
         by_seed = " / ".join(f"{value:.3f}" for value in row["by_seed"])
         tried = ", ".join(f"{rate}: {dice:.3f}" for rate, dice in row["by_rate"].items())
         lines.append(f"| {row['words']} | {row['noise']:.2f} | {row['dice']:.3f} | {by_seed} | {tried} |")
-    return "\n".join([*lines, "", *_READING])
+    rates = _MANY_RATES if any(len(row["by_rate"]) > 1 for row in summary["arms"]) else _ONE_RATE
+    return "\n".join([*lines, "", *_PROMISES, *rates, *_SUMS])
 
 
 def _noise(arm: Arm) -> float:

@@ -66,6 +66,9 @@ def test_the_page_takes_each_arms_best_rate_of_the_first_seed(tmp_path: Path) ->
     text = (tmp_path / "distributed_noise.md").read_text()
     assert "0.400 | 0.500 / 0.300 | 0.01: 0.500, 0.02: 0.400 |" in text
     assert "on 3 patients" in text and "seeds 1, 2" in text and "promises nothing" in text
+    assert "the best of the same rates" in text
+    write_results({key: values for key, values in found.items() if key[1:] == (0.01, 1)}, [1], tmp_path)
+    assert "No other rate was tried" in (tmp_path / "distributed_noise.md").read_text()
 
 
 def _values(dice: float) -> dict[str, Any]:
