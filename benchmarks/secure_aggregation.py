@@ -34,6 +34,7 @@ from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import session_name
 
 SITES = 8
+TASK, AGREED = "ab" * 32, b"what all sites are told"
 Result = dict[str, Any]
 
 
@@ -105,7 +106,7 @@ class _Costs:
 def _measure(identities: list[Identity], bits: int, update: NDArray[np.float32]) -> Result:
     """Runs one round; the last site drops out after it has dealt its shares, so that its key has to be recovered."""
     session, costs, ring = session_name("run", 1), _Costs(), Ring(bits)
-    members = {each.name: Member(each, session, SecureConfig()) for each in identities}
+    members = {each.name: Member(each, session, SecureConfig(), TASK) for each in identities}
     gone, step = identities[-1].name, 4 * float(np.sqrt(np.mean(update**2))) / ring.most(SITES)
     collector = Collector(session, identities[0].root, SecureConfig(), ring, update.size)
     for name, member in members.items():
@@ -121,7 +122,7 @@ def _measure(identities: list[Identity], bits: int, update: NDArray[np.float32])
             written = costs.of(name, dealt, lambda m=member: _masked(m, dealt, update, (step, ring), total))
             costs.server(lambda n=name, w=written: collector.add_masked(n, w))
     _finish(members, collector, costs)
-    cases, values = costs.server(collector.total)
+    cases, values = costs.server(lambda: collector.total(AGREED))
     if (values != total).any() or cases != SITES - 1:
         raise RuntimeError("the sum is not the sum of the sites' values")
     return _result(costs, gone)
@@ -133,7 +134,8 @@ def _masked(
     step, ring = grid
     whole, _ = to_steps({"w": update}, {"w": step}, ring.most(SITES), np.random.default_rng())
     total += whole["w"]
-    return member.mask(dealt, 1, whole["w"], ring)
+    member.open(dealt)
+    return member.mask(1, whole["w"], ring, AGREED)
 
 
 def _finish(members: dict[str, Member], collector: Collector, costs: _Costs) -> None:

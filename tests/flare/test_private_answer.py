@@ -42,7 +42,7 @@ class Answers:
         self._answers, self._rounds = PrivateAnswers(), rounds
 
     def answer(self, model: FLModel, ask: Ask) -> Shareable:
-        return self._answers.answer(self._rounds, model, ask, SecureAnswers(Path("startup"), "run"))
+        return self._answers.answer(self._rounds, model, ask, SecureAnswers(Path("kit"), Path("run"), "ab" * 32))
 
 
 def answers(folder: Path, config: Any = CONFIG) -> tuple[Answers, Ledger]:

@@ -190,7 +190,7 @@ def test_hospitals_share_the_noise_of_a_sum_and_one_is_lost_in_a_round(
     refused = system.run(masked_job(tmp_path, "shared_refused", COHORT, SHARED))
     assert refused.status == "failed", "no hospital has said that its noise may be shared"
     for site in SITES:
-        budget = CohortBudget(unit="patient", epsilon=100.0, delta=1e-3, in_sums=InSums(least_sites=3))
+        budget = CohortBudget(unit="patient", epsilon=100.0, delta=1e-3, in_sums=InSums(least_sites=3, partners=SITES))
         grant(system.kit(site) / "local", COHORT, budget)
     job_id = system.submit(masked_job(tmp_path, "shared_run", COHORT, SHARED))
     kept = system.kit("hospital-d") / "state" / "privacy" / COHORT / "releases"

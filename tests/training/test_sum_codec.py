@@ -17,8 +17,8 @@ def test_what_a_round_leaves_goes_into_the_next_that_counts(tmp_path: Path) -> N
     second = codec.steps_of({"w": np.zeros((3, 4), np.float32)}, 10, GRID, 1, 0)
     assert (second["w"] == 1).all(), "the one that was left"
     third = codec.steps_of(UPDATE, 10, GRID, 2, 0)
-    assert (third["w"] == 2).all(), "round 1 was not in the sum: what it sent is owed still"
-    assert (codec.steps_of({"w": np.zeros((3, 4), np.float32)}, 10, GRID, 3, 2)["w"] == 2).all()
+    assert (third["w"] == 2).all(), "what was left before round 1 went into that one, and into no other"
+    assert (codec.steps_of({"w": np.zeros((3, 4), np.float32)}, 10, GRID, 3, 2)["w"] == 1).all()
 
 
 def test_rounding_is_right_on_average(tmp_path: Path) -> None:

@@ -39,10 +39,11 @@ from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.flare.secure_answers import SecureAnswers
-from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, sums_of
+from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
-from fedvoxel.flare.state_folder import check_run_key, run_state_folder, startup_folder, workspace_of
+from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
@@ -133,7 +134,8 @@ class SiteExecutor(Executor):
             setup = TrainerSetup(task=task, site=site, site_file=str(site_file), state_folder=str(self._folder))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
-            self._secure = SecureAnswers(startup_folder(fl_ctx), self.run_key)
+            task_hash = sha256_of(task.model_dump(mode="json"))
+            self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, task_hash)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -166,15 +168,16 @@ class SiteExecutor(Executor):
             raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
         model = FLModelUtils.from_shareable(shareable)
         if task_name in SECURE_TASKS and self._secure:
-            return self._secure.answer(task_name, model, sums_of(_local(fl_ctx), self.cohort, self._section))
+            terms = terms_of(_local(fl_ctx).parent, self.cohort, self._section)
+            return self._secure.answer(task_name, model, terms)
         if task_name == TASK_TRAIN:
+            check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             check_same_section(self.privacy, model.meta.get("privacy"))
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and rounds and self._secure:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
-            check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         answer = ask(Message(self._command(task_name, model), model.params or {}))
         if task_name == TASK_VALIDATE:
@@ -187,6 +190,9 @@ class SiteExecutor(Executor):
         if task_name == TASK_CHECK:
             return {"command": "check"}
         if task_name == TASK_VALIDATE:
+            if model.meta["split"] not in ("validation", "test"):
+                # What a model scores on the cases that it was trained on tells who they were.
+                raise ConfigError("scores of validation or test cases may be asked for, and no others")
             return {"command": "evaluate", "split": model.meta["split"]}
         if task_name == TASK_TRAIN and self._folder:
             keep_as = str(local_model_file(self._folder, self.cohort))

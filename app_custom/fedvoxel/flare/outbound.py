@@ -63,7 +63,8 @@ class OutboundFilter(Filter):
         decided = load_privacy_policy(local).cohorts.get(cohort)
         if decided is None:
             return error_reply(_UNDECIDED.format(cohort=cohort))
-        private = isinstance(decided, CohortBudget)
+        budget = decided if isinstance(decided, CohortBudget) else None
+        private = budget is not None
         code = shareable.get_return_code(ReturnCode.OK)
         if code != ReturnCode.OK:
             return _failure(_WITHHELD if private else error_of(shareable), code)
@@ -71,13 +72,13 @@ class OutboundFilter(Filter):
         admitted = admit(task, answer_of(shareable), private)
         if isinstance(decided, NoBudget) and decided.in_sums:
             check_in_sums(task, admitted)
-        if private and task == TASK_TRAIN:
-            return _release(str(admitted.values["release_id"]), local, cohort)
+        if budget and task == TASK_TRAIN:
+            return _release(str(admitted.values["release_id"]), local, cohort, budget)
         declared = _PUBLIC if isinstance(decided, PublicCohort) and task in _ABOUT_CASES else {}
         return result_reply({**admitted.values, **declared}, admitted.arrays, difference=admitted.kind == "difference")
 
 
-def _release(release_id: str, local: Path, cohort: str) -> Shareable:
+def _release(release_id: str, local: Path, cohort: str, decided: CohortBudget) -> Shareable:
     """Returns the round's answer with the bytes that were kept; the ledger notes first that they leave."""
     # The accountant behind it takes a second to import, which other jobs are spared.
     from fedvoxel.privacy.ledger import open_ledger
@@ -87,6 +88,8 @@ def _release(release_id: str, local: Path, cohort: str) -> Shareable:
     if masked_of(arrays) is None:
         # A share of the noise alone is whole numbers, and is stopped here: it leaves masked or not at all.
         check_values(arrays)
+        if decided.in_sums and decided.unit == "hospital":
+            raise UpdateError("this hospital's policy lets updates leave masked only, as parts of a sum")
     run_key, index = ledger.place(release_id)
     said = {"release_id": release_id, "case_count": PUBLIC_WEIGHT, "run_key": run_key, "round": index}
     return result_reply(said, arrays, difference=True)

@@ -14,6 +14,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.flare.messages import result_reply
 from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.privacy.share_grid import RING_BITS
 from fedvoxel.training.messages import Message
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, check_layout, layout_of
 
@@ -64,6 +65,8 @@ class PrivateAnswers:
             return secure.masked(model, PUBLIC_WEIGHT, lambda most: whole)
 
         masked = model.meta.get("secure") is not None
+        if masked:
+            secure.open(model, arrays, RING_BITS)
         release_id = rounds.release(index, num_rounds, train, mask if masked else None)
         return result_reply({"release_id": release_id}, {}, difference=False)
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
-from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.config import parse_config, read_json
+from fedvoxel.errors import UpdateError
+from fedvoxel.flare.agreement import agreed_on, ring_of
 from fedvoxel.flare.messages import (
     TASK_SECURE_CONFIRM,
     TASK_SECURE_KEYS,
@@ -19,7 +20,7 @@ from fedvoxel.flare.messages import (
     TASK_SECURE_SHARES,
     result_reply,
 )
-from fedvoxel.privacy.in_sums import InSums
+from fedvoxel.records.atomic import write_json
 from fedvoxel.training.sum_codec import SumCodec
 from fedvoxel.updates.compression.payload import as_array
 from fedvoxel.updates.secure.config import SecureConfig
@@ -29,6 +30,7 @@ from fedvoxel.updates.secure.masked import MASKED
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import session_name
+from fedvoxel.updates.secure.terms import Terms
 from fedvoxel.updates.update import Arrays
 
 Whole = Callable[[int], Mapping[str, NDArray[np.int64]]]
@@ -38,47 +40,70 @@ Whole = Callable[[int], Mapping[str, NDArray[np.int64]]]
 class SecureAnswers:
     """Takes part in one run's secure rounds; a round's secrets are in memory only, and go with it."""
 
-    def __init__(self, startup: Path, run_key: str) -> None:
-        """Takes the kit's `startup/` folder, which holds the site's certificate and key."""
-        self._startup, self._run_key = startup, run_key
+    def __init__(self, kit: Path, folder: Path, task: str) -> None:
+        """Takes the kit's folder, the run's folder in the site's state, named by its key, and the task's SHA-256."""
+        self._kit, self._run_key, self._task = kit, folder.name, task
+        self._summed = folder / "summed_rounds.json"
         self._member: Member | None = None
-        self._session = ""
+        self._session, self._agreed, self._ring = "", b"", Ring(8)
 
-    def answer(self, task_name: str, model: FLModel, policy: InSums | None) -> Shareable:
+    def answer(self, task_name: str, model: FLModel, terms: Terms) -> Shareable:
         """Answers one of the tasks around a round.
 
         Args:
             task_name: Which.
             model: The task's message.
-            policy: What the hospital asks of sums that its updates go into.
+            terms: What the hospital asks of sums that its updates go into.
 
         Raises:
             UpdateError: The message does not keep to the protocol, or asks what the hospital does not want.
+            ConfigError: The job's setting is none.
+            ConsortiumError: The kit's certificates cannot be read.
         """
         answers: Mapping[str, Callable[[], dict[str, Any]]] = {
-            TASK_SECURE_KEYS: partial(self._keys, model, policy),
+            TASK_SECURE_KEYS: partial(self._keys, model, terms),
             TASK_SECURE_SHARES: lambda: {"shares": _json(self._of(model).share(_list(model, "roster")))},
             TASK_SECURE_CONFIRM: lambda: {"confirmation": _json(self._of(model).confirm(_list(model, "alive")))},
-            TASK_SECURE_REVEAL: lambda: {"revealed": _json(self._of(model).reveal(dict(model.meta["confirmations"])))},
+            TASK_SECURE_REVEAL: lambda: {"revealed": _json(self._of(model).reveal(_dict(model, "confirmations")))},
         }
         return result_reply(answers[task_name](), {}, difference=False)
 
+    def open(self, model: FLModel, arrays: Arrays, bits: int | None = None) -> None:
+        """Makes sure, before anything is trained or charged, that this round's update can be masked.
+
+        Args:
+            model: The round's message.
+            arrays: The model to train on.
+            bits: The ring that the job's mechanism counts on; None takes the server's.
+
+        Raises:
+            UpdateError: It cannot: the site has not begun the round, too few have dealt, or the ring is another.
+        """
+        self._ring = ring_of(model)
+        if bits is not None and self._ring.bits != bits:
+            raise UpdateError(f"secure aggregation in a ring of {self._ring.bits} bits, expected {bits}")
+        self._agreed = agreed_on(model, arrays)
+        self._of(model).open(dict(model.meta["secure"]["dealt"]))
+
     def masked(self, model: FLModel, cases: int, whole: Whole) -> dict[str, NDArray[np.uint8]]:
-        """Returns what leaves in the place of an update.
+        """Returns what leaves in the place of an update; a round is masked once, whatever happens afterwards.
 
         Raises:
             UpdateError: See `Member.mask`.
         """
-        said, member = model.meta["secure"], self._of(model)
-        ring = _ring(said)
-        values = flat(whole(ring.most(member.sites)))
-        return {MASKED: as_array(member.mask(dict(said["dealt"]), cases, values, ring))}
+        member = self._of(model)
+        values = flat(whole(self._ring.most(member.sites)))
+        write_json(self._summed, {"last": int(model.current_round or 0)}, mode=0o600)
+        return {MASKED: as_array(member.mask(cases, values, self._ring, self._agreed))}
 
-    def _keys(self, model: FLModel, policy: InSums | None) -> dict[str, Any]:
+    def _keys(self, model: FLModel, terms: Terms) -> dict[str, Any]:
         asked = parse_config(SecureConfig, model.meta.get("config"), "the round's secure aggregation")
-        self._session = session_name(self._run_key, int(model.current_round or 0))
-        limits = (policy.least_sites, policy.partners) if policy else (0, None)
-        self._member = Member(load_identity(self._startup), self._session, asked, *limits)
+        index = int(model.current_round or 0)
+        if self._summed.is_file() and index <= int(read_json(self._summed, "the site's last sum")["last"]):
+            # Two sums of one round over different sites differ by single sites' updates.
+            raise UpdateError(f"round {index} went into a sum of this run before; give the run a new run_key")
+        self._session = session_name(self._run_key, index)
+        self._member = Member(load_identity(self._kit / "startup"), self._session, asked, self._task, terms)
         return {"keys": _json(self._member.announce())}
 
     def _of(self, model: FLModel) -> Member:
@@ -93,16 +118,16 @@ def weighed(codec: SumCodec, model: FLModel, difference: Arrays, cases: int, mos
     return codec.steps_of(difference, cases, (steps, most), int(model.current_round or 0), model.meta["accepted"])
 
 
-def _ring(said: Mapping[str, Any]) -> Ring:
-    bits = said.get("bits")
-    if not isinstance(bits, int) or not 8 <= bits <= 32:
-        raise ConfigError("secure aggregation in a ring that this site does not know")
-    return Ring(bits)
-
-
 def _list(model: FLModel, key: str) -> list[Any]:
     found = model.meta.get(key)
     if not isinstance(found, list):
+        raise UpdateError(f"a secure round without {key}")
+    return found
+
+
+def _dict(model: FLModel, key: str) -> dict[str, Any]:
+    found = model.meta.get(key)
+    if not isinstance(found, dict):
         raise UpdateError(f"a secure round without {key}")
     return found
 

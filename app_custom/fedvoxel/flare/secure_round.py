@@ -9,6 +9,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.flare.agreement import agreed_on
 from fedvoxel.flare.messages import (
     LACKS_MODEL,
     NO_ARRAYS,
@@ -39,6 +40,7 @@ class SecureRound:
         self._state, self._config, self._ask, self._scale = state, config, ask, state.scale
         session, size = session_name(run_key, state.round), size_of(state.layout)
         self._collector = Collector(session, root, config, self._scale.ring, size)
+        self._agreed = b""
         self._absent: dict[str, str] = {}
         self._refused: dict[str, str] = {}
 
@@ -82,7 +84,7 @@ class SecureRound:
         confirmed = collector.confirmations()
         meta = {"confirmations": confirmed}
         self._exchange(TASK_SECURE_REVEAL, meta, list(confirmed), "revealed", collector.add_reveal)
-        cases, values = collector.total()
+        cases, values = collector.total(self._agreed)
         steps = self._scale.steps(len(collector.sites))
         self._state.add_sum(unflat(values, self._state.layout), steps, cases, alive)
         return lacking
@@ -91,7 +93,9 @@ class SecureRound:
         collector, steps = self._collector, self._scale.steps(len(self._collector.sites))
         said = {"dealt": collector.dealt(), "bits": collector.ring.bits, "steps": steps}
         take = partial(replies.take_masked, collector.add_masked)
-        gathered = self._send(TASK_TRAIN, _with(messages.change(), said), list(collector.dealt()), take)
+        message = _with(messages.change(), said)
+        self._agreed = agreed_on(message, self._state.outgoing)
+        gathered = self._send(TASK_TRAIN, message, list(collector.dealt()), take)
         lacking = [site for site, reason in gathered.missing.items() if reason == LACKS_MODEL]
         if lacking:
             for site in lacking:

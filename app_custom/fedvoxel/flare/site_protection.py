@@ -11,9 +11,11 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.state_folder import check_run_key
+from fedvoxel.governance.kit import upstream_names
 from fedvoxel.privacy.in_sums import InSums
-from fedvoxel.privacy.policy import CohortBudget, PublicCohort, load_privacy_policy
+from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.updates.secure.terms import Terms
 
 Section = PatientMechanismConfig | HospitalMechanismConfig
 
@@ -60,7 +62,8 @@ def private_rounds(
 def may_be_watched(local: Path, cohort: str) -> bool:
     """Returns whether the policy lets anybody see how training on the cohort goes on: its steps, its loss, its time."""
     try:
-        return not isinstance(load_privacy_policy(local).of(cohort), CohortBudget)
+        entry = load_privacy_policy(local).of(cohort)
+        return isinstance(entry, PublicCohort) or (isinstance(entry, NoBudget) and entry.in_sums is None)
     except ConfigError:
         return False
 
@@ -93,6 +96,30 @@ def sums_of(local: Path, cohort: str, section: Section | None) -> InSums | None:
     return asked.model_copy(update={"least_sites": shared.least_sites})
 
 
+def terms_of(kit: Path, cohort: str, section: Section | None) -> Terms:
+    """Returns what this hospital asks of a round of secure aggregation about a cohort.
+
+    Args:
+        kit: The kit's folder.
+        cohort: The cohort that the job names.
+        section: The job's privacy section.
+
+    Raises:
+        ConfigError: See `sums_of`.
+        ConsortiumError: The kit does not say whom it connects to.
+    """
+    asked = sums_of(kit / "local", cohort, section)
+    shared = section.shared_noise if isinstance(section, PatientMechanismConfig) else None
+    most = section.sites if isinstance(section, HospitalMechanismConfig) else shared.sites if shared else None
+    return Terms(
+        least_sites=asked.least_sites if asked else 0,
+        most_sites=most,
+        colluders=max(asked.colluders if asked else 0, shared.colluders if shared else 0),
+        partners=asked.partners if asked else None,
+        never=upstream_names(kit),
+    )
+
+
 def check_in_sums(local: Path, cohort: str, masked: bool) -> None:
     """Refuses a round whose update would leave by itself, where the hospital lets it leave in sums only.
 
@@ -101,7 +128,10 @@ def check_in_sums(local: Path, cohort: str, masked: bool) -> None:
     Raises:
         ConfigError: It would, or the policy cannot be read.
     """
-    if not masked and sums_of(local, cohort, None):
+    entry = load_privacy_policy(local).of(cohort)
+    # With a budget for patients a job may add the whole noise here instead.
+    only_in_sums = not isinstance(entry, PublicCohort) and entry.in_sums and entry.unit != "patient"
+    if only_in_sums and not masked:
         raise ConfigError(
             f"this hospital lets updates about cohort {cohort!r} leave masked only, as parts of a sum: give the job "
             "rounds.secure_aggregation"

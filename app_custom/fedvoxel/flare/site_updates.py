@@ -42,6 +42,8 @@ class SiteUpdates:
         """
         model.meta["accepted"] = model.meta["accepted"].get(self._site)
         arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
+        if model.meta.get("secure") is not None:
+            secure.open(model, arrays)
         answer = ask(Message(command | {"accepted": model.meta["accepted"]}, arrays))
         told = public_header(answer)
         named = {"run_key": self._run_key, "round": int(model.current_round or 0)}
@@ -49,9 +51,8 @@ class SiteUpdates:
             return result_reply(told | named, self._codec.encoded(model, answer.arrays), difference=True)
         # Cases, loss and time of one site are not the server's to know; its scores of the common model are asked for.
         scores = {key: told[key] for key in ("validation",) if key in told}
-        return result_reply(
-            {"case_count": PUBLIC_WEIGHT} | scores, self._masked(model, answer, arrays, secure), difference=True
-        )
+        told = {"case_count": PUBLIC_WEIGHT} | scores | named
+        return result_reply(told, self._masked(model, answer, arrays, secure), difference=True)
 
     def _masked(self, model: FLModel, answer: Message, arrays: Arrays, secure: SecureAnswers) -> Any:
         # A site without training cases adds nothing to the sum, and hides that it does.

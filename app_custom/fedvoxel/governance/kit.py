@@ -116,6 +116,20 @@ def open_kit(folder: Path) -> Kit:
     return Kit(folder, kind, name, organisation, server, project)
 
 
+def upstream_names(folder: Path) -> frozenset[str]:
+    """Returns whom a site's kit connects to, by the names of their certificates: the server, and a relay before it.
+
+    Raises:
+        ConsortiumError: The folder is no site's kit, or does not say.
+    """
+    startup = STARTUP_FILES["site"]
+    try:
+        server = str(read_json(folder / "startup" / startup, f"startup/{startup}")["servers"][0]["identity"])
+    except (ConfigError, KeyError, IndexError, TypeError) as error:
+        raise ConsortiumError(f"startup/{startup} does not name the server ({error}); ask for a new kit") from None
+    return frozenset({server, open_kit(folder).server.identity})
+
+
 def _kind_of(folder: Path) -> KitKind:
     for kind, startup_file in STARTUP_FILES.items():
         if (folder / "startup" / startup_file).is_file():

@@ -182,7 +182,9 @@ def check_in_sums(task: str, answer: Answer) -> None:
     Raises:
         UpdateError: An update is not masked, or the site's own model is asked for.
     """
-    if task == "submit_model" or (answer.kind == "difference" and masked_of(answer.arrays) is None):
+    masked = answer.kind == "difference" and masked_of(answer.arrays) is not None
+    told = set(answer.values) <= {"case_count", "validation", "run_key", "round"}
+    if task == "submit_model" or (task == "train" and not (masked and told and answer.values["case_count"] == 1)):
         raise UpdateError(
             "this hospital's policy lets updates leave masked only, as parts of a sum: give the job "
             "rounds.secure_aggregation, and do not ask for the site's own model"

@@ -56,6 +56,11 @@ class NoiseSharing(FrozenModel):
                 f"sites - colluders - dropouts is {self.least_shares}, expected at least 2: with one each site adds "
                 "the whole noise itself, for which no shared_noise is needed"
             )
+        if self.colluders >= self.sites - 2 * self.dropouts:
+            raise ValueError(
+                f"colluders is {self.colluders}, expected less than sites - 2 dropouts, which is "
+                f"{self.sites - 2 * self.dropouts}: so many could have two sums of one round signed"
+            )
         return self
 
 

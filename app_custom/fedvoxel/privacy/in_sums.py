@@ -11,12 +11,12 @@ class InSums(FrozenModel):
 
     Attributes:
         least_sites: Fewest sites that have to be in the sum.
-        partners: The sites of the consortium that this one adds up with, itself among them; None takes any. Who issues
-            certificates can invent sites, but not under these names without replacing theirs.
-        colluders: Under a budget, other sites that may side with the server: a job whose noise is shared has to count
-            on as many at least.
+        partners: The sites of the consortium that this one adds up with, itself among them. Who issues certificates can
+            invent sites, but not under these names without replacing theirs.
+        colluders: Other sites that may side with the server. A sum of which so many could have two versions signed is
+            refused, and a job whose noise is shared has to count on as many at least.
     """
 
     least_sites: int = Field(ge=FEWEST_SITES, le=10_000)
     colluders: int = Field(default=1, ge=0, le=10_000)
-    partners: tuple[str, ...] | None = Field(default=None, min_length=FEWEST_SITES)
+    partners: tuple[str, ...] = Field(min_length=FEWEST_SITES)

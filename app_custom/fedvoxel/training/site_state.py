@@ -43,6 +43,10 @@ class SiteState:
             path.unlink()
         return self._read()
 
+    def forget(self) -> None:
+        """Drops what counts; what was proposed stays proposed."""
+        self._kept().unlink(missing_ok=True)
+
     def propose(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what counts from the next round on, if this round's update is accepted."""
         save_weights(self._folder / f"{self._kind}_{round_index}.{self._cohort}.npz", arrays)

@@ -37,6 +37,8 @@ class SumCodec:
         """
         check_values(difference)
         left = self._memory.begin(round_index, accepted)
+        # Into one sum, once: what enters two can be told from their difference.
+        self._memory.forget()
         weighed = {
             name: array * np.float32(cases) + left.get(name, np.float32(0)) for name, array in difference.items()
         }

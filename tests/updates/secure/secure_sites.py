@@ -16,10 +16,11 @@ from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.identity import Identity, load_identity
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
-from fedvoxel.updates.secure.session import session_name
+from fedvoxel.updates.secure.session import agreement, session_name
 from tests.tls_files import Authority
 
 SESSION = session_name("run", 3)
+TASK, AGREED = "ab" * 32, agreement({"steps": 1})
 
 
 @cache
@@ -53,12 +54,13 @@ class Consortium:
     def __init__(self, sites: int, dropouts: int = 1, bits: int = 16, size: int = 50, session: str = SESSION) -> None:
         self.names = [f"site-{index}" for index in range(sites)]
         self.ring, config = Ring(bits), SecureConfig(dropouts=dropouts)
-        self.members = {name: Member(identity(name), session, config) for name in self.names}
+        self.members = {name: Member(identity(name), session, config, TASK) for name in self.names}
         self.collector = Collector(session, root(), config, self.ring, size)
         most, random = self.ring.most(sites), np.random.default_rng(sites)
         self.values: dict[str, NDArray[np.int64]] = {
             name: random.integers(-most, most, size, endpoint=True) for name in self.names
         }
+        self.agreed = dict.fromkeys(self.names, AGREED)
         self.written: dict[str, bytes] = {}
 
     def announce(self, without: Collection[str] = ()) -> None:
@@ -76,7 +78,8 @@ class Consortium:
     def mask(self, without: Collection[str] = ()) -> None:
         dealt = self.collector.dealt()
         for index, name in enumerate(dealt):
-            self.written[name] = self.members[name].mask(dealt, 10 + index, self.values[name], self.ring)
+            self.members[name].open(dealt)
+            self.written[name] = self.members[name].mask(10 + index, self.values[name], self.ring, self.agreed[name])
             if name not in without:
                 self.collector.add_masked(name, self.written[name])
 
@@ -98,7 +101,7 @@ class Consortium:
         for stage in ("announce", "share", "mask", "confirm", "reveal"):
             gone |= set((lost or {}).get(stage, ()))
             getattr(self, stage)(gone)
-        return self.collector.total()
+        return self.collector.total(AGREED)
 
     def sum_of(self, names: Collection[str]) -> NDArray[np.int64]:
         return np.sum([self.values[name] for name in names], axis=0)

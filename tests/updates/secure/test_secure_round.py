@@ -12,8 +12,9 @@ from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
-from fedvoxel.updates.secure.session import session_name
-from tests.updates.secure.secure_sites import SESSION, Consortium, identity, root
+from fedvoxel.updates.secure.session import agreement, session_name
+from fedvoxel.updates.secure.terms import Terms
+from tests.updates.secure.secure_sites import AGREED, SESSION, TASK, Consortium, identity, root
 
 
 @pytest.mark.parametrize("bits", [8, 10, 16, 32])
@@ -93,13 +94,13 @@ def test_what_cannot_hide_a_site_is_refused() -> None:
 
 def test_a_site_refuses_what_its_hospital_does_not_want() -> None:
     announced = [
-        Member(identity(name), SESSION, SecureConfig()).announce().model_dump()
+        Member(identity(name), SESSION, SecureConfig(), TASK).announce().model_dump()
         for name in ("site-1", "site-2", "site-3")
     ]
-    careful = Member(identity("site-0"), SESSION, SecureConfig(), least_sites=4)
-    with pytest.raises(UpdateError, match="this site needs 4 in the sum"):
+    careful = Member(identity("site-0"), SESSION, SecureConfig(), TASK, Terms(least_sites=4))
+    with pytest.raises(UpdateError, match="expected 4 in the sum at least"):
         careful.share([*announced, careful.announce().model_dump()])
-    choosy = Member(identity("site-0"), SESSION, SecureConfig(), partners=["site-0", "site-1", "site-2"])
+    choosy = Member(identity("site-0"), SESSION, SecureConfig(), TASK, Terms(partners=["site-0", "site-1", "site-2"]))
     with pytest.raises(UpdateError, match="nobody of: site-3"):
         choosy.share([*announced, choosy.announce().model_dump()])
 
@@ -117,8 +118,8 @@ def _with_server_in_the_middle(field: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("field", ["mask_key", "certificate", "session", "signature"])
 def test_the_server_cannot_put_its_own_keys_in_the_middle(field: str) -> None:
     if field == "session":
-        stale = Member(identity("site-1"), session_name("run", 2), SecureConfig()).announce().model_dump()
-        fresh = Member(identity("site-0"), SESSION, SecureConfig())
+        stale = Member(identity("site-1"), session_name("run", 2), SecureConfig(), TASK).announce().model_dump()
+        fresh = Member(identity("site-0"), SESSION, SecureConfig(), TASK)
         with pytest.raises(UpdateError, match="another run or round"):
             fresh.share([fresh.announce().model_dump(), stale])
         return
@@ -152,7 +153,7 @@ def test_too_small_a_sum_is_not_confirmed() -> None:
         getattr(consortium, stage)()
     for alive, reason in ((["site-0", "site-1", "site-2"], "a sum of 3 sites"), (consortium.names[1:], "without this")):
         member = consortium.members["site-0"]
-        member._done = 3  # the test asks the same member twice
+        member._next = "confirm"  # the test asks the same member twice
         with pytest.raises(UpdateError, match=reason):
             member.confirm(alive)
 
@@ -162,7 +163,7 @@ def test_nothing_is_answered_twice() -> None:
     consortium.whole_round()
     with pytest.raises(UpdateError, match="expected nothing more, got reveal"):
         consortium.members["site-0"].reveal(consortium.collector.confirmations())
-    fresh = Member(identity("site-0"), SESSION, SecureConfig())
+    fresh = Member(identity("site-0"), SESSION, SecureConfig(), TASK)
     with pytest.raises(UpdateError, match="expected announce, got confirm"):
         fresh.confirm(["site-0"])
 
@@ -185,7 +186,7 @@ def test_a_share_that_does_not_match_is_refused_by_name_and_the_sum_comes_withou
             assert "site-1's that does not match" in _refused(consortium.collector.add_reveal, name, revealed)
         else:
             consortium.collector.add_reveal(name, revealed)
-    _, values = consortium.collector.total()
+    _, values = consortium.collector.total(AGREED)
     assert np.array_equal(values, consortium.sum_of(consortium.names))
 
 
@@ -198,23 +199,25 @@ def test_a_bad_dealer_costs_nobody_a_part() -> None:
         dealt = consortium.members[name].share(roster).model_dump(mode="json")
         if name == "site-4":
             dealt["sealed"]["site-0"] = "ab" * 48
+            dealt["commitments"]["site-1"] = ["00" * 32, "00" * 32]
         consortium.collector.add_shares(name, dealt)
     for stage in ("mask", "confirm", "reveal"):
         getattr(consortium, stage)()
-    _, values = consortium.collector.total()
+    _, values = consortium.collector.total(AGREED)
     assert np.array_equal(values, consortium.sum_of(consortium.names))
 
 
-def test_a_dealer_of_another_seed_is_named() -> None:
+def test_a_dealer_of_another_seed_is_named_where_its_own_word_is_missing() -> None:
     consortium = Consortium(4)
     consortium.announce()
     roster = consortium.collector.roster()
     for name in consortium.names:
         dealt = consortium.members[name].share(roster).model_dump(mode="json")
         consortium.collector.add_shares(name, dealt | ({"seed": "00" * 32} if name == "site-3" else {}))
-    for stage in ("mask", "confirm", "reveal"):
+    for stage in ("mask", "confirm"):
         getattr(consortium, stage)()
-    assert "site-3 has dealt shares of another seed" in _refused(consortium.collector.total)
+    consortium.reveal(without=["site-3"])
+    assert "site-3 has dealt shares of another seed" in _refused(consortium.collector.total, AGREED)
 
 
 def test_a_site_that_masks_something_else_spoils_the_sum_and_that_is_seen() -> None:
@@ -223,13 +226,14 @@ def test_a_site_that_masks_something_else_spoils_the_sum_and_that_is_seen() -> N
         getattr(consortium, stage)()
     dealt = consortium.collector.dealt()
     for name in consortium.names:
-        written = consortium.members[name].mask(dealt, 10, consortium.values[name], consortium.ring)
+        consortium.members[name].open(dealt)
+        written = consortium.members[name].mask(10, consortium.values[name], consortium.ring, AGREED)
         if name == "site-2":
             written = written[:21] + np.random.default_rng(1).bytes(len(written) - 21)
         consortium.collector.add_masked(name, written)
     for stage in ("confirm", "reveal"):
         getattr(consortium, stage)()
-    assert "has not kept to the protocol" in _refused(consortium.collector.total)
+    assert "has not kept to the protocol" in _refused(consortium.collector.total, AGREED)
 
 
 def test_a_bit_that_flips_on_the_way_is_seen() -> None:
@@ -238,12 +242,13 @@ def test_a_bit_that_flips_on_the_way_is_seen() -> None:
         getattr(consortium, stage)()
     dealt = consortium.collector.dealt()
     for name in consortium.names:
-        written = bytearray(consortium.members[name].mask(dealt, 10, consortium.values[name], consortium.ring))
+        consortium.members[name].open(dealt)
+        written = bytearray(consortium.members[name].mask(10, consortium.values[name], consortium.ring, AGREED))
         written[40] ^= name == "site-1"
         consortium.collector.add_masked(name, bytes(written))
     for stage in ("confirm", "reveal"):
         getattr(consortium, stage)()
-    assert "checksums" in _refused(consortium.collector.total)
+    assert "checksums" in _refused(consortium.collector.total, AGREED)
 
 
 def test_what_is_no_masked_message_is_refused() -> None:
@@ -251,7 +256,8 @@ def test_what_is_no_masked_message_is_refused() -> None:
     for stage in ("announce", "share"):
         getattr(consortium, stage)()
     dealt, collector = consortium.collector.dealt(), consortium.collector
-    good = consortium.members["site-0"].mask(dealt, 10, consortium.values["site-0"], consortium.ring)
+    consortium.members["site-0"].open(dealt)
+    good = consortium.members["site-0"].mask(10, consortium.values["site-0"], consortium.ring, AGREED)
     bad: Mapping[str, bytes] = {
         "got something else": b"",
         "another ring": good[:4] + b"\x20" + good[5:],
@@ -267,7 +273,7 @@ def test_what_is_no_masked_message_is_refused() -> None:
 
 def test_keys_in_another_name_or_of_another_consortium_are_refused() -> None:
     collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
-    keys = Member(identity("site-1"), SESSION, SecureConfig()).announce().model_dump()
+    keys = Member(identity("site-1"), SESSION, SecureConfig(), TASK).announce().model_dump()
     assert "another site's name" in _refused(collector.add_announcement, "site-2", keys)
     assert "not site-2's" in _refused(collector.add_announcement, "site-2", keys | {"site": "site-2"})
     assert "version 2" in _refused(collector.add_announcement, "site-1", keys | {"protocol": 2})
@@ -279,5 +285,63 @@ def test_a_value_that_could_overflow_is_not_masked() -> None:
     for stage in ("announce", "share"):
         getattr(consortium, stage)()
     too_large = np.full(50, consortium.ring.most(4) + 1)
+    consortium.members["site-0"].open(consortium.collector.dealt())
     with pytest.raises(UpdateError, match="could overflow"):
-        consortium.members["site-0"].mask(consortium.collector.dealt(), 1, too_large, consortium.ring)
+        consortium.members["site-0"].mask(1, too_large, consortium.ring, AGREED)
+
+
+def test_sites_that_were_told_different_things_do_not_unmask_one_of_them() -> None:
+    """The server gives all but one site steps so wide that their parts are zeros: what comes out is no sum of any."""
+    consortium = Consortium(4, dropouts=0, bits=32)
+    for name in consortium.names[1:]:
+        consortium.values[name] = np.zeros(50, np.int64)
+        consortium.agreed[name] = agreement({"steps": 1e30})
+    for stage in ("announce", "share", "mask", "confirm", "reveal"):
+        getattr(consortium, stage)()
+    for agreed in (AGREED, agreement({"steps": 1e30})):
+        assert "checksums" in _refused(consortium.collector.total, agreed)
+
+
+def test_another_task_or_the_server_among_the_sites_is_refused() -> None:
+    for terms, task, reason in (
+        (Terms(), "cd" * 32, "another task than this one: site-1"),
+        (Terms(never=["site-1"]), TASK, "nobody of: site-1"),
+        (Terms(most_sites=3), TASK, "expected 3 at most"),
+    ):
+        announced = [Member(identity(f"site-{n}"), SESSION, SecureConfig(), TASK).announce() for n in (2, 3)]
+        announced.append(Member(identity("site-1"), SESSION, SecureConfig(), task).announce())
+        member = Member(identity("site-0"), SESSION, SecureConfig(), TASK, terms)
+        with pytest.raises(UpdateError, match=reason):
+            member.share([*(each.model_dump() for each in announced), member.announce().model_dump()])
+
+
+@pytest.mark.parametrize(("colluders", "fits"), [(0, True), (1, False)])
+def test_who_sides_with_the_server_cannot_have_two_sums_signed(colluders: int, fits: bool) -> None:
+    """Of five sites two may drop out: three stay, and one that signs twice makes two lists of three."""
+    config = SecureConfig(dropouts=2)
+    members = [Member(identity(f"site-{n}"), SESSION, config, TASK, Terms(colluders=colluders)) for n in range(5)]
+    announced = [member.announce().model_dump() for member in members]
+    if fits:
+        assert members[0].share(announced).sealed
+    else:
+        with pytest.raises(UpdateError, match="cannot have two sums signed"):
+            members[0].share(announced)
+
+
+def test_a_key_that_everybody_shares_a_secret_with_is_refused_at_the_door() -> None:
+    weak = Member(identity("site-1"), SESSION, SecureConfig(), TASK)
+    unsigned = weak.announce().model_copy(update={"seal_key": "00" * 32})
+    signed = unsigned.model_copy(update={"signature": identity("site-1").sign(unsigned.signed_bytes())})
+    collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
+    assert "gives no secret" in _refused(collector.add_announcement, "site-1", signed.model_dump())
+
+
+def test_a_step_that_failed_is_the_last() -> None:
+    consortium = Consortium(5)
+    for stage in ("announce", "share", "mask"):
+        getattr(consortium, stage)()
+    member = consortium.members["site-0"]
+    with pytest.raises(UpdateError, match="without this site"):
+        member.confirm(consortium.names[1:])
+    with pytest.raises(UpdateError, match="expected nothing more"):
+        member.reveal({})

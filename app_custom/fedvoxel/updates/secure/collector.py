@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.identity import check_signed
-from fedvoxel.updates.secure.masked import COUNTS, Sum, checksum, nothing, read_masked
-from fedvoxel.updates.secure.masks import add_mask, derive_key
+from fedvoxel.updates.secure.masked import Sum, add_masks, checksum, nothing, read_masked
+from fedvoxel.updates.secure.public_keys import agree, public_hex
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import (
     Announcement,
@@ -29,7 +29,7 @@ from fedvoxel.updates.secure.session import (
     roster_hash,
     roster_of,
 )
-from fedvoxel.updates.secure.shares import Kind, agree, combine, commitment, mask_private_key, public_hex
+from fedvoxel.updates.secure.shares import Kind, combine, commitment, mask_private_key
 
 
 class Collector:
@@ -148,12 +148,17 @@ class Collector:
         gone = set(self._shares) - set(self.alive)
         if not set(found.seeds) <= set(self.alive) or not set(found.keys) <= gone:
             raise UpdateError("shares that were not asked for")
+        if self._seed_hash(found.own) != self._shares[site].seed:
+            raise UpdateError("a seed that is not the one which the site is tied to")
         self._check_dealt("seed", site, found.seeds)
         self._check_dealt("key", site, found.keys)
         self._revealed[site] = found
 
-    def total(self) -> tuple[int, NDArray[np.int64]]:
+    def total(self, agreed: bytes) -> tuple[int, NDArray[np.int64]]:
         """Returns the sum of the alive sites' cases, and of their values; exact, and nothing else is known.
+
+        Args:
+            agreed: What all sites were told alike; see `session.agreement`.
 
         Raises:
             UpdateError: Too few shares have come to take the masks off, or what comes out is no sum of what honest
@@ -163,27 +168,29 @@ class Collector:
             raise UpdateError(f"{len(self._revealed)} sites have revealed shares, {self._threshold} are needed")
         total = self._sum
         for site in self.alive:
-            self._take_off(total, self._seed_of(site), -1)
+            add_masks(total, self._seed_of(site), self._hash, -1)
         for gone in sorted(set(self._shares) - set(self.alive)):
             key = self._key_of(gone)
             for site in self.alive:
                 # The alive site added this pair's mask where its name comes first, and took it away elsewhere.
-                self._take_off(total, agree(key, self._roster[site].mask_key), -1 if site < gone else 1)
+                secret = agree(key, self._roster[site].mask_key)
+                add_masks(total, secret, self._hash + agreed, -1 if site < gone else 1)
         reduced = total.reduced()
         values = self.ring.centred(reduced.values)
         if checksum(values, self._hash) != int(reduced.counts[1]):
             raise UpdateError("a sum that does not match its sites' checksums: one has not kept to the protocol")
         return int(reduced.counts[0]), values
 
-    def _take_off(self, total: Sum, secret: bytes, sign: int) -> None:
-        add_mask(total.counts, COUNTS, derive_key(secret, "counts", self._hash), sign)
-        add_mask(total.values, self.ring, derive_key(secret, "values", self._hash), sign)
-
     def _seed_of(self, site: str) -> bytes:
+        if site in self._revealed:
+            return bytes.fromhex(self._revealed[site].own)
         seed = self._secret("seed", site)
-        if hashlib.sha256(self._hash + seed).hexdigest() != self._shares[site].seed:
+        if self._seed_hash(seed.hex()) != self._shares[site].seed:
             raise UpdateError(f"{site} has dealt shares of another seed than its own; the round's sum is lost")
         return seed
+
+    def _seed_hash(self, seed: str) -> str:
+        return hashlib.sha256(self._hash + bytes.fromhex(seed)).hexdigest()
 
     def _key_of(self, site: str) -> Any:
         key = mask_private_key(self._secret("key", site))

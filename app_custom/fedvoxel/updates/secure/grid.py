@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.update import Arrays, Layout
 
+_LEAST_STEP, _LARGEST_STEP = 1e-20, 1e6
+
 Steps = Mapping[str, float]
 """Width of a step by array name, > 0, in the units of what is added up."""
 
@@ -33,7 +35,7 @@ def to_steps(
     whole, left = {}, {}
     for name, array in arrays.items():
         step = float(steps.get(name, 0.0))
-        if not (math.isfinite(step) and step > 0) or not np.isfinite(array).all():
+        if not _LEAST_STEP <= step <= _LARGEST_STEP or not np.isfinite(array).all():
             raise UpdateError(f"expected finite values and a step for {name}, got something else")
         scaled = array.astype(np.float64) / step
         # floor(x + u) with u uniform in [0, 1) is x on average.

@@ -53,6 +53,19 @@ def plain(ring: Ring, cases: int, values: NDArray[np.int64], roster: bytes) -> S
     return Sum(ring, np.array([cases, checksum(values, roster)], COUNTS.dtype), ring.residues(values))
 
 
+def add_masks(message: Sum, secret: bytes, bound: bytes, sign: int = 1) -> None:
+    """Adds the masks that follow from a secret to a message in place, or takes them away.
+
+    Args:
+        message: Afterwards it has to be `reduced`.
+        secret: A site's seed, or what a pair of sites shares.
+        bound: What the masks are bound to; the same secret gives other masks where it differs.
+        sign: 1 to add, -1 to take away.
+    """
+    add_mask(message.counts, COUNTS, derive_key(secret, "counts", bound), sign)
+    add_mask(message.values, message.ring, derive_key(secret, "values", bound), sign)
+
+
 def checksum(values: NDArray[np.int64], roster: bytes) -> int:
     """Returns the checksum of whole numbers modulo 2**64, with coefficients that follow from the roster's hash."""
     coefficients = np.zeros(values.size, "<u4")

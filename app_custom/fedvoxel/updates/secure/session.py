@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.updates.secure.identity import check_signed
+from fedvoxel.updates.secure.public_keys import check_public
 
 PROTOCOL = 1
 """Version of the protocol; sites and server of another one refuse each other by name."""
@@ -30,6 +31,7 @@ class Announcement(FrozenModel):
         session: Names run and round.
         site: The site's name, its certificate's.
         certificate: PEM text.
+        task: SHA-256 of what the site was told to train, on which cases.
         seal_key: X25519 public key under which others seal shares for it.
         mask_key: X25519 public key from which the pairs' masks follow.
         signature: Of all this.
@@ -39,6 +41,7 @@ class Announcement(FrozenModel):
     session: str = Field(min_length=1, max_length=200)
     site: SiteName
     certificate: str = Field(max_length=8192)
+    task: Hex32
     seal_key: Hex32
     mask_key: Hex32
     signature: Signature
@@ -72,10 +75,12 @@ class Revealed(FrozenModel):
     """Is what a site gives away at the end of a round: of each other site one kind of share, never both.
 
     Attributes:
+        own: The seed of its own mask, which it may give away as it is in the sum.
         seeds: Shares of the seeds of the sites that are in the sum.
         keys: Shares of the keys of those that dropped out.
     """
 
+    own: Hex16
     seeds: dict[SiteName, Hex16]
     keys: dict[SiteName, Hex16]
 
@@ -102,6 +107,8 @@ def read_announcement(message: Any, session: str, root: x509.Certificate) -> Ann
         raise UpdateError(f"secure aggregation of version {found.protocol}, expected {PROTOCOL}: install one version")
     if found.session != session:
         raise UpdateError("keys announced for another run or round")
+    check_public(found.seal_key)
+    check_public(found.mask_key)
     check_signed(found.site, found.certificate, root, found.signed_bytes(), found.signature)
     return found
 
@@ -122,6 +129,15 @@ def roster_of(announcements: list[Announcement]) -> dict[str, Announcement]:
 def roster_hash(roster: Roster) -> bytes:
     """Returns the SHA-256 of everything that was announced: what all further keys and signatures are bound to."""
     return hashlib.sha256(canonical("roster", [each.model_dump(mode="json") for each in roster.values()])).digest()
+
+
+def agreement(said: Mapping[str, Any]) -> bytes:
+    """Returns the hash of what all sites of a round have to be told alike, or their masks do not cancel.
+
+    Args:
+        said: JSON values: the model, the steps, the round, and whatever else decides a site's part of the sum.
+    """
+    return hashlib.sha256(canonical("agreement", dict(said))).digest()
 
 
 def confirmed_bytes(roster: bytes, alive: list[str]) -> bytes:

@@ -4,12 +4,13 @@ Source: Shamir, "How to share a secret", CACM 1979, in GF(2**128) by PyCryptodom
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Literal
 
 from Crypto.Protocol.SecretSharing import Shamir
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from fedvoxel.errors import UpdateError
@@ -35,7 +36,7 @@ def combine(shares: Mapping[int, bytes]) -> bytes:
 
 def commitment(kind: Kind, dealer: str, holder: str, roster: bytes, share: bytes) -> str:
     """Returns the hash that ties a share down; of 128 random bits, so that it tells nothing of the share."""
-    said = f"fedvoxel share 1|{kind}|{dealer}|{holder}|".encode()
+    said = json.dumps(["fedvoxel share 1", kind, dealer, holder]).encode()
     return hashlib.sha256(said + roster + share).hexdigest()
 
 
@@ -44,26 +45,9 @@ def mask_private_key(secret: bytes) -> X25519PrivateKey:
     return X25519PrivateKey.from_private_bytes(derive_key(secret, "mask key", b""))
 
 
-def agree(own: X25519PrivateKey, other: str) -> bytes:
-    """Returns what two sites share, by the other's public key in hexadecimal.
-
-    Raises:
-        UpdateError: The other's key is none that anybody can share a secret with.
-    """
-    try:
-        return own.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(other)))
-    except ValueError:
-        raise UpdateError("a public key that gives no secret") from None
-
-
-def public_hex(key: X25519PrivateKey) -> str:
-    """Returns a key's public half, hexadecimal."""
-    return key.public_key().public_bytes_raw().hex()
-
-
 def seal(secret: bytes, sender: str, holder: str, roster: bytes, content: bytes) -> str:
     """Returns shares that only `holder` can read, hexadecimal; `secret` is what the two agree on."""
-    key = derive_key(secret, f"seal {sender} {holder}", roster)
+    key = derive_key(secret, json.dumps(["seal", sender, holder]), roster)
     return ChaCha20Poly1305(key).encrypt(_ONCE, content, None).hex()
 
 
@@ -73,7 +57,7 @@ def unseal(secret: bytes, sender: str, holder: str, roster: bytes, sealed: str) 
     Raises:
         UpdateError: They were sealed by somebody else, for somebody else, or for another round.
     """
-    key = derive_key(secret, f"seal {sender} {holder}", roster)
+    key = derive_key(secret, json.dumps(["seal", sender, holder]), roster)
     try:
         content = ChaCha20Poly1305(key).decrypt(_ONCE, bytes.fromhex(sealed), None)
     except (InvalidTag, ValueError):
