@@ -29,7 +29,7 @@ def threshold(sites: int, config: SecureConfig) -> int:
 
     More than half, so that the sites cannot be told two stories of who is in the sum: each would need the signatures of
     so many, and a site signs one. With c sites that side with the server and sign both, that holds while c is less
-    than 2 threshold - sites, which is sites - 2 dropouts.
+    than 2 threshold - sites; each site checks that by its own terms.
 
     Source: Bonawitz et al., section 6.2 and theorem 6.5.
     """
