@@ -19,6 +19,7 @@ from fedvoxel.flare import executor as executor_module
 from fedvoxel.flare.executor import SiteExecutor
 from fedvoxel.flare.messages import STATS_GROUP, error_of
 from fedvoxel.flare.outbound import OutboundFilter
+from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget
 from fedvoxel.training.messages import Message
 from fedvoxel.training.setup import TrainerSetup
@@ -272,3 +273,34 @@ def test_a_personal_models_scores_leave_as_a_summary(hospital: Hospital) -> None
     left = FLModelUtils.from_shareable(hospital.answer(executor, "validate", split="test", model="global"))
     assert left.meta["personal"]["classes"]["blob"]["dice_mean"] == 0.75
     assert left.meta["score"]["classes"]["blob"]["dice_mean"] == 0.5 and "c1" not in str(left.meta)
+
+
+# ------------------------------------------------------------------ a hospital that lets updates leave in sums only
+
+IN_SUMS = NoBudget(in_sums=InSums(least_sites=3, partners=("hospital-a", "hospital-b", "hospital-c")))
+
+
+def test_a_hospital_that_wants_sums_trains_no_round_in_the_clear_and_is_not_watched(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", IN_SUMS)
+    executor = hospital.executor("open")
+    assert "masked only" in error_of(hospital.answer(executor, "train"))
+    assert stats(hospital, executor) == {}
+    hospital.site.add("open", "p1", NoBudget())
+    hospital.answer(executor, "train")
+    assert stats(hospital, executor) != {}
+
+
+def test_a_secure_round_that_the_site_has_not_begun_is_not_trained(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget())
+    executor = hospital.executor("open")
+    secure = {"dealt": {}, "bits": 16, "steps": {"conv.weight": 1.0}}
+    assert "has not begun" in error_of(hospital.answer(executor, "train", secure=secure))
+    assert "ring" in error_of(hospital.answer(executor, "train", secure=secure | {"bits": 7}))
+    trainer = executor._process
+    assert isinstance(trainer, FakeTrainer) and "train" not in trainer.told
+
+
+def test_scores_of_the_cases_that_were_trained_on_are_nobodys(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget())
+    executor = hospital.executor("open")
+    assert "and no others" in error_of(hospital.answer(executor, "validate", split="training", model="global"))

@@ -14,6 +14,7 @@ from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.flare.messages import error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
 from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import (
@@ -27,6 +28,7 @@ from fedvoxel.privacy.policy import (
 )
 from fedvoxel.updates.compression.config import READ_CODEC
 from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode
+from fedvoxel.updates.secure.masked import MASKED
 from fedvoxel.updates.weights_file import to_bytes
 
 ARRAYS = {"conv.weight": np.full(3, 0.5, np.float32)}
@@ -182,3 +184,18 @@ def test_without_a_decision_of_the_hospital_nothing_leaves(cohort: str | None, k
     (kit.local / PRIVACY_FILE).write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         kit.filtered(error_reply("no usable case"), "train", "open")
+
+
+def test_where_the_hospital_wants_sums_an_update_leaves_masked_and_says_nothing_else(kit: Kit) -> None:
+    grant(kit.local, "open", NoBudget(in_sums=InSums(least_sites=3, partners=("a", "b", "c"))))
+    masked = {MASKED: np.frombuffer(b"FVS\x01\x10 and so on", np.uint8)}
+    told = {"case_count": 1, "run_key": "run", "round": 0}
+    left = FLModelUtils.from_shareable(kit.filtered(result_reply(told, masked, difference=True)))
+    assert left.params[MASKED].tobytes() == masked[MASKED].tobytes() and left.meta.keys() == told.keys()
+    for values, arrays in ((told, ARRAYS), (told | {"loss": 0.5}, masked), (told | {"case_count": 5}, masked)):
+        with pytest.raises(UpdateError, match="masked only"):
+            kit.filtered(result_reply(values, arrays, difference=True))
+    with pytest.raises(UpdateError, match="masked only"):
+        kit.filtered(result_reply({"case_count": 0, "seconds": 2.0}, {}, difference=True))
+    with pytest.raises(UpdateError, match="masked only"):
+        kit.filtered(result_reply({}, ARRAYS, difference=False), "submit_model")
