@@ -29,8 +29,8 @@ def quickstart(
     job: Annotated[
         str | None,
         typer.Option(
-            help="hippocampus_fedavg, hippocampus_dp_patient, hippocampus_dp_central, spinal_cord_fedavg or "
-            "brain_demo; default: what the data allow."
+            help="hippocampus_fedavg, hippocampus_secure, hippocampus_dp_patient, hippocampus_dp_shared, "
+            "hippocampus_dp_central, spinal_cord_fedavg or brain_demo; default: what the data allow."
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also train local-only and pooled models to compare.")] = False,

@@ -11,10 +11,17 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import CohortError, DownloadError
 from fedvoxel.governance.consortium import Consortium
+from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.policy import CohortBudget, CohortEntry, NoBudget, PublicCohort, grant, load_privacy_policy
 from fedvoxel.records.atomic import write_json
 from fedvoxel.volumes.decathlon_download import download_hippocampus
-from fedvoxel.volumes.hippocampus import declare_public, find_hippocampus, hippocampus_cohort, hippocampus_tables
+from fedvoxel.volumes.hippocampus import (
+    HOSPITALS,
+    declare_public,
+    find_hippocampus,
+    hippocampus_cohort,
+    hippocampus_tables,
+)
 from fedvoxel.volumes.site import SITE_FILE
 from fedvoxel.volumes.spinal_cord import spinal_cord_cohorts
 from fedvoxel.volumes.synthetic import brain_demo_cohort, make_brain_demo
@@ -26,9 +33,15 @@ PUBLIC_CASES = 1
 
 PROTECTED_JOBS: Mapping[str, CohortEntry] = {
     "hippocampus_dp_patient": CohortBudget(unit="patient", epsilon=8.0, delta=0.002),
+    "hippocampus_dp_shared": CohortBudget(
+        unit="patient", epsilon=8.0, delta=0.002, in_sums=InSums(least_sites=3, partners=HOSPITALS)
+    ),
     "hippocampus_dp_central": CohortBudget(unit="hospital", epsilon=8.0, delta=0.002),
 }
 """Jobs that protect somebody, and what each of the demo's hospitals grants for the one run."""
+
+OPEN_JOBS = ("hippocampus_fedavg", "hippocampus_secure")
+"""Jobs on the hippocampus set whose updates carry no noise."""
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -83,8 +96,8 @@ def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progre
         return _spinal_cord(data)
     if job == "brain_demo":
         return _brains(work, say, progress)
-    if job not in (None, "hippocampus_fedavg", *PROTECTED_JOBS):
-        known = ", ".join(("hippocampus_fedavg", *PROTECTED_JOBS, "spinal_cord_fedavg", "brain_demo"))
+    if job not in (None, *OPEN_JOBS, *PROTECTED_JOBS):
+        known = ", ".join((*OPEN_JOBS, *PROTECTED_JOBS, "spinal_cord_fedavg", "brain_demo"))
         raise CohortError(f"the quickstart has no data for {job!r}; it knows {known}")
     folder = find_hippocampus(data) if data else None
     if folder is None:
@@ -92,7 +105,9 @@ def choose_data(job: str | None, data: Path | None, work: Path, say: Say, progre
         folder = _download(work, say, progress, required=job is not None)
     if folder is None:
         return _brains(work, say, progress)
-    return protected_hippocampus(folder, work, job) if job and job in PROTECTED_JOBS else _hippocampus(folder, work)
+    if job and job in PROTECTED_JOBS:
+        return protected_hippocampus(folder, work, job)
+    return _hippocampus(folder, work, job or OPEN_JOBS[0])
 
 
 def describe_cohorts(consortium: Consortium, data: DemoData, threads: int) -> None:
@@ -134,10 +149,10 @@ def protected_hippocampus(folder: Path, work: Path, job: str) -> DemoData:
     return DemoData(("hippocampus_public", job), "consortium.yml", cohorts, decisions)
 
 
-def _hippocampus(folder: Path, work: Path) -> DemoData:
+def _hippocampus(folder: Path, work: Path, job: str) -> DemoData:
     tables = hippocampus_tables(folder, work / "cohorts")
     cohorts = {site: hippocampus_cohort(table) for site, table in tables.items()}
-    return _unprotected("hippocampus_fedavg", "consortium.yml", "hippocampus", cohorts)
+    return _unprotected(job, "consortium.yml", "hippocampus", cohorts)
 
 
 def _download(work: Path, say: Say, progress: Progress, required: bool) -> Path | None:
