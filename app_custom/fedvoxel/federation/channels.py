@@ -92,15 +92,11 @@ def channels_of(
         said: What `said_by_the_job` returns.
         filters: Names of the job's own filters on what sites send.
     """
+    secure = rounds.secure_aggregation is not None
     return (
-        _updates(unit if noised else None, rounds.secure_aggregation is not None),
-        _beside_updates(CASE_COUNTS, unit, "every site has the same weight", "each update says how many cases it is"),
-        _beside_updates(
-            "training statistics",
-            unit,
-            "no loss, time or number of refused cases leaves",
-            "sites say their loss, seconds and refused cases",
-        ),
+        _updates(unit if noised else None, secure),
+        _beside_updates(CASE_COUNTS, unit, "every site has the same weight", _COUNTS[secure]),
+        _statistics(unit is not None or secure),
         _scores(rounds),
         _model_choice(rounds),
         *said,
@@ -170,6 +166,16 @@ def _updates(unit: PrivacyUnit | None, masked: bool) -> Channel:
 
 def _beside_updates(name: str, unit: PrivacyUnit | None, off: str, otherwise: str) -> Channel:
     return Channel(name=name, status="off", why=off) if unit else Channel(name=name, status="open", why=otherwise)
+
+
+_COUNTS = {False: "each update says how many cases it is", True: "masked: the server learns their sum"}
+"""Why case counts are open, by whether the server sees sums only."""
+
+
+def _statistics(off: bool) -> Channel:
+    if off:
+        return Channel(name="training statistics", status="off", why="no loss, time or number of refused cases leaves")
+    return Channel(name="training statistics", status="open", why="sites say their loss, seconds and refused cases")
 
 
 def _scores(rounds: "RoundsConfig") -> Channel:
