@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fedvoxel.evaluation.baseline import Baseline
 from fedvoxel.federation.channels import CASE_COUNTS
-from fedvoxel.federation.outcome import RunOutcome
+from fedvoxel.federation.outcome import MASKED, RunOutcome
 from fedvoxel.privacy.guarantee import PUBLIC_DATA, PrivacyUnit
 
 _UPDATES: dict[PrivacyUnit, str] = {
@@ -15,16 +15,29 @@ _UPDATES: dict[PrivacyUnit, str] = {
 
 def tells_case_counts(run: RunOutcome) -> bool:
     """Says whether what the sites contributed are numbers of cases, rather than a weight that is the same for all."""
-    return not any(channel.name == CASE_COUNTS and channel.status == "off" for channel in run.channels)
+    the_same = any(channel.name == CASE_COUNTS and channel.status == "off" for channel in run.channels)
+    return not the_same and not was_masked(run)
+
+
+def was_masked(run: RunOutcome) -> bool:
+    """Says whether the server learned sums of updates only."""
+    return any(record.codecs.get("up", "").startswith(MASKED) for record in run.rounds)
 
 
 def what_left(run: RunOutcome) -> str:
     """Returns a sentence on what left the hospitals."""
+    if run.guarantee and was_masked(run):
+        return "What left are masked updates, of which the server saw sums alone; no case count, loss or score did."
     if run.guarantee:
         return f"What left are {_UPDATES[run.guarantee.unit]}; no case count, loss or score did."
     shown = "Model updates, case counts, losses and the scores shown here did"
     if run.privacy == PUBLIC_DATA:
         return f"{shown}, all of them made from cases that their hospitals declare public."
+    if was_masked(run):
+        return (
+            "Masked updates, of which the server learned sums alone, and the scores shown here did; a sum can reveal "
+            "something about the cases behind it, and this run puts no bound on that."
+        )
     if not tells_case_counts(run):
         shown = "Model updates did"
     return f"{shown}; updates can reveal something about the cases behind them, and this run puts no bound on that."

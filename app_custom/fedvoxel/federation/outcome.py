@@ -27,6 +27,9 @@ from fedvoxel.records.names import Sha256
 OUTCOME_FILE = "outcome.json"
 """The name of the outcome in a job's workspace."""
 
+MASKED = "masked"
+"""How the codec of updates is named in a round of secure aggregation, with the ring's width after it."""
+
 MAX_REASON = 2000
 """Longest reason that an outcome holds, in characters."""
 

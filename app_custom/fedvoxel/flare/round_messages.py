@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
+from fedvoxel.federation.outcome import MASKED
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.messages import NO_ARRAYS
 from fedvoxel.updates.compression.config import AnyCodec
@@ -22,7 +23,7 @@ class RoundMessages:
         """Are the names of the codecs in use, by direction."""
         both: dict[Literal["up", "down"], AnyCodec | None] = {"up": self._state.up, "down": self._state.down}
         names: dict[Literal["up", "down"], str] = {way: codec.name for way, codec in both.items() if codec}
-        return names | ({"up": f"masked, {self._state.scale.ring.bits} bits"} if self._state.scale else {})
+        return names | ({"up": f"{MASKED}, {self._state.scale.ring.bits} bits"} if self._state.scale else {})
 
     def change(self) -> FLModel:
         """Returns the message for sites that hold the last model, or where there is no such codec, for all."""
