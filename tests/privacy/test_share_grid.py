@@ -15,7 +15,8 @@ from fedvoxel.privacy.share_grid import MIN_SHARE_SIGMA, RING_BITS, SMOOTHING_VA
 def _sharing(draw: Any) -> NoiseSharing:
     sites = draw(st.integers(3, 1000))
     colluders = draw(st.integers(0, sites - 2))
-    return NoiseSharing(sites=sites, colluders=colluders, dropouts=draw(st.integers(0, sites - 2 - colluders)))
+    most = min(sites - 2 - colluders, (sites - colluders - 1) // 2)
+    return NoiseSharing(sites=sites, colluders=colluders, dropouts=draw(st.integers(0, most)))
 
 
 @st.composite

@@ -241,6 +241,7 @@ def test_sampling_and_clip_are_the_patient_mechanisms(monkeypatch: pytest.Monkey
         ({"shared_noise": {"sites": 2, "colluders": 0, "dropouts": 0}}, "sites"),
         ({"shared_noise": {"sites": 5, "colluders": 2, "dropouts": 2}}, "is 1, expected at least 2"),
         ({"shared_noise": {"sites": 5, "colluders": 9, "dropouts": 0}}, "is -4, expected at least 2"),
+        ({"shared_noise": {"sites": 5, "colluders": 1, "dropouts": 2}}, "could have two sums of one round signed"),
         ({"shared_noise": {"sites": 5, "colluders": -1, "dropouts": 0}}, "colluders"),
         ({"shared_noise": {"sites": 5, "colluders": 1}}, "dropouts"),
         ({"shared_noise": SHARING | {"threshold": 3}}, "threshold"),
