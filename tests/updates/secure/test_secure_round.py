@@ -336,6 +336,18 @@ def test_a_key_that_everybody_shares_a_secret_with_is_refused_at_the_door() -> N
     assert "gives no secret" in _refused(collector.add_announcement, "site-1", signed.model_dump())
 
 
+def test_a_key_that_stands_there_twice_costs_its_site_alone_the_round() -> None:
+    collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
+    for name in ("site-0", "site-1", "site-2"):
+        collector.add_announcement(name, Member(identity(name), SESSION, SecureConfig(), TASK).announce().model_dump())
+    own = Member(identity("site-3"), SESSION, SecureConfig(), TASK).announce()
+    for copied in (own.mask_key, collector.roster()[0]["seal_key"]):
+        unsigned = own.model_copy(update={"seal_key": copied})
+        signed = unsigned.model_copy(update={"signature": identity("site-3").sign(unsigned.signed_bytes())})
+        assert "announced twice" in _refused(collector.add_announcement, "site-3", signed.model_dump())
+    assert [each["site"] for each in collector.roster()] == ["site-0", "site-1", "site-2"]
+
+
 def test_a_step_that_failed_is_the_last() -> None:
     consortium = Consortium(5)
     for stage in ("announce", "share", "mask"):

@@ -59,11 +59,13 @@ class Collector:
         """Takes a site's keys.
 
         Raises:
-            UpdateError: They are not signed by this site for this round.
+            UpdateError: They are not signed by this site for this round, or were announced before.
         """
         found = read_announcement(message, self._session, self._root)
         if found.site != site:
             raise UpdateError("keys announced in another site's name")
+        # Left to the roster, a key that stands there twice would cost everybody the round.
+        roster_of([*self._announced.values(), found])
         self._announced[site] = found
 
     def roster(self) -> list[dict[str, Any]]:
