@@ -101,12 +101,17 @@ def _part(name: str, seed: int) -> str:
 
 
 def _asked(name: str, seed: int) -> dict[str, Any]:
-    return {"setting": SETTINGS[name], "seed": seed}
+    return {"setting": SETTINGS[name], "training": _training_changes(seed)}
+
+
+def _training_changes(seed: int) -> dict[str, Any]:
+    """Returns what is changed of the job's training section; in bfloat16 it takes a third of the time."""
+    return {"seed": seed, "cpu_bfloat16": True}
 
 
 def _measure(task: TrainingTask, files: dict[str, Path], name: str, seed: int) -> Result:
     """Runs the job with one setting and one seed."""
-    task = task.model_copy(update={"training": task.training.model_copy(update={"seed": seed})})
+    task = task.model_copy(update={"training": task.training.model_copy(update=_training_changes(seed))})
     section = read_job_folder(JOB).controller.args["rounds"] | SETTINGS[name]
     sites = {site: load_site_cases(file, task) for site, file in files.items()}
     run = simulate(task, parse_config(RoundsConfig, section, "rounds"), sites, ComputeConfig(threads=1))

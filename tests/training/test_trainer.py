@@ -158,3 +158,26 @@ def test_fedprox_adds_mu_times_the_way_gone_to_each_gradient(site_file: Path) ->
         np.testing.assert_allclose(held[name], two[name] - rate * mu * one[name], rtol=1e-4, atol=1e-7)
         np.testing.assert_array_equal(after(1, proximal_mu=mu)[name], one[name])
     assert any(np.abs(held[name] - two[name]).max() > 1e-4 for name in one)
+
+
+def _capable(monkeypatch: pytest.MonkeyPatch, capable: bool) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": capable})
+
+
+def test_a_cpu_computes_in_bfloat16_only_where_the_job_asks_and_it_can(
+    site_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _capable(monkeypatch, True)
+    plain, coarse = (_train(_trainer(site_file, cpu_bfloat16=asked)) for asked in (False, True))
+    _capable(monkeypatch, False)
+    unable = _train(_trainer(site_file, cpu_bfloat16=True))
+    assert all(plain[name].tobytes() == unable[name].tobytes() for name in plain)
+    assert any(plain[name].tobytes() != coarse[name].tobytes() for name in plain)
+    assert all(array.dtype == np.float32 for array in coarse.values())
+
+
+def test_bfloat16_learns_the_blobs_too(site_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _capable(monkeypatch, True)
+    trainer = _trainer(site_file, epochs_per_round=5, cpu_bfloat16=True)
+    scores = trainer.evaluate(_train(trainer, rounds=4), _cases(make_setup(site_file), "test"))
+    assert np.mean([score.dice["blob"] for score in scores]) > 0.8

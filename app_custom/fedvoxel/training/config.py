@@ -132,8 +132,10 @@ class TrainingConfig(FrozenModel):
         loss: A class of `monai.losses`; to_onehot_y and softmax are filled in where it has them.
         epochs_per_round: Passes over a site's training cases in one round.
         batch_size: Samples per step.
-        mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on a CPU, nor
-            on gradients where each patient is protected.
+        mixed_precision: Whether a GPU computes in bfloat16 or float16 where that is safe; no effect on gradients where
+            each patient is protected.
+        cpu_bfloat16: Whether a CPU that has bfloat16 arithmetic (AVX-512 BF16, AMX) computes in it too, as a GPU does;
+            another CPU stays with float32.
         gradient_clip_norm: Largest l2 norm of a step's gradient, or null.
         proximal_mu: FedProx's mu, the strength with which a round's weights are held near those it began with, or null.
         site_local: FedBN: patterns of the parameters that each site trains for itself, mostly those of its
@@ -157,6 +159,7 @@ class TrainingConfig(FrozenModel):
     epochs_per_round: int = Field(default=1, ge=1, le=1000)
     batch_size: int = Field(default=1, ge=1, le=256)
     mixed_precision: bool = True
+    cpu_bfloat16: bool = False
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     proximal_mu: float | None = Field(default=None, gt=0, le=1000)
     site_local: Patterns | None = None

@@ -36,7 +36,7 @@ class Segmenter:
         self.device = torch.device(device)
         self.network = build_network(config.network, len(self.classes) + 1, config.seed).to(self.device)
         freeze_others(self.network, config.trainable)
-        self.autocast = _autocast(self.device, config.mixed_precision)
+        self.autocast = _autocast(self.device, config)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """Returns a copy of the current weights; before any training, the initial ones drawn from the seed."""
@@ -96,7 +96,9 @@ def loss_of(loss: torch.nn.Module, output: torch.Tensor, labels: torch.Tensor) -
     return torch.stack([loss(head, labels) for head in heads]).mean()
 
 
-def _autocast(device: torch.device, mixed_precision: bool) -> torch.autocast:
-    on_gpu = device.type == "cuda"
-    dtype = torch.bfloat16 if not on_gpu or torch.cuda.is_bf16_supported() else torch.float16
-    return torch.autocast(device.type, dtype=dtype, enabled=on_gpu and mixed_precision)
+def _autocast(device: torch.device, config: TrainingConfig) -> torch.autocast:
+    if device.type != "cuda":
+        enabled = config.cpu_bfloat16 and torch.cpu.get_capabilities().get("avx512_bf16", False)
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.autocast(device.type, dtype=dtype, enabled=config.mixed_precision)
