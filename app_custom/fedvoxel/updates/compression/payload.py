@@ -32,7 +32,7 @@ _MAGIC = b"FVC"
 _VERSION = 1
 _MOST_HEAD_BYTES = 2**20
 _LARGEST_WINDOW = 2**23
-_LEVEL = 9
+_LEVEL = 19
 
 Memory = dict[str, NDArray[np.float32]]
 """What a sender keeps: "residual:" and "q:" before an array's name."""
