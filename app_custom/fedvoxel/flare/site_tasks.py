@@ -22,7 +22,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.errors import JobError, UpdateError
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
-from fedvoxel.flare.messages import error_of, one_line
+from fedvoxel.flare.messages import LACKS_MODEL, error_of, one_line
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 
 _TIDY_EVERY_S = 0.5
@@ -60,6 +60,11 @@ class Gathered:
 
     missing: dict[str, str]
     refused: dict[str, str]
+
+    @property
+    def lacking(self) -> list[str]:
+        """Are the sites that have to be sent the whole model."""
+        return [site for site, reason in self.missing.items() if reason == LACKS_MODEL]
 
     def asked_again(self, sites: Collection[str], again: "Gathered") -> "Gathered":
         """Returns this with what came of asking some of the sites a second time in place of the first."""
