@@ -11,17 +11,21 @@ from dataclasses import dataclass
 _REQUESTS_PER_S = 20.0
 """Most requests that all waiting sites together make of the server in a second."""
 
-_LATE_S = 1.0
-_LATE_SHARE = 0.02
-"""A question that takes longer than the last one may end at any moment: a rest then costs so many seconds at most, or
-this share of the question's time."""
+_LATE_S, _LATE_SHARE = 1.0, 0.02
+"""Longest rest once a question has taken longer than the last one and may end at any moment: in seconds, and as a share
+of the time that it has taken, whichever is more."""
 
-_FIRST_SHARE, _FIRST_SHARE_OF_LONG = 0.1, 0.05
-"""The same where nothing is known, of the time so far: up to a second, and beyond."""
+_FIRST_S, _FIRST_SHARE, _FIRST_SHARE_OF_LONG = 1.0, 0.1, 0.05
+"""The rest where nothing is known, as a share of the time that the question has taken: up to a second, and beyond."""
 
-_LONG_REST_S, _LONGEST_REST_S = 5.0, 60.0
+_LONG_S, _LONG_SHARE = 5.0, 0.02
+"""Longest rest long before the expected end: in seconds, and as a share of the expected time, whichever is more."""
+
 _LEAST_SHARE = 0.01
-"""No rest is a smaller share of the time that a question is expected to take."""
+"""Shortest rest, as a share of the expected time."""
+
+_LONGEST_S = 30.0
+"""No rest is longer; a site that rests does not hear that the job has ended."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,17 @@ class Pace:
         """Takes the interval that the job asks for, in seconds; no rest is shorter."""
         self._shortest_s = shortest_s
         self._took_s: dict[str, dict[str, float]] = {}
-        self._answered: set[str] = set()
+        self._now_s: dict[str, float] = {}
         self._longest_told_s = shortest_s
 
-    def answered(self, task_name: str, sites: Collection[str], elapsed_s: float) -> None:
+    def answered(self, sites: Collection[str], elapsed_s: float) -> None:
         """Notes who has answered the open question; who had before is left as it was."""
-        new = set(sites) - self._answered
-        self._took_s.setdefault(task_name, {}).update(dict.fromkeys(new, elapsed_s))
-        self._answered |= new
+        self._now_s = dict.fromkeys(sites, elapsed_s) | self._now_s
 
-    def done(self) -> None:
-        """Notes that the question has ended."""
-        self._answered.clear()
+    def done(self, task_name: str) -> None:
+        """Notes that the question has ended, so that its times are the last ones."""
+        self._took_s.setdefault(task_name, {}).update(self._now_s)
+        self._now_s = {}
 
     def rest_s(self, question: Question) -> float:
         """Returns how many seconds whoever asks now is told to rest.
@@ -80,8 +83,8 @@ class Pace:
         if coming or not question.idle:
             return self._shortest_s
         expected_s = self._expected_s(question)
-        rest_s = self._unknown(question) if expected_s is None else self._known(question.elapsed_s, expected_s)
-        told_s = max(self._shortest_s, question.idle / _REQUESTS_PER_S, rest_s)
+        rest_s = _first(question) if expected_s is None else _near(question.elapsed_s, expected_s)
+        told_s = max(self._shortest_s, question.idle / _REQUESTS_PER_S, min(rest_s, _LONGEST_S))
         self._longest_told_s = max(self._longest_told_s, told_s)
         return told_s
 
@@ -93,14 +96,16 @@ class Pace:
         slowest_s = max(took.values())
         return min(question.ends_s, max(took.get(site, slowest_s) for site in question.working))
 
-    def _known(self, elapsed_s: float, expected_s: float) -> float:
-        """Returns half of the time to the expected end, or after it, half of the time since: often near it."""
-        most_s = max(_LONG_REST_S, min(_LATE_SHARE * expected_s, _LONGEST_REST_S))
-        if elapsed_s > expected_s:
-            most_s = max(_LATE_S, _LATE_SHARE * elapsed_s)
-        return max(_LEAST_SHARE * expected_s, min(abs(expected_s - elapsed_s) / 2, most_s))
 
-    def _unknown(self, question: Question) -> float:
-        elapsed_s = question.elapsed_s
-        rest_s = max(min(_LATE_S, _FIRST_SHARE * elapsed_s), _FIRST_SHARE_OF_LONG * elapsed_s)
-        return min(rest_s, _LONGEST_REST_S, max(0.0, question.ends_s - elapsed_s))
+def _near(elapsed_s: float, expected_s: float) -> float:
+    """Returns half of the time to the expected end, or after it, half of the time since."""
+    longest_s = max(_LONG_S, _LONG_SHARE * expected_s)
+    if elapsed_s > expected_s:
+        longest_s = max(_LATE_S, _LATE_SHARE * elapsed_s)
+    return max(_LEAST_SHARE * expected_s, min(abs(expected_s - elapsed_s) / 2, longest_s))
+
+
+def _first(question: Question) -> float:
+    """Returns the rest where no such question has been asked before."""
+    rest_s = max(min(_FIRST_S, _FIRST_SHARE * question.elapsed_s), _FIRST_SHARE_OF_LONG * question.elapsed_s)
+    return min(rest_s, max(0.0, question.ends_s - question.elapsed_s))

@@ -36,13 +36,13 @@ class RequestPace:
 
     def wait(self, question: Question, answered: Collection[str]) -> None:
         """Sets the rest while a question is open, and notes who has answered it."""
-        self._pace.answered(question.task_name, answered, question.elapsed_s)
+        self._pace.answered(answered, question.elapsed_s)
         self._config.task_request_interval = self._pace.rest_s(question)
 
     def done(self, task_name: str, answered: Collection[str], took_s: float) -> None:
         """Notes that a question has ended; sites that ask now are about to be given the next."""
-        self._pace.answered(task_name, answered, took_s)
-        self._pace.done()
+        self._pace.answered(answered, took_s)
+        self._pace.done(task_name)
         self._config.task_request_interval = self._shortest_s
 
 
