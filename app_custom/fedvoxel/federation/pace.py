@@ -12,11 +12,11 @@ _REQUESTS_PER_S = 20.0
 """Most requests that all waiting sites together make of the server in a second."""
 
 _LATE_S, _LATE_SHARE = 1.0, 0.02
-"""Longest rest once a question has taken longer than the last one and may end at any moment: in seconds, and as a share
-of the time that it has taken, whichever is more."""
+"""Longest rest while a question may end at any moment: in seconds, and as a share of the time that it has taken,
+whichever is more. It does where nothing is known of it, and once it has taken longer than the last one."""
 
-_FIRST_S, _FIRST_SHARE, _FIRST_SHARE_OF_LONG = 1.0, 0.1, 0.05
-"""The rest where nothing is known, as a share of the time that the question has taken: up to a second, and beyond."""
+_FIRST_SHARE = 0.1
+"""Longest rest where nothing is known, as a share of the time that the question has taken."""
 
 _LONG_S, _LONG_SHARE = 5.0, 0.02
 """Longest rest long before the expected end: in seconds, and as a share of the expected time, whichever is more."""
@@ -99,13 +99,15 @@ class Pace:
 
 def _near(elapsed_s: float, expected_s: float) -> float:
     """Returns half of the time to the expected end, or after it, half of the time since."""
-    longest_s = max(_LONG_S, _LONG_SHARE * expected_s)
-    if elapsed_s > expected_s:
-        longest_s = max(_LATE_S, _LATE_SHARE * elapsed_s)
+    longest_s = _late(elapsed_s) if elapsed_s > expected_s else max(_LONG_S, _LONG_SHARE * expected_s)
     return max(_LEAST_SHARE * expected_s, min(abs(expected_s - elapsed_s) / 2, longest_s))
 
 
 def _first(question: Question) -> float:
     """Returns the rest where no such question has been asked before."""
-    rest_s = max(min(_FIRST_S, _FIRST_SHARE * question.elapsed_s), _FIRST_SHARE_OF_LONG * question.elapsed_s)
-    return min(rest_s, max(0.0, question.ends_s - question.elapsed_s))
+    elapsed_s = question.elapsed_s
+    return min(_FIRST_SHARE * elapsed_s, _late(elapsed_s), max(0.0, question.ends_s - elapsed_s))
+
+
+def _late(elapsed_s: float) -> float:
+    return max(_LATE_S, _LATE_SHARE * elapsed_s)
