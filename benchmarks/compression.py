@@ -45,6 +45,7 @@ CODECS: dict[str, dict[str, Any] | None] = {
     "stepped 3, 2 levels": {"name": "stepped", "step": 3.0, "levels": 2},
     "stepped 4, 1 level": {"name": "stepped", "step": 4.0, "levels": 1},
     "top 10 %": {"name": "topk", "fraction": 0.1},
+    "top 8 %, signs": {"name": "topk", "fraction": 0.08, "values": "sign"},
     "top 5 %, signs": {"name": "topk", "fraction": 0.05, "values": "sign"},
     "top 1 %, signs": {"name": "topk", "fraction": 0.01, "values": "sign"},
     "random 10 %": {"name": "randomk", "fraction": 0.1},

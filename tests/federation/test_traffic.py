@@ -91,7 +91,8 @@ def test_with_a_codec_downwards_the_first_round_sends_nothing_down() -> None:
     assert found["first round"].down == Parcel()
     assert found["other rounds"].down.size_bytes < plain["other rounds"].down.size_bytes / 3
     assert found["other rounds"].up == found["other rounds"].down
-    assert found["test"] == plain["test"], "the last validation and the test send whole models"
+    assert found["last validation"].down == found["other rounds"].down
+    assert found["test (at most)"].down == plain["test"].down, "the best model may be an earlier one"
     only_up = steps(compression={"up": INT8})
     assert only_up["first round"].down == plain["first round"].down
     assert only_up["first round"].up == found["first round"].up

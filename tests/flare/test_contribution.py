@@ -55,13 +55,15 @@ def _run(folder: Path, answers: dict[str, Answer] | None = None, **contribution:
 
 
 def test_leave_one_out_finds_who_helps_and_who_hurts(tmp_path: Path) -> None:
-    found = _run(tmp_path, method="leave_one_out").rounds[0].contribution
+    outcome = _run(tmp_path, method="leave_one_out")
+    found = outcome.rounds[0].contribution
     mean = sum(STEPS.values()) / 3
     by_hand = {
         site: _dice(mean) - _dice(sum(step for other, step in STEPS.items() if other != site) / 2) for site in STEPS
     }
     assert found and found.evaluations == 4 and found.without == found.values
     assert found.bytes_down == 4 * 3 * 36, "four models of nine numbers to three sites"
+    assert [record.contribution_bytes_down for record in outcome.rounds] == [found.bytes_down] * 2
     assert found.values == pytest.approx(by_hand, abs=1e-6) and found.values["c"] < 0 < found.values["a"]
 
 
@@ -106,3 +108,4 @@ def test_scores_of_changing_sites_are_no_comparison(tmp_path: Path) -> None:
 
     outcome = _run(tmp_path, {"a": leaving}, method="leave_one_out")
     assert outcome.status == "finished" and outcome.rounds[0].contribution is None
+    assert outcome.rounds[0].contribution_bytes_down >= 3 * 3 * 36, "what was sent for it is counted all the same"

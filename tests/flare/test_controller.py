@@ -22,6 +22,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, RunOutcome, load_outcome
+from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import LACKS_MODEL, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
@@ -243,6 +244,7 @@ def test_everyone_well_behaved(tmp_path: Path) -> None:
     assert (outcome.status, outcome.rounds_committed, len(outcome.test)) == ("finished", 2, 3)
     assert all(len(record.contributed) == 3 and not record.refused for record in outcome.rounds)
     assert outcome.untested == Absences() and outcome.refused_cases == {}
+    assert outcome.beside_rounds == BesideRounds(first_model_up=36, validation_down=3 * 36, test_down=3 * 36)
 
 
 def test_the_cases_that_a_site_could_not_use_are_counted(tmp_path: Path) -> None:
@@ -497,6 +499,9 @@ def test_a_site_that_lacks_the_model_is_sent_the_whole_in_the_same_round(tmp_pat
     assert set(outcome.rounds[0].contributed) == {*GOOD, HOSTILE} and not outcome.rounds[0].missing
     assert outcome.rounds[0].bytes_down == whole
     assert outcome.rounds[1].codecs == {"down": "fp16"} and 0 < outcome.rounds[1].bytes_down < 3 * 200
+    beside = outcome.beside_rounds
+    assert beside.first_model_up == whole and 0 < beside.validation_down < 3 * 200
+    assert outcome.best_round == 0 and beside.test_down == 3 * whole, "an earlier model is tested, and sent whole"
 
 
 def test_a_site_that_fails_after_the_last_round_is_missing_in_validation_and_test(tmp_path: Path) -> None:

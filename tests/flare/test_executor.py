@@ -15,9 +15,10 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
+from fedvoxel.federation.broadcast import fingerprint
 from fedvoxel.flare import executor as executor_module
 from fedvoxel.flare.executor import SiteExecutor
-from fedvoxel.flare.messages import STATS_GROUP, error_of
+from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, error_of
 from fedvoxel.flare.outbound import OutboundFilter
 from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget
@@ -48,6 +49,7 @@ class FakeTrainer:
     def __init__(self, setup: TrainerSetup, log_file: Path, threads: int) -> None:
         self.told: list[str] = []
         self.headers: list[dict[str, Any]] = []
+        self.arrays: list[Mapping[str, Any]] = []
         self.result: dict[str, Any] | None = None
 
     def start(self) -> None:
@@ -62,6 +64,7 @@ class FakeTrainer:
         command = str(message.header["command"])
         self.told.append(command)
         self.headers.append(dict(message.header))
+        self.arrays.append(message.arrays)
         if self.result is not None:
             return Message({"event": "result", **self.result})
         if command == "initialize":
@@ -273,6 +276,26 @@ def test_a_personal_models_scores_leave_as_a_summary(hospital: Hospital) -> None
     left = FLModelUtils.from_shareable(hospital.answer(executor, "validate", split="test", model="global"))
     assert left.meta["personal"]["classes"]["blob"]["dice_mean"] == 0.75
     assert left.meta["score"]["classes"]["blob"]["dice_mean"] == 0.5 and "c1" not in str(left.meta)
+
+
+def test_a_model_that_the_site_holds_is_scored_without_being_sent(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget())
+    executor = hospital.executor("open")
+    hospital.answer(executor, "train", down=True)
+    trainer = executor._process
+    assert isinstance(trainer, FakeTrainer)
+    trainer.result = {"scores": [{"case": "c1", "dice": {"blob": 0.5}, "hd95_mm": {"blob": 1.0}}]}
+
+    def asked(base: str) -> Shareable:
+        meta = {"split": "test", "model": "global", "base": base, "down": True}
+        message = FLModel(metrics=dict(NO_ARRAYS), current_round=1, total_rounds=1, meta=meta)
+        context = hospital.context("validate")
+        return executor.execute("validate", FLModelUtils.to_shareable(message), context, Signal())
+
+    reply = FLModelUtils.from_shareable(asked(fingerprint(MODEL)))
+    assert reply.meta["score"]["cases"] == 1 and trainer.told == ["train", "evaluate"]
+    np.testing.assert_array_equal(trainer.arrays[-1]["conv.weight"], MODEL["conv.weight"])
+    assert error_of(asked(fingerprint(OWN))) == LACKS_MODEL and trainer.told == ["train", "evaluate"]
 
 
 # ------------------------------------------------------------------ a hospital that lets updates leave in sums only

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
 
+from fedvoxel.federation.pace import Question
 from fedvoxel.flare.pacing import PacedArrays, RequestPace, Turns
 
 
@@ -39,31 +40,12 @@ def test_whose_turn_has_not_come_gets_nothing_and_asks_again_from_the_same_place
     assert code == ProduceRC.OK and len(items) == 2
 
 
-@pytest.mark.parametrize(
-    ("elapsed_s", "waiting", "expected_s"),
-    [
-        (0.0, 0, 0.2),  # on their way to work: the rest is what they take after it
-        (2.0, 1, 3.0),
-        (7.0, 1, 0.5),
-        (9.0, 1, 0.2),  # longer than the last one: it may end at any moment
-        (7.9, 64, 3.2),
-    ],
-)
-def test_a_waiting_site_rests_until_its_next_task_is_near(elapsed_s: float, waiting: int, expected_s: float) -> None:
+def test_every_answer_carries_the_rest_and_between_two_questions_the_shortest() -> None:
     config = SimpleNamespace(task_request_interval=0.2)
     pace = RequestPace(config)
-    pace.wait("train", 5.0, 1)
-    assert config.task_request_interval == 0.2, "nothing is known of the first question's length"
-    pace.done("train", 8.0)
-    pace.wait("train", elapsed_s, waiting)
-    assert config.task_request_interval == pytest.approx(expected_s)
-    pace.done("train", 8.0)
+    pace.wait(Question("train", 5.0, {"b"}, 2, False, 60.0), {"a"})
+    assert config.task_request_interval == pytest.approx(0.5)
+    pace.done("train", {"a", "b"}, 8.0)
     assert config.task_request_interval == 0.2
-
-
-def test_no_rest_is_longer_than_a_few_seconds() -> None:
-    config = SimpleNamespace(task_request_interval=0.2)
-    pace = RequestPace(config)
-    pace.done("train", 3600.0)
-    pace.wait("train", 1.0, 1)
-    assert config.task_request_interval == 5.0
+    pace.wait(Question("train", 2.0, {"b"}, 2, False, 60.0), {"a"})
+    assert config.task_request_interval == pytest.approx(3.0), "the last site's time is known too"

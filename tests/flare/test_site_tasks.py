@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from fedvoxel.flare.site_tasks import SiteTasks, _Exchange
+from fedvoxel.flare.site_tasks import SiteTasks, Wait, _Exchange
 
 
 class Sites(SiteTasks):
@@ -41,3 +43,24 @@ def test_a_reply_that_ends_an_exchange_is_none_in_the_next(monkeypatch: pytest.M
     sites._process_result(_answered(first.receive), FLContext())
     assert second.failed == {}
     assert first.failed == ({} if taken else {"hospital-a": "an unreadable reply"})
+
+
+def test_a_site_is_coming_for_a_question_until_flare_has_given_it_out() -> None:
+    sites, come = Sites(), FLContext()
+    sites._sites = 3
+    peer = FLContext()
+    peer.set_prop(ReservedKey.IDENTITY_NAME, "hospital-a", private=False, sticky=False)
+    come.set_peer_context(peer)
+    sites.handle_event(EventType.BEFORE_PROCESS_TASK_REQUEST, come)
+    assert sites._question("train", 1.0, {"hospital-a"}, 60.0).coming, "it has asked, and was given nothing"
+    sites.handle_event(EventType.BEFORE_TASK_DATA_FILTER, come)
+    asked = sites._question("train", 1.0, {"hospital-a"}, 60.0)
+    assert (asked.coming, asked.idle) == (False, 2)
+    assert sites._question("train", 1.0, {"hospital-a", "hospital-b"}, 60.0).coming
+    sites.handle_event(EventType.BEFORE_TASK_DATA_FILTER, FLContext())
+
+
+@pytest.mark.parametrize(("enough_s", "ends_s"), [(None, 60.0), (10.0, 15.0), (58.0, 60.0)])
+def test_nobody_is_waited_for_after_the_deadline_or_the_grace(enough_s: float | None, ends_s: float) -> None:
+    assert Wait(60.0, 2, 5.0).ends_s(enough_s) == ends_s
+    assert Wait(60.0, 2, None).ends_s(enough_s) == 60.0

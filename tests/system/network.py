@@ -75,13 +75,17 @@ class Network:
         lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in names.items())]
         (self.folder / f"hosts{machine}").write_text("\n".join(lines) + "\n")
 
+    def cable(self, machine: str) -> str:
+        """Returns the device at which a machine's line ends, outside the machine."""
+        return f"{self._bridge}.{list(self.addresses).index(machine)}"
+
     def thin(self, machine: str, line: Line, name: str, server: str, port: int) -> subprocess.Popen[bytes]:
         """Gives a machine a thin line, on which `name` is reached through a relay that delays; returns the relay.
 
         The rate is that of the machine's cable, in both directions; the relay is on the machine, at the cable's end.
         """
         bucket = ["root", "tbf", "rate", f"{line.mbit}mbit", "burst", "16kb", "latency", "200ms"]
-        cable = f"{self._bridge}.{list(self.addresses).index(machine)}"
+        cable = self.cable(machine)
         _run("tc", "qdisc", "add", "dev", cable, *bucket)
         _run("tc", "-n", self._namespace(machine), "qdisc", "add", "dev", "eth0", *bucket)
         words = [sys.executable, "-m", "tests.system.relay", str(port), self.addresses[server], str(port)]

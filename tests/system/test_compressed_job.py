@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedvoxel.federation.broadcast import fingerprint
+from fedvoxel.federation.outcome import Absences
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 
 from .conftest import SystemUnderTest, job_variant
@@ -37,3 +38,9 @@ def test_a_compressed_job_sends_little_and_all_hold_the_same_model(system: Syste
         dict(np.load(next(system.state(site, "compressed").glob("held_model.*"))).items()) for site in outcome.sites
     ]
     assert len({fingerprint(arrays) for arrays in held}) == 1
+
+    beside, last = outcome.beside_rounds, outcome.best_round == 3
+    assert beside.first_model_up == whole
+    assert 0 < beside.validation_down < sites * whole / 4, "the last model came as a change"
+    assert beside.test_down == (0 if last else sites * whole), "nothing where all hold the tested model"
+    assert set(outcome.test) == set(outcome.sites) and outcome.unvalidated == outcome.untested == Absences()

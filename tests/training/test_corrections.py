@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedvoxel.errors import ConfigError
+from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.training.site_state import SiteState
@@ -200,6 +200,27 @@ def test_ditto_is_the_papers_personal_step_beside_the_common_one(sites, gradient
     for k, trainer in trainers.items():
         trainer.evaluate_personal(())
         _same(trainer.weights(), v[k])
+
+
+def test_ditto_may_take_more_steps_than_an_epoch_has(sites, gradients) -> None:
+    strength, steps = 0.4, 2 * STEPS + 1
+    trainers = sites(personal={"name": "ditto", "strength": strength, "steps_per_round": steps})
+    w = trainers["a"].weights()
+    for k, trainer in trainers.items():
+        v = {n: x.astype(np.float64) for n, x in w.items()}
+        trainer.train_personal(w, 0, 1)
+        for _ in range(steps):
+            g = gradients[k](v)
+            v = {n: v[n] - RATE * (g[n] + strength * (v[n] - w[n])) for n in w}
+        trainer.evaluate_personal(())
+        _same(trainer.weights(), v)
+
+
+def test_a_site_without_cases_trains_no_personal_model(sites) -> None:
+    trainer = sites(personal={"name": "ditto", "steps_per_round": 5})["a"]
+    empty = Trainer(trainer.config, trainer.classes, (), "a", "cpu", trainer._state)
+    with pytest.raises(TrainingError, match="no training case"):
+        empty.train_personal(empty.weights(), 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,17 @@ class Broadcast:
     @property
     def size_bytes(self) -> int:
         """Is the size of what a site is sent that holds the base: nothing, the payload, or the whole model."""
-        if self.base is None:
-            return sum(array.nbytes for array in self.held.values())
-        return len(self.payload or b"")
+        return self.whole_bytes if self.base is None else len(self.payload or b"")
+
+    @property
+    def whole_bytes(self) -> int:
+        """Is the size of what a site is sent that does not hold the base."""
+        return sum(array.nbytes for array in self.held.values())
+
+    def arrived(self) -> None:
+        """Notes that the sites were sent what is held: the next message about it need not bring it again."""
+        if self.base is not None:
+            self.base, self.payload = fingerprint(self.held), None
 
     def publish(self, arrays: Arrays, codec: AnyCodec | None) -> None:
         """Moves what is held towards `arrays`; without a codec all the way, with the arrays themselves.

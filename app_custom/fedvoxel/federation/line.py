@@ -26,7 +26,7 @@ TASK_ROUND_TRIPS = 3
 """A site fetches its task, asks whether the answer is still wanted, and says that it has one."""
 
 TASK_S = 0.3
-"""What a task takes beside training and transfer on a line without delay: a site asks every 0.2 s for the next."""
+"""What a task takes beside training and transfer on a line without delay: a site asks every 0.2 s when one is near."""
 
 
 LOADING_AT_ONCE = 4

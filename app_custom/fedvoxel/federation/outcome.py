@@ -20,6 +20,7 @@ from pydantic import (
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.federation.channels import Channel, StartModel
 from fedvoxel.federation.contribution_config import RoundContribution
+from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, Guarantee
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.names import Sha256
@@ -109,6 +110,8 @@ class RoundRecord(FrozenModel):
         codecs: Name of the codec of each direction that has one, after any step back of the guard.
         bytes_up: Bytes of the sites' updates, as they were encoded.
         bytes_down: Bytes of what was sent to the sites: models, or encoded changes to the one that they hold.
+        contribution_bytes_down: Bytes of the models that were sent to be scored for `contribution`, also where that
+            came to nothing.
     """
 
     round: NonNegativeInt
@@ -125,6 +128,7 @@ class RoundRecord(FrozenModel):
     codecs: dict[Literal["up", "down"], str] = Field(default_factory=dict)
     bytes_up: NonNegativeInt = 0
     bytes_down: NonNegativeInt = 0
+    contribution_bytes_down: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _refused_did_not_contribute(self) -> Self:
@@ -177,6 +181,7 @@ class RunOutcome(FrozenModel):
         guarantee: The guarantee in its parts, where there is one.
         channels: What could have carried private cases out, and what became of it.
         start_from: The earlier run whose model this one began with; None for one drawn from the job's seed.
+        beside_rounds: Bytes that were sent outside the rounds.
         versions: Version of each package that matters.
     """
 
@@ -202,6 +207,7 @@ class RunOutcome(FrozenModel):
     guarantee: Guarantee | None = None
     channels: tuple[Channel, ...] = ()
     start_from: StartModel | None = None
+    beside_rounds: BesideRounds = BesideRounds()
     started: AwareDatetime
     finished: AwareDatetime
     versions: dict[str, str] = Field(default_factory=dict)

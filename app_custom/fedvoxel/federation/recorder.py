@@ -25,6 +25,7 @@ from fedvoxel.federation.outcome import (
     SiteScore,
 )
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.audit import AuditEvent, Record, unrecorded
 
@@ -82,6 +83,7 @@ class RoundNotes:
     loss: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
     bytes_down: int = 0
+    contribution_bytes_down: int = 0
     public: set[str] = field(default_factory=set)
     filters: dict[str, str] = field(default_factory=dict)
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
@@ -108,6 +110,10 @@ class RunRecorder:
         self._unvalidated: Absences | None = None
         self._untested: Absences | None = None
         self.refused_cases: dict[str, int] = {}
+        self.first_model_up = self.validation_down = self.test_down = 0
+        """Bytes that were sent outside the rounds; see `BesideRounds`."""
+        self.contribution_down = 0
+        """Bytes of the models that were sent to be scored in the round that is open."""
 
     @property
     def round_seconds(self) -> list[float]:
@@ -120,6 +126,7 @@ class RunRecorder:
         Raises:
             LedgerError: The audit log cannot be trusted or written.
         """
+        notes.contribution_bytes_down, self.contribution_down = self.contribution_down, 0
         self._notes.append((notes, seconds))
         self._tell("train", len(self._notes) - 1, notes.missing, notes.refused)
 
@@ -171,10 +178,16 @@ class RunRecorder:
             best_model=models[1],
             **self._scored(),
             **self._claimed(rounds),
+            beside_rounds=self._beside_rounds,
             started=identity.started,
             finished=finished,
             versions=identity.versions,
         )
+
+    @property
+    def _beside_rounds(self) -> BesideRounds:
+        down = {"validation_down": self.validation_down, "test_down": self.test_down}
+        return BesideRounds(first_model_up=self.first_model_up, **down)
 
     def _scored(self) -> dict[str, Any]:
         """Returns the outcome's values that come from the sites' cases, apart from those of single rounds."""
@@ -218,4 +231,5 @@ class RunRecorder:
             not_selected=notes.not_selected,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
+            contribution_bytes_down=notes.contribution_bytes_down,
         )

@@ -167,8 +167,9 @@ def steps_of(config: RoundsConfig, traffic: Traffic, sites: int, begins_with_run
         Step("first round", 1, asked, first, traffic.update, trains=True),
         Step("other rounds", rounds - 1, asked, later, traffic.update, trains=True),
         *_contribution(config.contribution, rounds, asked, sites, traffic.model),
-        Step("last validation", int(config.evaluate), sites, traffic.model),
-        Step("test", int(config.evaluate), sites, traffic.model),
+        Step("last validation", int(config.evaluate), sites, traffic.change or traffic.model),
+        # With a codec nothing is sent where the best model, which is tested, is the last one, which all then hold.
+        Step("test (at most)" if traffic.change else "test", int(config.evaluate), sites, traffic.model),
     ]
     return tuple(step for step in steps if step.times)
 

@@ -22,6 +22,7 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.vetting import Vetting
+from fedvoxel.flare.fetching import size_bytes
 from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
@@ -148,6 +149,7 @@ class FedAvgController(SiteTasks):
 
         def receive(site: str, reply: FLModel) -> None:
             arrays: Arrays = reply.params or {}
+            self._run_files().recorder.first_model_up += size_bytes(arrays)
             if not arrays:
                 raise UpdateError("an empty initial model")
             check_values(arrays)

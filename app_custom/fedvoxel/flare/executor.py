@@ -179,7 +179,10 @@ class SiteExecutor(Executor):
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
-        answer = ask(Message(self._command(task_name, model), model.params or {}))
+        command, arrays = self._command(task_name, model), model.params or {}
+        if task_name == TASK_VALIDATE and self._updates:
+            arrays = self._updates.scored(model, ask)
+        answer = ask(Message(command, arrays))
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
         return result_reply(public_header(answer), answer.arrays, difference=False)

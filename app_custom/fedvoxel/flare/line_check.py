@@ -48,13 +48,18 @@ class LineCheck:
         self._model = self._model or arrays
 
     def _seconds(self, task: str, question: FLModel, on_reply: OnReply) -> float:
+        """Returns how long a question takes when no site rests any more from a long one before it."""
+        self._answers(TASK_CHECK, _question({}), lambda site, reply: None)
         started = time.monotonic()
+        self._answers(task, question, on_reply)
+        return time.monotonic() - started
+
+    def _answers(self, task: str, question: FLModel, on_reply: OnReply) -> None:
         gathered = self._ask(task, question, self._sites, self._wait, on_reply)
         absent = gathered.missing | gathered.refused
         if absent:
             said = "; ".join(f"{site}: {reason}" for site, reason in absent.items())
             raise JobError(f"the line was not measured, a site gave no answer ({said})")
-        return time.monotonic() - started
 
 
 def _question(model: Arrays) -> FLModel:

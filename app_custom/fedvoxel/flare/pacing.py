@@ -8,18 +8,17 @@ server.
 
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
 
 from fedvoxel.federation.line import LOADING_AT_ONCE
+from fedvoxel.federation.pace import Pace, Question
 from fedvoxel.flare.pieces import ArrayPieces, use_pieces
 
 _LOST_AFTER_S = 20.0
 _ASK_AGAIN_S = 0.2
-
-_REQUESTS_PER_S = 20.0
-_LONGEST_REST_S = 5.0
 
 
 class RequestPace:
@@ -33,26 +32,17 @@ class RequestPace:
         """
         self._config = server_config
         self._shortest_s: float = server_config.task_request_interval
-        self._took_s: dict[str, float] = {}
+        self._pace = Pace(self._shortest_s)
 
-    def wait(self, task_name: str, elapsed_s: float, waiting: int) -> None:
-        """Sets the rest while a question is open.
+    def wait(self, question: Question, answered: Collection[str]) -> None:
+        """Sets the rest while a question is open, and notes who has answered it."""
+        self._pace.answered(answered, question.elapsed_s)
+        self._config.task_request_interval = self._pace.rest_s(question)
 
-        It is half of what remains of the time that the last such question took, so that a site asks seldom at first
-        and often when its next task is near; and long enough that all who wait make few requests a second.
-
-        Args:
-            task_name: The question's task.
-            elapsed_s: Seconds since it was asked.
-            waiting: How many of the sites asked have nothing to do.
-        """
-        remaining_s = self._took_s.get(task_name, 0.0) - elapsed_s if waiting else 0.0
-        rest_s = max(self._shortest_s, waiting / _REQUESTS_PER_S, min(remaining_s / 2, _LONGEST_REST_S))
-        self._config.task_request_interval = rest_s
-
-    def done(self, task_name: str, took_s: float) -> None:
-        """Notes how many seconds a question took; sites that ask now are about to be given the next."""
-        self._took_s[task_name] = took_s
+    def done(self, task_name: str, answered: Collection[str], took_s: float) -> None:
+        """Notes that a question has ended; sites that ask now are about to be given the next."""
+        self._pace.answered(answered, took_s)
+        self._pace.done(task_name)
         self._config.task_request_interval = self._shortest_s
 
 

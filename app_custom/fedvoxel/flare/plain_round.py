@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from fedvoxel.federation.rounds import Rounds
-from fedvoxel.flare.messages import LACKS_MODEL, TASK_TRAIN
+from fedvoxel.flare.messages import TASK_TRAIN
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
 from fedvoxel.flare.site_tasks import Gathered, Wait
@@ -33,9 +33,4 @@ class PlainRound:
         """
         config = self._state.config
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
-        gathered = self._ask(TASK_TRAIN, messages.change(), sites, wait, replies.take)
-        lacking = [site for site, reason in gathered.missing.items() if reason == LACKS_MODEL]
-        if lacking:
-            again = self._ask(TASK_TRAIN, messages.whole(), lacking, wait, replies.take)
-            gathered = gathered.asked_again(lacking, again)
-        return gathered, lacking
+        return messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.take)

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import Absences, SiteScore
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.messages import TASK_VALIDATE
+from fedvoxel.flare.model_messages import ModelMessages
 from fedvoxel.flare.site_tasks import Gathered, Wait
 from fedvoxel.updates.update import Arrays
 
@@ -33,20 +35,35 @@ class Scoring:
         def receive(site: str, meta: Mapping[str, Any]) -> None:
             self._state.add_validation(site, meta.get("score"))
 
-        absences = self.validation(self._state.model, sites, receive)
+        absences, self._recorder.validation_down = self._evaluate("validation", self._last, sites, receive)
+        self._state.broadcast.arrived()
         self._state.score_model()
         return absences
 
     def test(self, sites: list[str]) -> Absences:
         """Has the best model tested, and returns who gave no score."""
-        model = self._state.best_model or self._state.model
-        return self._evaluate("test", model, sites, partial(_take_test, self._recorder))
+        best = self._state.best_model
+        sent = self._last if best is None or best is self._state.model else Broadcast(best, None)
+        take = partial(_take_test, self._recorder)
+        absences, self._recorder.test_down = self._evaluate("test", sent, sites, take)
+        return absences
 
     def validation(self, model: Arrays, sites: list[str], take: Take) -> Absences:
-        """Has a model validated, and hands on what each site replies."""
-        return self._evaluate("validation", model, sites, take)
+        """Has any model validated while a round is open, and hands on what each site replies."""
+        absences, sent_bytes = self._evaluate("validation", Broadcast(model, None), sites, take)
+        self._recorder.contribution_down += sent_bytes
+        return absences
 
-    def _evaluate(self, split: str, model: Arrays, sites: list[str], take: Take) -> Absences:
+    @property
+    def _last(self) -> Broadcast:
+        """Is the last model, as a change to what the sites hold where there is a codec on the way down."""
+        sent = self._state.broadcast
+        # Without one all get the whole, and then no control variates with it.
+        return Broadcast(self._state.model, None) if sent.base is None else sent
+
+    def _evaluate(self, split: str, sent: Broadcast, sites: list[str], take: Take) -> tuple[Absences, int]:
+        """Returns who gave no score, and the bytes that all were sent."""
+
         def receive(site: str, reply: FLModel) -> None:
             if reply.meta.get("public") is not True:
                 # A job may have another executor, on another cohort, answer this task.
@@ -54,10 +71,12 @@ class Scoring:
             take(site, reply.meta)
 
         config = self._state.config
-        message = FLModel(params_type=ParamsType.FULL, params=dict(model), meta={"split": split, "model": GLOBAL_MODEL})
+        meta = {"split": split, "model": GLOBAL_MODEL, "down": sent.base is not None}
+        messages = ModelMessages(sent, meta, current_round=self._state.round, total_rounds=config.num_rounds)
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
-        gathered = self._ask(TASK_VALIDATE, message, sites, wait, receive)
-        return Absences(missing=gathered.missing, refused=gathered.refused)
+        gathered, lacking = messages.exchange(self._ask, TASK_VALIDATE, sites, wait, receive)
+        absences = Absences(missing=gathered.missing, refused=gathered.refused)
+        return absences, messages.bytes_down(len(sites), len(lacking))
 
 
 def _take_test(recorder: RunRecorder, site: str, meta: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ from fedvoxel.errors import UpdateError
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.agreement import agreed_on
 from fedvoxel.flare.messages import (
-    LACKS_MODEL,
     NO_ARRAYS,
     TASK_SECURE_CONFIRM,
     TASK_SECURE_KEYS,
@@ -96,7 +95,7 @@ class SecureRound:
         message = _with(messages.change(), said)
         self._agreed = agreed_on(message, self._state.outgoing)
         gathered = self._send(TASK_TRAIN, message, list(collector.dealt()), take)
-        lacking = [site for site, reason in gathered.missing.items() if reason == LACKS_MODEL]
+        lacking = gathered.lacking
         if lacking:
             for site in lacking:
                 del self._absent[site]

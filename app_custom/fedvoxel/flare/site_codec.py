@@ -29,10 +29,10 @@ class SiteCodec:
         self._updates = UpdateCodec(folder, cohort, site, seed)
 
     def model_of(self, message: FLModel, initial: Callable[[], Arrays]) -> Arrays:
-        """Returns the arrays to train on.
+        """Returns the arrays to train on, or to score.
 
         Args:
-            message: A round's task.
+            message: A round's task, or one that asks for scores.
             initial: Makes the weights that the job's seed gives.
 
         Raises:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
@@ -21,8 +22,9 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.errors import JobError, UpdateError
+from fedvoxel.federation.pace import Question
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
-from fedvoxel.flare.messages import error_of, one_line
+from fedvoxel.flare.messages import LACKS_MODEL, error_of, one_line
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 
 _TIDY_EVERY_S = 0.5
@@ -53,6 +55,16 @@ class Wait:
     enough: int = 1
     grace_s: float | None = None
 
+    def ends_s(self, enough_s: float | None) -> float:
+        """Returns when nobody is waited for any more.
+
+        Args:
+            enough_s: Seconds after which `enough` had replied; None if they have not.
+        """
+        if enough_s is None or self.grace_s is None:
+            return self.timeout_s
+        return min(self.timeout_s, enough_s + self.grace_s)
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -60,6 +72,11 @@ class Gathered:
 
     missing: dict[str, str]
     refused: dict[str, str]
+
+    @property
+    def lacking(self) -> list[str]:
+        """Are the sites that have to be sent the whole model."""
+        return [site for site, reason in self.missing.items() if reason == LACKS_MODEL]
 
     def asked_again(self, sites: Collection[str], again: "Gathered") -> "Gathered":
         """Returns this with what came of asking some of the sites a second time in place of the first."""
@@ -72,8 +89,9 @@ class Gathered:
 
 @dataclass
 class _Exchange:
-    """Is one task that sites were asked, while it is open: who has answered, and who has failed and why."""
+    """Is one task that sites were asked, while it is open: who has come for it, answered, and failed and why."""
 
+    fetched: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     receive: Callable[[FLModel], bool] | None = None
@@ -88,6 +106,7 @@ class SiteTasks(ModelController):
         self._open = _Exchange()
         self._processed = threading.local()
         self._pace: RequestPace
+        self._sites = 0
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
         """Sends one task to `sites` and waits as `wait` says.
@@ -127,10 +146,18 @@ class SiteTasks(ModelController):
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
         return Gathered(missing, refused)
 
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Notes which site comes for the open question."""
+        super().handle_event(event_type, fl_ctx)
+        site = fl_ctx.get_peer_context() if event_type == EventType.BEFORE_TASK_DATA_FILTER else None
+        if isinstance(site, FLContext):
+            self._open.fetched.add(site.get_identity_name())
+
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
         super().start_controller(fl_ctx)
         self._pace = RequestPace(fl_ctx.get_prop(FLContextKey.RUNNER).config)
+        self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())
         pace_downloads()
         gc.freeze()
@@ -165,11 +192,16 @@ class SiteTasks(ModelController):
                 break
             if enough_since is not None and wait.grace_s is not None and now - enough_since > wait.grace_s:
                 break
-            self._pace.wait(task_name, now - started, len(sites) - len(open_sites))
+            ends_s = wait.ends_s(None if enough_since is None else enough_since - started)
+            self._pace.wait(self._question(task_name, now - started, open_sites - lost, ends_s), good)
             time.sleep(self._task_check_period)
         waited_s = time.monotonic() - started
-        self._pace.done(task_name, waited_s)
+        self._pace.done(task_name, good, waited_s)
         return lambda site: "lost its connection" if site in lost else f"no reply within {waited_s:.0f} s"
+
+    def _question(self, task_name: str, elapsed_s: float, working: set[str], ends_s: float) -> Question:
+        coming = not working <= self._open.fetched
+        return Question(task_name, elapsed_s, frozenset(working), self._sites, coming, ends_s)
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Notes a reply that FLARE could not even convert, which would otherwise be waited for until the deadline."""

@@ -13,6 +13,7 @@ from fedvoxel.flare.secure_answers import SecureAnswers, weighed
 from fedvoxel.flare.site_codec import SiteCodec
 from fedvoxel.training.messages import Message
 from fedvoxel.training.sum_codec import SumCodec
+from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, layout_of
 
 Ask = Callable[[Message], Message]
@@ -53,6 +54,15 @@ class SiteUpdates:
         scores = {key: told[key] for key in ("validation",) if key in told}
         told = {"case_count": PUBLIC_WEIGHT} | scores | named
         return result_reply(told, self._masked(model, answer, arrays, secure), difference=True)
+
+    def scored(self, model: FLModel, ask: Ask) -> Arrays:
+        """Returns the arrays of the model that a message asks to be scored.
+
+        Raises:
+            FedVoxelError: This site does not hold what the message changes, or the message is not in order.
+        """
+        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
+        return split_controls(arrays)[0]
 
     def _masked(self, model: FLModel, answer: Message, arrays: Arrays, secure: SecureAnswers) -> Any:
         # A site without training cases adds nothing to the sum, and hides that it does.

@@ -114,7 +114,12 @@ class InferenceConfig(FrozenModel):
 class Ditto(FrozenModel):
     """Configures a personal model beside the common one: each minimises F_k(v) + strength / 2 ||v - w^t||^2.
 
-    It takes as many epochs as the common model, never leaves the site, and is scored on its unseen cases.
+    It never leaves the site, and is scored on its unseen cases.
+
+    Attributes:
+        strength: How near it is held to the common model; 0.1 holds it loosely.
+        steps_per_round: Its steps in a round, the same at every site, so that a small one trains it as long as a large
+            one does; null takes as many epochs as the common model.
 
     Source: Li et al., "Ditto: Fair and Robust Federated Learning Through Personalization", ICML 2021, Algorithm 1, with
     lambda = `strength`.
@@ -122,6 +127,7 @@ class Ditto(FrozenModel):
 
     name: Literal["ditto"]
     strength: float = Field(default=0.1, gt=0, le=1000)
+    steps_per_round: int | None = Field(default=None, ge=1, le=100_000)
 
 
 class TrainingConfig(FrozenModel):

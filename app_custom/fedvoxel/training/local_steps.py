@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import count, islice
 
 import torch
 
@@ -22,15 +23,29 @@ class LocalSteps:
     """Runs the steps of a round on the segmenter's network as it stands."""
 
     def __init__(
-        self, config: TrainingConfig, segmenter: Segmenter, parameters: NamedParameters, samples: Samples
+        self,
+        config: TrainingConfig,
+        segmenter: Segmenter,
+        parameters: NamedParameters,
+        samples: Samples,
+        steps_per_round: int | None = None,
     ) -> None:
-        """Takes the network, its trained parameters by name, and what it is trained on.
+        """Takes what is trained, and for how long.
+
+        Args:
+            config: The job's training section.
+            segmenter: Holds the network.
+            parameters: Its trained parameters by name.
+            samples: What it is trained on.
+            steps_per_round: Steps in a round; None takes the configured epochs.
 
         Raises:
             ConfigError: The loss cannot be built as described.
         """
         self._config, self._segmenter = config, segmenter
         self._parameters, self._samples = parameters, samples
+        in_epochs = config.epochs_per_round * math.ceil(len(samples) / config.batch_size)
+        self._steps = in_epochs if steps_per_round is None else steps_per_round
         self._loss = build_loss(config.loss)
         self._device = segmenter.device
         needs_scaling = self._device.type == "cuda" and segmenter.autocast.fast_dtype == torch.float16
@@ -45,7 +60,7 @@ class LocalSteps:
         mean_gradient: MeanGradient | None = None,
         progress: Progress | None = None,
     ) -> float:
-        """Trains for the configured epochs and returns the mean loss.
+        """Trains for one round and returns the mean loss.
 
         Args:
             optimizer: Steps the trained parameters.
@@ -58,11 +73,11 @@ class LocalSteps:
         Raises:
             TrainingError: The loss is not finite.
         """
-        steps = self._config.epochs_per_round * math.ceil(len(self._samples) / self._config.batch_size)
+        steps = self._steps
         average = WeightAverage(self._parameters.values(), self._config.average_decay)
         self._segmenter.network.train()
         total_loss = 0.0
-        for done, batch in enumerate(self._batches(round_index)):
+        for done, batch in enumerate(islice(self._batches(round_index), steps)):
             self._set_rate(optimizer, round_index * steps + done, num_rounds * steps)
             total_loss += self._gradients(optimizer, *batch)
             if mean_gradient:
@@ -76,7 +91,7 @@ class LocalSteps:
         return total_loss / steps
 
     def _batches(self, round_index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for epoch in range(self._config.epochs_per_round):
+        for epoch in count():
             yield from _batches(self._samples.epoch(round_index, epoch), self._config.batch_size)
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:

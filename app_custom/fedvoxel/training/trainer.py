@@ -60,7 +60,9 @@ class Trainer:
         self._personal_optimizer = self._new_optimizer() if config.personal else None
         self._state = state
         self._samples = Samples(config, cases, site)
-        self._steps = LocalSteps(config, self._segmenter, self._trained, self._samples)
+        of_what = (config, self._segmenter, self._trained, self._samples)
+        self._steps = LocalSteps(*of_what)
+        self._personal_steps = LocalSteps(*of_what, config.personal.steps_per_round) if config.personal else None
 
     @property
     def case_count(self) -> int:
@@ -94,8 +96,7 @@ class Trainer:
             TrainingError: There is no training case, or the loss is not finite.
             ConfigError: `model` does not fit the network, or the rule does not go with the training section.
         """
-        if not self.case_count:
-            raise TrainingError("this site has no training case; it can only evaluate")
+        self._require_cases()
         if correction:
             check_goes_with_correction(self.config)
         shared, controls = split_controls(model)
@@ -121,18 +122,19 @@ class Trainer:
             progress: Told after every step.
 
         Raises:
-            TrainingError: The loss is not finite.
+            TrainingError: There is no training case, or the loss is not finite.
             ConfigError: The training section has no personal model.
         """
-        if not self.config.personal or not self._personal_optimizer:
+        if not self.config.personal or not self._personal_optimizer or not self._personal_steps:
             raise ConfigError("training.personal is null: there is no personal model to train")
+        self._require_cases()
         shared, _ = split_controls(model)
         file = self._own_state.personal_file
         self._segmenter.load(load_weights(file) if round_index and file.is_file() else shared)
         if not self.config.optimizer.keep_state:
             self._personal_optimizer = self._new_optimizer()
         term = GradientTerm(self._trained, self.config.personal.strength, shared)
-        self._steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
+        self._personal_steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
         save_weights(file, self.weights())
 
     def predict(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -164,6 +166,10 @@ class Trainer:
         if self._site_local:
             self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
         return difference | {name: np.zeros_like(shared[name]) for name in self._site_local}
+
+    def _require_cases(self) -> None:
+        if not self.case_count:
+            raise TrainingError("this site has no training case; it can only evaluate")
 
     @property
     def _keeps_own(self) -> bool:

@@ -17,12 +17,14 @@ from fedvoxel.evaluation.comparison.table import References, compare_jobs
 from fedvoxel.evaluation.comparison.trial import Trial, cases_as_json, cases_from_json, check_finished, read_cases
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.federation.outcome import RunOutcome, ValidationScore
+from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.updates.scores import CaseScore
 from tests.finished_job import blob_task
 from tests.private_section import PRIVACY
 from tests.sample_run import sample_outcome
 
 SITES = {"hospital-a": 6, "hospital-b": 8}
+BESIDE = BesideRounds(first_model_up=7, validation_down=10, test_down=20)
 
 
 def scores(dice: float, sites: Mapping[str, int] = SITES) -> dict[str, tuple[CaseScore, ...]]:
@@ -48,7 +50,9 @@ def trial(job: str, seed: int, dice: float, sites: Mapping[str, int] = SITES, **
         record.model_copy(update={"validation": curve, "bytes_up": 1_000_000, "bytes_down": 2_000_000, "seconds": 5.0})
         for record in sample_outcome().rounds[:2]
     )
-    outcome = sample_outcome().model_copy(update={"test": test, "rounds": rounds, "personal": {}, **said})
+    outcome = sample_outcome().model_copy(
+        update={"test": test, "rounds": rounds, "personal": {}, "beside_rounds": BESIDE, **said}
+    )
     return Trial(job, seed, outcome, found)
 
 
@@ -73,7 +77,7 @@ def test_the_table_is_that_of_a_calculation_by_hand(comparison: Comparison) -> N
     assert first.dice == pytest.approx((6 * a + 8 * b) / 14)
     assert first.dice_by_seed == pytest.approx([first.dice - 0.01, first.dice + 0.01])
     assert first.worst_site == "hospital-a"
-    assert (first.bytes_up, first.bytes_down, first.seconds) == (2_000_000, 4_000_000, 10.0)
+    assert (first.bytes_up, first.bytes_down, first.seconds) == (2_000_007, 4_000_030, 10.0)
     assert first.curve == pytest.approx((0.81, 0.81))
     assert second.dice == pytest.approx(first.dice + 0.03)
 

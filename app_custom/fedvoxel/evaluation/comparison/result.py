@@ -18,8 +18,8 @@ class JobRow(FrozenModel):
         sites: The same for each hospital.
         worst_site: The hospital with the least of them.
         personal: Whether the scores are of each hospital's personal model.
-        bytes_up: Bytes of the sites' updates over all rounds.
-        bytes_down: Bytes of the models sent to the sites over all rounds.
+        bytes_up: Bytes of the first model and of the sites' updates over the whole run.
+        bytes_down: Bytes of the models sent to the sites over the whole run, those that were only scored included.
         seconds: Wall time of all rounds.
         curve: Validation Dice of the common model after each round.
     """

@@ -17,6 +17,7 @@ from fedvoxel.evaluation.comparison.trial import SiteCaseScores, Trial
 from fedvoxel.evaluation.gain import compare
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.federation.rounds import mean_dice
+from fedvoxel.federation.sent_bytes import all_bytes_down, all_bytes_up
 
 Reference = Mapping[int, SiteCaseScores]
 """Scores of single cases by seed and hospital."""
@@ -80,8 +81,8 @@ def _row(name: str, trials: Sequence[Trial]) -> JobRow:
         sites=sites,
         worst_site=min(known, key=lambda site: known[site]) if known else None,
         personal=trials[0].personal,
-        bytes_up=mean(sum(record.bytes_up for record in found) for found in rounds),
-        bytes_down=mean(sum(record.bytes_down for record in found) for found in rounds),
+        bytes_up=mean(all_bytes_up(trial.outcome) for trial in trials),
+        bytes_down=mean(all_bytes_down(trial.outcome) for trial in trials),
         seconds=mean(sum(record.seconds for record in found) for found in rounds),
         curve=tuple(known_mean([mean_dice(r.validation) for r in records]) for records in zip(*rounds, strict=False)),
     )
