@@ -107,7 +107,7 @@ def test_the_global_random_state_and_the_sizes_of_the_job_do_not_matter_to_the_c
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x05\x06" + bytes(18)])
 def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
     for load in (program_predictor, onnx_predictor, lambda bytes_: load_weights(network("UNet", TINY), bytes_)):
-        with pytest.raises(PackageError, match="cannot be"):
+        with pytest.raises(PackageError, match="cannot"):
             load(content)
 
 
