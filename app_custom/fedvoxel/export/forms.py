@@ -92,7 +92,8 @@ def program_predictor(content: bytes) -> Predictor:
     try:
         with _quiet():
             module = torch.export.load(io.BytesIO(content)).module()
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except Exception as error:
+        # torch.export raises whatever its zip reader and its deserialiser do.
         raise PackageError(f"the torch.export program cannot be loaded ({type(error).__name__})") from None
 
     def predict(images: Images) -> NDArray[np.float32]:
