@@ -105,3 +105,9 @@ class DeidError(FedVoxelError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PackageError(FedVoxelError):
+    """Says that a package, a signature or an index of releases is not whole, or not to be trusted."""
+
+    exit_code = 17

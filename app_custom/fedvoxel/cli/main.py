@@ -30,6 +30,8 @@ NOUNS = {
     "results": "Report what a finished job is worth to each hospital.",
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
+    "export": "Export a job's model as one signed package; check, show and unpack packages.",
+    "release": "Publish, list and fetch released packages.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "audit": "Check the log of whom the server refused or missed, and why.",
