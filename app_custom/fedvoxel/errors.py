@@ -105,3 +105,13 @@ class DeidError(FedVoxelError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PredictionError(FedVoxelError):
+    """Says that a model was not used on a study, or that its result was not handed out; `reason` is a stable code."""
+
+    exit_code = 18
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

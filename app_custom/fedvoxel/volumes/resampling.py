@@ -107,6 +107,11 @@ def resample_label(label: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
     return result
 
 
+def resample_linear(voxels: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    """Returns `voxels` (X, Y, Z) on `grid`, float32, interpolated linearly; beyond its edge, as at its edge."""
+    return _sample(voxels, grid, order=1)
+
+
 def _sample(voxels: NDArray[np.float32], grid: Grid, order: int) -> NDArray[np.float32]:
     from scipy import ndimage
 
