@@ -5,12 +5,14 @@ ROI (TID 1501) that says "Absent". Each carries its volume in mL, with the inter
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from highdicom import UID
 from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
     DeviceObserverIdentifyingAttributes,
+    FindingSite,
     Measurement,
     MeasurementProperties,
     MeasurementReport,
@@ -30,13 +32,15 @@ from pydicom.sr.codedict import codes
 
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.result import REPORT_SERIES, RESEARCH, Algorithm, Finding
-from fedvoxel.dicom.source_header import source_headers
+from fedvoxel.dicom.source_header import source_headers, write_text_as_unicode
 
 _MANUFACTURER = "FedVoxel"
 _ML = CodedConcept("mL", "UCUM", "milliliter")
 _COMMENT = CodedConcept("121106", "DCM", "Comment")
 _PRESENCE = CodedConcept("705057003", "SCT", "Presence")
 _ABSENT = CodedConcept("2667000", "SCT", "Absent")
+_ANATOMY = "123037004"
+_SIDES = frozenset({"7771000", "24028007", "51440002"})
 _DECIMALS = 6
 
 Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
@@ -75,6 +79,7 @@ def report_of(
             series_description=algorithm.described("report"),
         )
         made.ManufacturerModelName, made.SoftwareVersions = algorithm.name, algorithm.software_version
+        write_text_as_unicode(made, [*remarks, *(finding.label for finding in findings)])
     return made
 
 
@@ -113,30 +118,34 @@ def _group(
         family=codes.DCM.ArtificialIntelligence,
         manufacturer=_MANUFACTURER,
     )
-    tracking = TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_id)
+    common: dict[str, Any] = {
+        "tracking_identifier": TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_id),
+        "finding_type": finding.type.coded(),
+        "finding_category": finding.category.coded(),
+        "finding_sites": _sites(finding),
+        "algorithm_id": identified,
+        "measurements": [_volume(finding)],
+    }
     group: Group
     if finding.is_found and segmentation is not None:
-        group = VolumetricROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracking,
-            referenced_segment=ReferencedSegment.from_segmentation(segmentation, 1 + found.index(finding)),
-            finding_type=finding.type.coded(),
-            finding_category=finding.category.coded(),
-            algorithm_id=identified,
-            measurements=[_volume(finding)],
-        )
+        segment = ReferencedSegment.from_segmentation(segmentation, 1 + found.index(finding))
+        group = VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     else:
-        group = MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=tracking,
-            finding_type=finding.type.coded(),
-            finding_category=finding.category.coded(),
-            algorithm_id=identified,
-            measurements=[_volume(finding)],
-            qualitative_evaluations=[QualitativeEvaluation(_PRESENCE, _ABSENT)],
-        )
+        absent = QualitativeEvaluation(_PRESENCE, _ABSENT)
+        group = MeasurementsAndQualitativeEvaluations(qualitative_evaluations=[absent], **common)
     for remark in (f"{RESEARCH.capitalize()}: {finding.label}", _interval_remark(finding), *remarks):
         if remark:
             group[0].ContentSequence.append(TextContentItem(_COMMENT, remark, RelationshipTypeValues.CONTAINS))
     return group
+
+
+def _sites(finding: Finding) -> list[FindingSite] | None:
+    """Returns where a structure with a modifier lies: the report's finding itself has no place for it."""
+    if finding.modifier is None or finding.category.value != _ANATOMY:
+        return None
+    side = finding.modifier.value in _SIDES
+    kind = "laterality" if side else "topographical_modifier"
+    return [FindingSite(finding.type.coded(), **{kind: finding.modifier.coded()})]
 
 
 def _volume(finding: Finding) -> Measurement:

@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.result import SEG_SERIES, Algorithm, Finding
-from fedvoxel.dicom.source_header import source_headers
+from fedvoxel.dicom.source_header import source_headers, write_text_as_unicode
 
 _MANUFACTURER = "FedVoxel"
 
@@ -60,6 +60,7 @@ def segmentation_of(
             content_description=algorithm.described("segmentation"),
             series_description=algorithm.described("segmentation"),
         )
+        write_text_as_unicode(made, [finding.label for finding in found])
     return made
 
 

@@ -28,3 +28,10 @@ def _completed(header: Dataset) -> Dataset:
         if keyword not in made:
             setattr(made, keyword, "")
     return made
+
+
+def write_text_as_unicode(made: Dataset, texts: Sequence[str]) -> None:
+    """Has an object written in UTF-8 if `texts` need it; else it keeps the original's character set, and its names'
+    very bytes."""
+    if not all(text.isascii() for text in texts):
+        made.SpecificCharacterSet = "ISO_IR 192"
