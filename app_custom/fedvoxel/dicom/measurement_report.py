@@ -1,7 +1,8 @@
 """Makes a DICOM Structured Report of what an algorithm measured: TID 1500, a group for each structure looked for.
 
-A structure that was found is a volumetric ROI (TID 1411) that refers to its segment; one that was not is a group without
-ROI (TID 1501) that says "Absent". Each carries its volume in mL, with the interval where the model is calibrated.
+A structure that was found is a volumetric ROI (TID 1411) that refers to its segment; one that was not is a group
+without ROI (TID 1501) that says "Absent". Each carries its volume in mL, with the interval where the model is
+calibrated.
 """
 
 from collections.abc import Sequence

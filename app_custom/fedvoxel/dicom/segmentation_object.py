@@ -5,7 +5,6 @@ standard has no frame for it (PS3.3 C.8.20.2), and the report says that it was l
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from highdicom import UID, AlgorithmIdentificationSequence, Volume, VolumeGeometry
@@ -76,7 +75,7 @@ def _described(number: int, finding: Finding, algorithm: Algorithm) -> SegmentDe
         source=_MANUFACTURER,
         parameters=algorithm.parameters,
     )
-    made: Any = SegmentDescription(
+    made = SegmentDescription(
         segment_number=number,
         segment_label=finding.label,
         segmented_property_category=finding.category.coded(),
@@ -89,7 +88,5 @@ def _described(number: int, finding: Finding, algorithm: Algorithm) -> SegmentDe
     )
     if finding.modifier is not None:
         # Source: PS3.3 C.8.20.4, within the type's item.
-        made.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
-            finding.modifier.coded()
-        ]
+        made.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [finding.modifier.coded()]
     return made

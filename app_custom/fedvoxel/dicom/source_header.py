@@ -31,7 +31,6 @@ def _completed(header: Dataset) -> Dataset:
 
 
 def write_text_as_unicode(made: Dataset, texts: Sequence[str]) -> None:
-    """Has an object written in UTF-8 if `texts` need it; else it keeps the original's character set, and its names'
-    very bytes."""
+    """Has an object written in UTF-8 if `texts` need it; else in the original's characters, its names byte for byte."""
     if not all(text.isascii() for text in texts):
         made.SpecificCharacterSet = "ISO_IR 192"

@@ -7,7 +7,7 @@ from fedvoxel.dicom.result import Algorithm
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.prediction import Predictor
 from fedvoxel.evaluation.inference.session import OnnxRuntime
-from fedvoxel.export.manifest import MODEL, MODEL_DATA
+from fedvoxel.export.manifest import ONNX
 from fedvoxel.export.package import Package
 
 
@@ -42,6 +42,7 @@ def open_model(package: Package, bound: MemoryBound, threads: int | None = None)
         PackageError: The file is no longer what was verified.
         PredictionError: It is no model that can be used.
     """
-    external = {MODEL_DATA: package.member(MODEL_DATA)} if MODEL_DATA in package.names else {}
-    runtime = OnnxRuntime(package.member(MODEL), external, threads)
+    weights = f"{ONNX}.data"
+    external = {weights: package.member(weights)} if weights in package.names else {}
+    runtime = OnnxRuntime(package.member(ONNX), external, threads)
     return Model(package, Predictor(package.description, runtime, bound))

@@ -7,10 +7,12 @@ from io import BytesIO
 import numpy as np
 from pydicom import Dataset
 
+from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.measurement_report import report_of
 from fedvoxel.dicom.result import Algorithm, Concept, Finding, Interval
 from fedvoxel.dicom.segmentation_object import segmentation_of
 from fedvoxel.dicom.study_series import StudySeries
+from fedvoxel.errors import FedVoxelError
 from fedvoxel.evaluation.inference.prediction import Prediction
 from fedvoxel.evaluation.inference.self_test import Expected, check_report, check_segmentation
 from fedvoxel.export.description import Code, ModelDescription, Structure
@@ -27,12 +29,10 @@ class ResultObjects:
     Attributes:
         segmentation: A DICOM file; None where no voxel of any structure was found.
         report: A DICOM file.
-        series_uids: The new SeriesInstanceUIDs, of the segmentation (if there is one) and the report.
     """
 
     segmentation: bytes | None
     report: bytes
-    series_uids: tuple[str, ...]
 
 
 def findings_of(
@@ -55,30 +55,6 @@ def findings_of(
     )
 
 
-def objects_of(
-    series: StudySeries, image: DicomVolume, prediction: Prediction, said: "Said"
-) -> ResultObjects:
-    """Returns segmentation and report of a prediction, both read back and compared.
-
-    Raises:
-        PredictionError: self_test; nothing is handed out then.
-    """
-    label = image.to_grid(prediction.label)  # the same turn leads both ways
-    expected = Expected(series, image, label, said.findings)
-    sources = [series.headers[instance] for instance in dict.fromkeys(instance for instance, _ in image.slices)]
-    segmentation: Dataset | None = None
-    seg_bytes = None
-    if any(finding.is_found for finding in said.findings):
-        segmentation = segmentation_of(sources, image.geometry, label, said.findings, said.algorithm)
-        seg_bytes = encoded(segmentation)
-        check_segmentation(seg_bytes, expected)
-    report = report_of(sources, segmentation, said.findings, said.algorithm, said.remarks)
-    report_bytes = encoded(report)
-    check_report(report_bytes, expected, segmentation)
-    made = (segmentation, report) if segmentation is not None else (report,)
-    return ResultObjects(seg_bytes, report_bytes, tuple(str(one.SeriesInstanceUID) for one in made))
-
-
 @dataclass(frozen=True)
 class Said:
     """Is what a result says beside where things lie.
@@ -92,6 +68,41 @@ class Said:
     findings: tuple[Finding, ...]
     algorithm: Algorithm
     remarks: Sequence[str]
+
+
+def objects_of(series: StudySeries, image: DicomVolume, prediction: Prediction, said: Said) -> ResultObjects:
+    """Returns segmentation and report of a prediction, both read back and compared.
+
+    Raises:
+        DicomError: The original's headers are such that nothing can be made against them.
+        PredictionError: self_test; nothing is handed out then.
+    """
+    if not series.headers[0].get("FrameOfReferenceUID"):
+        raise dicom_error("no_identity", "no usable FrameOfReferenceUID")
+    label = image.to_grid(prediction.label)  # the same turn leads both ways
+    expected = Expected(series, image, label, said.findings)
+    segmentation, report = _made(expected, said)
+    seg_bytes = None if segmentation is None else encoded(segmentation)
+    if seg_bytes is not None:
+        check_segmentation(seg_bytes, expected)
+    report_bytes = encoded(report)
+    check_report(report_bytes, expected, segmentation)
+    return ResultObjects(seg_bytes, report_bytes)
+
+
+def _made(expected: Expected, said: Said) -> tuple[Dataset | None, Dataset]:
+    headers, image = expected.series.headers, expected.image
+    sources = [headers[instance] for instance in dict.fromkeys(instance for instance, _ in image.slices)]
+    segmentation: Dataset | None = None
+    try:
+        if any(finding.is_found for finding in said.findings):
+            segmentation = segmentation_of(sources, image.geometry, expected.label, said.findings, said.algorithm)
+        return segmentation, report_of(sources, segmentation, said.findings, said.algorithm, said.remarks)
+    except FedVoxelError:
+        raise
+    except Exception as error:  # values of foreign headers; the error's own text may quote them
+        kind = type(error).__name__
+        raise dicom_error("malformed", f"no result can be made against the series' headers ({kind})") from None
 
 
 def encoded(dataset: Dataset) -> bytes:

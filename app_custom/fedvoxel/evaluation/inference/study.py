@@ -4,16 +4,16 @@ Studies and series are numbered; nobody is named. Where several series fit nothi
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.header import read_header
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import Inventory, SeriesFiles
-from fedvoxel.errors import FedVoxelError, PredictionError
+from fedvoxel.errors import PredictionError
 from fedvoxel.evaluation.inference.refusal import prediction_error
-from fedvoxel.evaluation.inference.suitability import check_body_part, check_modality, known_body_part
+from fedvoxel.evaluation.inference.suitability import check_body_part, check_modality, is_within, known_body_part
 from fedvoxel.export.description import InputRange
 from fedvoxel.volumes.frame_header import FrameHeader, frames_of
 from fedvoxel.volumes.plane import is_localizer
@@ -52,10 +52,15 @@ class ImageEntry:
         return known_body_part(self.first.header.get("BodyPartExamined"))
 
     @property
+    def plane(self) -> tuple[int, int]:
+        """Returns its rows and columns."""
+        rows, columns = (self.first.numbers(name, 1) or (0.0,) for name in ("Rows", "Columns"))
+        return int(rows[0]), int(columns[0])
+
+    @property
     def voxels(self) -> int:
         """Returns how many voxels its volume has, localizers and copies included."""
-        rows, columns = self.first.numbers("Rows", 1) or (0,), self.first.numbers("Columns", 1) or (0,)
-        return int(rows[0] * columns[0]) * self.frames
+        return self.plane[0] * self.plane[1] * self.frames
 
 
 @dataclass(frozen=True)
@@ -173,12 +178,11 @@ def _may_be_a_volume(entry: ImageEntry, expected: InputRange) -> bool:
     """Says whether a series looks like one that the model was made for, from its first header and its size."""
     if entry.frames < 2 or is_localizer(entry.first):
         return False
-    spacing, sizes = entry.first.numbers("PixelSpacing", 2), [entry.first.numbers(name, 1) for name in ("Rows", "Columns")]
-    if spacing is None or None in sizes:
+    spacing = entry.first.numbers("PixelSpacing", 2)
+    if spacing is None:
         return False
-    lengths = [each * (size or (0,))[0] for each, size in zip(spacing, sizes, strict=True)]
-    near = expected.spacing_mm.low * 0.999 <= min(spacing) and max(spacing) <= expected.spacing_mm.high * 1.001
-    return near and expected.extent_mm.low * 0.999 <= min(lengths) and max(lengths) <= expected.extent_mm.high * 1.001
+    extents = [length * size for length, size in zip(spacing, entry.plane, strict=True)]
+    return is_within(spacing, expected.spacing_mm) and is_within(extents, expected.extent_mm)
 
 
 def _listed(images: Sequence[ImageEntry]) -> str:

@@ -1,7 +1,7 @@
-"""Holds an image against what its model was made for: what cannot be right is refused, what may be comes with a remark.
+"""Holds an image against what its model was made for: what cannot be right is refused, what may be brings a remark.
 
-Headers say little and often nothing of the body part: then a remark is all that can be made of it. What the image itself
-says is not looked at here; a package's calibration may hold statistics for that.
+Headers say little, and often nothing of the body part: then a remark is all that can be made of it. What the image
+itself says is not looked at here; a package's calibration may hold statistics for that.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from fedvoxel.export.description import InputRange, Range
 from fedvoxel.volumes.volume import Affine, spacing_of
 
 _KNOWN = (WITH_FACE | WITHOUT_FACE) - {"WHOLEBODY"}
+_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def check_body_part(body_part: str | None, expected: InputRange) -> None:
         raise prediction_error("wrong_body_part", found)
 
 
-def fits_sizes(facts: ImageFacts, expected: InputRange) -> bool:
-    """Says whether voxel size and extent are those that the model was made for."""
-    return _within(facts.spacing_mm, expected.spacing_mm) and _within(facts.extent_mm, expected.extent_mm)
+def is_within(values: Sequence[float], allowed: Range) -> bool:
+    """Says whether all values lie in a range, give or take a thousandth: 1.0000001 mm is 1 mm."""
+    return all(allowed.low * (1 - _SHARE) <= value <= allowed.high * (1 + _SHARE) for value in values)
 
 
 def remarks_on(facts: ImageFacts, expected: InputRange) -> list[str]:
@@ -91,15 +92,10 @@ def remarks_on(facts: ImageFacts, expected: InputRange) -> list[str]:
         remarks.append(f"The header names no body part of the standard; the model was made for {parts}.")
     sizes = (("Voxels", facts.spacing_mm, expected.spacing_mm), ("Image", facts.extent_mm, expected.extent_mm))
     for what, found, range_mm in sizes:
-        if not _within(found, range_mm):
+        if not is_within(found, range_mm):
             shown = " x ".join(f"{length:.3g}" for length in found)
             remarks.append(f"{what} of {shown} mm; the model was made for {range_mm.low:g} to {range_mm.high:g} mm.")
     return remarks
-
-
-def _within(values: Sequence[float], allowed: Range) -> bool:
-    # A spacing of 1.0000001 mm is one of 1 mm.
-    return all(allowed.low * (1 - 1e-3) <= value <= allowed.high * (1 + 1e-3) for value in values)
 
 
 def _listed(words: Sequence[str]) -> str:

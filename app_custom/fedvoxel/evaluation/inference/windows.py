@@ -1,7 +1,7 @@
 """Which windows a volume is cut into, and how much each of a window's voxels counts where windows overlap.
 
-Both are those of MONAI's `sliding_window_inference` in its mode "gaussian", which scored the model while it was trained:
-the same windows and weights are the only ones for which its scores speak.
+Both are those of MONAI's `sliding_window_inference` in its mode "gaussian", which scored the model while it was
+trained: the same windows and weights are the only ones for which its scores speak.
 """
 
 from collections.abc import Iterator, Sequence
