@@ -19,9 +19,11 @@ def places_in(segmentation: Dataset) -> dict[str, Places]:
     for own, frame in zip(segmentation.PerFrameFunctionalGroupsSequence, pixels, strict=True):
         orientation = (own if "PlaneOrientationSequence" in own else shared).PlaneOrientationSequence[0]
         measures = (own if "PixelMeasuresSequence" in own else shared).PixelMeasuresSequence[0]
-        number = own.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        identified = (own if "SegmentIdentificationSequence" in own else shared).SegmentIdentificationSequence[0]
         position = own.PlanePositionSequence[0].ImagePositionPatient
-        found[labels[number]] |= _places(frame, position, orientation.ImageOrientationPatient, measures.PixelSpacing)
+        found[labels[identified.ReferencedSegmentNumber]] |= _places(
+            frame, position, orientation.ImageOrientationPatient, measures.PixelSpacing
+        )
     return dict(found)
 
 
