@@ -1,12 +1,13 @@
 """`fedvoxel predict`: uses a signed model on a hospital's own studies, and puts what it finds beside the images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
 from fedvoxel.cli.predict_view import Done, Failure, show
+from fedvoxel.errors import ConfigError, FedVoxelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fedvoxel.cli.predict_source import Image
     from fedvoxel.evaluation.inference.model import Model
     from fedvoxel.evaluation.inference.run import Job
+    from fedvoxel.export.trust import Trust
 
 app = typer.Typer(add_completion=False, help="Use a signed model on a study.")
 
@@ -68,6 +70,9 @@ def predict(
         int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
     ] = 4096,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto is OpenVINO where it is installed.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
 ) -> None:
     """Find the model's structures in a study, and write a DICOM segmentation and a measurement report for it.
@@ -83,10 +88,12 @@ def predict(
     from rich.console import Console
 
     from fedvoxel.evaluation.inference.run import Job
+    from fedvoxel.export.trust import read_trust
 
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     console = Console(stderr=True)
-    job = Job(_model(package, _trusted_root(root), crl, memory_mb, threads), out, series)
+    model = _model(package, read_trust(_trusted(root), crl), memory_mb, threads, runtime)
+    job = Job(model, out, series)
     with images_of(asked, job, console) as images:
         done = _predicted(images, job, console)
     problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])
@@ -96,27 +103,26 @@ def predict(
             raise error
 
 
-def _trusted_root(root: Path | None) -> Path:
-    from fedvoxel.errors import ConfigError
-
+def _trusted(root: Path | None) -> Path:
     if root is None:
         raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
     return root
 
 
-def _model(package: Path, root: Path, crl: Path | None, memory_mb: int, threads: int | None) -> "Model":
+def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":
     from fedvoxel.evaluation.inference.memory import MemoryBound
-    from fedvoxel.evaluation.inference.model import open_model
+    from fedvoxel.evaluation.inference.model import Choice, open_model
     from fedvoxel.export.package import open_package
-    from fedvoxel.export.trust import read_trust
 
-    return open_model(open_package(package, read_trust(root, crl)), MemoryBound(memory_mb), threads)
+    choices = get_args(Choice)
+    if runtime not in choices:
+        raise ConfigError(f"expected --runtime to be one of {', '.join(choices)}, got {runtime!r}")
+    return open_model(open_package(package, trust), MemoryBound(memory_mb), threads, cast("Choice", runtime))
 
 
 def _predicted(images: "list[Image]", job: "Job", console: "Console") -> Done:
     """Predicts one after the other; what cannot be predicted is noted, and the others go on."""
     from fedvoxel.cli.progress import counting
-    from fedvoxel.errors import FedVoxelError
 
     outcomes, failures = [], []
     for image in images:
