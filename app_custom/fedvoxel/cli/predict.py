@@ -7,6 +7,7 @@ import typer
 
 from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
 from fedvoxel.cli.predict_view import Done, Failure, show
+from fedvoxel.cli.trust_options import RevocationList, Root, read
 from fedvoxel.errors import ConfigError, FedVoxelError
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, help="Use a signed model on a study.")
 
 EPILOG = (
-    "Examples: fedvoxel predict hippocampus-1.0.0.fvpkg study/ --root hospital-a/startup/rootCA.pem; from the PACS and "
-    "back: fedvoxel predict hippocampus-1.0.0.fvpkg --pacs radiology --query query.json --site "
-    "hospital-a/local/fedvoxel_site.json --store radiology"
+    "Examples: fedvoxel predict hippocampus-1.0.0.fvpkg study/ --root kits/hospital-a --releases /share/releases; "
+    "from the PACS and back: fedvoxel predict hippocampus-1.0.0.fvpkg --root kits/hospital-a --pacs radiology "
+    "--query query.json --site kits/hospital-a/local/fedvoxel_site.json --store radiology"
 )
 _LEAST_MB = 512
 
@@ -33,13 +34,20 @@ def predict(
     study: Annotated[
         Path | None, typer.Argument(help="A folder of DICOM files, or a NIfTI file; or take it from a --pacs.")
     ] = None,
-    root: Annotated[
+    *,
+    root: Root,
+    crl: RevocationList = None,
+    releases: Annotated[
         Path | None,
-        typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem."),
+        typer.Option(
+            "--releases",
+            envvar="FEDVOXEL_RELEASES",
+            help="The index of releases: a withdrawn package is refused, and so is one that the index does not know.",
+        ),
     ] = None,
-    crl: Annotated[
-        Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
-    ] = None,
+    unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Also a package that the index of releases does not know.")
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the results (mode 0700), each in one of its own.")
     ] = Path("predictions"),
@@ -88,12 +96,12 @@ def predict(
     from rich.console import Console
 
     from fedvoxel.evaluation.inference.run import Job
-    from fedvoxel.export.trust import read_trust
 
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     console = Console(stderr=True)
-    model = _model(package, read_trust(_trusted(root), crl), memory_mb, threads, runtime)
-    job = Job(model, out, series)
+    trust = read(root, crl)
+    model = _model(package, trust, memory_mb, threads, runtime)
+    job = Job(model, out, series, _release_remarks(model, releases, trust, unknown))
     with images_of(asked, job, console) as images:
         done = _predicted(images, job, console)
     problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])
@@ -103,10 +111,15 @@ def predict(
             raise error
 
 
-def _trusted(root: Path | None) -> Path:
-    if root is None:
-        raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
-    return root
+def _release_remarks(model: "Model", folder: Path | None, trust: "Trust", unknown: bool) -> tuple[str, ...]:
+    """Returns what the index of releases says of a package that may be used."""
+    if folder is None:
+        return ()
+    from fedvoxel.export.releases import Releases
+
+    name = f"{model.algorithm.name} {model.algorithm.version}"
+    warning = Releases(folder, trust).admit(model.package.sha256, name, unknown)
+    return (f"{warning}.",) if warning else ()
 
 
 def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":
