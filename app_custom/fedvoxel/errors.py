@@ -105,3 +105,9 @@ class DeidError(FedVoxelError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ReviewError(FedVoxelError):
+    """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
+
+    exit_code = 19

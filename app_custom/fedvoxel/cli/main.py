@@ -30,6 +30,7 @@ NOUNS = {
     "results": "Report what a finished job is worth to each hospital.",
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
+    "review": "Look at results in the browser; accept, correct or reject them.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "audit": "Check the log of whom the server refused or missed, and why.",
