@@ -91,7 +91,7 @@ def setup(
 
     path = install_viewer(tarball)
     typer.echo(
-        f"{PACKAGE} {VERSION} is installed in {path.parent}; next: fedvoxel review COHORT, and press 3 on a case"
+        f"{PACKAGE} {VERSION} is installed in {path.parent}; next: fedvoxel review COHORT, and 3-D on the page of a case"
     )
 
 

@@ -23,7 +23,7 @@ SHA512 = "YMjQvJgD1W2b7DuoxkwlC4VxbrgIePRJ5qyQzXKxi2v2MBVg285P/CIQyg46oDDGDIcaNl
 
 REGISTRY_VARIABLE = "NPM_CONFIG_REGISTRY"
 _REGISTRY = "https://registry.npmjs.org/"
-_MEMBERS = {"package/dist/niivue.umd.js": "niivue.umd.js", "package/LICENSE": "LICENSE"}
+_MEMBERS = {"package/dist/niivue.umd.js": "niivue.umd.js", "package/package.json": "package.json"}
 _MOST_BYTES = 64 * 2**20
 _TIMEOUT_S = 120.0
 

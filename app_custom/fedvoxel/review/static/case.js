@@ -159,7 +159,7 @@ function showFacts(facts, views) {
   for (const [plane, view] of Object.entries(views)) {
     const [left, right, top, bottom] = view.plane.sides;
     const tilt = view.plane.tilt_degrees;
-    view.pane.querySelector("h2").textContent = capital(plane) + (tilt ? ` (oblique, ${Math.round(tilt)}°)` : "");
+    view.pane.querySelector("h2").textContent = capital(plane) + (tilt ? ` ∠ ${Math.round(tilt)}°` : "");
     for (const [side, letter] of Object.entries({ left, right, top, bottom })) view.pane.querySelector(`.${side}`).textContent = letter;
   }
   byId("voxels").textContent = `Voxels ${facts.spacing_mm.map((mm) => Number(mm.toPrecision(3))).join(" × ")} mm`;

@@ -16,12 +16,15 @@ async function open() {
   byId("name").textContent = asked.get("case") ?? "";
   if (!window.niivue) throw new Error("The 3-D viewer is not installed: run fedvoxel review setup, and load this page again.");
   const { structures } = await getJson(`${base}/structures`);
-  const viewer = new window.niivue.Niivue({ isRadiologicalConvention: true, backColor: [0, 0, 0, 1], show3Dcrosshair: true, logLevel: "error", dragAndDropEnabled: false });
+  const viewer = new window.niivue.Niivue({
+    isRadiologicalConvention: true, sagittalNoseLeft: true, dragAndDropEnabled: false, logLevel: "error",
+    backColor: [0, 0, 0, 1], crosshairWidth: 1, crosshairColor: [0.5, 0.8, 1, 0.7], show3Dcrosshair: false,
+  });
   await viewer.attachToCanvas(byId("canvas"));
   viewer.setSliceType(viewer.sliceTypeRender);
   await viewer.loadVolumes([
-    { url: `${base}/volume/image.nii`, name: "image.nii", colormap: "gray" },
-    { url: `${base}/volume/${encodeURIComponent(asked.get("label") ?? "")}.nii`, name: "label.nii", opacity: 0.7 },
+    { url: `${base}/volume/image.nii`, name: "image.nii", colormap: "gray", opacity: 0.3 },
+    { url: `${base}/volume/${encodeURIComponent(asked.get("label") ?? "")}.nii`, name: "label.nii", opacity: 1 },
   ]);
   viewer.volumes[1].setColormapLabel(colourMap(structures));
   viewer.updateGLVolume();
@@ -31,11 +34,13 @@ async function open() {
 }
 
 function connect(viewer) {
-  let waiting;
-  byId("opacity").addEventListener("input", (event) => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => viewer.setOpacity(1, event.target.valueAsNumber / 100), 80);
-  });
+  for (const [volume, id] of ["scan", "label"].entries()) {
+    let waiting; // each change blends all volumes anew
+    byId(id).addEventListener("input", (event) => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => viewer.setOpacity(volume, event.target.valueAsNumber / 100), 80);
+    });
+  }
   const views = { render: viewer.sliceTypeRender, planes: viewer.sliceTypeMultiplanar };
   for (const button of document.querySelectorAll("[data-view]")) {
     button.addEventListener("click", () => {
