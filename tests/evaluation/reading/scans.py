@@ -7,7 +7,9 @@ from fedvoxel.volumes.volume import Affine, Volume
 SHAPE = (9, 7, 5)
 
 
-def affine_of(codes: str, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), turn_degrees: float = 0.0) -> Affine:
+def affine_of(
+    codes: str, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), turn_degrees: float = 0.0
+) -> Affine:
     """Returns an affine whose voxel axes point to the sides `codes`, turned around the body's long axis."""
     places = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
     affine = np.eye(4)
