@@ -118,8 +118,7 @@ export class AnswerForm {
 
   async save() {
     if (this.missing || this.state.facts.final) return null;
-    clearTimeout(this.timer);
-    this.timer = null;
+    await this.keep(); // so that the form is there again when the case is opened again
     return this.send("answer", { said: this.said });
   }
 }

@@ -176,7 +176,7 @@ function showPlaces(state, views) {
 function showActive(state, views) {
   for (const [plane, view] of Object.entries(views)) {
     view.pane.classList.toggle("active", plane === state.active);
-    view.canvas.dataset.tool = state.tool;
+    view.canvas.dataset.cursor = state.tool;
     view.draw();
   }
 }

@@ -91,7 +91,7 @@ export class Panel {
 
   buildTools() {
     const { state } = this;
-    for (const button of document.querySelectorAll("[data-tool]")) {
+    for (const button of document.querySelectorAll("button[data-tool]")) {
       button.addEventListener("click", () => this.set({ tool: button.dataset.tool }));
     }
     byId("size").addEventListener("input", (event) => this.set({ brushMm: event.target.valueAsNumber / 2 }));
@@ -115,7 +115,7 @@ export class Panel {
     byId("heat").checked = state.heat;
     byId("heat-legend").hidden = !state.heat;
     byId("cross").checked = state.showCross;
-    for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === state.tool));
+    for (const button of document.querySelectorAll("button[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === state.tool));
     byId("size").value = 2 * state.brushMm;
     byId("size-text").textContent = `${2 * state.brushMm} mm`;
     byId("undo").disabled = !state.edit.can_undo || state.facts.final;

@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 function said(values, words) {
   const names = Object.keys(values);
   const text = (name) => words ? words[values[name]] : String(values[name]);
-  return names.length === 1 ? text(names[0]) : names.sort().map((name) => `${capital(name)}: ${text(name)}`).join(", ");
+  return names.length === 1 ? text(names[0]) : names.map((name) => `${capital(name)}: ${text(name)}`).join(", ");
 }
 
 function row(listed, place) {
