@@ -22,7 +22,8 @@ RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).viol
 
 FOCUSED = """() => {
     const one = document.activeElement;
-    const name = one.id || one.getAttribute('aria-label') || one.value || one.tagName === 'BUTTON' && one.textContent || one.tagName;
+    const text = one.tagName === 'BUTTON' && one.textContent;
+    const name = one.id || one.getAttribute('aria-label') || one.value || text || one.tagName;
     return [name, getComputedStyle(one).outlineStyle];
 }"""
 
@@ -95,7 +96,8 @@ def test_everything_fits_and_nothing_overlaps(window: Window) -> None:
         .filter(([, box]) => box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight)
         .map(([name]) => name)"""
     assert window.page.evaluate(outside) == []
-    sideways = "() => [...document.querySelectorAll('body, aside, .controls, #answer, main')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className || one.id)"
+    sideways = """() => [...document.querySelectorAll('body, aside, .controls, #answer, main')]
+        .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className || one.id)"""
     assert window.page.evaluate(sideways) == []
 
 

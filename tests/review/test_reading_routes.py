@@ -285,7 +285,7 @@ def test_a_blinded_reader_is_told_nothing_that_unblinds(folder: Path, tmp_path: 
     facts = page.visit(CASE)
     assert facts["candidates"] == ["A", "B"] and facts["uncertainty"] is False
     told += json.dumps(facts)
-    for path in (f"label/model/axial/1", "uncertainty/axial/1.png", "volume/manual.nii"):
+    for path in ("label/model/axial/1", "uncertainty/axial/1.png", "volume/manual.nii"):
         assert page.get(f"/api/cases/{CASE}/{path}").status_code == 422
     assert "model" not in told and "manual" not in told and "Sample" not in told
     letters = desk.study.shown_candidates(CASE)

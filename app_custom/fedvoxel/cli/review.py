@@ -90,9 +90,7 @@ def setup(
     from fedvoxel.review.viewer_package import PACKAGE, VERSION, install_viewer
 
     path = install_viewer(tarball)
-    typer.echo(
-        f"{PACKAGE} {VERSION} is installed in {path.parent}; next: fedvoxel review COHORT, and 3-D on the page of a case"
-    )
+    typer.echo(f"{PACKAGE} {VERSION} is installed in {path.parent}; next: fedvoxel review COHORT")
 
 
 @app.command(epilog="Example: fedvoxel review export review-prepared --out study")

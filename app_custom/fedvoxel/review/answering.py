@@ -1,5 +1,7 @@
 """Takes a reader's answer: measures what was corrected, writes the corrected label map, and keeps both as one event."""
 
+from collections.abc import Mapping
+
 from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.reading.edits import StructureEdit, edits_of
 from fedvoxel.records.canonical import sha256_of_file
@@ -58,7 +60,7 @@ def _write_corrected(opened: OpenCase, record: CaseRecord) -> tuple[str, str, tu
     return path.name, sha256_of_file(path), edits
 
 
-def _by_candidate(said: Said, named: dict[str, str]) -> Said:
+def _by_candidate(said: Said, named: Mapping[str, str]) -> Said:
     """Returns the answer with the candidates' own names: what A was must not hang on a seed alone."""
     judgements = tuple(one.model_copy(update={"candidate": named[one.candidate]}) for one in said.judgements)
     preferred = None if said.preferred is None else named[said.preferred]

@@ -12,10 +12,12 @@ from fedvoxel.errors import FedVoxelError
 from fedvoxel.review.access import Access
 from fedvoxel.review.case_record import ConflictError
 from fedvoxel.review.desk import Desk
+from fedvoxel.review.edit_routes import EditRoutes
 from fedvoxel.review.gate import ENTER, Gate
-from fedvoxel.review.picture_routes import picture_routes
-from fedvoxel.review.reading_routes import reading_routes
+from fedvoxel.review.picture_routes import PictureRoutes
+from fedvoxel.review.reading_routes import ReadingRoutes
 from fedvoxel.review.viewer_package import installed_viewer
+from fedvoxel.review.visits import Visits
 
 STATIC = Path(str(files("fedvoxel.review").joinpath("static")))
 _PAGES = {"/": "worklist.html", "/case": "case.html", "/three": "three.html"}
@@ -33,8 +35,9 @@ def make_app(desk: Desk, access: Access, port: int) -> Gate:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     gate = Gate(app, access, port)
     _add_pages(app, access, gate.cookie)
-    app.include_router(reading_routes(desk))
-    app.include_router(picture_routes(desk))
+    visits = Visits()
+    for group in (ReadingRoutes(desk, visits), EditRoutes(desk, visits), PictureRoutes(desk)):
+        app.include_router(group.routes())
     app.add_exception_handler(FedVoxelError, _said)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(OSError, _disk_trouble)

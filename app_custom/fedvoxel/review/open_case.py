@@ -1,4 +1,4 @@
-"""A case that lies open before one reader: what is shown, the correction at hand, and the record that both come from."""
+"""A case that lies open before one reader: what is shown, the correction at hand, and the record of both."""
 
 import threading
 from collections.abc import Mapping

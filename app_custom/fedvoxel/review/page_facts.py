@@ -1,4 +1,4 @@
-"""What the pages are told: of the worklist, of a case, of a correction. A blinded reader is told nothing that unblinds."""
+"""What the pages are told of the worklist, a case, a correction. A blinded reader is told nothing that unblinds."""
 
 from dataclasses import asdict
 from typing import Any

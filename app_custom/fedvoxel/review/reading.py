@@ -49,8 +49,10 @@ class CaseVolumes:
 
     def __post_init__(self) -> None:
         """Refuses what is not on the image's grid."""
-        maps = [*self.labels.values(), *([] if self.uncertainty is None else [self.uncertainty])]
-        if any(array.shape != self.image.shape for array in maps):
+        shapes = {label.shape for label in self.labels.values()}
+        if self.uncertainty is not None:
+            shapes.add(self.uncertainty.shape)
+        if shapes - {self.image.shape}:
             raise geometry_error("shape_mismatch", "a label or uncertainty map is not on the image's grid")
 
 

@@ -18,7 +18,7 @@ from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_
 from fedvoxel.evaluation.reading.blinding import letters_of, reading_order
 from fedvoxel.export.description import Structure
 from fedvoxel.records.atomic import write_json
-from fedvoxel.review.reading import CaseSource, Reading
+from fedvoxel.review.reading import Reading
 
 STUDY_FILE = "study.json"
 ReaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -81,8 +81,7 @@ def settings_of(reading: Reading, readers: tuple[str, ...], blinded: bool, seed:
     """Returns the settings of a study of `reading`.
 
     Raises:
-        ReviewError: A blinded study has a case with one candidate only, whose letter would say nothing, or two readers
-            bear one name.
+        ReviewError: Two readers bear one name.
     """
     if len(set(readers)) != len(readers):
         raise ReviewError("expected readers of different names, got one twice")
@@ -123,16 +122,11 @@ def load_study(folder: Path) -> Study:
     return Study(load_json_config(StudySettings, folder / STUDY_FILE, "the study's file"), folder)
 
 
-def candidates_differ(cases: tuple[CaseSource, ...]) -> bool:
-    """Says whether every case has two candidates or more."""
-    return all(len(case.candidates) > 1 for case in cases)
-
-
 def _require_same(kept: StudySettings, asked: StudySettings) -> None:
     names = StudySettings.model_fields
     other = [name for name in names if getattr(kept, name) != getattr(asked, name)]
     if other:
         raise ReviewError(
-            f"this folder keeps a study with other settings ({', '.join(other)}): begin with the same readers, seed and "
-            "cases to go on, or name another folder with --out"
+            f"this folder keeps a study with other settings ({', '.join(other)}): go on with the same readers, seed "
+            "and cases, or name another folder with --out"
         )

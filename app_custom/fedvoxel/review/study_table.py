@@ -91,7 +91,7 @@ def _row(state: CaseState, judgement: Judgement, where: dict[str, Any], shown_as
     answer, which = state.answer, judgement.candidate
     if answer is None:
         raise ValueError("expected an answered case")
-    kept = {"edits": answer.edits, "corrected_file": answer.corrected_file, "corrected_sha256": answer.corrected_sha256}
+    corrected = judgement.verdict == "correct"
     return StudyRow(
         **where,
         candidate=which,
@@ -104,5 +104,7 @@ def _row(state: CaseState, judgement: Judgement, where: dict[str, Any], shown_as
         answered_at=state.answered_at or "",
         volumes_ml=answer.volumes_ml[which],
         note=answer.said.note,
-        **(kept if judgement.verdict == "correct" else {}),
+        edits=answer.edits if corrected else (),
+        corrected_file=answer.corrected_file if corrected else None,
+        corrected_sha256=answer.corrected_sha256 if corrected else None,
     )

@@ -1,4 +1,4 @@
-"""Installs the 3-D viewer (NiiVue) from its package: one pinned version, known by its hash, from the registry or a file.
+"""Installs the 3-D viewer (NiiVue) from its package: one version, known by its hash, from the registry or a file.
 
 Nothing of it is in this package, and no Node.js is needed. Without it the review page works, and says why 3-D is off.
 """
@@ -77,7 +77,7 @@ def _fetched() -> bytes:
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"{PACKAGE} {VERSION} cannot be fetched ({reason}): set {REGISTRY_VARIABLE}, or fetch the package elsewhere "
+            f"{PACKAGE} {VERSION} cannot be fetched ({reason}): set {REGISTRY_VARIABLE}, or fetch it elsewhere "
             f"(npm pack {PACKAGE}@{VERSION}) and give it with --tarball"
         ) from None
     return content[:_MOST_BYTES]

@@ -4,10 +4,24 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import Annotated
 
+from pydantic import Field
+
+from fedvoxel.config import FrozenModel
 from fedvoxel.review.case_record import ConflictError
+from fedvoxel.review.events import Spent, VisitId
+from fedvoxel.review.open_case import OpenCase
 
 _TOLERANCE_S = 2.0
+_Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
+
+
+class Activity(FrozenModel):
+    """Says for how long a visit has been active; goes with everything that a page sends."""
+
+    visit: VisitId
+    active_s: _Seconds
 
 
 class Visits:
@@ -26,14 +40,25 @@ class Visits:
             self._begun[visit] = reader, case, self._clock()
         return visit
 
-    def active_s(self, visit: str, reader: str, case: str, claimed_s: float) -> float:
-        """Returns for how long a visit was active: what the page says, and never more than it lasted.
+    def require(self, activity: Activity, reader: str, case: str) -> float:
+        """Returns since when the visit lasts, by this object's clock.
 
         Raises:
             ConflictError: There is no such visit of this reader to this case.
         """
         with self._lock:
-            begun = self._begun.get(visit)
+            begun = self._begun.get(activity.visit)
         if begun is None or begun[:2] != (reader, case):
             raise ConflictError("this program was started anew since the page was loaded: load the page again")
-        return round(min(claimed_s, self._clock() - begun[2] + _TOLERANCE_S), 1)
+        return begun[2]
+
+    def note(self, opened: OpenCase, reader: str, case: str, activity: Activity) -> None:
+        """Writes down for how long a visit was active: what the page says, and never more than it lasted.
+
+        Raises:
+            ConflictError: There is no such visit of this reader to this case.
+        """
+        lasted = self._clock() - self.require(activity, reader, case) + _TOLERANCE_S
+        active_s = round(min(activity.active_s, lasted), 1)
+        if active_s > opened.state.visits.get(activity.visit, 0.0):
+            opened.note(Spent(visit=activity.visit, active_s=active_s))

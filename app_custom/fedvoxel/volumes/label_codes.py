@@ -34,7 +34,8 @@ def recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uin
         for site_code, job_code in codes.items():
             if site_code < _BYTES:
                 table[site_code] = job_code
-        return table[voxels]
+        recoded: NDArray[np.uint8] = table[voxels]
+        return recoded
     recoded = np.zeros(voxels.shape, dtype=np.uint8)
     for site_code, job_code in codes.items():
         recoded[voxels == site_code] = job_code

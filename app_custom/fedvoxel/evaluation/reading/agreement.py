@@ -115,7 +115,7 @@ def _pair(candidate: str, pair: tuple[str, str], readers: dict[str, dict[str, Op
         cases=len(cases),
         same_verdict=sum(first == second for first, second in zip(*accepted, strict=True)),
         kappa=cohen_kappa(*accepted),
-        weighted_kappa=weighted_kappa(*ratings, RATINGS),
+        weighted_kappa=weighted_kappa(ratings[0], ratings[1], RATINGS),
     )
 
 

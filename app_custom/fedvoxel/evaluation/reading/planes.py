@@ -56,7 +56,7 @@ def displayed(voxels: NDArray[VoxelT], affine: Affine) -> NDArray[VoxelT]:
 
 def slice_of(shown: NDArray[VoxelT], plane: Plane, index: int) -> NDArray[VoxelT]:
     """Returns a view (rows, columns) of slice `index` of a displayed array."""
-    cut = np.moveaxis(shown, plane.axis, 0)[index]
+    cut: NDArray[VoxelT] = np.moveaxis(shown, plane.axis, 0)[index]
     return cut[::-1, ::-1].T
 
 

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from fedvoxel.evaluation.reading.windows import WindowPreset
 
-HEAT = ((0.0, (68, 1, 84, 0)), (0.1, (100, 24, 130, 0)), (0.25, (140, 30, 130, 130)), (0.45, (225, 60, 80, 200)), (1.0, (255, 230, 90, 255)))
+HEAT = (
+    (0.0, (100, 24, 130, 0)),
+    (0.1, (100, 24, 130, 0)),
+    (0.25, (140, 30, 130, 130)),
+    (0.45, (225, 60, 80, 200)),
+    (1.0, (255, 230, 90, 255)),
+)
 """Uncertainty from 0 to 1, and its colour (red, green, blue, opacity): certain places stay clear."""
 
 _FAST = 1
