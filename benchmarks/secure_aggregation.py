@@ -23,12 +23,12 @@ from nvflare.lighter.utils import generate_cert, generate_keys, serialize_cert, 
 
 from benchmarks import RESULTS
 from fedvoxel.records.atomic import write_json, write_text
+from fedvoxel.records.identity import Identity, load_identity
 from fedvoxel.updates.compression.config import Blockwise
 from fedvoxel.updates.compression.payload import decode, encode
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.grid import to_steps
-from fedvoxel.updates.secure.identity import Identity, load_identity
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import session_name

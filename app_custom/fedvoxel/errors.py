@@ -107,6 +107,22 @@ class DeidError(FedVoxelError):
         self.reason = reason
 
 
+class PackageError(FedVoxelError):
+    """Says that a package, a signature or an index of releases is not whole, or not to be trusted."""
+
+    exit_code = 17
+
+
+class PredictionError(FedVoxelError):
+    """Says that a model was not used on a study, or that its result was not handed out; `reason` is a stable code."""
+
+    exit_code = 18
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class ReviewError(FedVoxelError):
     """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
 

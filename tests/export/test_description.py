@@ -7,42 +7,11 @@ import pytest
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.export.description import ModelDescription
-
-ANATOMY = {"scheme": "SCT", "value": "123037004", "meaning": "Anatomical Structure"}
-HIPPOCAMPUS = {"scheme": "SCT", "value": "5366008", "meaning": "Hippocampus"}
-
-
-def structure(name: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "label": f"{name} hippocampus",
-        "category": ANATOMY,
-        "type": HIPPOCAMPUS,
-        "colour_rgb": [230, 159, 0],
-    } | changes
-
-
-def description(**changes: Any) -> dict[str, Any]:
-    return {
-        "name": "hippocampus",
-        "version": "1.0.0",
-        "title": "Hippocampus",
-        "intended_use": "Research on volumes of the hippocampus.",
-        "limitations": "Crops of one hospital only.",
-        "structures": [structure("anterior"), structure("posterior")],
-        "input": {
-            "modalities": ["MR"],
-            "body_parts": ["HEAD", "BRAIN"],
-            "spacing_mm": {"low": 0.8, "high": 1.2},
-            "extent_mm": {"low": 20, "high": 70},
-        },
-        "plan": {},
-        "inference": {"roi_size": [40, 56, 40]},
-    } | changes
+from tests.export.package_sample import description_values, structure
 
 
 def test_a_description_is_read_and_has_an_output_for_the_background_too() -> None:
-    read = parse_config(ModelDescription, description(), "model.json")
+    read = parse_config(ModelDescription, description_values(), "model.json")
     assert read.channels == 3 and read.plan.orientation == "RAS"
 
 
@@ -62,11 +31,11 @@ def test_a_description_is_read_and_has_an_output_for_the_background_too() -> Non
 )
 def test_what_cannot_be_so_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        parse_config(ModelDescription, description(**changes), "model.json")
+        parse_config(ModelDescription, description_values(**changes), "model.json")
 
 
 def test_a_range_that_is_upside_down_is_refused() -> None:
-    wrong = description()
+    wrong = description_values()
     wrong["input"]["spacing_mm"] = {"low": 2, "high": 1}
     with pytest.raises(ConfigError, match="low is greater"):
         parse_config(ModelDescription, wrong, "model.json")

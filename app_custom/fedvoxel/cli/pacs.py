@@ -1,4 +1,4 @@
-"""`fedvoxel pacs`: says whether a hospital's PACS answers this site, and how many series a query would find there."""
+"""`fedvoxel pacs`: says whether a hospital's PACS answers, how many series a query would find, and stores results."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from fedvoxel.volumes.site import SiteConfig
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Check the connection to the hospital's PACS and count its series."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Check the connection to the hospital's PACS, count its series, store results.",
 )
 
 SiteOption = Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
@@ -84,19 +86,52 @@ def find(
     from fedvoxel.dicom.query import SeriesQuery
 
     config = _site(site)
-    names = _names(config, pacs)
-    if len(names) > 1:
-        raise ConfigError(f"expected one PACS, this site has {', '.join(names)}; choose one with --pacs")
+    name = _only(config, pacs)
     keys: dict[str, Any] = {} if query is None else dict(read_json(query, "the query"))
     given = {"StudyDate": study_date, "StudyDescription": study_description, "SeriesDescription": series_description}
     keys |= {key: value for key, value in given.items() if value is not None}
     keys |= {} if modality is None else {"Modality": [name.strip() for name in modality.split(",")]}
     asked = parse_config(SeriesQuery, keys, "the query")
-    counts = _counts(opened(config, names[0], site.parent).find(asked))
+    counts = _counts(opened(config, name, site.parent).find(asked))
     if as_json:
-        typer.echo(json.dumps({"schema_version": 1, "pacs": names[0], "modalities": counts}, indent=2))
+        typer.echo(json.dumps({"schema_version": 1, "pacs": name, "modalities": counts}, indent=2))
     else:
-        Console().print(_table(names[0], counts))
+        Console().print(_table(name, counts))
+
+
+@app.command(
+    epilog="Example: fedvoxel pacs store predictions/prediction-5f0c7a51e2d4 "
+    "--site hospital-a/local/fedvoxel_site.json --pacs radiology"
+)
+def store(
+    folder: Annotated[Path, typer.Argument(help="A folder with results: its .dcm files, and those of its folders.")],
+    site: SiteOption,
+    pacs: Annotated[str | None, typer.Option("--pacs", help="The PACS; needed if there are several.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Store results at the PACS, and ask it whether it lists them; storing the same again is harmless.
+
+    Exit codes: 0 if the PACS lists every object; 3 if the site's file or the folder is wrong; 15 if the PACS fails.
+    """
+    from fedvoxel.dicom.confirming import store_confirmed
+
+    config = _site(site)
+    name = _only(config, pacs)
+    paths = sorted(path for path in folder.rglob("*.dcm") if not any(part[0] == "." for part in path.parts[1:]))
+    if not paths:
+        raise ConfigError("expected a folder with .dcm files, got one without")
+    store_confirmed(opened(config, name, site.parent), paths)
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, "pacs": name, "objects": len(paths)}, indent=2))
+    else:
+        typer.echo(f"{name} has {len(paths)} objects, and lists every one. Next: open the study in your viewer.")
+
+
+def _only(config: "SiteConfig", pacs: str | None) -> str:
+    names = _names(config, pacs)
+    if len(names) > 1:
+        raise ConfigError(f"expected one PACS, this site has {', '.join(names)}; choose one with --pacs")
+    return names[0]
 
 
 def _site(path: Path) -> "SiteConfig":

@@ -122,7 +122,7 @@ class Pacs:
         """
         if store.is_complete(found):
             return
-        classes = self._listed(found)
+        classes = self._listed(found.study_uid, found.series_uid)
         if found.instances not in (None, len(classes)):
             said = f"the PACS says that a series has {found.instances} instances, and lists {len(classes)}"
             raise dicom_error("pacs_incomplete", said)
@@ -144,6 +144,14 @@ class Pacs:
         if instances:
             self.transport.send(instances)
 
+    def instances(self, study_uid: str, series_uid: str) -> frozenset[str]:
+        """Returns the SOPInstanceUIDs that the PACS lists of a series, none if it does not have it.
+
+        Raises:
+            DicomError: The PACS fails.
+        """
+        return frozenset(self._listed(study_uid, series_uid))
+
     def _studies(self, search: Search, query: SeriesQuery) -> Iterator[dict[str, str]]:
         seen: set[str] = set()
         for keys in query.study_keys():
@@ -153,9 +161,9 @@ class Pacs:
                     seen.add(uid)
                     yield answer
 
-    def _listed(self, found: FoundSeries) -> dict[str, str]:
+    def _listed(self, study_uid: str, series_uid: str) -> dict[str, str]:
         """Returns the SOP class of each instance of a series, by SOPInstanceUID; empty where the PACS does not say."""
-        keys = {"StudyInstanceUID": found.study_uid, "SeriesInstanceUID": found.series_uid}
+        keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
         with self.transport.searching() as search:
             answers = search.ask("IMAGE", keys, self.config.limits.instances)
         if any(answer.get(key, uid) != uid for answer in answers for key, uid in keys.items()):

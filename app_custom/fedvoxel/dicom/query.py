@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fedvoxel.config import FrozenModel
 
-_SECRET = ("PatientID", "AccessionNumber")
+_SECRET = ("PatientID", "AccessionNumber", "StudyInstanceUID")
 _EXACT = re.compile(r"[^\\*?\x00-\x1f]{1,64}")
 
 ModalityCode = Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
@@ -23,6 +23,7 @@ class SeriesQuery(FrozenModel):
     Attributes:
         PatientID: Exact identifiers; hidden in every error, log and representation.
         AccessionNumber: Exact numbers; hidden likewise.
+        StudyInstanceUID: Exact UIDs of studies; hidden likewise.
         StudyDate: "20240101", "20240101-20241231", "20240101-" or "-20241231".
         ModalitiesInStudy: Modalities of which the study has one.
         StudyDescription: A text with the wildcards * and ?, in any case.
@@ -32,6 +33,7 @@ class SeriesQuery(FrozenModel):
 
     PatientID: tuple[SecretStr, ...] = ()
     AccessionNumber: tuple[SecretStr, ...] = ()
+    StudyInstanceUID: tuple[SecretStr, ...] = ()
     StudyDate: str | None = Field(default=None, pattern=r"^(\d{8}|\d{8}-(\d{8})?|-\d{8})$")
     ModalitiesInStudy: tuple[ModalityCode, ...] = ()
     StudyDescription: Wildcards | None = None
@@ -54,6 +56,11 @@ class SeriesQuery(FrozenModel):
             raise ValueError("expected whole identifiers of 1 to 64 characters, without wildcards")
         return values
 
+    @property
+    def names_studies(self) -> bool:
+        """Says whether it names whole identifiers: of patients, accessions or studies."""
+        return any(getattr(self, key) for key in _SECRET)
+
     def study_keys(self) -> list[dict[str, str]]:
         """Returns the keys of each study-level query that is needed: a PACS takes one value of a key at a time."""
         fixed = {"StudyDate": self.StudyDate, "StudyDescription": self.StudyDescription}
@@ -64,9 +71,8 @@ class SeriesQuery(FrozenModel):
 
     def wants_study(self, answer: Mapping[str, str]) -> bool:
         """Says whether a study that a PACS answered is one that was asked for: some ignore keys they do not know."""
-        exact = ("PatientID", "AccessionNumber")
         return (
-            all(answer.get(key, "") in values for key, values in self._study_lists().items() if values and key in exact)
+            all(answer.get(key, "") in found for key, found in self._study_lists().items() if found and key in _SECRET)
             and _within(self.StudyDate, answer.get("StudyDate", ""))
             and _is_like(self.StudyDescription, answer.get("StudyDescription", ""))
         )

@@ -34,7 +34,7 @@ from fedvoxel.flare.server_privacy import ServerPrivacy, server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks, Wait
 from fedvoxel.flare.start_model import Start, load_start
 from fedvoxel.flare.state_folder import startup_folder, state_folder
-from fedvoxel.updates.secure.identity import load_root
+from fedvoxel.records.identity import load_root
 from fedvoxel.updates.update import Arrays, check_values
 
 

@@ -21,11 +21,11 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.identity import load_identity
 from fedvoxel.training.sum_codec import SumCodec
 from fedvoxel.updates.compression.payload import as_array
 from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.grid import flat
-from fedvoxel.updates.secure.identity import load_identity
 from fedvoxel.updates.secure.masked import MASKED
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring

@@ -1,21 +1,26 @@
-"""Makes a volume out of a de-identified series of single-frame or enhanced images, or says why there is none.
+"""Makes a volume out of a series of single-frame or enhanced images, or says why there is none.
 
 Geometry comes from positions and orientations only, and nothing is filled in, resampled or put upright. Slices that
 call themselves localizers, and copies of a slice, are left out and counted; everything else that is not one regular
 stack is refused. What cannot be seen is not judged: a slice missing at either end leaves no trace.
+
+There are two doors to the same work. `volume_of` is the one for cohorts and takes a series without its patient only;
+`volume_of_study` is for results that go back into the hospital's own records, and nothing that trains uses it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from highdicom import VolumeGeometry
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from fedvoxel.deid.series import DeidentifiedSeries
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.quiet import quiet
+from fedvoxel.dicom.study_series import StudySeries
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.volumes.bids_sidecar import Sidecar, sidecar_of
 from fedvoxel.volumes.frame_header import FrameHeader, frames_of
@@ -53,6 +58,25 @@ class DicomVolume:
         return array.transpose(2, 1, 0)
 
 
+class ImageSeries(Protocol):
+    """Is what a volume and a label are made of: headers, and the pixels that go with them."""
+
+    @property
+    def modality(self) -> str:
+        """Returns Modality."""
+
+    @property
+    def series_uid(self) -> str:
+        """Returns SeriesInstanceUID."""
+
+    @property
+    def headers(self) -> tuple[Dataset, ...]:
+        """Returns the objects without pixels."""
+
+    def stored_pixels(self, index: int) -> NDArray[np.generic]:
+        """Returns one object's stored values (frames, rows, columns)."""
+
+
 def volume_of(series: DeidentifiedSeries) -> DicomVolume:
     """Returns the volume of a series.
 
@@ -66,6 +90,23 @@ def volume_of(series: DeidentifiedSeries) -> DicomVolume:
     """
     if not isinstance(series, DeidentifiedSeries):
         raise TypeError("a volume is made of a DeidentifiedSeries only")
+    return _read(series)
+
+
+def volume_of_study(series: StudySeries) -> DicomVolume:
+    """Returns the volume of a series as the hospital has it, judged as `volume_of` judges.
+
+    Raises:
+        GeometryError: The slices do not make a volume; `reason` says why.
+        DicomError: A file cannot be read or decoded.
+        TypeError: The series is not one of the hospital's own.
+    """
+    if not isinstance(series, StudySeries):
+        raise TypeError("expected a StudySeries; a DeidentifiedSeries has its own door")
+    return _read(series)
+
+
+def _read(series: ImageSeries) -> DicomVolume:
     try:
         with quiet():
             return _volume_of(series)
@@ -77,7 +118,7 @@ def volume_of(series: DeidentifiedSeries) -> DicomVolume:
         raise dicom_error("malformed", f"a header is not as DICOM has it ({type(error).__name__})") from None
 
 
-def _volume_of(series: DeidentifiedSeries) -> DicomVolume:
+def _volume_of(series: ImageSeries) -> DicomVolume:
     if series.modality not in MODALITIES:
         raise geometry_error("unsupported_modality", f"expected one of {', '.join(MODALITIES)}")
     frames = frames_of(series.headers)
@@ -111,7 +152,7 @@ def _volume_of(series: DeidentifiedSeries) -> DicomVolume:
 class _Pixels:
     """Reads frames, keeping the last file's only."""
 
-    def __init__(self, series: DeidentifiedSeries) -> None:
+    def __init__(self, series: ImageSeries) -> None:
         self._series = series
         self._instance = -1
         self._frames: NDArray[np.generic] = np.empty((0, 0, 0), np.uint8)

@@ -15,8 +15,8 @@ from pydantic import Field, field_validator, model_validator
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import CohortError
 from fedvoxel.volumes.refusal import geometry_error
-from fedvoxel.volumes.resampling import reorient, resample_image, resample_label, target_grid
-from fedvoxel.volumes.volume import SPACING_RANGE_MM, Affine, LabelledVolume, spacing_of
+from fedvoxel.volumes.resampling import Grid, reorient, resample_image, resample_label, target_grid
+from fedvoxel.volumes.volume import SPACING_RANGE_MM, Affine, LabelledVolume, Volume, spacing_of
 
 _AXES = ({"L", "R"}, {"A", "P"}, {"I", "S"})
 SpacingMm = Annotated[float, Field(ge=SPACING_RANGE_MM[0], le=SPACING_RANGE_MM[1])]
@@ -62,6 +62,29 @@ class PreprocessingPlan(FrozenModel):
 
 
 @dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """Is an image as a network takes it, and how it came from the original.
+
+    Attributes:
+        image: float32 (1, X, Y, Z), scaled as the plan says.
+        affine: float64 (4, 4), voxel indices to RAS millimetres.
+        orientation: Where the plan has the axes point.
+        turned_shape: Voxels along the plan's axes before they were resampled.
+        grid: How they were resampled; None where the voxel size stayed.
+        original_shape: Voxels along the axes of the original volume.
+        original_affine: float64 (4, 4), the original's voxel indices to RAS millimetres.
+    """
+
+    image: NDArray[np.float32]
+    affine: Affine
+    orientation: str
+    turned_shape: tuple[int, ...]
+    grid: Grid | None
+    original_shape: tuple[int, int, int]
+    original_affine: Affine
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedCase:
     """Is a case as a network takes it.
 
@@ -89,14 +112,26 @@ def prepare(case: LabelledVolume, plan: PreprocessingPlan) -> PreparedCase:
         GeometryError: The resampled volume would be too large or flat (too_large, not_3d), or holds one value
             only after clipping (constant_image).
     """
-    voxels, affine = reorient(case.image.voxels, case.image.affine, plan.orientation)
+    made = prepare_image(case.image, plan)
     label, _ = reorient(case.label, case.image.affine, plan.orientation)
-    if plan.spacing_mm is not None:
-        grid = target_grid(voxels.shape, affine, plan.spacing_mm)
-        if grid is not None:
-            voxels, label, affine = resample_image(voxels, grid), resample_label(label, grid), grid.affine
+    if made.grid is not None:
+        label = resample_label(label, made.grid)
+    return PreparedCase(case.case, made.image, np.ascontiguousarray(label), spacing_of(made.affine), made.affine)
+
+
+def prepare_image(volume: Volume, plan: PreprocessingPlan) -> PreparedImage:
+    """Reorients, resamples and scales an image as `plan` says, bit for bit as it was for training.
+
+    Raises:
+        GeometryError: As `prepare`.
+    """
+    voxels, affine = reorient(volume.voxels, volume.affine, plan.orientation)
+    grid = None if plan.spacing_mm is None else target_grid(voxels.shape, affine, plan.spacing_mm)
+    turned_shape = voxels.shape
+    if grid is not None:
+        voxels, affine = resample_image(voxels, grid), grid.affine
     image = np.ascontiguousarray(scale_intensity(voxels, plan.intensity)[np.newaxis])
-    return PreparedCase(case.case, image, np.ascontiguousarray(label), spacing_of(affine), affine)
+    return PreparedImage(image, affine, plan.orientation, turned_shape, grid, volume.shape, volume.affine)
 
 
 def by_patient(cases: Sequence[PreparedCase]) -> tuple[tuple[PreparedCase, ...], ...]:
@@ -119,9 +154,12 @@ def scale_intensity(voxels: NDArray[np.float32], plan: IntensityPlan) -> NDArray
     Raises:
         GeometryError: constant_image, if nothing varies between the two percentiles.
     """
-    low, high = np.percentile(voxels.astype(np.float64), (plan.lower_percentile, plan.upper_percentile))
-    clipped = np.clip(voxels.astype(np.float64), low, high)
-    offset, scale = (clipped.mean(), clipped.std()) if plan.method == "zscore" else (low, high - low)
+    values = voxels.astype(np.float64)  # one copy, changed in place: three would be most of what inference needs
+    low, high = np.percentile(values, (plan.lower_percentile, plan.upper_percentile))
+    np.clip(values, low, high, out=values)
+    offset, scale = (values.mean(), values.std()) if plan.method == "zscore" else (low, high - low)
     if not scale > 0.0 or not np.isfinite(scale):
         raise geometry_error("constant_image", "almost all voxels have the same value")
-    return np.asarray((clipped - offset) / scale, dtype=np.float32)
+    values -= offset
+    values /= scale
+    return values.astype(np.float32)

@@ -11,9 +11,9 @@ import numpy as np
 from cryptography import x509
 from numpy.typing import NDArray
 
+from fedvoxel.records.identity import Identity, load_identity
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig
-from fedvoxel.updates.secure.identity import Identity, load_identity
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import agreement, session_name

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.records.identity import Identity
 from fedvoxel.updates.secure.config import SecureConfig
-from fedvoxel.updates.secure.identity import Identity, check_signed
+from fedvoxel.updates.secure.identity import check_signed
 from fedvoxel.updates.secure.masked import add_masks, plain, write_masked
 from fedvoxel.updates.secure.public_keys import agree, public_hex
 from fedvoxel.updates.secure.ring import Ring

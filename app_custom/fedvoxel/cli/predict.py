@@ -1,0 +1,128 @@
+"""`fedvoxel predict`: uses a signed model on a hospital's own studies, and puts what it finds beside the images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
+from fedvoxel.cli.predict_view import Done, Failure, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedvoxel.cli.predict_source import Image
+    from fedvoxel.evaluation.inference.model import Model
+    from fedvoxel.evaluation.inference.run import Job
+
+app = typer.Typer(add_completion=False, help="Use a signed model on a study.")
+
+EPILOG = (
+    "Examples: fedvoxel predict hippocampus-1.0.0.fvpkg study/ --root hospital-a/startup/rootCA.pem; from the PACS and "
+    "back: fedvoxel predict hippocampus-1.0.0.fvpkg --pacs radiology --query query.json --site "
+    "hospital-a/local/fedvoxel_site.json --store radiology"
+)
+_LEAST_MB = 512
+
+
+@app.command(epilog=EPILOG)
+def predict(
+    package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.")],
+    study: Annotated[
+        Path | None, typer.Argument(help="A folder of DICOM files, or a NIfTI file; or take it from a --pacs.")
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem."),
+    ] = None,
+    crl: Annotated[
+        Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the results (mode 0700), each in one of its own.")
+    ] = Path("predictions"),
+    series: Annotated[
+        int | None, typer.Option("--series", min=1, help="The number of the series, where several fit the model.")
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Also where the folder holds studies of several patients.")
+    ] = False,
+    pacs: Annotated[
+        str | None, typer.Option("--pacs", help="Take the study from this PACS of the site's file.")
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            "--query",
+            help="A JSON file, or - for standard input, with StudyInstanceUID, AccessionNumber or PatientID: other "
+            "users of this machine can see a command line, so identifiers are not taken from there.",
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Store segmentation and report at this PACS of the site's file.")
+    ] = None,
+    site: Annotated[
+        Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")
+    ] = None,
+    memory_mb: Annotated[
+        int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
+    ] = 4096,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+) -> None:
+    """Find the model's structures in a study, and write a DICOM segmentation and a measurement report for it.
+
+    For research use only. The results carry the study's own patient: they stay in the hospital. A NIfTI file gets a
+    label map in place of the DICOM objects. Of several studies each gets its result, and one that cannot be used is
+    reported and passed over; the exit code is then that of the first such study.
+
+    Exit codes: 0; 3 if a file or option is wrong; 4 if a series makes no volume; 8 if root or list is not in order;
+    15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
+    model was made for, does not fit into the memory, or the result failed its own test.
+    """
+    from rich.console import Console
+
+    from fedvoxel.evaluation.inference.run import Job
+
+    asked = asked_for(Asked(study, pacs, query, site, store, everybody))
+    console = Console(stderr=True)
+    job = Job(_model(package, _trusted_root(root), crl, memory_mb, threads), out, series)
+    with images_of(asked, job, console) as images:
+        done = _predicted(images, job, console)
+    problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])
+    show(done, job, None if store is None or problem else store, as_json)
+    for error in (problem, *(failure.error for failure in done.failures)):
+        if error is not None:
+            raise error
+
+
+def _trusted_root(root: Path | None) -> Path:
+    from fedvoxel.errors import ConfigError
+
+    if root is None:
+        raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
+    return root
+
+
+def _model(package: Path, root: Path, crl: Path | None, memory_mb: int, threads: int | None) -> "Model":
+    from fedvoxel.evaluation.inference.memory import MemoryBound
+    from fedvoxel.evaluation.inference.model import open_model
+    from fedvoxel.export.package import open_package
+    from fedvoxel.export.trust import read_trust
+
+    return open_model(open_package(package, read_trust(root, crl)), MemoryBound(memory_mb), threads)
+
+
+def _predicted(images: "list[Image]", job: "Job", console: "Console") -> Done:
+    """Predicts one after the other; what cannot be predicted is noted, and the others go on."""
+    from fedvoxel.cli.progress import counting
+    from fedvoxel.errors import FedVoxelError
+
+    outcomes, failures = [], []
+    for image in images:
+        try:
+            with counting(console, f"predicting {image.name}") as progress:
+                outcomes.append(image.predict(job, progress))
+        except FedVoxelError as error:
+            failures.append(Failure(image.name, error))
+    return Done(tuple(outcomes), tuple(failures))

@@ -1,0 +1,92 @@
+"""Makes a DICOM Segmentation of what an algorithm found, under the patient, study and grid of the original series.
+
+Binary, because that is the kind that every PACS stores. A structure of which no voxel was found has no segment: the
+standard has no frame for it (PS3.3 C.8.20.2), and the report says that it was looked for.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from highdicom import UID, AlgorithmIdentificationSequence, Volume, VolumeGeometry
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, SegmentDescription
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from fedvoxel.dicom.quiet import quiet
+from fedvoxel.dicom.result import SEG_SERIES, Algorithm, Finding
+from fedvoxel.dicom.source_header import source_headers, write_text_as_unicode
+
+_MANUFACTURER = "FedVoxel"
+
+
+def segmentation_of(
+    sources: Sequence[Dataset],
+    geometry: VolumeGeometry,
+    label: NDArray[np.uint8],
+    findings: Sequence[Finding],
+    algorithm: Algorithm,
+) -> Segmentation:
+    """Returns the segmentation of a series; its UIDs are new, its segments numbered in the order of `findings`.
+
+    Args:
+        sources: Original headers without pixels, of the images that the grid was made of, each once.
+        geometry: The grid: LPS millimetres, axes slice, row, column.
+        label: Codes on that grid.
+        findings: The structures; at least one was found.
+        algorithm: What found them.
+    """
+    found = [finding for finding in findings if finding.is_found]
+    numbers = np.zeros(256, np.uint8)
+    for number, finding in enumerate(found, start=1):
+        numbers[finding.code] = number
+    with quiet():
+        made = Segmentation(
+            source_images=source_headers(sources),
+            pixel_array=_on_grid(numbers[label], geometry, sources[0]),
+            segmentation_type="BINARY",
+            segment_descriptions=[_described(number, one, algorithm) for number, one in enumerate(found, start=1)],
+            series_instance_uid=UID(),
+            series_number=SEG_SERIES,
+            sop_instance_uid=UID(),
+            instance_number=1,
+            manufacturer=_MANUFACTURER,
+            manufacturer_model_name=algorithm.name,
+            software_versions=algorithm.software_version,
+            device_serial_number=algorithm.package_sha256[:16],
+            content_label="RESEARCH_ONLY",
+            content_description=algorithm.described("segmentation"),
+            series_description=algorithm.described("segmentation"),
+        )
+        write_text_as_unicode(made, [finding.label for finding in found])
+    return made
+
+
+def _on_grid(label: NDArray[np.uint8], geometry: VolumeGeometry, source: Dataset) -> Volume:
+    return Volume(label, geometry.affine, "PATIENT", source.get("FrameOfReferenceUID") or None)
+
+
+def _described(number: int, finding: Finding, algorithm: Algorithm) -> SegmentDescription:
+    identified = AlgorithmIdentificationSequence(
+        name=algorithm.name,
+        family=codes.DCM.ArtificialIntelligence,
+        version=algorithm.version,
+        source=_MANUFACTURER,
+        parameters=algorithm.parameters,
+    )
+    made = SegmentDescription(
+        segment_number=number,
+        segment_label=finding.label,
+        segmented_property_category=finding.category.coded(),
+        segmented_property_type=finding.type.coded(),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=identified,
+        tracking_uid=finding.tracking_uid,
+        tracking_id=finding.tracking_id,
+        display_color=CIELabColor.from_rgb(*finding.colour_rgb),
+    )
+    if finding.modifier is not None:
+        # Source: PS3.3 C.8.20.4, within the type's item.
+        made.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [finding.modifier.coded()]
+    return made

@@ -1,0 +1,39 @@
+"""The headers that results are made against: the original's, with what the standard wants and the source left out."""
+
+from collections.abc import Sequence
+
+from pydicom import Dataset
+
+_UNICODE = "ISO_IR 192"
+_EMPTY_WHERE_MISSING = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
+)
+"""Type 2: there, but possibly without a value (PS3.3 C.7.1.1, C.7.2.1, C.7.4.1)."""
+
+
+def source_headers(headers: Sequence[Dataset]) -> list[Dataset]:
+    """Returns copies that share the originals' values; private elements are left out, and so are nested images.
+
+    Source: PS3.3 C.7.1 to C.7.4.
+    """
+    return [_completed(header) for header in headers]
+
+
+def _completed(header: Dataset) -> Dataset:
+    made = Dataset()
+    for tag in header.keys():  # noqa: SIM118  (a data set iterates over its elements)
+        if not tag.is_private:
+            made[tag] = header[tag]  # read with the original's own character set
+    if not isinstance(made.get("SpecificCharacterSet", ""), str):
+        made.SpecificCharacterSet = _UNICODE  # highdicom cannot take code extensions (PS3.3 C.12.1.1.2)
+    for keyword in _EMPTY_WHERE_MISSING:
+        if keyword not in made:
+            setattr(made, keyword, "")
+    return made
+
+
+def write_text_as_unicode(made: Dataset, texts: Sequence[str]) -> None:
+    """Has an object written in UTF-8 if `texts` need it; else in the original's characters, its names byte for byte."""
+    if not all(text.isascii() for text in texts):
+        made.SpecificCharacterSet = _UNICODE

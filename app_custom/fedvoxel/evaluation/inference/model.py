@@ -1,0 +1,48 @@
+"""A package's model, made ready to be used in this process."""
+
+from dataclasses import dataclass
+
+from fedvoxel import __version__
+from fedvoxel.dicom.result import Algorithm
+from fedvoxel.evaluation.inference.memory import MemoryBound
+from fedvoxel.evaluation.inference.prediction import Predictor
+from fedvoxel.evaluation.inference.session import OnnxRuntime
+from fedvoxel.export.manifest import ONNX
+from fedvoxel.export.package import Package
+
+
+@dataclass(frozen=True)
+class Model:
+    """Is a model that was opened from a signed package.
+
+    Attributes:
+        package: Where it comes from.
+        predictor: What uses it.
+    """
+
+    package: Package
+    predictor: Predictor
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """Returns what identifies it in results."""
+        said = self.package.description
+        return Algorithm(said.name, said.version, self.package.sha256, __version__)
+
+
+def open_model(package: Package, bound: MemoryBound, threads: int | None = None) -> Model:
+    """Reads a package's ONNX model into memory; nothing else of the package is used but its description.
+
+    Args:
+        package: The package, already verified.
+        bound: The memory that this process may reach.
+        threads: How many threads compute; all cores by default.
+
+    Raises:
+        PackageError: The file is no longer what was verified.
+        PredictionError: It is no model that can be used.
+    """
+    weights = f"{ONNX}.data"
+    external = {weights: package.member(weights)} if weights in package.names else {}
+    runtime = OnnxRuntime(package.member(ONNX), external, threads)
+    return Model(package, Predictor(package.description, runtime, bound))

@@ -1,0 +1,45 @@
+"""Pulls the studies that a query names from a PACS, into a folder that goes when they are predicted."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fedvoxel.dicom.incoming import IncomingStore
+from fedvoxel.dicom.pacs import Pacs
+from fedvoxel.dicom.query import SeriesQuery
+from fedvoxel.errors import ConfigError
+from fedvoxel.evaluation.inference.refusal import prediction_error
+
+Progress = Callable[[int, int], None]
+
+
+def pull_images(
+    pacs: Pacs, query: SeriesQuery, modalities: Sequence[str], folder: Path, progress: Progress | None = None
+) -> None:
+    """Pulls the series of the studies that a query names, those of a model's modalities only.
+
+    Args:
+        pacs: Where to look.
+        query: Must name whole identifiers: of patients, accessions or studies.
+        modalities: What the model was made for.
+        folder: Where they go (mode 0700).
+        progress: Is told how many series are here, and of how many.
+
+    Raises:
+        ConfigError: The query names nobody, and would pull whatever the PACS has.
+        PredictionError: no_study, or wrong_modality where no series is of these modalities.
+        DicomError: The PACS fails.
+    """
+    if not query.names_studies:
+        raise ConfigError("expected a query with StudyInstanceUID, AccessionNumber or PatientID, got none of them")
+    found = pacs.find(query)
+    if not found:
+        raise prediction_error("no_study", "the PACS finds nothing")
+    chosen = [series for series in found if series.modality in modalities]
+    if not chosen:
+        wanted = " or ".join(modalities)
+        raise prediction_error("wrong_modality", f"none of the {len(found)} series that the PACS finds is {wanted}")
+    store = IncomingStore(folder)
+    for done, series in enumerate(chosen, start=1):
+        pacs.fetch(series, store)
+        if progress is not None:
+            progress(done, len(chosen))

@@ -1,0 +1,137 @@
+"""Who signs: a site or a person of the consortium, with the certificate and the key of its own startup kit.
+
+What a certificate is good for, its reader decides: see `updates.secure.identity` and `export.trust`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import NameOID
+
+from fedvoxel.errors import ConsortiumError
+
+_HASH = hashes.SHA256()
+_PSS = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
+
+
+Algorithm = Literal["rsa-pss-sha256", "ecdsa-sha256"]
+"""How something is signed; the certificate's key decides."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Is what a site or a person signs with.
+
+    Attributes:
+        name: The certificate's common name.
+        certificate: PEM text.
+        key: The private key that belongs to it.
+        root: The consortium's root certificate, as the signer's own kit has it.
+    """
+
+    name: str
+    certificate: str
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    root: x509.Certificate
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """Is how this one signs."""
+        return "rsa-pss-sha256" if isinstance(self.key, rsa.RSAPrivateKey) else "ecdsa-sha256"
+
+    def sign(self, content: bytes) -> str:
+        """Returns a signature of some bytes, hexadecimal."""
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(content, _PSS, _HASH).hex()
+        return self.key.sign(content, ec.ECDSA(_HASH)).hex()
+
+
+def load_identity(startup: Path) -> Identity:
+    """Reads an identity from the `startup/` folder of a site's or a person's kit.
+
+    Raises:
+        ConsortiumError: A file is missing or no such thing.
+    """
+    try:
+        written = (startup / "client.crt").read_text(encoding="ascii")
+        root = x509.load_pem_x509_certificate((startup / "rootCA.pem").read_bytes())
+        key = serialization.load_pem_private_key((startup / "client.key").read_bytes(), password=None)
+        name = name_of(x509.load_pem_x509_certificate(written.encode()))
+    except (OSError, ValueError, TypeError):
+        raise ConsortiumError(
+            "signing needs the client.crt, client.key and rootCA.pem of a site's or a person's kit, and one of them "
+            "cannot be read; `fedvoxel site check` says which"
+        ) from None
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise ConsortiumError(f"expected an RSA or elliptic-curve key in the kit, got {type(key).__name__}")
+    return Identity(name, written, key, root)
+
+
+def load_root(path: Path) -> x509.Certificate:
+    """Reads the consortium's root certificate.
+
+    Raises:
+        ConsortiumError: It is missing or no certificate.
+    """
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
+
+
+def name_of(certificate: x509.Certificate) -> str:
+    """Returns a certificate's common name; empty where it has none."""
+    return _first(certificate, NameOID.COMMON_NAME)
+
+
+def organisation_of(certificate: x509.Certificate) -> str:
+    """Returns a certificate's organisation; empty where it has none."""
+    return _first(certificate, NameOID.ORGANIZATION_NAME)
+
+
+def role_of(certificate: x509.Certificate) -> str:
+    """Returns a person's role; empty for a site, a relay or a server, for which FLARE writes none."""
+    return _first(certificate, NameOID.UNSTRUCTURED_NAME)
+
+
+def is_issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
+    """Says whether the root itself has signed a certificate."""
+    try:
+        certificate.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def algorithm_of(certificate: x509.Certificate) -> Algorithm | None:
+    """Returns how a certificate's key signs; None where FedVoxel has no use for such a key."""
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return "rsa-pss-sha256"
+    return "ecdsa-sha256" if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+
+def has_signed(certificate: x509.Certificate, content: bytes, signature: str) -> bool:
+    """Says whether the key of a certificate has made a signature (hexadecimal) of some bytes."""
+    key = certificate.public_key()
+    try:
+        signed = bytes.fromhex(signature)
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signed, content, _PSS, _HASH)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signed, content, ec.ECDSA(_HASH))
+        else:
+            return False
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _first(certificate: x509.Certificate, attribute: x509.ObjectIdentifier) -> str:
+    found = certificate.subject.get_attributes_for_oid(attribute)
+    return str(found[0].value) if found else ""
