@@ -209,7 +209,7 @@ def test_a_corrected_file_that_was_exchanged_is_not_exported(folder: Path, tmp_p
     )
     (file,) = (tmp_path / "study").rglob("corrected-*.nii.gz")
     file.write_bytes(b"another")
-    with pytest.raises(Exception, match="not the one that was answered"):
+    with pytest.raises(Exception, match="is not the one that was answered"):
         export_study(desk.study, tmp_path / "export")
 
 

@@ -1,4 +1,4 @@
-"""Takes a reader's answer: measures what was corrected, writes the corrected label map, and keeps both as one event."""
+"""Takes a reader's answer: measures what was corrected, writes what comes of it, and keeps both as one event."""
 
 from collections.abc import Mapping
 
@@ -8,16 +8,18 @@ from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.review.case_record import CaseRecord
 from fedvoxel.review.events import Answered, Said
 from fedvoxel.review.open_case import OpenCase
-from fedvoxel.review.reading import CORRECTED
+from fedvoxel.review.reading import CORRECTED, Reading
+from fedvoxel.review.result_objects import write_segmentations
 from fedvoxel.volumes.nifti_writer import write_nifti
 
 
-def answer(opened: OpenCase, record: CaseRecord, said: Said) -> None:
+def answer(opened: OpenCase, record: CaseRecord, said: Said, reading: Reading) -> None:
     """Keeps an answer; it is on disk when this returns. A former answer stays in the record.
 
     Raises:
         ReviewError: The answer does not fit the case, or an answer is final.
-        OSError: The corrected label map cannot be written.
+        FedVoxelError: A DICOM segmentation cannot be made; nothing is kept then.
+        OSError: A file cannot be written.
     """
     with opened.lock:
         _require_fitting(opened, said)
@@ -31,6 +33,7 @@ def answer(opened: OpenCase, record: CaseRecord, said: Said) -> None:
                 volumes_ml=volumes,
                 corrected_file=file,
                 corrected_sha256=digest,
+                segmentations=write_segmentations(opened, record, said, reading),
                 edits=edits,
             )
         )
@@ -52,11 +55,11 @@ def _require_fitting(opened: OpenCase, said: Said) -> None:
 def _write_corrected(opened: OpenCase, record: CaseRecord) -> tuple[str, str, tuple[StructureEdit, ...]]:
     if opened.correction is None or opened.state.base is None:
         raise ReviewError("no correction was begun: choose what to correct first")
-    image, before = opened.shown.volumes.image, opened.shown.volumes.labels[opened.state.base]
+    volumes, label = opened.shown.volumes, opened.correction.label
     path = record.folder / f"corrected-{opened.state.entries:06d}.nii.gz"
     path.unlink(missing_ok=True)  # of a program that was killed before it noted the answer
-    write_nifti(path, opened.correction.label, image.affine)
-    edits = edits_of(before, opened.correction.label, image.affine, opened.terms.structures)
+    write_nifti(path, label, volumes.image.affine)
+    edits = edits_of(volumes.labels[opened.state.base], label, volumes.image.affine, opened.terms.structures)
     return path.name, sha256_of_file(path), edits
 
 

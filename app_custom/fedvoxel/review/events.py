@@ -151,6 +151,8 @@ class Answered(FrozenModel):
         volumes_ml: Volume of each structure, for each candidate; after correction for that which was corrected.
         corrected_file: The corrected label map in the case's folder; None where there is none.
         corrected_sha256: Its hash.
+        segmentations: For each candidate that was accepted or corrected, a DICOM segmentation in the case's folder and
+            its hash, where the image is from DICOM.
         edits: What the correction changed.
     """
 
@@ -159,6 +161,7 @@ class Answered(FrozenModel):
     volumes_ml: dict[str, dict[str, float]]
     corrected_file: str | None = None
     corrected_sha256: str | None = None
+    segmentations: dict[str, tuple[str, str]] = Field(default_factory=dict)
     edits: tuple[StructureEdit, ...] = ()
 
 

@@ -45,6 +45,7 @@ def case_facts(desk: Desk, reader: str, case: str) -> dict[str, Any]:
         "uncertainty": shown.uncertainty is not None and not settings.blinded,
         "heat": [list(colour) for _, colour in HEAT],
         "error_types": ERROR_TYPES,
+        "remarks": [] if settings.blinded else list(shown.volumes.remarks),
         "viewer": installed_viewer() is not None,
         "measured": [one.model_dump(mode="json") for one in state.measured],
         "active_s": state.active_s,

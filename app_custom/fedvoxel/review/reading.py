@@ -6,7 +6,7 @@ when a case is opened, and not before.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,34 @@ from fedvoxel.export.description import Structure
 from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.volume import Volume
 
+if TYPE_CHECKING:
+    from fedvoxel.dicom.result import Algorithm
+    from fedvoxel.dicom.study_series import StudySeries
+    from fedvoxel.volumes.dicom_volume import DicomVolume
+
 CaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A pseudonym; it is a folder's name, too."""
 
 CandidateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
+MODEL = "model"
+"""The candidate that a package's own label map is."""
+
 CORRECTED = "corrected"
 """The name under which a reader's own correction is shown; no candidate bears it."""
+
+
+@dataclass(frozen=True, eq=False)
+class DicomOrigin:
+    """Is the hospital's own series that an image was made of: results can go back beside it.
+
+    Attributes:
+        series: The series, with its patient; nothing of it is shown.
+        image: Its volume.
+    """
+
+    series: "StudySeries"
+    image: "DicomVolume"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +57,8 @@ class CaseVolumes:
         labels: uint8 (X, Y, Z) for each candidate; 1 + i is structure i.
         uncertainty: float32 (X, Y, Z) in [0, 1], or None.
         modality: DICOM Modality, or None where it is not known.
+        remarks: What a reader must know of the image, one sentence each.
+        origin: Where it is from, if it is from DICOM.
 
     Raises:
         GeometryError: shape_mismatch, if something is not on the image's grid; unexpected_class, if a label holds
@@ -46,6 +69,8 @@ class CaseVolumes:
     labels: Mapping[str, NDArray[np.uint8]]
     uncertainty: NDArray[np.float32] | None = None
     modality: str | None = None
+    remarks: tuple[str, ...] = ()
+    origin: DicomOrigin | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is not on the image's grid."""
@@ -92,6 +117,7 @@ class Reading:
         structures: In the order of their codes, from 1.
         cases: Each once.
         presets: Windows to offer before those that a scan itself suggests.
+        algorithm: What made the label map "model", if a signed package did.
         identity: What this reading is of; a study's folder is bound to it.
     """
 
@@ -100,6 +126,7 @@ class Reading:
     cases: tuple[CaseSource, ...]
     identity: str
     presets: tuple[WindowPreset, ...] = ()
+    algorithm: "Algorithm | None" = None
 
     def __post_init__(self) -> None:
         """Refuses a reading without cases, or with a case twice."""

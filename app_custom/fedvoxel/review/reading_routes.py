@@ -74,5 +74,5 @@ class ReadingRoutes:
         reader = request.state.reader
         opened = self._desk.at(reader, case)
         self._visits.note(opened, reader, case, body)
-        answer(opened, self._desk.record(reader, case), body.said)
+        answer(opened, self._desk.record(reader, case), body.said, self._desk.reading)
         return reading_facts(self._desk, reader)

@@ -39,20 +39,24 @@ class SiteCase:
         return CaseVolumes(volume.image, {MANUAL: volume.label})
 
 
-def open_site_cohort(site: SiteConfig, cohort_name: str, base: Path) -> Reading:
+def open_site_cohort(site: SiteConfig, cohort_name: str, base: Path, classes: tuple[str, ...] | None = None) -> Reading:
     """Lists a cohort's cases; the files are read when a case is opened.
+
+    Args:
+        site: The site's own file.
+        cohort_name: The cohort.
+        base: The folder that relative paths in the site's file count from.
+        classes: What to show; None for all of the cohort's classes.
 
     Raises:
         CohortError: The cohort is unknown or cannot be listed.
         ReviewError: It has no case.
     """
     cohort = site.cohort(cohort_name)
-    cases = tuple(
-        SiteCase(files.case_pseudonym(site), files, cohort, cohort.class_names) for files in list_cases(cohort, base)
-    )
-    structures = plain_structures(cohort.class_names)
-    named = [case.case for case in cases]
-    return Reading(f"Cohort {cohort_name}", structures, cases, sha256_of([cohort_name, cohort.class_names, named]))
+    wanted = cohort.classes_for(classes)
+    cases = tuple(SiteCase(files.case_pseudonym(site), files, cohort, wanted) for files in list_cases(cohort, base))
+    identity = sha256_of([cohort_name, wanted, [case.case for case in cases]])
+    return Reading(f"Cohort {cohort_name}", plain_structures(wanted), cases, identity)
 
 
 def plain_structures(names: tuple[str, ...]) -> tuple[Structure, ...]:

@@ -39,12 +39,14 @@ class Exported:
         folder: Where.
         answers: Rows of the table.
         corrected: Corrected label maps.
+        segmentations: DICOM segmentations.
         sentences: What to tell a person.
     """
 
     folder: Path
     answers: int
     corrected: int
+    segmentations: int
     sentences: tuple[str, ...]
 
 
@@ -65,8 +67,16 @@ def export_study(study: Study, out: Path) -> Exported:
     structures = [structure.name for structure in study.settings.structures]
     write_text(out / "study.csv", _csv(rows, structures), OWNER_ONLY_FILE)
     write_json(out / "study.json", _values(study, rows, summaries, agreement), OWNER_ONLY_FILE)
-    corrected = [_copy(study, row, out) for row in rows if row.corrected_file]
-    return Exported(out, len(rows), len(corrected), tuple(_sentences(summaries, agreement)))
+    made = {"corrected": 0, "segmentations": 0}
+    for row in rows:
+        name = f"{row.case}-{row.reader}"
+        if row.corrected_file and row.corrected_sha256:
+            _copy(study, row, (row.corrected_file, row.corrected_sha256), out / "corrected" / f"{name}.nii.gz")
+            made["corrected"] += 1
+        if row.segmentation:
+            _copy(study, row, row.segmentation, out / "segmentations" / f"{name}.dcm")
+            made["segmentations"] += 1
+    return Exported(out, len(rows), **made, sentences=tuple(_sentences(summaries, agreement)))
 
 
 def _values(
@@ -108,15 +118,14 @@ def _plain_cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\n") else text
 
 
-def _copy(study: Study, row: StudyRow, out: Path) -> Path:
-    source = study.case_folder(row.reader, row.case) / str(row.corrected_file)
-    target = out / "corrected" / f"{row.case}-{row.reader}.nii.gz"
+def _copy(study: Study, row: StudyRow, file: tuple[str, str], target: Path) -> None:
+    name, sha256 = file
+    source = study.case_folder(row.reader, row.case) / name
     target.parent.mkdir(mode=0o700, exist_ok=True)
-    if not source.is_file() or sha256_of_file(source) != row.corrected_sha256:
-        raise ReviewError(f"{row.case}: the corrected label map of {row.reader} is not the one that was answered")
+    if not source.is_file() or sha256_of_file(source) != sha256:
+        raise ReviewError(f"{row.case}: a result of {row.reader} is not the one that was answered")
     shutil.copyfile(source, target)
     target.chmod(OWNER_ONLY_FILE)
-    return target
 
 
 def _sentences(summaries: Sequence[CandidateSummary], agreement: Agreement) -> list[str]:

@@ -29,6 +29,7 @@ class StudyRow(FrozenModel):
         edits: What a correction changed.
         corrected_file: The corrected label map in the case's folder.
         corrected_sha256: Its hash.
+        segmentation: A DICOM segmentation in the case's folder, and its hash.
         note: Free text.
     """
 
@@ -47,6 +48,7 @@ class StudyRow(FrozenModel):
     edits: tuple[StructureEdit, ...] = ()
     corrected_file: str | None = None
     corrected_sha256: str | None = None
+    segmentation: tuple[str, str] | None = None
     note: str = ""
 
     @property
@@ -103,6 +105,7 @@ def _row(state: CaseState, judgement: Judgement, where: dict[str, Any], shown_as
         active_s=round(state.active_s, 1),
         answered_at=state.answered_at or "",
         volumes_ml=answer.volumes_ml[which],
+        segmentation=answer.segmentations.get(which),
         note=answer.said.note,
         edits=answer.edits if corrected else (),
         corrected_file=answer.corrected_file if corrected else None,

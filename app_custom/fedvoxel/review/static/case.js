@@ -162,6 +162,8 @@ function showFacts(facts, views) {
     view.pane.querySelector("h2").textContent = capital(plane) + (tilt ? ` ∠ ${Math.round(tilt)}°` : "");
     for (const [side, letter] of Object.entries({ left, right, top, bottom })) view.pane.querySelector(`.${side}`).textContent = letter;
   }
+  byId("remarks").textContent = facts.remarks.join(" ");
+  byId("remarks").hidden = !facts.remarks.length;
   byId("voxels").textContent = `Voxels ${facts.spacing_mm.map((mm) => Number(mm.toPrecision(3))).join(" × ")} mm`;
 }
 
