@@ -25,6 +25,7 @@ def listening(port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((LOOPBACK, port))
+            listener.listen()  # whoever follows a link at once waits a moment, and is not refused
         except OSError as error:
             raise ReviewError(f"port {port} cannot be used ({error.strerror}): name another with --port") from None
         yield listener
