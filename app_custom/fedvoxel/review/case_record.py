@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fedvoxel.errors import ReviewError
-from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain import Chain, OpenChain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.review.events import (
     EDITS,
@@ -101,6 +101,7 @@ class CaseRecord:
         """Touches no file; `folder` is the reader's and the case's own."""
         self.folder = folder
         self._chain = Chain(folder / EVENTS_FOLDER / EVENTS_FILE)
+        self._last: OpenChain | None = None
 
     def read(self) -> CaseState:
         """Returns the state of the case.
@@ -118,7 +119,8 @@ class CaseRecord:
             ConflictError: `state` is not what the record holds.
             LedgerError: The record cannot be trusted or written.
         """
-        with self._chain.writing() as chain:
+        with self._chain.continuing(self._last) as chain:
+            self._last = chain
             if len(chain.entries) != state.entries:
                 raise ConflictError("this case was changed in another window: load the page again, nothing is lost")
             entry = chain.append(event.model_dump(mode="json"))
