@@ -121,3 +121,9 @@ class PredictionError(FedVoxelError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ReviewError(FedVoxelError):
+    """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
+
+    exit_code = 19

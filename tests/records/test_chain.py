@@ -293,6 +293,37 @@ def test_a_lock_that_stays_is_given_up(path: Path, monkeypatch: pytest.MonkeyPat
     assert numbers(path) == [0, 1, 2]
 
 
+def test_who_goes_on_reads_again_only_what_others_wrote(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain, read = Chain(path, lambda: NOON), []
+    verified = chain_module.verified_entries
+    monkeypatch.setattr(chain_module, "verified_entries", lambda *given: read.append(given) or verified(*given))
+    with chain.continuing(None) as last:
+        last.append({"number": 3})
+    for number in (4, 5):
+        with chain.continuing(last) as again:
+            assert again is last
+            again.append({"number": number})
+    assert len(read) == 1
+    Chain(path, lambda: NOON).append({"number": 6})
+    with chain.continuing(last) as fresh:
+        assert fresh is not last and len(fresh.entries) == 7
+        fresh.append({"number": 7})
+    assert numbers(path) == list(range(8))
+
+
+@pytest.mark.parametrize("what", ["lines", "head"])
+def test_who_goes_on_sees_what_was_taken_away(path: Path, what: str) -> None:
+    chain = Chain(path, lambda: NOON)
+    with chain.continuing(None) as last:
+        last.append({"number": 3})
+    if what == "lines":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        head_of(path).unlink()
+    with pytest.raises(LedgerError), chain.continuing(last):
+        pass
+
+
 def test_threads_take_turns(path: Path) -> None:
     threads = [threading.Thread(target=lambda: [Chain(path).append({"number": 9}) for _ in range(10)]) for _ in "abc"]
     for thread in threads:

@@ -32,12 +32,14 @@ class Algorithm:
         version: Its version.
         package_sha256: The SHA-256 of the signed package's manifest.
         software_version: The version of this software.
+        corrected: Whether a person changed what it found.
     """
 
     name: str
     version: str
     package_sha256: str
     software_version: str
+    corrected: bool = False
 
     @property
     def parameters(self) -> dict[str, str]:

@@ -41,6 +41,7 @@ def segmentation_of(
     numbers = np.zeros(256, np.uint8)
     for number, finding in enumerate(found, start=1):
         numbers[finding.code] = number
+    what = "corrected" if algorithm.corrected else "segmentation"
     with quiet():
         made = Segmentation(
             source_images=source_headers(sources),
@@ -56,8 +57,8 @@ def segmentation_of(
             software_versions=algorithm.software_version,
             device_serial_number=algorithm.package_sha256[:16],
             content_label="RESEARCH_ONLY",
-            content_description=algorithm.described("segmentation"),
-            series_description=algorithm.described("segmentation"),
+            content_description=algorithm.described(what),
+            series_description=algorithm.described(what),
         )
         write_text_as_unicode(made, [finding.label for finding in found])
     return made
@@ -80,7 +81,7 @@ def _described(number: int, finding: Finding, algorithm: Algorithm) -> SegmentDe
         segment_label=finding.label,
         segmented_property_category=finding.category.coded(),
         segmented_property_type=finding.type.coded(),
-        algorithm_type="AUTOMATIC",
+        algorithm_type="SEMIAUTOMATIC" if algorithm.corrected else "AUTOMATIC",
         algorithm_identification=identified,
         tracking_uid=finding.tracking_uid,
         tracking_id=finding.tracking_id,

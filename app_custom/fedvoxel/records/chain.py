@@ -29,7 +29,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from fedvoxel.records.chain_entry import (
     next_entry,
     verified_entries,
 )
+from fedvoxel.records.chain_file import bytes_of, make_folder, write_after
 
 LOCK_FILE = "lock"
 LOCK_TIMEOUT_S = 60.0
@@ -62,13 +63,14 @@ class OpenChain:
     Attributes:
         entries: All entries, verified.
         head: What `head.json` holds; None where there is none, or where it cannot be read and that was forgiven.
+        size_bytes: What the lines take.
     """
 
     def __init__(self, path: Path, clock: Clock, mode: int, entries: list[Entry], head: Entry | None) -> None:
         """Is made by `Chain`."""
         self.entries, self.head = entries, head
         self._path, self._clock, self._mode = path, clock, mode
-        self._size_bytes = sum(len(entry.line) + 1 for entry in entries)
+        self.size_bytes = sum(len(entry.line) + 1 for entry in entries)
 
     def append(self, body: Body, *more: Body) -> Entry:
         """Adds entries in one write and returns the last; they are on disk when this returns.
@@ -85,8 +87,8 @@ class OpenChain:
             _logger.warning("event=clock_went_back file=%s seconds=%.3f", self._path.name, added[-1].clock_behind_s)
         content = b"".join(entry.line + b"\n" for entry in added)
         with _file_trouble(self._path):
-            _write_after(self._path, self._size_bytes, content, self._mode)
-        self.entries, self._size_bytes = self.entries + added, self._size_bytes + len(content)
+            write_after(self._path, self.size_bytes, content, self._mode)
+        self.entries, self.size_bytes = self.entries + added, self.size_bytes + len(content)
         self.write_head()
         return added[-1]
 
@@ -156,10 +158,30 @@ class Chain:
         with self._locked():
             yield self._load(forgive_head=True)
 
+    @contextmanager
+    def continuing(self, last: OpenChain | None) -> Iterator[OpenChain]:
+        """Opens the chain as `writing` does, without reading again what this process wrote itself.
+
+        For who adds often: the lines are read and verified only where their size or the head is not as `last` left it.
+
+        Args:
+            last: What this method or `writing` yielded before; None for a first time.
+        """
+        with self._locked():
+            chain = last if last is not None and self._is_as_left(last) else self._load()
+            chain.write_head()
+            yield chain
+
+    def _is_as_left(self, last: OpenChain) -> bool:
+        with _file_trouble(self._path):
+            head = bytes_of(self._path.with_name(HEAD_FILE))
+            size_bytes = self._path.stat().st_size if self._path.exists() else 0
+        return last.head is not None and head == last.head.line + b"\n" and size_bytes == last.size_bytes
+
     def _load(self, forgive_head: bool = False) -> OpenChain:
         with _file_trouble(self._path):
-            entries = verified_entries(_bytes_of(self._path) or b"", self._path.name)
-            head_content = _bytes_of(self._path.with_name(HEAD_FILE))
+            entries = verified_entries(bytes_of(self._path) or b"", self._path.name)
+            head_content = bytes_of(self._path.with_name(HEAD_FILE))
         head: Entry | None = None
         try:
             head = entry_of(head_content.removesuffix(b"\n")) if head_content is not None else None
@@ -173,7 +195,7 @@ class Chain:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with _file_trouble(self._path):
-            _make_folder(self._path.parent)
+            make_folder(self._path.parent)
             handle = os.open(self._path.with_name(LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with _file_trouble(self._path):
@@ -181,41 +203,6 @@ class Chain:
             yield
         finally:
             os.close(handle)
-
-
-def _bytes_of(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _write_after(path: Path, size_bytes: int, content: bytes, mode: int) -> None:
-    """Writes `content` after the first `size_bytes` of a file and syncs it; those bytes are never touched."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+b", buffering=0) as stream:
-        stream.truncate(size_bytes)
-        stream.seek(size_bytes)
-        try:
-            while content:
-                content = content[stream.write(content) :]
-            os.fsync(stream.fileno())
-        except OSError:
-            with suppress(OSError):
-                stream.truncate(size_bytes)
-            raise
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, each synced, so that a power cut cannot take them with what is in them."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _wait_for_lock(handle: int, name: str) -> None:

@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 from fedvoxel.volumes.refusal import geometry_error
 
+_BYTES = 256
+_PART = 2**20
+
 
 def recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uint8]:
     """Returns the label with the job's codes.
@@ -16,7 +19,7 @@ def recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uin
     Raises:
         GeometryError: non_finite, fractional_label or unexpected_class.
     """
-    values = np.unique(voxels)
+    values = _values(voxels)
     if not np.isfinite(values).all():
         raise geometry_error("non_finite", "label: some voxels are NaN or infinite")
     if np.any(values != np.rint(values)):
@@ -26,7 +29,26 @@ def recode(voxels: NDArray[np.generic], codes: dict[int, int]) -> NDArray[np.uin
         came = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         expected = ", ".join(str(code) for code in [0, *sorted(codes)])
         raise geometry_error("unexpected_class", f"label: expected the codes {expected}, also found {came}")
+    if voxels.dtype == np.uint8:
+        table = np.zeros(_BYTES, dtype=np.uint8)
+        for site_code, job_code in codes.items():
+            if site_code < _BYTES:
+                table[site_code] = job_code
+        recoded: NDArray[np.uint8] = table[voxels]
+        return recoded
     recoded = np.zeros(voxels.shape, dtype=np.uint8)
     for site_code, job_code in codes.items():
         recoded[voxels == site_code] = job_code
     return recoded
+
+
+def _values(voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Returns the values that occur; of bytes, which most labels are, without sorting them."""
+    if voxels.dtype != np.uint8:
+        return np.unique(voxels)
+    flat = voxels.ravel(order="K")
+    counts = sum(
+        (np.bincount(flat[at : at + _PART], minlength=_BYTES) for at in range(0, flat.size, _PART)),
+        np.zeros(_BYTES, dtype=np.intp),
+    )
+    return np.flatnonzero(counts)

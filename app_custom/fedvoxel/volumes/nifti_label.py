@@ -18,24 +18,27 @@ from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.volume import Affine, Volume
 
 
-def nifti_label(path: Path, image: Volume, codes: Mapping[int, int]) -> NDArray[np.uint8]:
+def nifti_label(
+    path: Path, image: Volume, codes: Mapping[int, int], *, may_be_empty: bool = False
+) -> NDArray[np.uint8]:
     """Reads the label of an image.
 
     Args:
         path: The label (.nii, .nii.gz).
         image: The image.
         codes: The job's code of each of the label's own; all other values but 0 are refused.
+        may_be_empty: Whether a label that marks nothing is one, such as that of a model that found nothing.
 
     Returns:
         The label (X, Y, Z) on the voxels of `image`, with the job's codes.
 
     Raises:
         GeometryError: The label cannot be read, does not lie on the image's voxels, holds other codes, or marks
-            nothing.
+            nothing and may not be empty.
     """
     voxels, affine = read_nifti(path, "label", "missing_label")
     label = recode(_turned(voxels, affine, image), dict(codes))
-    if not label.any():
+    if not (may_be_empty or label.any()):
         raise geometry_error("empty_label", "no voxel is marked")
     return label
 

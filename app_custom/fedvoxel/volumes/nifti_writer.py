@@ -34,6 +34,25 @@ def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine) -> None:
     only axes at right angles have; RFC 1952 (a gzip header without name and time).
     """
     kind = _stored_type(voxels)
+    head = _head(voxels, affine, kind)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    with os.fdopen(handle, "wb") as file:
+        with gzip.GzipFile("", "wb", _FAST, file, mtime=0) as stream:
+            stream.write(head)
+            for z in range(voxels.shape[2]):
+                stream.write(np.asarray(voxels[:, :, z], dtype=kind).tobytes(order="F"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def nifti_bytes(voxels: NDArray[Any], affine: Affine) -> bytes:
+    """Returns a volume as an uncompressed NIfTI-1 file; see `write_nifti`."""
+    kind = _stored_type(voxels)
+    return _head(voxels, affine, kind) + np.asarray(voxels, dtype=kind).tobytes(order="F")
+
+
+def _head(voxels: NDArray[Any], affine: Affine, kind: np.dtype[Any]) -> bytes:
+    """Returns what stands before the voxels."""
     header = Nifti1Header()
     header.set_data_dtype(kind)
     header.set_data_shape(voxels.shape)
@@ -44,14 +63,7 @@ def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine) -> None:
     header.set_xyzt_units("mm")
     header["vox_offset"] = len(header.binaryblock) + len(_NO_EXTENSION)
     header["magic"] = b"n+1"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-    with os.fdopen(handle, "wb") as file:
-        with gzip.GzipFile("", "wb", _FAST, file, mtime=0) as stream:
-            stream.write(header.binaryblock + _NO_EXTENSION)
-            for z in range(voxels.shape[2]):
-                stream.write(np.asarray(voxels[:, :, z], dtype=kind).tobytes(order="F"))
-        file.flush()
-        os.fsync(file.fileno())
+    return bytes(header.binaryblock) + _NO_EXTENSION
 
 
 def _at_right_angles(affine: Affine) -> bool:

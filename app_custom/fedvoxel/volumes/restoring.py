@@ -34,6 +34,17 @@ def label_on_original(probabilities: NDArray[np.float32], prepared: PreparedImag
     return np.ascontiguousarray(turn_back(label, prepared.original_affine, prepared.orientation))
 
 
+def values_on_original(values: NDArray[np.float32], prepared: PreparedImage) -> NDArray[np.float32]:
+    """Returns a value of the prepared grid, such as an uncertainty, on the voxels of the original, linearly between.
+
+    Args:
+        values: float32 (X, Y, Z) on the prepared grid.
+        prepared: The image that they were found on.
+    """
+    back = values if prepared.grid is None else resample_linear(values, _way_back(prepared.grid, prepared.turned_shape))
+    return np.ascontiguousarray(turn_back(back, prepared.original_affine, prepared.orientation))
+
+
 def most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Returns the index of the largest along the first axis, a plane at a time: argmax makes 64-bit numbers."""
     planes = [probabilities[:, x].argmax(axis=0).astype(np.uint8) for x in range(probabilities.shape[1])]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from fedvoxel.dicom.faults import dicom_error
@@ -47,11 +48,21 @@ def findings_of(
         prediction: Where it found them.
         intervals: Within what a structure's true volume lies, by its name, where the model is calibrated.
     """
-    counts = np.bincount(prediction.label.ravel(), minlength=description.channels)
-    voxel_ml = _voxel_ml(prediction.prepared.original_affine)
+    return findings_in(prediction.label, prediction.prepared.original_affine, description.structures, intervals)
+
+
+def findings_in(
+    label: NDArray[np.uint8],
+    affine: Affine,
+    structures: Sequence[Structure],
+    intervals: Mapping[str, Interval] | None = None,
+) -> tuple[Finding, ...]:
+    """Returns what a label map (X, Y, Z) marks of each structure; code 1 + i is structure i. See `findings_of`."""
+    counts = np.bincount(label.ravel(), minlength=1 + len(structures))
+    voxel_ml = _voxel_ml(affine)
     return tuple(
         _finding(1 + index, structure, float(counts[1 + index]) * voxel_ml, (intervals or {}).get(structure.name))
-        for index, structure in enumerate(description.structures)
+        for index, structure in enumerate(structures)
     )
 
 
@@ -88,6 +99,33 @@ def objects_of(series: StudySeries, image: DicomVolume, prediction: Prediction, 
     report_bytes = encoded(report)
     check_report(report_bytes, expected, segmentation)
     return ResultObjects(seg_bytes, report_bytes)
+
+
+def segmentation_bytes(
+    series: StudySeries, image: DicomVolume, label: NDArray[np.uint8], structures: Sequence[Structure], by: Algorithm
+) -> bytes | None:
+    """Returns the segmentation of a label map that a person has seen, read back and compared; None if it is empty.
+
+    Args:
+        series: The original.
+        image: Its volume.
+        label: uint8 (X, Y, Z) on the voxels of `image.volume`.
+        structures: In the order of their codes.
+        by: What found them, and whether a person changed it.
+
+    Raises:
+        DicomError: The original's headers are such that nothing can be made against them.
+        PredictionError: self_test; nothing is handed out then.
+    """
+    findings = findings_in(label, image.volume.affine, structures)
+    expected = Expected(series, image, image.to_grid(label), findings)
+    if not any(finding.is_found for finding in findings):
+        return None
+    segmentation, _ = _made(expected, Said(findings, by, ()))
+    content = encoded(segmentation) if segmentation is not None else None
+    if content is not None:
+        check_segmentation(content, expected)
+    return content
 
 
 def _made(expected: Expected, said: Said) -> tuple[Dataset | None, Dataset]:

@@ -1,0 +1,41 @@
+"""Reads and writes a chain's files so that a crash leaves what the next writer can mend; see `records.chain`."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def bytes_of(path: Path) -> bytes | None:
+    """Returns a file's content, None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def write_after(path: Path, size_bytes: int, content: bytes, mode: int) -> None:
+    """Writes `content` after the first `size_bytes` of a file and syncs it; those bytes are never touched."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+b", buffering=0) as stream:
+        stream.truncate(size_bytes)
+        stream.seek(size_bytes)
+        try:
+            while content:
+                content = content[stream.write(content) :]
+            os.fsync(stream.fileno())
+        except OSError:
+            with suppress(OSError):
+                stream.truncate(size_bytes)
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, each synced, so that a power cut cannot take them with what is in them."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

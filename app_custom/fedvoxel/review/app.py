@@ -1,0 +1,95 @@
+"""Puts the server's pages together: static files, what they ask for, and the gate before all of it."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from fedvoxel.errors import FedVoxelError
+from fedvoxel.review.access import Access
+from fedvoxel.review.case_record import ConflictError
+from fedvoxel.review.desk import Desk
+from fedvoxel.review.edit_routes import EditRoutes
+from fedvoxel.review.gate import ENTER, Gate
+from fedvoxel.review.picture_routes import PictureRoutes
+from fedvoxel.review.reading_routes import ReadingRoutes
+from fedvoxel.review.viewer_package import installed_viewer
+from fedvoxel.review.visits import Visits
+
+STATIC = Path(str(files("fedvoxel.review").joinpath("static")))
+_PAGES = {"/": "worklist.html", "/case": "case.html", "/three": "three.html"}
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def make_app(desk: Desk, access: Access, port: int) -> Gate:
+    """Returns the application.
+
+    Args:
+        desk: The cases.
+        access: Who may enter.
+        port: The port that it will be asked on.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    gate = Gate(app, access, port)
+    _add_pages(app, access, gate.cookie)
+    visits = Visits()
+    for group in (ReadingRoutes(desk, visits), EditRoutes(desk, visits), PictureRoutes(desk)):
+        app.include_router(group.routes())
+    app.add_exception_handler(FedVoxelError, _said)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(OSError, _disk_trouble)
+    return gate
+
+
+def _add_pages(app: FastAPI, access: Access, cookie: str) -> None:
+    @app.get(ENTER)
+    def enter(token: str = "") -> Response:
+        session = access.enter(token)
+        if session is None:
+            return PlainTextResponse("This link was used, or is no link of this program. Copy the newest one.", 401)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(cookie, session, httponly=True, samesite="strict", path="/")
+        return answer
+
+    for address, page in _PAGES.items():
+        app.add_api_route(address, _page(page), methods=["GET"])
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        path = STATIC / name
+        if path.parent != STATIC or path.suffix not in _TYPES or not path.is_file():
+            return PlainTextResponse("There is no such file.", 404)
+        return FileResponse(path, media_type=_TYPES[path.suffix])
+
+    @app.get("/viewer/niivue.umd.js")
+    def viewer() -> Response:
+        path = installed_viewer()
+        if path is None:
+            return PlainTextResponse("The 3-D viewer is not installed.", 404)
+        return FileResponse(path, media_type="text/javascript")
+
+
+def _page(name: str) -> Any:
+    def page() -> Response:
+        return FileResponse(STATIC / name, media_type="text/html")
+
+    return page
+
+
+async def _said(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 409 if isinstance(error, ConflictError) else 422)
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    """Says which key is wrong, and not what came: it may hold what a reader wrote."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    keys = ", ".join(".".join(str(part) for part in item["loc"][1:]) for item in found[:3])
+    return JSONResponse({"error": f"the server does not understand this request ({keys})"}, 422)
+
+
+async def _disk_trouble(request: Request, error: Exception) -> Response:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return JSONResponse({"error": f"nothing was saved: {reason or 'the disk cannot be written'}"}, 507)

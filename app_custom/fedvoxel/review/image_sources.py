@@ -1,0 +1,94 @@
+"""Images without label maps, for a model to be used on: NIfTI files, and series of DICOM studies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedvoxel.dicom.series import find_series
+from fedvoxel.dicom.study_series import read_study_series
+from fedvoxel.errors import ReviewError
+from fedvoxel.evaluation.inference.study import Study, choose_series, studies_in
+from fedvoxel.evaluation.inference.suitability import ImageFacts, known_body_part, remarks_on
+from fedvoxel.export.description import InputRange
+from fedvoxel.review.reading import CaseVolumes, DicomOrigin
+from fedvoxel.volumes.dicom_volume import volume_of_study
+from fedvoxel.volumes.nifti_file import read_nifti
+from fedvoxel.volumes.pseudonym import pseudonym
+from fedvoxel.volumes.volume import Volume
+
+_NIFTI = (".nii", ".nii.gz")
+
+
+@dataclass(frozen=True)
+class NiftiImage:
+    """Is a NIfTI file; its representation does not show its name, which may be a patient's."""
+
+    case: str
+    path: Path = field(repr=False)
+    expected: InputRange = field(repr=False)
+    candidates: tuple[str, ...] = ()
+    waiting: str | None = None
+
+    def load(self) -> CaseVolumes:
+        """Reads the file.
+
+        Raises:
+            GeometryError: It is no volume that can be trusted.
+        """
+        volume = Volume(*read_nifti(self.path, "image", "missing_image"))
+        facts = ImageFacts.of(None, None, volume.shape, volume.affine)
+        return CaseVolumes(volume, {}, remarks=tuple(remarks_on(facts, self.expected)))
+
+
+@dataclass(frozen=True)
+class StudyImage:
+    """Is a study of which one series fits the model."""
+
+    case: str
+    study: Study = field(repr=False)
+    expected: InputRange = field(repr=False)
+    series: int | None = None
+    candidates: tuple[str, ...] = ()
+    waiting: str | None = None
+
+    def load(self) -> CaseVolumes:
+        """Reads the series that the model is for.
+
+        Raises:
+            PredictionError: There is none, or several.
+            GeometryError: The series does not make a volume.
+            DicomError: A file cannot be read.
+        """
+        entry = choose_series(self.study, self.expected, self.series)
+        series = read_study_series(entry.files)
+        image = volume_of_study(series)
+        body_part = known_body_part(series.headers[0].get("BodyPartExamined"))
+        facts = ImageFacts.of(series.modality, body_part, image.volume.shape, image.volume.affine)
+        remarks = tuple(remarks_on(facts, self.expected))
+        origin = DicomOrigin(series, image)
+        return CaseVolumes(image.volume, {}, modality=series.modality, remarks=remarks, origin=origin)
+
+
+def images_in(
+    folder: Path, expected: InputRange, key: str, series: int | None = None
+) -> Sequence[NiftiImage | StudyImage]:
+    """Returns the NIfTI files of a folder, or the studies below it, under pseudonyms.
+
+    Args:
+        folder: Where to look.
+        expected: What the model was made for.
+        key: For the pseudonyms, 64 hexadecimal digits.
+        series: The number of the series to take in each study; the one that fits if None.
+
+    Raises:
+        ReviewError: There is no such folder.
+        DicomError: A study names several patients.
+        PredictionError: There are neither files nor studies.
+    """
+    if not folder.is_dir():
+        raise ReviewError("expected a folder of NIfTI files, of DICOM studies, or with reading.json; there is none")
+    files = sorted(path for path in folder.iterdir() if path.name.lower().endswith(_NIFTI))
+    if files:
+        return [NiftiImage(pseudonym(key, path.name), path, expected) for path in files]
+    studies = studies_in(find_series(folder))
+    return [StudyImage(pseudonym(key, one.series[0].study_uid), one, expected, series) for one in studies]

@@ -1,0 +1,146 @@
+"""What is read: cases under pseudonyms, each with an image and one or more label maps on its grid.
+
+Where they come from (a folder, a site's cohort, a model at work) is each source's own business; volumes are loaded
+when a case is opened, and not before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import StringConstraints
+
+from fedvoxel.errors import ReviewError
+from fedvoxel.evaluation.reading.windows import WindowPreset
+from fedvoxel.export.description import Structure
+from fedvoxel.volumes.refusal import geometry_error
+from fedvoxel.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from fedvoxel.dicom.result import Algorithm
+    from fedvoxel.dicom.study_series import StudySeries
+    from fedvoxel.volumes.dicom_volume import DicomVolume
+
+CaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""A pseudonym; it is a folder's name, too."""
+
+CandidateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+MODEL = "model"
+"""The candidate that a package's own label map is."""
+
+CORRECTED = "corrected"
+"""The name under which a reader's own correction is shown; no candidate bears it."""
+
+
+@dataclass(frozen=True, eq=False)
+class DicomOrigin:
+    """Is the hospital's own series that an image was made of: results can go back beside it.
+
+    Attributes:
+        series: The series, with its patient; nothing of it is shown.
+        image: Its volume.
+    """
+
+    series: "StudySeries"
+    image: "DicomVolume"
+
+
+@dataclass(frozen=True, eq=False)
+class CaseVolumes:
+    """Holds what is shown of a case, all on the image's own grid.
+
+    Attributes:
+        image: The image.
+        labels: uint8 (X, Y, Z) for each candidate; 1 + i is structure i.
+        uncertainty: float32 (X, Y, Z) in [0, 1], or None.
+        modality: DICOM Modality, or None where it is not known.
+        remarks: What a reader must know of the image, one sentence each.
+        origin: Where it is from, if it is from DICOM.
+
+    Raises:
+        GeometryError: shape_mismatch, if something is not on the image's grid; unexpected_class, if a label holds
+            more than the structures.
+    """
+
+    image: Volume
+    labels: Mapping[str, NDArray[np.uint8]]
+    uncertainty: NDArray[np.float32] | None = None
+    modality: str | None = None
+    remarks: tuple[str, ...] = ()
+    origin: DicomOrigin | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what is not on the image's grid."""
+        shapes = {label.shape for label in self.labels.values()}
+        if self.uncertainty is not None:
+            shapes.add(self.uncertainty.shape)
+        if shapes - {self.image.shape}:
+            raise geometry_error("shape_mismatch", "a label or uncertainty map is not on the image's grid")
+
+
+class CaseSource(Protocol):
+    """Is one case that can be opened."""
+
+    @property
+    def case(self) -> str:
+        """Is the case's pseudonym."""
+        ...
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names the label maps that `load` will give."""
+        ...
+
+    @property
+    def waiting(self) -> str | None:
+        """Says what the case still waits for, such as its prediction; None when it can be opened."""
+        ...
+
+    def load(self) -> CaseVolumes:
+        """Reads the case.
+
+        Raises:
+            FedVoxelError: It cannot be shown; the message names no path and no patient.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Is everything that is read.
+
+    Attributes:
+        title: What the page is headed with.
+        structures: In the order of their codes, from 1.
+        cases: Each once.
+        presets: Windows to offer before those that a scan itself suggests.
+        algorithm: What made the label map "model", if a signed package did.
+        identity: What this reading is of; a study's folder is bound to it.
+    """
+
+    title: str
+    structures: tuple[Structure, ...]
+    cases: tuple[CaseSource, ...]
+    identity: str
+    presets: tuple[WindowPreset, ...] = ()
+    algorithm: "Algorithm | None" = None
+
+    def __post_init__(self) -> None:
+        """Refuses a reading without cases, or with a case twice."""
+        names = [case.case for case in self.cases]
+        if not names or len(set(names)) != len(names):
+            raise ReviewError(f"expected cases, each once; got {len(names)}, {len(set(names))} of them different")
+
+    def case(self, name: str) -> CaseSource:
+        """Returns the case of that name.
+
+        Raises:
+            ReviewError: There is none.
+        """
+        for case in self.cases:
+            if case.case == name:
+                return case
+        raise ReviewError("this reading has no such case: go back to the worklist")

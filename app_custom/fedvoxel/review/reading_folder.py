@@ -1,0 +1,144 @@
+"""A reading from a folder of prepared files: `reading.json` and the NIfTI files that it names."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.errors import ReviewError
+from fedvoxel.evaluation.reading.windows import WindowPreset
+from fedvoxel.export.description import Structure
+from fedvoxel.records.canonical import sha256_of
+from fedvoxel.review.reading import CORRECTED, CandidateName, CaseName, CaseVolumes, Reading
+from fedvoxel.volumes.nifti_file import read_nifti
+from fedvoxel.volumes.nifti_label import nifti_label
+from fedvoxel.volumes.refusal import geometry_error
+from fedvoxel.volumes.volume import Volume
+
+READING_FILE = "reading.json"
+"""The name of the list in a folder that can be read."""
+
+_SAME_MM = 1e-2
+_FILES_AT_ONCE = 3
+_FileBelow = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]
+
+
+class ListedCase(FrozenModel):
+    """Names the files of one case, below the folder.
+
+    Attributes:
+        case: Its pseudonym.
+        image: The scan.
+        labels: A label map for each candidate, such as "model" and "manual".
+        uncertainty: A map of values in [0, 1], or none.
+        modality: DICOM Modality, or none.
+    """
+
+    case: CaseName
+    image: _FileBelow
+    labels: dict[CandidateName, _FileBelow] = Field(min_length=1, max_length=4)
+    uncertainty: _FileBelow | None = None
+    modality: str | None = None
+
+    @field_validator("labels")
+    @classmethod
+    def _no_corrected(cls, value: dict[str, str]) -> dict[str, str]:
+        if CORRECTED in value:
+            raise ValueError(f"{CORRECTED} is the reader's own; call the label map otherwise")
+        return value
+
+
+class ReadingList(FrozenModel):
+    """Is the content of `reading.json`; see `Reading`."""
+
+    schema_version: Literal[1]
+    title: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    structures: Annotated[tuple[Structure, ...], Field(min_length=1, max_length=254)]
+    cases: Annotated[tuple[ListedCase, ...], Field(min_length=1)]
+    windows: tuple[WindowPreset, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({case.case for case in self.cases}) != len(self.cases):
+            raise ValueError("a case is listed twice")
+        return self
+
+
+@dataclass(frozen=True)
+class FolderCase:
+    """Is a case of a folder."""
+
+    folder: Path
+    listed: ListedCase
+    structures: int
+    waiting: str | None = None
+
+    @property
+    def case(self) -> str:
+        """Is the case's pseudonym."""
+        return self.listed.case
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Names the case's label maps."""
+        return tuple(self.listed.labels)
+
+    def load(self) -> CaseVolumes:
+        """Reads the case's files.
+
+        Raises:
+            GeometryError: A file is missing, cannot be trusted, or is not on the image's grid.
+        """
+        # Unpacking takes most of the time, and several files can be unpacked at once.
+        with ThreadPoolExecutor(max_workers=_FILES_AT_ONCE) as pool:
+            image = Volume(*read_nifti(self.folder / self.listed.image, "image", "missing_image"))
+            labels = {name: pool.submit(self._label, file, image) for name, file in self.listed.labels.items()}
+            uncertainty = pool.submit(self._uncertainty, image)
+            found = {name: label.result() for name, label in labels.items()}
+            return CaseVolumes(image, found, uncertainty.result(), self.listed.modality)
+
+    def _label(self, file: str, image: Volume) -> NDArray[np.uint8]:
+        codes = {code: code for code in range(1, self.structures + 1)}
+        return nifti_label(self.folder / file, image, codes, may_be_empty=True)
+
+    def _uncertainty(self, image: Volume) -> NDArray[np.float32] | None:
+        if self.listed.uncertainty is None:
+            return None
+        voxels, affine = read_nifti(self.folder / self.listed.uncertainty, "uncertainty", "missing_label")
+        if not np.allclose(affine, image.affine, atol=_SAME_MM):
+            raise geometry_error("affine_mismatch", "the uncertainty map does not lie on the image")
+        return checked_uncertainty(voxels)
+
+
+def checked_uncertainty(voxels: NDArray[Any]) -> NDArray[np.float32]:
+    """Returns an uncertainty map as float32.
+
+    Raises:
+        GeometryError: non_finite, if a value is not in [0, 1].
+    """
+    values = np.asarray(voxels, dtype=np.float32)
+    if not (values.min() >= 0.0 and values.max() <= 1.0):  # false for NaN, too
+        raise geometry_error("non_finite", "uncertainty: expected values from 0 to 1")
+    return values
+
+
+def open_reading_folder(folder: Path) -> Reading:
+    """Reads the list of a folder; the cases' files are read when they are opened.
+
+    Raises:
+        ConfigError: The list is missing or wrong.
+        ReviewError: A listed file is not there.
+    """
+    listed = load_json_config(ReadingList, folder / READING_FILE, "the list of what is to be read")
+    for case in listed.cases:
+        files = [case.image, *case.labels.values(), *([case.uncertainty] if case.uncertainty else [])]
+        missing = sum(not (folder / file).is_file() for file in files)
+        if missing:
+            raise ReviewError(f"{case.case}: {missing} of the files that {READING_FILE} lists are not there")
+    cases = tuple(FolderCase(folder, case, len(listed.structures)) for case in listed.cases)
+    return Reading(listed.title, listed.structures, cases, sha256_of(listed.model_dump(mode="json")), listed.windows)

@@ -1,0 +1,73 @@
+"""A reading of a site's own cohort: its scans and its own labels, which are the one candidate "manual"."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedvoxel.export.description import Code, Structure
+from fedvoxel.records.canonical import sha256_of
+from fedvoxel.review.reading import CaseVolumes, Reading
+from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.nifti import read_labelled_volume
+from fedvoxel.volumes.site import CohortConfig, SiteConfig
+
+MANUAL = "manual"
+"""The candidate that a site's own labels are."""
+
+_TISSUE = Code(scheme="SCT", value="85756007", meaning="Tissue")
+_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 200, 140), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+"""Told apart by the colour-blind, too. Source: Okabe and Ito 2008, Color Universal Design."""
+
+
+@dataclass(frozen=True)
+class SiteCase:
+    """Is a case of a site's cohort."""
+
+    case: str
+    files: CaseFiles
+    cohort: CohortConfig
+    classes: tuple[str, ...]
+    waiting: str | None = None
+    candidates: tuple[str, ...] = (MANUAL,)
+
+    def load(self) -> CaseVolumes:
+        """Reads the scan and its label.
+
+        Raises:
+            GeometryError: The case cannot be used.
+        """
+        volume = read_labelled_volume(self.files, self.cohort, self.classes, self.case)
+        return CaseVolumes(volume.image, {MANUAL: volume.label})
+
+
+def open_site_cohort(site: SiteConfig, cohort_name: str, base: Path, classes: tuple[str, ...] | None = None) -> Reading:
+    """Lists a cohort's cases; the files are read when a case is opened.
+
+    Args:
+        site: The site's own file.
+        cohort_name: The cohort.
+        base: The folder that relative paths in the site's file count from.
+        classes: What to show; None for all of the cohort's classes.
+
+    Raises:
+        CohortError: The cohort is unknown or cannot be listed.
+        ReviewError: It has no case.
+    """
+    cohort = site.cohort(cohort_name)
+    wanted = cohort.classes_for(classes)
+    cases = tuple(SiteCase(files.case_pseudonym(site), files, cohort, wanted) for files in list_cases(cohort, base))
+    identity = sha256_of([cohort_name, wanted, [case.case for case in cases]])
+    return Reading(f"Cohort {cohort_name}", plain_structures(wanted), cases, identity)
+
+
+def plain_structures(names: tuple[str, ...]) -> tuple[Structure, ...]:
+    """Returns structures of whose kind nothing is known but their names."""
+    return tuple(
+        Structure(
+            name=name,
+            label=name.replace("_", " "),
+            category=_TISSUE,
+            type=_TISSUE,
+            colour_rgb=_COLOURS[place % len(_COLOURS)],
+        )
+        for place, name in enumerate(names)
+    )

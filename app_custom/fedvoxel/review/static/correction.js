@@ -1,0 +1,146 @@
+// Brush and eraser. A stroke is drawn at once and sent when it ends; what is then shown is what the server keeps.
+
+import { post } from "./api.js";
+
+const LEAST_STEP = 0.2; // voxels between two points of a stroke
+const MOST_POINTS = 3500;
+const round = (value) => Math.round(value * 100) / 100;
+
+export class CorrectionTool {
+  constructor(state, send, refresh) {
+    this.state = state;
+    this.send = send; // send(path, body): posts and shows whether it was saved
+    this.refresh = refresh;
+    this.stroke = null;
+    this.pointer = null;
+    this.queue = Promise.resolve();
+    state.marks.push((view, pen) => this.draw(view, pen));
+  }
+
+  hover(view, place = null) {
+    const before = this.pointer?.view;
+    this.pointer = view ? { view, place } : null;
+    if (!this.painting()) return;
+    before?.draw();
+    if (view && view !== before) view.draw();
+  }
+
+  painting() {
+    return this.state.tool === "brush" || this.state.tool === "eraser";
+  }
+
+  drag(view) {
+    if (this.state.facts.final) return {};
+    const add = (x, y) => {
+      const [column, row] = view.toVoxel(x, y).map(round);
+      const points = this.stroke.points;
+      const last = points[points.length - 1];
+      if (last && Math.hypot(column - last[0], row - last[1]) < LEAST_STEP) return;
+      if (points.length < MOST_POINTS) points.push([column, row]);
+      view.draw();
+    };
+    return {
+      begin: (x, y) => {
+        this.stroke = { view, points: [] };
+        add(x, y);
+      },
+      move: add,
+      end: () => {
+        const { points } = this.stroke;
+        this.paint(view, points);
+      },
+    };
+  }
+
+  // Paints once where the crosshair is: the brush without a mouse.
+  dab(view) {
+    this.stroke = { view, points: [view.cross] };
+    return this.paint(view, this.stroke.points);
+  }
+
+  paint(view, points) {
+    const { state } = this;
+    const stroke = {
+      plane: view.plane.name, index: view.parts?.index ?? view.index, points,
+      radius_mm: state.brushMm, code: state.code, erase: state.tool === "eraser",
+    };
+    const drawn = this.stroke;
+    return this.inTurn(async () => {
+      if (!state.edit.base) await this.beginFrom(state.layer);
+      state.layer = "corrected";
+      await this.edit({ action: "paint", stroke });
+    }).finally(() => {
+      if (this.stroke === drawn) this.stroke = null;
+      view.draw();
+    });
+  }
+
+  undo() {
+    return this.inTurn(() => this.edit({ action: "undo" }));
+  }
+
+  redo() {
+    return this.inTurn(() => this.edit({ action: "redo" }));
+  }
+
+  begin(candidate) {
+    return this.inTurn(() => this.beginFrom(candidate));
+  }
+
+  async beginFrom(candidate) {
+    this.state.edit = await this.send("begin", { candidate, revision: this.state.edit.revision });
+    this.state.layer = "corrected";
+    this.state.tell("slices", "panel");
+  }
+
+  async edit(what) {
+    const answer = await this.send("edit", { ...what, revision: this.state.edit.revision });
+    this.state.edit = answer;
+    if (what.action !== "paint") this.goTo(answer);
+    await this.refresh();
+    this.state.tell("panel");
+  }
+
+  goTo({ plane, index }) {
+    const cursor = [...this.state.cursor];
+    cursor[this.state.facts.planes[plane].axis] = index;
+    this.state.moveTo(cursor);
+  }
+
+  // One after the other: each edit says how many came before it.
+  inTurn(act) {
+    const result = this.queue.then(act);
+    this.queue = result.catch(() => {});
+    return result.catch(() => {}); // the message is shown by send
+  }
+
+  draw(view, pen) {
+    if (this.stroke?.view === view) this.drawStroke(view, pen);
+    if (this.painting() && this.pointer?.view === view) this.ring(view, pen, this.pointer.place);
+  }
+
+  drawStroke(view, pen) {
+    const pages = this.stroke.points.map((point) => view.toPage(point));
+    pen.save();
+    pen.globalAlpha = 0.6;
+    pen.lineCap = pen.lineJoin = "round";
+    pen.lineWidth = 2 * this.state.brushMm * view.frame.scale;
+    pen.strokeStyle = this.state.tool === "eraser" ? "#fff" : this.state.structure().css;
+    pen.beginPath();
+    pen.moveTo(...pages[0]);
+    for (const page of [...pages.slice(1), pages[pages.length - 1]]) pen.lineTo(...page);
+    pen.stroke();
+    pen.restore();
+  }
+
+  ring(view, pen, [x, y]) {
+    pen.save();
+    pen.strokeStyle = this.state.tool === "eraser" ? "#fff" : this.state.structure().css;
+    pen.lineWidth = 1.5;
+    pen.setLineDash(this.state.tool === "eraser" ? [4, 3] : []);
+    pen.beginPath();
+    pen.arc(x, y, Math.max(this.state.brushMm * view.frame.scale, 2), 0, 2 * Math.PI);
+    pen.stroke();
+    pen.restore();
+  }
+}

@@ -1,0 +1,179 @@
+"""`fedvoxel review` as a person calls it, in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from fedvoxel.cli.main import main
+from fedvoxel.review.server import listening
+from tests.cli.test_cohort import write_site
+from tests.evaluation.cohorts.cohort_folders import write_cohort
+from tests.evaluation.inference.bright_studies import RANGES, bright_study
+from tests.export.package_sample import sample_package, sample_root
+from tests.review.reading_sample import said, write_reading
+from tests.volumes.scans import csv_cohort
+
+COMMAND = [sys.executable, "-m", "fedvoxel.cli.main", "review"]
+
+
+@contextmanager
+def running(*arguments: str, folder: Path) -> Iterator[list[dict[str, str]]]:
+    """Starts the page and yields each reader's link; ends it as Ctrl-C does."""
+    readers = max(arguments.count("--reader"), 1)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, "--json"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        links = [json.loads(process.stdout.readline()) for _ in range(readers)]
+        yield links
+    finally:
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+        assert "Traceback" not in said, said
+
+
+@contextmanager
+def entered(link: str) -> Iterator[httpx.Client]:
+    host = link.split("/enter")[0]
+    with httpx.Client(base_url=host, headers={"origin": host}, timeout=60.0) as client:
+        assert client.get(link).status_code == 303
+        yield client
+
+
+def test_two_readers_read_go_on_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_reading(tmp_path / "prepared", cases=2)
+    arguments = ("prepared", "--reader", "anna", "--reader", "ben", "--out", "study")
+    for _ in range(2):
+        with running(*arguments, folder=tmp_path) as links:
+            for link in links:
+                with entered(link["link"]) as client:
+                    reading = client.get("/api/reading").json()
+                    assert reading["reader"] == link["reader"]
+                    case = next(case["case"] for case in reading["cases"] if case["status"] != "done")
+                    visit = client.post(f"/api/cases/{case}/visit").json()["visit"]
+                    body = {"visit": visit, "active_s": 1, "said": said(model="accept", manual="reject")}
+                    assert client.post(f"/api/cases/{case}/answer", json=body).json()["done"] >= 1
+    assert main(["review", "export", str(tmp_path / "study")]) == 0
+    told = capsys.readouterr().out
+    assert "8 answers, 0 corrected" in told and "anna and ben on model: same verdict in 2 of 2 cases" in told
+    assert main(["review", "export", str(tmp_path / "study"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["candidates"][0]["candidate"] == "manual"
+    assert main(["review", "prepared", "--out", str(tmp_path / "study")]) == 3
+
+
+def test_another_study_is_not_mixed_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_reading(tmp_path / "prepared", cases=1)
+    with running("prepared", "--out", "study", "--seed", "7", "--blinded", folder=tmp_path):
+        pass
+    assert main(["review", str(tmp_path / "prepared"), "--out", str(tmp_path / "study")]) == 19
+    assert "other settings (blinded, seed)" in capsys.readouterr().err
+
+
+def test_it_listens_on_this_machine_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_reading(tmp_path / "prepared", cases=1)
+    with running("prepared", folder=tmp_path) as links:
+        port = httpx.URL(links[0]["link"]).port
+        listening_on = {
+            line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if f":{port:04X} " in line
+        }
+        assert {address.split(":")[0] for address in listening_on if address.endswith(f":{port:04X}")} == {"0100007F"}
+        assert f":{port:04X} " not in Path("/proc/net/tcp6").read_text()
+    with listening(0) as taken:
+        port = taken.getsockname()[1]
+        assert main(["review", str(tmp_path / "prepared"), "--out", str(tmp_path / "two"), "--port", str(port)]) == 19
+    assert "--port" in capsys.readouterr().err
+
+
+def test_a_sites_cohort_is_read(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 2, Manufacturer="Siemens")
+    site = write_site(tmp_path, hippocampus=csv_cohort())
+    with running("hippocampus", "--site", str(site), folder=tmp_path) as links, entered(links[0]["link"]) as client:
+        cases = client.get("/api/reading").json()["cases"]
+        assert len(cases) == 2 and all(case["case"].startswith("case-") for case in cases)
+        facts = client.post(f"/api/cases/{cases[0]['case']}/visit").json()
+        assert facts["candidates"] == ["manual"]
+
+
+def test_a_signed_model_is_used_on_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bright_study(tmp_path / "studies")
+    wanted = {"modalities": ["MR"], "body_parts": ["HEAD", "BRAIN"], **RANGES}
+    package = str(sample_package(tmp_path, input=wanted).path)
+    root = tmp_path / "root.pem"
+    root.write_bytes(sample_root().certificate.public_bytes(Encoding.PEM))
+    assert main(["review", package, str(tmp_path / "studies"), "--out", str(tmp_path / "study")]) == 3
+    assert "--root" in capsys.readouterr().err
+    arguments = (package, "studies", "--root", str(root), "--out", "study")
+    with running(*arguments, folder=tmp_path) as links, entered(links[0]["link"]) as client:
+        (case,) = client.get("/api/reading").json()["cases"]
+        while case["waiting"] in ("Waits for the model", "The model is at work"):
+            (case,) = client.get("/api/reading").json()["cases"]
+        assert case["waiting"] is None
+        assert client.post(f"/api/cases/{case['case']}/visit").json()["volumes_ml"]["model"]["anterior"] > 0
+    content = Path(package).read_bytes()
+    Path(package).write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    assert main(["review", package, str(tmp_path / "studies"), "--root", str(root)]) == 17
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["nowhere"], 3, "reading.json"),
+        (["export", "nowhere"], 3, "study.json"),
+        (["one", "two", "three"], 2, "a package and a cohort"),
+        (["setup", "--tarball", "nothing.tgz"], 11, "cannot be read"),
+    ],
+)
+def test_what_goes_wrong_has_its_exit_code(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["review", *arguments]) == code
+    assert text in capsys.readouterr().err
+
+
+def test_help_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["start"], ["setup"], ["export"]):
+        assert main(["review", *arguments, "--help"]) == 0
+        assert "Example: fedvoxel review" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_clinicians_machine_needs_no_torch(tmp_path: Path) -> None:
+    """Everything that answers a reader is imported, and used once; nothing of the training room comes with it."""
+    write_reading(tmp_path / "prepared", cases=1)
+    code = """
+import sys
+from pathlib import Path
+import fedvoxel.review.model_reading, fedvoxel.review.result_objects, fedvoxel.review.server, fedvoxel.cli.review
+from fedvoxel.evaluation.inference.objects import segmentation_bytes
+from tests.review.reading_sample import Page, desk_of
+page = Page(desk_of(Path("prepared"), Path("study")))
+page.visit("case-000000000000")
+assert page.get("/api/cases/case-000000000000/image/axial/1.png?low=0&high=9").status_code == 200
+page.close()
+print([name for name in ("torch", "monai", "nvflare", "matplotlib") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    heavy = ("fastapi", "numpy", "nibabel", "fedvoxel.review", "fedvoxel.evaluation")
+    code = f"import sys, fedvoxel.cli.review\nprint([name for name in {heavy} if name in sys.modules])"
+    environment = {**os.environ}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,165 @@
+"""A signed model is used on studies in the background, and what a reader accepts or corrects becomes a segmentation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from highdicom.seg import segread
+from pydicom import dcmread
+
+from fedvoxel.errors import ReviewError
+from fedvoxel.evaluation.inference.model import Model
+from fedvoxel.evaluation.reading.doubt import doubt_of
+from fedvoxel.review.desk import Desk
+from fedvoxel.review.model_case import predict_in_background
+from fedvoxel.review.model_reading import base_reading, open_model_reading
+from fedvoxel.review.study import open_study, settings_of
+from fedvoxel.review.study_export import export_study
+from tests.evaluation.inference.bright_studies import DIRECTIONS, bright_model, bright_study, levels
+from tests.review.reading_sample import Page, said, stroke, write_reading
+
+
+def desk_on(model: Model, cohort: Path, folder: Path) -> Desk:
+    """Opens a reading of the model's results, and waits until the model was used on all of it."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    reading, cases = open_model_reading(model, base_reading(model, str(cohort), folder, None, None), folder)
+    desk = Desk(reading, open_study(folder, settings_of(reading, ("anna",), False, 0)))
+    predict_in_background(cases, model.predictor).join()
+    return desk
+
+
+def answer(page: Page, case: str, facts: dict, verdict: str) -> None:
+    body = {"visit": facts["visit"], "active_s": 1.0, "said": said(model=verdict)}
+    sent = page.post(f"/api/cases/{case}/answer", body)
+    assert sent.status_code == 200, sent.text
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_is_accepted_and_corrected_lies_on_the_right_voxels(tmp_path: Path, direction: str) -> None:
+    codes = levels()
+    bright_study(tmp_path / "cohort", direction, codes, PatientName="Miller^Mary", BodyPartExamined="HEAD")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page = Page(desk)
+    (listed,) = page.get("/api/reading").json()["cases"]
+    case = listed["case"]
+    facts = page.visit(case)
+    assert facts["candidates"] == ["model"] and facts["uncertainty"]
+    assert facts["volumes_ml"]["model"]["anterior"] > 0
+    assert "Miller" not in page.get("/api/reading").text + str(facts)
+    answer(page, case, facts, "accept")
+    accepted = export_study(desk.study, tmp_path / "accepted")
+    assert (accepted.segmentations, accepted.corrected) == (1, 0)
+    segmentation = segread(next((tmp_path / "accepted" / "segmentations").iterdir()))
+    volume = segmentation.get_volume(combine_segments=True, dtype=np.uint8)
+    shown = desk.at("anna", case).shown.volumes
+    assert shown.origin is not None
+    # The sample's model tells structures by brightness alone: 100, 600 and 1100.
+    truth = shown.origin.image.to_grid((shown.image.voxels - 100) / 500)
+    assert np.array_equal(volume.match_geometry(shown.origin.image.geometry).array, truth)
+    assert np.array_equal(np.unique(truth, return_counts=True), np.unique(codes, return_counts=True))
+    assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+    page.post(f"/api/cases/{case}/begin", {"visit": facts["visit"], "active_s": 1, "candidate": "model", "revision": 0})
+    assert page.edit(case, facts, 1, action="paint", stroke=stroke(index=1, points=[[2, 2]])).status_code == 200
+    answer(page, case, facts, "correct")
+    export_study(desk.study, tmp_path / "corrected")
+    segmentation = segread(next((tmp_path / "corrected" / "segmentations").iterdir()))
+    found = segmentation.get_volume(combine_segments=True, dtype=np.uint8).match_geometry(shown.origin.image.geometry)
+    correction = desk.at("anna", case).correction
+    assert correction is not None
+    assert np.array_equal(shown.origin.image.to_grid(found.array), correction.label)
+    assert not np.array_equal(found.array, truth)
+    assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+    assert segmentation.PatientName == "Miller^Mary" and "corrected" in segmentation.SeriesDescription
+
+
+def test_what_is_rejected_leaves_no_segmentation(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page = Page(desk)
+    case = desk.reading.cases[0].case
+    answer(page, case, page.visit(case), "reject")
+    assert export_study(desk.study, tmp_path / "export").segmentations == 0
+    assert list((tmp_path / "study").rglob("*.dcm")) == []
+
+
+def test_a_study_of_another_body_part_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    for number, part in enumerate(("HEAD", "FOOT")):
+        bright_study(
+            tmp_path / "cohort" / str(number),
+            BodyPartExamined=part,
+            StudyInstanceUID=f"1.2.3.{number}",
+            SeriesInstanceUID=f"1.2.4.{number}",
+        )
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page = Page(desk)
+    waiting = {case["case"]: case["waiting"] for case in page.get("/api/reading").json()["cases"]}
+    (refused,) = [case for case, why in waiting.items() if why]
+    assert "FOOT" in (waiting[refused] or "")
+    assert page.post(f"/api/cases/{refused}/visit").status_code == 422
+    (other,) = set(waiting) - {refused}
+    assert page.visit(other)["candidates"] == ["model"]
+
+
+def test_the_model_is_used_once_and_names_stay_the_same(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    model = bright_model(tmp_path)
+    first = desk_on(model, tmp_path / "cohort", tmp_path / "study")
+    (made,) = (tmp_path / "study" / "predicted").rglob("label.nii.gz")
+    before = made.stat().st_mtime_ns
+    again = desk_on(model, tmp_path / "cohort", tmp_path / "study")
+    assert [case.case for case in again.reading.cases] == [case.case for case in first.reading.cases]
+    assert made.stat().st_mtime_ns == before
+    other = desk_on(model, tmp_path / "cohort", tmp_path / "elsewhere")
+    assert other.reading.cases[0].case != first.reading.cases[0].case
+    (tmp_path / "study" / "predicted").rename(tmp_path / "gone")
+    assert desk_on(model, tmp_path / "cohort", tmp_path / "study").reading.cases[0].waiting is None
+
+
+def test_a_prepared_reading_gets_the_models_label_map_beside_its_own(tmp_path: Path) -> None:
+    folder = write_reading(tmp_path / "prepared", cases=1)
+    text = (folder / "reading.json").read_text()
+    names = [{"name": "anterior"}, {"name": "posterior"}]
+    for old, new in zip(("organ", "lesion"), names, strict=True):
+        text = text.replace(f'"name": "{old}"', f'"name": "{new["name"]}"')
+    (folder / "reading.json").write_text(text.replace('"model":', '"drawn":'))
+    model = bright_model(tmp_path)
+    desk = desk_on(model, folder, tmp_path / "study")
+    facts = Page(desk).visit(desk.reading.cases[0].case)
+    assert facts["candidates"] == ["model", "drawn", "manual"]
+    (folder / "reading.json").write_text(text)
+    with pytest.raises(ReviewError, match="called model already"):
+        desk_on(model, folder, tmp_path / "other")
+    (folder / "reading.json").write_text(text.replace("anterior", "medial"))
+    with pytest.raises(ReviewError, match="other structures"):
+        desk_on(model, folder, tmp_path / "other")
+
+
+def test_nifti_files_are_read_under_pseudonyms(tmp_path: Path) -> None:
+    cohort = tmp_path / "cohort"
+    cohort.mkdir()
+    source = write_reading(tmp_path / "prepared", cases=1)
+    (source / "case-000000000000" / "image.nii.gz").rename(cohort / "mary_miller.nii.gz")
+    desk = desk_on(bright_model(tmp_path), cohort, tmp_path / "study")
+    page = Page(desk)
+    (case,) = [case.case for case in desk.reading.cases]
+    facts = page.visit(case)
+    assert case.startswith("case-") and "mary" not in str(facts) + page.get("/api/reading").text + repr(desk.reading)
+    assert any("modality" in remark for remark in facts["remarks"])
+    with pytest.raises(ReviewError, match="there is none"):
+        desk_on(bright_model(tmp_path), tmp_path / "nowhere", tmp_path / "other")
+
+
+def test_doubt_is_the_entropy_as_a_share_of_the_largest() -> None:
+    shares = np.array([[1.0, 0.25, 0.5], [0.0, 0.25, 0.5], [0.0, 0.25, 0.0], [0.0, 0.25, 0.0]], dtype=np.float32)
+    found = doubt_of(shares.reshape(4, 3, 1, 1)).ravel()
+    assert found == pytest.approx([0.0, 1.0, 0.5], abs=1e-5)
+
+
+def test_segmentations_are_whole_dicom_files(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page = Page(desk)
+    case = desk.reading.cases[0].case
+    answer(page, case, page.visit(case), "accept")
+    (path,) = (tmp_path / "study").rglob("segmentation-*.dcm")
+    assert dcmread(path).Modality == "SEG" and path.stat().st_mode & 0o077 == 0
