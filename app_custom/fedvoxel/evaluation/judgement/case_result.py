@@ -37,6 +37,11 @@ class CaseResult:
     remarks: tuple[str, ...] = ()
 
     @property
+    def person(self) -> str:
+        """Returns what tells its patient from those of all hospitals, each of which has pseudonyms of its own."""
+        return f"{self.hospital}/{self.patient}"
+
+    @property
     def badness(self) -> tuple[float, float, float, str]:
         """Returns what sorts the worst case first: its least Dice, its mean Dice, its largest HD95."""
         dice = [score.dice for score in self.scores.values() if score.dice is not None]
