@@ -47,7 +47,7 @@ class Difference(FrozenModel):
     worse_patients: int
 
 
-class Test(FrozenModel):
+class Paired(FrozenModel):
     """Is the comparison of one structure over all cases.
 
     Attributes:
@@ -81,7 +81,7 @@ class Comparison(FrozenModel):
     metric: Metric
     margin: float | None
     stated_at: str | None
-    tests: tuple[Test, ...]
+    tests: tuple[Paired, ...]
     groups: tuple[Difference, ...]
 
     @property
@@ -92,12 +92,12 @@ class Comparison(FrozenModel):
 
 def compare_structure(
     name: str, cases: Sequence[CaseResult], metric: Metric, margin: float | None, minimum: int
-) -> tuple[Test, tuple[Difference, ...]]:
+) -> tuple[Paired, tuple[Difference, ...]]:
     """Compares a structure in all cases and in every subgroup of at least `minimum` patients."""
     pairs = [case for case in cases if _counts(case, name)]
     whole = _difference(name, pairs, metric, margin)
     low = whole.difference.low
-    test = Test(
+    test = Paired(
         whole=whole,
         other=mean_of([_other(case, name, metric) for case in pairs], [case.person for case in pairs]),
         wilcoxon_p=_wilcoxon(_by_patient(name, pairs, metric)),
@@ -140,7 +140,9 @@ def _by_patient(name: str, cases: Sequence[CaseResult], metric: Metric) -> list[
 
 def _difference(name: str, cases: Sequence[CaseResult], metric: Metric, margin: float | None) -> Difference:
     found = mean_of([_change(case, name, metric) for case in cases], [case.person for case in cases])
-    fallen = [change for change in _by_patient(name, cases, metric) if change < -(NOTABLE if margin is None else margin)]
+    fallen = [
+        change for change in _by_patient(name, cases, metric) if change < -(NOTABLE if margin is None else margin)
+    ]
     return Difference(structure=name, difference=found, verdict=_verdict(found), worse_patients=len(fallen))
 
 

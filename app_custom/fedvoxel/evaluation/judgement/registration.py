@@ -6,13 +6,12 @@ cannot see: results that were looked at by other means.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from fedvoxel.config import FrozenModel
+from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.records.chain import Chain
-from fedvoxel.records.chain_entry import Entry
 
 FOLDER, FILE = "evaluation", "stated.jsonl"
 
@@ -36,15 +35,35 @@ class Question(FrozenModel):
 
 
 class Plan(FrozenModel):
-    """Says by what a comparison is decided; a margin of None decides nothing."""
+    """Says by what a comparison is decided.
+
+    Attributes:
+        metric: What is compared.
+        margin: How much worse is still good enough; None decides nothing.
+        tolerance_mm: That of NSD; None for Dice, which has none.
+    """
 
     metric: Literal["dice", "nsd"]
     margin: float | None
-    tolerance_mm: float
+    tolerance_mm: float | None = None
+
+    def __str__(self) -> str:
+        margin = "no margin" if self.margin is None else f"a margin of {self.margin:g}"
+        at = "" if self.tolerance_mm is None else f" at a tolerance of {self.tolerance_mm:g} mm"
+        return f"{margin} for {self.metric}{at}"
 
 
-def state_plan(folder: Path, question: Question, plan: Plan) -> str | None:
-    """Writes down a plan, or finds it written, and returns when it was stated; None where it has no margin.
+class Stated(FrozenModel):
+    """Is the plan that holds, and when it was stated (UTC)."""
+
+    plan: Plan
+    at: str
+
+
+def state_plan(folder: Path, question: Question, plan: Plan) -> Stated:
+    """Writes a plan down, or finds one written, and returns the one that holds.
+
+    Who asks again without a margin is answered under the plan that was stated.
 
     Args:
         folder: A folder of its own.
@@ -52,19 +71,24 @@ def state_plan(folder: Path, question: Question, plan: Plan) -> str | None:
         plan: How.
 
     Raises:
-        ConfigError: There is a result already, and the plan that stood then was another.
+        ConfigError: There is a result already, and another plan was stated before it.
         LedgerError: The record cannot be read, trusted or written.
     """
-    key, body = sha256_of(question.model_dump()), plan.model_dump()
+    key = sha256_of(question.model_dump())
     with Chain(folder / FILE).writing() as chain:
         own = [entry for entry in chain.entries if entry.body.get("question") == key]
-        stated = next((entry for entry in reversed(own) if "plan" in entry.body), None)
-        if stated is not None and stated.body["plan"] == body:
-            return _moment(stated, plan)
-        if stated is not None and any(entry.body.get("result") for entry in own):
-            raise ConfigError(_too_late(stated, plan))
-        named = {"question": key, "of": question.model_dump(mode="json"), "plan": body}
-        return _moment(chain.append(named), plan)
+        entry = next((entry for entry in reversed(own) if "plan" in entry.body), None)
+        if entry is not None:
+            stated = Stated(plan=parse_config(Plan, entry.body["plan"], "the stated plan"), at=entry.at)
+            if plan == stated.plan or (plan.margin is None and plan.metric == stated.plan.metric):
+                return stated
+            if any(entry.body.get("result") for entry in own):
+                raise ConfigError(
+                    f"this comparison has a result already, under {stated.plan}, stated at {stated.at}; {plan} would "
+                    "be chosen after it. Ask for what was stated, or judge new cases"
+                )
+        body = {"question": key, "of": question.model_dump(mode="json"), "plan": plan.model_dump()}
+        return Stated(plan=plan, at=chain.append(body).at)
 
 
 def note_result(folder: Path, question: Question) -> None:
@@ -77,20 +101,3 @@ def note_result(folder: Path, question: Question) -> None:
     with Chain(folder / FILE).writing() as chain:
         if not any(entry.body.get("question") == key and entry.body.get("result") for entry in chain.entries):
             chain.append({"question": key, "result": True})
-
-
-def _moment(entry: Entry, plan: Plan) -> str | None:
-    return entry.at if plan.margin is not None else None
-
-
-def _too_late(stated: Entry, plan: Plan) -> str:
-    before: dict[str, Any] = stated.body["plan"]
-    return (
-        f"this comparison has a result already, under {_words(before)}, stated at {stated.at}; {_words(plan.model_dump())} "
-        "would be chosen after it. Ask for what was stated, or judge new cases"
-    )
-
-
-def _words(plan: dict[str, Any]) -> str:
-    margin = "no margin" if plan["margin"] is None else f"a margin of {plan['margin']:g}"
-    return f"{margin} for {plan['metric']} at a tolerance of {plan['tolerance_mm']:g} mm"

@@ -50,7 +50,9 @@ def surface_distances(first: Mask, second: Mask, spacing_mm: Sequence[float]) ->
 
     box = _box(first | second)
     edges = [_surface(np.ascontiguousarray(mask[box])) for mask in (first, second)]
-    one, other = (ndimage.distance_transform_edt(~edge, sampling=[float(size) for size in spacing_mm]) for edge in edges)
+    one, other = (
+        ndimage.distance_transform_edt(~edge, sampling=[float(size) for size in spacing_mm]) for edge in edges
+    )
     return SurfaceDistances(other[edges[0]], one[edges[1]])
 
 

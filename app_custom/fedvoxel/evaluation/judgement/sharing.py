@@ -1,0 +1,72 @@
+"""What of a judgement may leave the hospital: no case, no picture, and no number about a few patients.
+
+It is written beside the whole, for a person to hand on. That is disclosure control, not a formal privacy guarantee; two
+files about a cohort that changed in between, handed to the same people, undo it.
+"""
+
+from typing import Any
+
+from fedvoxel.evaluation.judgement.comparison import Comparison, Difference
+from fedvoxel.evaluation.judgement.judgement import Judgement
+from fedvoxel.evaluation.judgement.summary import Counts, StructureResult
+from fedvoxel.volumes.disclosure import disclosed_part
+
+_OF_MODEL = {"schema_version", "use", "model", "settings", "implementations"}
+
+
+def shareable(judgement: Judgement) -> dict[str, Any]:
+    """Returns what may be handed on, as JSON values; below the minimum of patients, only that it is below."""
+    minimum, data = judgement.settings.minimum_patients, judgement.data
+    shown = judgement.model_dump(mode="json", include=_OF_MODEL)
+    shown["data"] = {"cohort": data.cohort, "split": data.split, "hospitals": list(data.hospitals)}
+    if data.patients < minimum:
+        return shown | {"below_minimum": True}
+    shown["data"] |= {"patients": data.patients, "patients_named": data.patients_named}
+    told = [one for one in judgement.structures if _may_be_told(one.counts, data.patients, minimum)]
+    names = {one.name for one in told}
+    groups = [row.model_dump(mode="json", exclude={"missed"}) for row in judgement.groups if row.structure in names]
+    return shown | {
+        "below_minimum": False,
+        "structures": [_structure(one, data.patients, minimum) for one in told],
+        "not_told": [one.name for one in judgement.structures if one.name not in names],
+        "groups": [_without_cases(row) for row in groups],
+        "comparison": judgement.comparison and _comparison(judgement.comparison, names, minimum),
+    }
+
+
+def _may_be_told(counts: Counts, patients: int, minimum: int) -> bool:
+    """Says whether enough patients have a score, and enough of the others have none, or all have."""
+    return counts.patients >= minimum and disclosed_part(counts.patients, patients, minimum) is not None
+
+
+def _structure(one: StructureResult, patients: int, minimum: int) -> dict[str, Any]:
+    shown = _without_cases(one.model_dump(mode="json", exclude={"counts", "hd95_median_mm", "pieces"}))
+    told = {what: disclosed_part(getattr(one.counts, what), one.counts.scored, minimum) for what in ("missed", "found")}
+    pieces = one.pieces and _without_cases(one.pieces.model_dump(mode="json", exclude={"truth"}))
+    return shown | {"counts": {"patients": one.counts.patients, **told}, "pieces": pieces}
+
+
+def _comparison(comparison: Comparison, names: set[str], minimum: int) -> dict[str, Any]:
+    shown = comparison.model_dump(mode="json", exclude={"tests", "groups"})
+    tests = [test for test in comparison.tests if test.whole.structure in names]
+    shown["tests"] = [
+        _without_cases(test.model_dump(mode="json", exclude={"whole"})) | {"whole": _difference(test.whole, minimum)}
+        for test in tests
+    ]
+    shown["groups"] = [_difference(row, minimum) for row in comparison.groups if row.structure in names]
+    return shown | {"non_inferior": comparison.non_inferior}
+
+
+def _difference(found: Difference, minimum: int) -> dict[str, Any]:
+    shown = _without_cases(found.model_dump(mode="json"))
+    return shown | {"worse_patients": disclosed_part(found.worse_patients, found.difference.patients, minimum)}
+
+
+def _without_cases(shown: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out how many cases a number is about: with that of patients it may tell who has several."""
+    return {
+        key: {inner: number for inner, number in value.items() if inner != "cases"}
+        if isinstance(value, dict) and "patients" in value
+        else value
+        for key, value in shown.items()
+    }
