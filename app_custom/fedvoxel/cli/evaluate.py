@@ -54,7 +54,7 @@ def evaluate(
     ] = None,
     pieces: Annotated[
         list[str] | None,
-        typer.Option("--pieces", help="A structure that comes in pieces, such as lesions: count them."),
+        typer.Option("--pieces", help="A structure that comes in pieces, such as lesions."),
     ] = None,
     minimum_patients: Annotated[
         int, typer.Option("--minimum-patients", min=5, help="No subgroup is of fewer patients.")
@@ -62,9 +62,7 @@ def evaluate(
     against: Annotated[Path | None, typer.Option("--against", help="Compare with this package.")] = None,
     reader: Annotated[
         str | None,
-        typer.Option(
-            "--reader", help="Compare with a second reader: a cohort, or a folder of labels named as the cases."
-        ),
+        typer.Option("--reader", help="Compare with a second reader: a cohort, or a folder of labels."),
     ] = None,
     metric: Annotated[Literal["dice", "nsd"], typer.Option("--metric", help="What is compared.")] = "dice",
     margin: Annotated[
@@ -73,7 +71,7 @@ def evaluate(
             "--margin",
             min=0.0001,
             max=0.5,
-            help="How much worse is still good enough; it stands once there is a result.",
+            help="How much worse is still good enough; stands once there is a result.",
         ),
     ] = None,
     worst: Annotated[int, typer.Option("--worst", min=0, max=100, help="Show slices of so many cases.")] = 8,
@@ -98,7 +96,7 @@ def evaluate(
     from fedvoxel.cli.evaluate_model import opened_model, trust_of
     from fedvoxel.cli.progress import counting
     from fedvoxel.evaluation.judgement.run import Task, evaluate
-    from fedvoxel.evaluation.judgement.writing import write_judgement
+    from fedvoxel.evaluation.judgement.writing import prepare, write_judgement
 
     trust, console = trust_of(root, crl), Console(stderr=True)
     model = opened_model(package, trust, memory_mb, threads)
@@ -116,10 +114,11 @@ def evaluate(
         pictured=worst,
         against=against_of(asked, AskedOther(other, reader, metric, margin)),
     )
+    folder = prepare(out or _folder(task), pdf)
     with counting(console, "judging cases") as progress:
         judgement, views = evaluate(task, progress)
     with console.status("writing the report"):
-        written = write_judgement(judgement, views, out or _folder(task), pdf)
+        written = write_judgement(judgement, views, folder, pdf)
     show(judgement, written, as_json)
     _exit(judgement.skipped[0].reason if judgement.skipped else None)
 

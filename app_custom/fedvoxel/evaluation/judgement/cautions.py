@@ -26,8 +26,8 @@ def _of_data(data: "DataFacts") -> list[str]:
         "number; the list at the end says why."
         if data.skipped
         else "",
-        f"These are {'training' if data.split == 'training' else 'all'} cases: the model may have been trained on them, "
-        "and its scores on unseen cases will be lower."
+        f"These are {'training' if data.split == 'training' else 'all'} cases: the model may have been trained on "
+        "them, and its scores on unseen cases will be lower."
         if data.split in ("training", None)
         else "",
         "The model may have been chosen on validation cases: scores on the test split are the fair ones."
@@ -38,7 +38,7 @@ def _of_data(data: "DataFacts") -> list[str]:
         else "",
         ""
         if data.patients_named
-        else "The lists do not name the patients: each case counts as one of its own, and where one patient has several "
+        else "The lists do not name the patients: each case counts as one of its own, and where a patient has several "
         "the intervals are too narrow.",
     ]
 
@@ -50,16 +50,15 @@ def _of_structures(structures: Sequence[StructureResult]) -> list[str]:
         if counts.missed:
             there = counts.missed + counts.found
             texts.append(
-                f"{one.label} was missed in {counts.missed} of {_counted(there, 'case')} that have it; each counts with "
-                "Dice 0 and the image's diagonal as its distance."
+                f"{one.label} was missed in {counts.missed} of {_counted(there, 'case')} that have it; each counts "
+                "with Dice 0 and the image's diagonal as its distance."
             )
         if counts.false_alarms:
             texts.append(f"{one.label} was found in {_counted(counts.false_alarms, 'case')} that do not have it.")
         if one.volume is not None and (one.volume.proportional_p or 1.0) < _SLOPE_P and one.volume.slope is not None:
             way = "larger" if one.volume.slope > 0 else "smaller"
             texts.append(
-                f"The error of {one.label}'s volume depends on its size: the larger it is, the {way} is the prediction "
-                "compared with the truth."
+                f"{one.label}: large volumes come out {way}, compared with the truth, than small ones do (see Volumes)."
             )
     return texts
 

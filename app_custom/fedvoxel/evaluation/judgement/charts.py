@@ -1,6 +1,7 @@
 """Draws a judgement as vector pictures: every case's Dice, volumes, confidence, and differences to another."""
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ def dice_chart(judgement: Judgement) -> Chart:
     """Draws each case's Dice by hospital, one panel for each structure; what was missed is a cross."""
     hospitals = judgement.data.hospitals
     figure, panels = _panels(len(judgement.structures), 0.8 + 0.42 * len(hospitals))
+    least = _floor(judgement)
     for axes, one in zip(panels, judgement.structures, strict=False):
         for place, hospital in enumerate(hospitals):
             _strip(axes, place, [row for row in judgement.cases if row.hospital == hospital], one.name)
@@ -44,7 +46,7 @@ def dice_chart(judgement: Judgement) -> Chart:
             axes.axvline(one.dice.value, color="#1b2733", linewidth=1.2)
         axes.set_yticks(range(len(hospitals)), hospitals)
         axes.set_ylim(len(hospitals) - 0.5, -0.5)
-        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlim(least, 1.01)
         axes.set_xlabel("Dice of each case; the line is the mean")
         _frame(axes, one.label)
     return _chart(figure, "Dice of each case, by hospital and structure. The table of scores has the numbers.")
@@ -62,7 +64,7 @@ def confidence_chart(judgement: Judgement) -> Chart:
     """Draws how often the model is right where it says so, for each structure."""
     figure, panels = _panels(len(judgement.structures), 2.9)
     for axes, one in zip(panels, judgement.structures, strict=False):
-        bins = one.calibration.bins
+        bins = [part for part in one.calibration.bins if part.high > judgement.settings.calibration_band]
         axes.plot([0, 1], [0, 1], color="#55636f", linewidth=1, linestyle="dashed")
         axes.plot([part.said for part in bins], [part.true for part in bins], color=SITE_COLOURS[0], marker="o", ms=4)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="what the model says", ylabel="how often it is so")
@@ -78,6 +80,12 @@ def difference_chart(comparison: Comparison, labels: dict[str, str]) -> Chart:
         _forest(axes, rows, comparison.margin)
         _frame(axes, labels[rows[0].structure])
     return _chart(figure, "Mean differences with 95 % intervals, for all cases and in subgroups.")
+
+
+def _floor(judgement: Judgement) -> float:
+    """Returns where the axis of Dice begins: a little below the worst case."""
+    found = [score["dice"] for row in judgement.cases for score in row.scores.values() if score["dice"] is not None]
+    return math.floor(10 * min(found, default=0.0) - 0.5) / 10 if min(found, default=0.0) > 0 else -0.02
 
 
 def _groups(comparison: Comparison, structure: str) -> list[Difference]:
@@ -134,7 +142,7 @@ def _bland_altman(axes: "Axes", one: StructureResult, scores: Iterable[dict[str,
 
 
 def _forest(axes: "Axes", rows: Sequence[Difference], margin: float | None) -> None:
-    names = ["all cases" if row.group is None else f"{row.kind}: {row.group}" for row in rows]
+    names = [_name(row) for row in rows]
     for place, row in enumerate(rows):
         found = row.difference
         if found.value is None:
@@ -151,8 +159,17 @@ def _forest(axes: "Axes", rows: Sequence[Difference], margin: float | None) -> N
     axes.set_xlabel("worse  ←  difference  →  better")
 
 
+def _name(row: Difference) -> str:
+    if row.group is None:
+        return "all cases"
+    return row.group if row.kind == "hospital" else f"{row.kind}: {row.group}"
+
+
 def _frame(axes: "Axes", title: str) -> None:
-    axes.set_title(title, fontsize=11)
+    axes.set_title(title, fontsize=10, fontweight="bold")
+    axes.tick_params(labelsize=8.5)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_fontsize(9)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Uses a model on one case after the other and scores what it finds; a case that cannot be used is told and passed over."""
+"""Uses a model on one case after the other and scores it; a case that cannot be used is told and passed over."""
 
 from bisect import insort
 from collections.abc import Callable, Sequence

@@ -19,6 +19,8 @@ _WIDTH, _HEIGHT = 720.0, 300.0
 _KINDS = {"hospital": "Hospital", "scanner": "Scanner", "sex": "Sex", "age": "Age in years"}
 _FINDINGS = {"missed": "missed", "false_alarm": "not there, but found", "absent": "rightly not found"}
 
+_METRICS = {"dice": "Dice", "nsd": "NSD"}
+
 Views = Mapping[tuple[str, str], CaseViews]
 
 
@@ -109,10 +111,12 @@ def _volume_error(row: CaseRow) -> float:
 def _verdict(comparison: Comparison, labels: Mapping[str, str]) -> str:
     if comparison.margin is None:
         return (
-            "No margin was stated before the result, so that nothing is said of non-inferiority: whoever chooses it now "
-            "knows what comes out."
+            "No margin was stated before the result, so that nothing is said of non-inferiority: whoever chooses it "
+            "now knows what comes out."
         )
-    what = f"{comparison.metric.capitalize() if comparison.metric == 'dice' else comparison.metric.upper()}"
+    what = _METRICS[comparison.metric]
+    if comparison.non_inferior and all(test.whole.verdict == "better" for test in comparison.tests):
+        return f"Better for every structure, and so non-inferior at the margin of {comparison.margin:g} {what}."
     if comparison.non_inferior:
         return f"Non-inferior: for every structure the loss of {what} is below the margin of {comparison.margin:g}."
     failed = [labels[test.whole.structure] for test in comparison.tests if not test.non_inferior]

@@ -19,15 +19,16 @@ def signed_text(found: Estimate, digits: int = 3) -> str:
     """Returns "+0.012 (−0.004 to +0.028)"."""
     if found.value is None:
         return UNKNOWN
-    value = _signed(found.value, digits)
+    value = with_sign(found.value, digits)
     if found.low is None or found.high is None:
         return value
-    return f"{value} ({_signed(found.low, digits)} to {_signed(found.high, digits)})"
+    return f"{value} ({with_sign(found.low, digits)} to {with_sign(found.high, digits)})"
 
 
 def limit_text(limit: Limit, digits: int = 3) -> str:
     """Returns "+0.05 mL (−0.02 to +0.12)"."""
-    return f"{_signed(limit.value_ml, digits)} mL ({_signed(limit.low_ml, digits)} to {_signed(limit.high_ml, digits)})"
+    value, low, high = (with_sign(number, digits) for number in (limit.value_ml, limit.low_ml, limit.high_ml))
+    return f"{value} mL ({low} to {high})"
 
 
 def number_text(value: float | None, digits: int = 3) -> str:
@@ -47,7 +48,8 @@ def millilitre_digits(volume_ml: float) -> int:
     return 0 if volume_ml >= 1000 else 1 if volume_ml >= 100 else 2 if volume_ml >= 10 else 3
 
 
-def _signed(value: float, digits: int) -> str:
+def with_sign(value: float, digits: int = 3) -> str:
+    """Returns "+0.012", "−0.012", or a zero without a sign."""
     text = number_text(abs(value), digits)
     if float(text) == 0:
         return text

@@ -10,21 +10,32 @@ from fedvoxel.errors import ConfigError
 _FONTS = (("DejaVuSans.ttf", "normal"), ("DejaVuSans-Bold.ttf", "bold"))
 
 
-def pdf_of(html: str) -> bytes:
-    """Returns a page as PDF.
+def check_paper() -> None:
+    """Does nothing where a PDF can be made.
 
     Raises:
         ConfigError: WeasyPrint, or the libraries of the system that it needs, are not installed.
     """
     try:
-        from weasyprint import CSS, HTML
-        from weasyprint.text.fonts import FontConfiguration
-        from weasyprint.urls import URLFetcher
+        import weasyprint  # noqa: F401 - loads the libraries
     except (ImportError, OSError):
         raise ConfigError(
             "the PDF needs WeasyPrint (pip install '.[report]') and Pango (Debian: libpango-1.0-0, "
             "libpangoft2-1.0-0); or go without it: --no-pdf"
         ) from None
+
+
+def pdf_of(html: str) -> bytes:
+    """Returns a page as PDF.
+
+    Raises:
+        ConfigError: See `check_paper`.
+    """
+    check_paper()
+    from weasyprint import CSS, HTML
+    from weasyprint.text.fonts import FontConfiguration
+    from weasyprint.urls import URLFetcher
+
     # It tells of every rule that it does not know, such as those for dark screens.
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     fonts, fetcher = FontConfiguration(), URLFetcher(allowed_protocols=("data",))

@@ -1,4 +1,4 @@
-"""Judges a model from its cases to the result: states the plan of a comparison first, and notes that it has a result."""
+"""Judges a model from its cases to the result; the plan of a comparison is stated before, its result noted after."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -53,11 +53,13 @@ class Calibration(FrozenModel):
     Attributes:
         ece: Expected calibration error in the band, 0 is best.
         brier: Mean squared difference in the band, 0 is best.
+        overlooked: Share of the truth's voxels that the model gives no more than the band's edge.
         bins: Those that hold voxels.
     """
 
     ece: Estimate
     brier: Estimate
+    overlooked: Estimate
     bins: tuple[Bin, ...]
 
 
@@ -208,6 +210,10 @@ def _calibration(name: str, cases: Sequence[CaseResult]) -> Calibration:
     stacked = np.array(list(tables.values())).reshape(len(tables), 3, BINS)
     squares = [case.reliability[name].squares for case in cases]
     voxels = [float(case.reliability[name].voxels.sum()) for case in cases]
+    truth = [float(case.reliability[name].truth.sum()) for case in cases]
+    # The first bin ends where the band begins, so that all that is in it is marked.
+    overlooked = [float(case.reliability[name].truth[0]) for case in cases]
+    people = [case.person for case in cases]
 
     def ece(drawn: Numbers) -> Numbers:
         sums = np.einsum("dp,pkb->dkb", drawn, stacked)
@@ -217,7 +223,8 @@ def _calibration(name: str, cases: Sequence[CaseResult]) -> Calibration:
 
     return Calibration(
         ece=estimate(ece, len(cases), len(tables)),
-        brier=ratio_of(squares, voxels, [case.person for case in cases]),
+        brier=ratio_of(squares, voxels, people),
+        overlooked=ratio_of(overlooked, truth, people),
         bins=_bins(stacked.sum(axis=0)),
     )
 
