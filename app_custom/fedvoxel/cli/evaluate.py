@@ -102,7 +102,7 @@ def evaluate(
     model = opened_model(package, trust, memory_mb, threads)
     asked = AskedCases(cohort, tuple(site or ()), None if split == "all" else split, images, labels, reader)
     subjects = subjects_of(asked, model)
-    other = against and opened_model(against, trust, memory_mb, threads)
+    other = opened_model(against, trust, memory_mb, threads) if against else None
     task = Task(
         model=model,
         subjects=subjects,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from fedvoxel.evaluation.figures import PREDICTION_COLOUR, SITE_COLOURS, SITE_MARKERS, new_figure
 from fedvoxel.evaluation.judgement.comparison import Comparison, Difference
-from fedvoxel.evaluation.judgement.judgement import CaseRow, Judgement
+from fedvoxel.evaluation.judgement.judgement import CaseRow, Judgement, ScoreRow
 from fedvoxel.evaluation.judgement.summary import StructureResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SAME_BYTES = {"svg.hashsalt": "fedvoxel", "svg.fonttype": "path"}
+_SAME_BYTES: Any = {"svg.hashsalt": "fedvoxel", "svg.fonttype": "path"}
 _COLUMNS = 2
 _MISSED = "#b3261e"
 _JITTER = 0.28
@@ -84,7 +84,7 @@ def difference_chart(comparison: Comparison, labels: dict[str, str]) -> Chart:
 
 def _floor(judgement: Judgement) -> float:
     """Returns where the axis of Dice begins: a little below the worst case."""
-    found = [score["dice"] for row in judgement.cases for score in row.scores.values() if score["dice"] is not None]
+    found = [score.dice for row in judgement.cases for score in row.scores.values() if score.dice is not None]
     return math.floor(10 * min(found, default=0.0) - 0.5) / 10 if min(found, default=0.0) > 0 else -0.02
 
 
@@ -104,12 +104,12 @@ def _panels(count: int, height: float) -> "tuple[Figure, list[Axes]]":
 
 def _strip(axes: "Axes", place: int, rows: Sequence[CaseRow], name: str) -> None:
     scores = [row.scores[name] for row in rows if row.scores[name]["dice"] is not None]
-    for number, score in enumerate(sorted(scores, key=lambda one: float(one["dice"]))):
+    for number, score in enumerate(sorted(scores, key=lambda one: one.dice or 0.0)):
         # Cases that lie close to each other are drawn below and above the line in turn.
         height = place + _JITTER * ((number % 3) - 1) / 1.5
-        failed = score["finding"] != "found"
+        failed = score.finding != "found"
         axes.plot(
-            [score["dice"]],
+            [score.dice],
             [height],
             marker="x" if failed else SITE_MARKERS[place % len(SITE_MARKERS)],
             color=_MISSED if failed else SITE_COLOURS[place % len(SITE_COLOURS)],
@@ -120,9 +120,9 @@ def _strip(axes: "Axes", place: int, rows: Sequence[CaseRow], name: str) -> None
         )
 
 
-def _bland_altman(axes: "Axes", one: StructureResult, scores: Iterable[dict[str, Any]]) -> None:
-    shown = [score for score in scores if score["finding"] != "absent"]
-    pairs = [(score["predicted_ml"], score["truth_ml"]) for score in shown]
+def _bland_altman(axes: "Axes", one: StructureResult, scores: Iterable[ScoreRow]) -> None:
+    shown = [score for score in scores if score.finding != "absent"]
+    pairs = [(score.predicted_ml, score.truth_ml) for score in shown]
     axes.plot(
         [(first + second) / 2 for first, second in pairs],
         [first - second for first, second in pairs],

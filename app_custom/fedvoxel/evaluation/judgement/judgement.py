@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from fedvoxel import __version__
 from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.inference.model import Model
-from fedvoxel.evaluation.judgement.case_result import CaseResult, Skipped
+from fedvoxel.evaluation.judgement.case_result import CaseResult, Scores, Skipped
 from fedvoxel.evaluation.judgement.cautions import cautions_of
 from fedvoxel.evaluation.judgement.comparison import Comparison, compare_structure
 from fedvoxel.evaluation.judgement.confidence import BAND
@@ -16,6 +16,7 @@ from fedvoxel.evaluation.judgement.intervals import CONFIDENCE, RESAMPLES
 from fedvoxel.evaluation.judgement.judge import Judged
 from fedvoxel.evaluation.judgement.metric_choice import CHOICES
 from fedvoxel.evaluation.judgement.registration import Stated
+from fedvoxel.evaluation.judgement.structure_score import Finding
 from fedvoxel.evaluation.judgement.summary import GroupRow, StructureResult, group_rows, structure_result
 
 
@@ -65,14 +66,26 @@ class Settings(FrozenModel):
     software: str = __version__
 
 
+class ScoreRow(FrozenModel):
+    """Is one structure of one case; see `StructureScore`. Pieces are counts of `truth`, `found` and `false`."""
+
+    finding: Finding
+    dice: float | None
+    nsd: float | None
+    hd95_mm: float | None
+    truth_ml: float
+    predicted_ml: float
+    pieces: dict[str, int] | None
+
+
 class CaseRow(FrozenModel):
-    """Is one case, by pseudonyms, with the scores of each structure as `StructureScore` has them."""
+    """Is one case, by pseudonyms, with the scores of each structure."""
 
     case: str
     patient: str
     hospital: str
-    scores: dict[str, dict[str, Any]]
-    other: dict[str, dict[str, Any]] | None
+    scores: dict[str, ScoreRow]
+    other: dict[str, ScoreRow] | None
     remarks: tuple[str, ...]
 
 
@@ -139,7 +152,7 @@ def make_judgement(model: Model, judged: Judged, frame: Frame, now: datetime | N
     data = DataFacts(
         cohort=frame.cohort,
         split=frame.split,
-        hospitals=tuple(sorted({case.hospital for case in (*cases, *judged.skipped)})),
+        hospitals=tuple(sorted({case.hospital for case in cases} | {case.hospital for case in judged.skipped})),
         cases=len(cases),
         patients=len({case.person for case in cases}),
         skipped=len(judged.skipped),
@@ -197,7 +210,11 @@ def _row(case: CaseResult) -> CaseRow:
         case=case.case,
         patient=case.patient,
         hospital=case.hospital,
-        scores={name: asdict(score) for name, score in case.scores.items()},
-        other=None if case.other is None else {name: asdict(score) for name, score in case.other.items()},
+        scores=_score_rows(case.scores),
+        other=None if case.other is None else _score_rows(case.other),
         remarks=case.remarks,
     )
+
+
+def _score_rows(scores: Scores) -> dict[str, ScoreRow]:
+    return {name: ScoreRow(**asdict(score)) for name, score in scores.items()}

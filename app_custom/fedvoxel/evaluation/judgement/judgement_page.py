@@ -101,11 +101,11 @@ def _address(chart: Chart) -> str:
 
 
 def _farthest(row: CaseRow) -> float | None:
-    return max((score["hd95_mm"] for score in row.scores.values() if score["hd95_mm"] is not None), default=None)
+    return max((score.hd95_mm for score in row.scores.values() if score.hd95_mm is not None), default=None)
 
 
 def _volume_error(row: CaseRow) -> float:
-    return max(abs(score["predicted_ml"] - score["truth_ml"]) for score in row.scores.values())
+    return max(abs(score.predicted_ml - score.truth_ml) for score in row.scores.values())
 
 
 def _verdict(comparison: Comparison, labels: Mapping[str, str]) -> str:
