@@ -7,6 +7,7 @@ import typer
 
 from fedvoxel.cli.evaluate_source import AskedCases, AskedOther, against_of, cohort_name, subjects_of
 from fedvoxel.cli.evaluate_view import show
+from fedvoxel.cli.trust_options import RevocationList, Root, read
 
 if TYPE_CHECKING:
     from fedvoxel.evaluation.judgement.run import Task
@@ -24,6 +25,7 @@ _LEAST_MB = 512
 @app.command(epilog=EPILOG)
 def evaluate(
     package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.", show_default=False)],
+    root: Root,
     cohort: Annotated[
         str | None, typer.Argument(help="A cohort of the site's file; or give --images and --labels.")
     ] = None,
@@ -31,13 +33,7 @@ def evaluate(
         list[Path] | None,
         typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json. May be repeated."),
     ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem."),
-    ] = None,
-    crl: Annotated[
-        Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
-    ] = None,
+    crl: RevocationList = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder (mode 0700) for the report; evaluation-NAME-VERSION here.")
     ] = None,
@@ -93,12 +89,12 @@ def evaluate(
     """
     from rich.console import Console
 
-    from fedvoxel.cli.evaluate_model import opened_model, trust_of
+    from fedvoxel.cli.evaluate_model import opened_model
     from fedvoxel.cli.progress import counting
     from fedvoxel.evaluation.judgement.run import Task, evaluate
     from fedvoxel.evaluation.judgement.writing import prepare, write_judgement
 
-    trust, console = trust_of(root, crl), Console(stderr=True)
+    trust, console = read(root, crl), Console(stderr=True)
     model = opened_model(package, trust, memory_mb, threads)
     asked = AskedCases(cohort, tuple(site or ()), None if split == "all" else split, images, labels, reader)
     subjects = subjects_of(asked, model)

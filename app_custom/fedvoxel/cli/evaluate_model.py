@@ -8,21 +8,6 @@ if TYPE_CHECKING:
     from fedvoxel.export.trust import Trust
 
 
-def trust_of(root: Path | None, crl: Path | None) -> "Trust":
-    """Returns whose signatures count.
-
-    Raises:
-        ConfigError: No root was given.
-        ConsortiumError: Root or list are not in order.
-    """
-    from fedvoxel.errors import ConfigError
-    from fedvoxel.export.trust import read_trust
-
-    if root is None:
-        raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
-    return read_trust(root, crl)
-
-
 def opened_model(package: Path, trust: "Trust", memory_mb: int, threads: int | None) -> "Model":
     """Opens a package and makes its model ready.
 

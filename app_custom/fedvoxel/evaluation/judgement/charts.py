@@ -103,13 +103,13 @@ def _panels(count: int, height: float) -> "tuple[Figure, list[Axes]]":
 
 
 def _strip(axes: "Axes", place: int, rows: Sequence[CaseRow], name: str) -> None:
-    scores = [row.scores[name] for row in rows if row.scores[name]["dice"] is not None]
-    for number, score in enumerate(sorted(scores, key=lambda one: one.dice or 0.0)):
+    known = sorted((score.dice, score.finding) for row in rows if (score := row.scores[name]).dice is not None)
+    for number, (dice, finding) in enumerate(known):
         # Cases that lie close to each other are drawn below and above the line in turn.
         height = place + _JITTER * ((number % 3) - 1) / 1.5
-        failed = score.finding != "found"
+        failed = finding != "found"
         axes.plot(
-            [score.dice],
+            [dice],
             [height],
             marker="x" if failed else SITE_MARKERS[place % len(SITE_MARKERS)],
             color=_MISSED if failed else SITE_COLOURS[place % len(SITE_COLOURS)],

@@ -1,8 +1,8 @@
 """Intervals by drawing patients anew: several scans of one patient say less than scans of as many patients.
 
 The bootstrap draws patients, each with all scans, and takes the statistic of every draw. Percentiles of few draws lie
-too close together; they are widened as Student's t is wider than the normal distribution. What is not in it: which
-hospitals, readers or training seeds came.
+too close together; they are widened as Student's t is wider than the normal distribution. With six patients they still
+hold the truth in nine of ten tries only. What is not in them: which hospitals, readers or training seeds came.
 
 Source: Field and Welsh, "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 2007 (draws of whole clusters);
 Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015, section 5.3 (expanded

@@ -25,13 +25,14 @@ def shareable(judgement: Judgement) -> dict[str, Any]:
     told = [one for one in judgement.structures if _may_be_told(one.counts, data.patients, minimum)]
     names = {one.name for one in told}
     groups = [row.model_dump(mode="json", exclude={"missed"}) for row in judgement.groups if row.structure in names]
-    return shown | {
+    found = {
         "below_minimum": False,
-        "structures": [_structure(one, data.patients, minimum) for one in told],
+        "structures": [_structure(one, minimum) for one in told],
         "not_told": [one.name for one in judgement.structures if one.name not in names],
-        "groups": [_without_cases(row) for row in groups],
+        "groups": groups,
         "comparison": judgement.comparison and _comparison(judgement.comparison, names, minimum),
     }
+    return shown | {key: _without_cases(value) for key, value in found.items()}
 
 
 def _may_be_told(counts: Counts, patients: int, minimum: int) -> bool:
@@ -39,34 +40,27 @@ def _may_be_told(counts: Counts, patients: int, minimum: int) -> bool:
     return counts.patients >= minimum and disclosed_part(counts.patients, patients, minimum) is not None
 
 
-def _structure(one: StructureResult, patients: int, minimum: int) -> dict[str, Any]:
-    shown = _without_cases(one.model_dump(mode="json", exclude={"counts", "hd95_median_mm", "pieces"}))
+def _structure(one: StructureResult, minimum: int) -> dict[str, Any]:
+    shown = one.model_dump(mode="json", exclude={"counts": True, "hd95_median_mm": True, "pieces": {"truth"}})
     told = {what: disclosed_part(getattr(one.counts, what), one.counts.scored, minimum) for what in ("missed", "found")}
-    pieces = one.pieces and _without_cases(one.pieces.model_dump(mode="json", exclude={"truth"}))
-    return shown | {"counts": {"patients": one.counts.patients, **told}, "pieces": pieces}
+    return shown | {"counts": {"patients": one.counts.patients, **told}}
 
 
 def _comparison(comparison: Comparison, names: set[str], minimum: int) -> dict[str, Any]:
     shown = comparison.model_dump(mode="json", exclude={"tests", "groups"})
     tests = [test for test in comparison.tests if test.whole.structure in names]
-    shown["tests"] = [
-        _without_cases(test.model_dump(mode="json", exclude={"whole"})) | {"whole": _difference(test.whole, minimum)}
-        for test in tests
-    ]
+    shown["tests"] = [test.model_dump(mode="json") | {"whole": _difference(test.whole, minimum)} for test in tests]
     shown["groups"] = [_difference(row, minimum) for row in comparison.groups if row.structure in names]
     return shown | {"non_inferior": comparison.non_inferior}
 
 
 def _difference(found: Difference, minimum: int) -> dict[str, Any]:
-    shown = _without_cases(found.model_dump(mode="json"))
-    return shown | {"worse_patients": disclosed_part(found.worse_patients, found.difference.patients, minimum)}
+    worse = disclosed_part(found.worse_patients, found.difference.patients, minimum)
+    return found.model_dump(mode="json") | {"worse_patients": worse}
 
 
-def _without_cases(shown: dict[str, Any]) -> dict[str, Any]:
+def _without_cases(shown: Any) -> Any:
     """Leaves out how many cases a number is about: with that of patients it may tell who has several."""
-    return {
-        key: {inner: number for inner, number in value.items() if inner != "cases"}
-        if isinstance(value, dict) and "patients" in value
-        else value
-        for key, value in shown.items()
-    }
+    if isinstance(shown, dict):
+        return {key: _without_cases(value) for key, value in shown.items() if key != "cases"}
+    return [_without_cases(value) for value in shown] if isinstance(shown, list) else shown
