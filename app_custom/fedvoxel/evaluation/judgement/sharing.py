@@ -4,6 +4,7 @@ It is written beside the whole, for a person to hand on. That is disclosure cont
 files about a cohort that changed in between, handed to the same people, undo it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fedvoxel.evaluation.judgement.comparison import Comparison, Difference
@@ -30,7 +31,7 @@ def shareable(judgement: Judgement) -> dict[str, Any]:
         "structures": [_structure(one, minimum) for one in told],
         "not_told": [one.name for one in judgement.structures if one.name not in names],
         "groups": groups,
-        "comparison": judgement.comparison and _comparison(judgement.comparison, names, minimum),
+        "comparison": judgement.comparison and _comparison(judgement.comparison, told, minimum),
     }
     return shown | {key: _without_cases(value) for key, value in found.items()}
 
@@ -46,12 +47,18 @@ def _structure(one: StructureResult, minimum: int) -> dict[str, Any]:
     return shown | {"counts": {"patients": one.counts.patients, **told}}
 
 
-def _comparison(comparison: Comparison, names: set[str], minimum: int) -> dict[str, Any]:
+def _comparison(comparison: Comparison, told: Sequence[StructureResult], minimum: int) -> dict[str, Any]:
+    """Leaves out structures of which pairs and scores differ in a few patients: the two means would tell of these."""
+    scored = {one.name: one.counts.patients for one in told}
+    tests = []
+    for test in comparison.tests:
+        name, pairs = test.whole.structure, test.whole.difference.patients
+        if name in scored and disclosed_part(scored[name], pairs, minimum) is not None:
+            tests.append(test.model_dump(mode="json") | {"whole": _difference(test.whole, minimum)})
+    names = {test["whole"]["structure"] for test in tests}
+    groups = [_difference(row, minimum) for row in comparison.groups if row.structure in names]
     shown = comparison.model_dump(mode="json", exclude={"tests", "groups"})
-    tests = [test for test in comparison.tests if test.whole.structure in names]
-    shown["tests"] = [test.model_dump(mode="json") | {"whole": _difference(test.whole, minimum)} for test in tests]
-    shown["groups"] = [_difference(row, minimum) for row in comparison.groups if row.structure in names]
-    return shown | {"non_inferior": comparison.non_inferior}
+    return shown | {"tests": tests, "groups": groups, "non_inferior": comparison.non_inferior}
 
 
 def _difference(found: Difference, minimum: int) -> dict[str, Any]:
