@@ -1,11 +1,12 @@
 """`fedvoxel evaluate`: judges a signed model on a hospital's own cases, before anybody relies on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
-from fedvoxel.cli.evaluate_source import AskedCases, AskedOther, against_of, cohort_name, subjects_of
+from fedvoxel.cli import evaluate_options as option
+from fedvoxel.cli.evaluate_source import against_of, cohort_name, opened_model, split_of, subjects_of
 from fedvoxel.cli.evaluate_view import show
 from fedvoxel.cli.trust_options import RevocationList, Root, read
 
@@ -19,64 +20,31 @@ EPILOG = (
     "hospital-a/startup/rootCA.pem; is it as good as the one before: fedvoxel evaluate hippocampus-1.1.0.fvpkg "
     "hippocampus --site ... --root ... --against hippocampus-1.0.0.fvpkg --margin 0.02"
 )
-_LEAST_MB = 512
 
 
 @app.command(epilog=EPILOG)
 def evaluate(
-    package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.", show_default=False)],
+    package: option.PackageFile,
     root: Root,
-    cohort: Annotated[
-        str | None, typer.Argument(help="A cohort of the site's file; or give --images and --labels.")
-    ] = None,
-    site: Annotated[
-        list[Path] | None,
-        typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json. May be repeated."),
-    ] = None,
+    cohort: option.Cohort = None,
+    site: option.Sites = None,
     crl: RevocationList = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder (mode 0700) for the report; evaluation-NAME-VERSION here.")
-    ] = None,
-    split: Annotated[
-        Literal["test", "validation", "training", "all"], typer.Option("--split", help="Which patients.")
-    ] = "test",
-    images: Annotated[Path | None, typer.Option("--images", help="A folder of NIfTI images, without a cohort.")] = None,
-    labels: Annotated[
-        Path | None, typer.Option("--labels", help="Their labels, of the same names, in the model's codes.")
-    ] = None,
-    tolerance_mm: Annotated[
-        float | None,
-        typer.Option("--tolerance-mm", min=0.01, max=50, help="What NSD lets pass; one voxel of the model's images."),
-    ] = None,
-    pieces: Annotated[
-        list[str] | None,
-        typer.Option("--pieces", help="A structure that comes in pieces, such as lesions."),
-    ] = None,
-    minimum_patients: Annotated[
-        int, typer.Option("--minimum-patients", min=5, help="No subgroup is of fewer patients.")
-    ] = 5,
-    against: Annotated[Path | None, typer.Option("--against", help="Compare with this package.")] = None,
-    reader: Annotated[
-        str | None,
-        typer.Option("--reader", help="Compare with a second reader: a cohort, or a folder of labels."),
-    ] = None,
-    metric: Annotated[Literal["dice", "nsd"], typer.Option("--metric", help="What is compared.")] = "dice",
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            "--margin",
-            min=0.0001,
-            max=0.5,
-            help="How much worse is still good enough; stands once there is a result.",
-        ),
-    ] = None,
-    worst: Annotated[int, typer.Option("--worst", min=0, max=100, help="Show slices of so many cases.")] = 8,
-    pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also write the report as PDF.")] = True,
-    memory_mb: Annotated[
-        int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
-    ] = 4096,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print evaluation.json on standard output, too.")] = False,
+    out: option.Out = None,
+    split: option.WhichSplit = "test",
+    images: option.Images = None,
+    labels: option.Labels = None,
+    tolerance_mm: option.Tolerance = None,
+    pieces: option.PieceNames = None,
+    minimum_patients: option.MinimumPatients = 5,
+    against: option.OtherPackage = None,
+    reader: option.Reader = None,
+    metric: option.WhichMetric = "dice",
+    margin: option.Margin = None,
+    worst: option.Worst = 8,
+    pdf: option.OnPaper = True,
+    memory_mb: option.Memory = 4096,
+    threads: option.Threads = None,
+    as_json: option.AsJson = False,
 ) -> None:
     """Judge a model on cases with a known truth: Dice, surfaces, volumes, confidence, subgroups, worst cases.
 
@@ -87,36 +55,45 @@ def evaluate(
     8 or 17 if the package is not to be trusted; 12 if the record of margins cannot be; and if a case could not be
     judged, after the report was written, that of the first one: 4 or 18.
     """
+    _evaluate(option.Options(**locals()))
+
+
+def _evaluate(asked: option.Options) -> None:
     from rich.console import Console
 
-    from fedvoxel.cli.evaluate_model import opened_model
     from fedvoxel.cli.progress import counting
-    from fedvoxel.evaluation.judgement.run import Task, evaluate
+    from fedvoxel.evaluation.judgement.run import evaluate
     from fedvoxel.evaluation.judgement.writing import prepare, write_judgement
 
-    trust, console = read(root, crl), Console(stderr=True)
-    model = opened_model(package, trust, memory_mb, threads)
-    asked = AskedCases(cohort, tuple(site or ()), None if split == "all" else split, images, labels, reader)
-    subjects = subjects_of(asked, model)
-    other = opened_model(against, trust, memory_mb, threads) if against else None
-    task = Task(
-        model=model,
-        subjects=subjects,
-        cohort=cohort_name(asked),
-        split=None if asked.images else asked.split,
-        tolerance_mm=tolerance_mm,
-        pieces=frozenset(pieces or ()),
-        minimum_patients=minimum_patients,
-        pictured=worst,
-        against=against_of(asked, AskedOther(other, reader, metric, margin)),
-    )
-    folder = prepare(out or _folder(task), pdf)
+    console, task = Console(stderr=True), _task(asked)
+    folder = prepare(asked.out or _folder(task), asked.pdf)
     with counting(console, "judging cases") as progress:
         judgement, views = evaluate(task, progress)
     with console.status("writing the report"):
-        written = write_judgement(judgement, views, folder, pdf)
-    show(judgement, written, as_json)
-    _exit(judgement.skipped[0].reason if judgement.skipped else None)
+        written = write_judgement(judgement, views, folder, asked.pdf)
+    show(judgement, written, asked.as_json)
+    if judgement.skipped:
+        raise typer.Exit(_exit_code(judgement.skipped[0].reason))
+
+
+def _task(asked: option.Options) -> "Task":
+    from fedvoxel.evaluation.judgement.run import Task
+
+    trust = read(asked.root, asked.crl)
+    model = opened_model(asked.package, trust, asked)
+    subjects = subjects_of(asked, model)
+    other = opened_model(asked.against, trust, asked) if asked.against else None
+    return Task(
+        model=model,
+        subjects=subjects,
+        cohort=cohort_name(asked),
+        split=split_of(asked),
+        tolerance_mm=asked.tolerance_mm,
+        pieces=frozenset(asked.pieces or ()),
+        minimum_patients=asked.minimum_patients,
+        pictured=asked.worst,
+        against=against_of(asked, other),
+    )
 
 
 def _folder(task: "Task") -> Path:
@@ -124,10 +101,9 @@ def _folder(task: "Task") -> Path:
     return Path(f"evaluation-{said.name}-{said.version}")
 
 
-def _exit(reason: str | None) -> None:
-    """Ends with the code of the first case that was not judged."""
+def _exit_code(reason: str) -> int:
+    """Returns the code of a case that was not judged."""
     from fedvoxel.errors import GeometryError, PredictionError
     from fedvoxel.evaluation.inference.refusal import REASONS
 
-    if reason is not None:
-        raise typer.Exit(PredictionError.exit_code if reason in REASONS else GeometryError.exit_code)
+    return PredictionError.exit_code if reason in REASONS else GeometryError.exit_code
