@@ -49,7 +49,7 @@ def _scores(judgement: "Judgement") -> "Table":
     table.add_column("found", justify="right")
     for one in judgement.structures:
         counts = one.counts
-        found = f"{counts.found} of {counts.found + counts.missed}"
+        found = f"{counts.found} of {counts.there}"
         table.add_row(one.label, interval_text(one.dice), interval_text(one.nsd), interval_text(one.hd95_mm, 1), found)
     return table
 

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -33,6 +34,7 @@ from tests.export.package_sample import sample_description
 from tests.volumes.scans import write_nifti
 
 BOUND = MemoryBound(4096)
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,8 @@ def test_a_miss_a_false_alarm_and_what_is_rightly_not_found(model: Model, tmp_pa
     assert (counts.found, counts.missed, counts.false_alarms, counts.absent) == (5, 1, 1, 2)
     assert judgement.structures[1].dice.value == pytest.approx(5 / 7)
     assert judgement.structures[1].hd95_mm.value > 10
-    assert any("was missed in 1 of 6 cases" in caution for caution in judgement.cautions)
-    assert any("found in 1 case that do not have it" in caution for caution in judgement.cautions)
+    assert any("was missed in 1 of 6 cases;" in caution for caution in judgement.cautions)
+    assert any("found in 1 case without it" in caution for caution in judgement.cautions)
     assert {row.scores["posterior"].finding for row in judgement.cases[:2]} == {"missed", "false_alarm"}
 
 
@@ -235,8 +237,14 @@ def test_counts_of_few_are_not_shared(model: Model, tmp_path: Path) -> None:
     judgement, _ = evaluate(task_of(model, write_site(tmp_path, scans)))
     shared = shareable(judgement)
     assert judgement.structures[1].counts.missed == 1
-    assert shared["structures"][1]["counts"] == {"patients": 9, "missed": None, "found": None}
-    assert shared["structures"][0]["counts"] == {"patients": 9, "missed": 0, "found": 9}
+    assert shared["structures"][1]["counts"] == {
+        "patients": 9,
+        "found": None,
+        "misplaced": 0,
+        "missed": None,
+        "false_alarms": 0,
+    }
+    assert shared["structures"][0]["counts"]["found"] == 9
 
 
 def test_a_structure_that_few_lack_is_not_shared(model: Model, tmp_path: Path) -> None:
@@ -288,3 +296,25 @@ print(written.paper.stat().st_size > 10_000, sorted({{"torch", "monai", "nvflare
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("True []", 0), done.stderr
+
+
+def test_every_key_of_the_json_is_documented(model: Model, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    documented = set(re.findall(r"`([a-z0-9_]+)`", text))
+    known = {"value", "low", "high", "value_ml", "low_ml", "high_ml", "voxels", "said", "true"}
+
+    def keys(value: Any, named: bool = False) -> set[str]:
+        if isinstance(value, dict):
+            own = set() if named else set(value)
+            inner = (keys(item, key in ("scores", "other", "implementations")) for key, item in value.items())
+            return own.union(*inner)
+        return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+    site = write_site(tmp_path, right_scans(6))
+    (tmp_path / f"{NAME}-1_image.nii.gz").write_bytes(b"no scan")
+    asked = task_of(model, site, against=against(tmp_path / "state", model), pieces=frozenset({"anterior"}))
+    judgement = evaluate(asked)[0].model_dump(mode="json")
+    assert (
+        keys(judgement) - documented - known - {"structure", "group", "difference", "verdict", "worse_patients"}
+        == set()
+    )

@@ -30,6 +30,15 @@ def test_what_is_rightly_not_found_has_no_score() -> None:
     assert found.pieces is not None and found.pieces.truth == found.pieces.false == 0
 
 
+def test_what_lies_elsewhere_was_not_found() -> None:
+    elsewhere = np.roll(BOX, (4, 0, 0), (0, 1, 2))
+    found = score_structure(elsewhere, BOX, SPACING, 1.0)
+    assert (found.finding, found.dice) == ("misplaced", 0.0)
+    assert found.hd95_mm < 5  # as far as it is
+    beside = np.roll(BOX, (3, 0, 0), (0, 1, 2))
+    assert score_structure(beside, BOX, SPACING, 1.0).finding == "found"  # shares a seventh
+
+
 def summed(dices: list[float | None]) -> StructureResult:
     return structure_result(NAME, "Lesion", [case(number, dice) for number, dice in enumerate(dices)])
 

@@ -48,13 +48,16 @@ def _of_structures(structures: Sequence[StructureResult]) -> list[str]:
     for one in structures:
         counts = one.counts
         if counts.missed:
-            there = counts.missed + counts.found
             texts.append(
-                f"{one.label} was missed in {counts.missed} of {_counted(there, 'case')} that have it; each counts "
-                "with Dice 0 and the image's diagonal as its distance."
+                f"{one.label} was missed in {counts.missed} of {_counted(counts.there, 'case')}; each counts with Dice "
+                "0 and the image's diagonal as its distance."
+            )
+        if counts.misplaced:
+            texts.append(
+                f"{one.label} was found in another place in {counts.misplaced} of {_counted(counts.there, 'case')}."
             )
         if counts.false_alarms:
-            texts.append(f"{one.label} was found in {_counted(counts.false_alarms, 'case')} that do not have it.")
+            texts.append(f"{one.label} was found in {_counted(counts.false_alarms, 'case')} without it.")
         if one.volume is not None and (one.volume.proportional_p or 1.0) < _SLOPE_P and one.volume.slope is not None:
             way = "larger" if one.volume.slope > 0 else "smaller"
             texts.append(

@@ -15,7 +15,7 @@ import numpy as np
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.judgement.case_result import CaseResult
-from fedvoxel.evaluation.judgement.division import Kind, divide, people_of
+from fedvoxel.evaluation.judgement.division import Kind, divide, in_order, people_of
 from fedvoxel.evaluation.judgement.intervals import Estimate, mean_of
 from fedvoxel.evaluation.judgement.structure_score import StructureScore
 
@@ -105,7 +105,7 @@ def compare_structure(
     )
     rows = []
     for kind, place in divide(people_of(pairs), minimum).items():
-        for group in sorted(set(place.values())):
+        for group in in_order(place):
             inside = [case for case in pairs if place[case.person] == group]
             found = _difference(name, inside, metric, margin)
             rows.append(found.model_copy(update={"kind": kind, "group": group}))

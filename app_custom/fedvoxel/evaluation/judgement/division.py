@@ -71,6 +71,13 @@ def divide(people: Sequence[Person], minimum: int) -> dict[Kind, Place]:
     return found
 
 
+def in_order(place: Place) -> list[str]:
+    """Returns the names of the subgroups as they are listed: the youngest first, others last."""
+    return sorted(
+        set(place.values()), key=lambda name: (name in (OTHER, _UNKNOWN), not name.startswith("under "), name)
+    )
+
+
 def tells_of_few(tables: Sequence[Place], minimum: int) -> bool:
     """Says whether sums over the cells of all tables give away a sum over fewer patients than `minimum`.
 

@@ -17,7 +17,12 @@ from fedvoxel.evaluation.judgement.metric_choice import CHOICES
 
 _WIDTH, _HEIGHT = 720.0, 300.0
 _KINDS = {"hospital": "Hospital", "scanner": "Scanner", "sex": "Sex", "age": "Age in years"}
-_FINDINGS = {"missed": "missed", "false_alarm": "not there, but found", "absent": "rightly not found"}
+_FINDINGS = {
+    "missed": "missed",
+    "misplaced": "in another place",
+    "false_alarm": "not there, but found",
+    "absent": "rightly not found",
+}
 
 _METRICS = {"dice": "Dice", "nsd": "NSD"}
 

@@ -10,7 +10,7 @@ from typing import Any
 from fedvoxel.evaluation.judgement.comparison import Comparison, Difference
 from fedvoxel.evaluation.judgement.judgement import Judgement
 from fedvoxel.evaluation.judgement.summary import Counts, StructureResult
-from fedvoxel.volumes.disclosure import disclosed_part
+from fedvoxel.volumes.disclosure import disclosed_counts, disclosed_part
 
 _OF_MODEL = {"schema_version", "use", "model", "settings", "implementations"}
 
@@ -43,7 +43,7 @@ def _may_be_told(counts: Counts, patients: int, minimum: int) -> bool:
 
 def _structure(one: StructureResult, minimum: int) -> dict[str, Any]:
     shown = one.model_dump(mode="json", exclude={"counts": True, "hd95_median_mm": True, "pieces": {"truth"}})
-    told = {what: disclosed_part(getattr(one.counts, what), one.counts.scored, minimum) for what in ("missed", "found")}
+    told = disclosed_counts(one.counts.model_dump(include={"found", "misplaced", "missed", "false_alarms"}), minimum)
     return shown | {"counts": {"patients": one.counts.patients, **told}}
 
 

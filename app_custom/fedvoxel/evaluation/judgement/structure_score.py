@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from fedvoxel.evaluation.judgement.components import PieceCounts, count_pieces
+from fedvoxel.evaluation.judgement.components import LEAST_IOU, PieceCounts, count_pieces
 from fedvoxel.evaluation.judgement.surface import Mask, diagonal_mm, surface_distances
 
-Finding = Literal["found", "missed", "false_alarm", "absent"]
-"""In truth and prediction; in the truth alone; in the prediction alone; in neither."""
+Finding = Literal["found", "misplaced", "missed", "false_alarm", "absent"]
+"""In truth and prediction; in both, in different places; in the truth alone; in the prediction alone; in neither."""
 
 MM3_PER_ML = 1000.0
 
@@ -37,7 +37,7 @@ class StructureScore:
     """Is the score of one structure in one case.
 
     Attributes:
-        finding: Whether it is there, and whether it was found.
+        finding: Whether it is there, and whether it was found: what shares less than a tenth of the union is misplaced.
         dice: In [0, 1]; None where it is absent from both.
         nsd: Likewise.
         hd95_mm: The image's diagonal where it was missed or is a false alarm; None where it is absent from both.
@@ -77,9 +77,10 @@ def score_structure(
         finding: Finding = "missed" if sizes[1] else "false_alarm"
         return StructureScore(finding, 0.0, 0.0, diagonal_mm(truth.shape, spacing_mm), **volumes, pieces=pieces)
     distances = surface_distances(predicted, truth, spacing_mm)
+    shared = int(np.count_nonzero(predicted & truth))
     return StructureScore(
-        finding="found",
-        dice=2 * int(np.count_nonzero(predicted & truth)) / sum(sizes),
+        finding="found" if shared >= LEAST_IOU * (sum(sizes) - shared) else "misplaced",
+        dice=2 * shared / sum(sizes),
         nsd=distances.within(tolerance_mm),
         hd95_mm=distances.hd95_mm,
         **volumes,

@@ -9,7 +9,7 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.judgement.agreement import VolumeAgreement, agreement_of
 from fedvoxel.evaluation.judgement.case_result import CaseResult
 from fedvoxel.evaluation.judgement.confidence import BINS
-from fedvoxel.evaluation.judgement.division import Kind, divide, people_of
+from fedvoxel.evaluation.judgement.division import Kind, divide, in_order, people_of
 from fedvoxel.evaluation.judgement.intervals import Estimate, Numbers, estimate, mean_of, ratio_of
 from fedvoxel.evaluation.judgement.structure_score import StructureScore
 
@@ -19,6 +19,7 @@ class Counts(FrozenModel):
 
     Attributes:
         found: In truth and prediction.
+        misplaced: In both, but they share less than a tenth of their union.
         missed: In the truth alone; these have the worst scores.
         false_alarms: In the prediction alone; likewise.
         absent: In neither; these have no score.
@@ -26,6 +27,7 @@ class Counts(FrozenModel):
     """
 
     found: int
+    misplaced: int
     missed: int
     false_alarms: int
     absent: int
@@ -34,7 +36,12 @@ class Counts(FrozenModel):
     @property
     def scored(self) -> int:
         """Returns the number of cases with a score."""
-        return self.found + self.missed + self.false_alarms
+        return self.there + self.false_alarms
+
+    @property
+    def there(self) -> int:
+        """Returns the number of cases that have it."""
+        return self.found + self.misplaced + self.missed
 
 
 class Bin(FrozenModel):
@@ -149,7 +156,7 @@ def group_rows(name: str, cases: Sequence[CaseResult], minimum: int) -> tuple[Gr
     scored = scored_cases(cases, name)
     rows = []
     for kind, place in divide(people_of(scored), minimum).items():
-        for group in sorted(set(place.values())):
+        for group in in_order(place):
             inside = [case for case in scored if place[case.person] == group]
             rows.append(
                 GroupRow(
@@ -183,6 +190,7 @@ def _counts(name: str, cases: Sequence[CaseResult]) -> Counts:
     found = [case.scores[name].finding for case in cases]
     return Counts(
         found=found.count("found"),
+        misplaced=found.count("misplaced"),
         missed=found.count("missed"),
         false_alarms=found.count("false_alarm"),
         absent=found.count("absent"),
