@@ -44,7 +44,7 @@ def dice_chart(judgement: Judgement) -> Chart:
             _strip(axes, place, [row for row in judgement.cases if row.hospital == hospital], one.name)
         if one.dice.value is not None:
             axes.axvline(one.dice.value, color="#1b2733", linewidth=1.2)
-        axes.set_yticks(range(len(hospitals)), hospitals)
+        axes.set_yticks(range(len(hospitals)), [_plain(name) for name in hospitals])
         axes.set_ylim(len(hospitals) - 0.5, -0.5)
         axes.set_xlim(least, 1.01)
         axes.set_xlabel("Dice of each case; the line is the mean")
@@ -142,7 +142,7 @@ def _bland_altman(axes: "Axes", one: StructureResult, scores: Iterable[ScoreRow]
 
 
 def _forest(axes: "Axes", rows: Sequence[Difference], margin: float | None) -> None:
-    names = [_name(row) for row in rows]
+    names = [_plain(_name(row)) for row in rows]
     for place, row in enumerate(rows):
         found = row.difference
         if found.value is None:
@@ -165,8 +165,13 @@ def _name(row: Difference) -> str:
     return row.group if row.kind == "hospital" else f"{row.kind}: {row.group}"
 
 
+def _plain(text: str) -> str:
+    """Returns a text that is drawn as it stands: between two dollar signs matplotlib expects a formula."""
+    return text.replace("$", r"\$")
+
+
 def _frame(axes: "Axes", title: str) -> None:
-    axes.set_title(title, fontsize=10, fontweight="bold")
+    axes.set_title(_plain(title), fontsize=10, fontweight="bold")
     axes.tick_params(labelsize=8.5)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_fontsize(9)

@@ -88,17 +88,19 @@ def _judge(judge: Judge, subject: Subject) -> tuple[CaseResult, LabelledVolume, 
     volume = subject.read()
     remarks = _remarks(subject, volume, judge.predictor.description.input)
     prediction = judge.predictor.predict(volume.image)
+    found, reliability = prediction.label, _reliability(judge, prediction, volume)
+    del prediction  # its probabilities are large, and another model may be next
     result = CaseResult(
         case=subject.case,
         patient=subject.patient,
         hospital=subject.hospital,
         known=subject.known,
-        scores=_scores(judge, prediction.label, volume),
+        scores=_scores(judge, found, volume),
         other=_other(judge, subject, volume),
-        reliability=_reliability(judge, prediction, volume),
+        reliability=reliability,
         remarks=remarks,
     )
-    return result, volume, prediction.label
+    return result, volume, found
 
 
 def _scores(judge: Judge, found: Label, volume: LabelledVolume) -> Scores:

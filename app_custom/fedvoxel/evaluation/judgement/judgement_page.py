@@ -1,7 +1,7 @@
 """Renders a judgement as one HTML file that needs nothing else, on the screen and on paper."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedvoxel.evaluation.cohorts.closed_page import render_page
@@ -14,6 +14,7 @@ from fedvoxel.evaluation.judgement.charts import Chart, confidence_chart, dice_c
 from fedvoxel.evaluation.judgement.comparison import NOTABLE, Comparison
 from fedvoxel.evaluation.judgement.judgement import CaseRow, Judgement
 from fedvoxel.evaluation.judgement.metric_choice import CHOICES
+from fedvoxel.evaluation.judgement.summary import GroupRow
 
 _WIDTH, _HEIGHT = 720.0, 300.0
 _KINDS = {"hospital": "Hospital", "scanner": "Scanner", "sex": "Sex", "age": "Age in years"}
@@ -65,6 +66,7 @@ def render_judgement(judgement: Judgement, views: Views) -> str:
         one=judgement,
         labels=labels,
         kinds=_KINDS,
+        grouped=_grouped(judgement.groups),
         findings=_FINDINGS,
         drawn=[_drawn(row, found) for row in judgement.cases if (found := views.get((row.case, row.hospital)))],
         charts=charts,
@@ -79,6 +81,15 @@ def render_judgement(judgement: Judgement, views: Views) -> str:
         width=_WIDTH,
         colours=(TRUTH_COLOUR, PREDICTION_COLOUR),
     )
+
+
+def _grouped(rows: Sequence[GroupRow]) -> dict[tuple[str, str], list[GroupRow]]:
+    """Returns the rows by kind and subgroup, in the order of the page."""
+    order = {kind: place for place, kind in enumerate(_KINDS)}
+    found: dict[tuple[str, str], list[GroupRow]] = {}
+    for row in sorted(rows, key=lambda row: order[row.kind]):
+        found.setdefault((row.kind, row.name), []).append(row)
+    return found
 
 
 def _drawn(row: CaseRow, found: CaseViews) -> DrawnCase:
