@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvoxel.evaluation.judgement.surface import Mask
+from fedvoxel.evaluation.judgement.surface import Mask, box_of
 
 LEAST_IOU = 0.1
 IMPLEMENTATION = "fedvoxel pieces on scipy.ndimage.label, 26 neighbours, IoU of at least 0.1, one to one"
@@ -35,8 +35,12 @@ class PieceCounts:
 
 def count_pieces(predicted: Mask, truth: Mask) -> PieceCounts:
     """Counts the pieces of two masks (X, Y, Z)."""
-    first, of_model = _pieces(predicted)
-    second, of_truth = _pieces(truth)
+    both = predicted | truth
+    if not both.any():
+        return PieceCounts(truth=0, found=0, false=0)
+    box = box_of(both)
+    first, of_model = _pieces(predicted[box])
+    second, of_truth = _pieces(truth[box])
     found = _pairs(first, second)
     return PieceCounts(truth=of_truth, found=found, false=of_model - found)
 

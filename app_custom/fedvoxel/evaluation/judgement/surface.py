@@ -48,7 +48,7 @@ def surface_distances(first: Mask, second: Mask, spacing_mm: Sequence[float]) ->
     """Measures two masks (X, Y, Z), neither of them empty, on voxels of `spacing_mm`."""
     from scipy import ndimage
 
-    box = _box(first | second)
+    box = box_of(first | second)
     edges = [_surface(np.ascontiguousarray(mask[box])) for mask in (first, second)]
     one, other = (
         ndimage.distance_transform_edt(~edge, sampling=[float(size) for size in spacing_mm]) for edge in edges
@@ -61,7 +61,8 @@ def diagonal_mm(shape: Sequence[int], spacing_mm: Sequence[float]) -> float:
     return float(np.linalg.norm(np.multiply(shape, spacing_mm)))
 
 
-def _box(inside: Mask) -> tuple[slice, ...]:
+def box_of(inside: Mask) -> tuple[slice, ...]:
+    """Returns the smallest box that holds all of a mask, which is not empty."""
     from scipy import ndimage
 
     box: tuple[slice, ...] = ndimage.find_objects(inside.astype(np.uint8))[0]
