@@ -78,7 +78,7 @@ def against_of(asked: "Options", other: "Model | None") -> "Against | None":
         name = f"{package.description.name} {package.description.version}"
         return Against("model", name, package.sha256, asked.metric, asked.margin, place, other)
     if asked.reader is not None:
-        return Against("reader", "the second reader", asked.reader, asked.metric, asked.margin, place)
+        return Against("reader", "the second reader", Path(asked.reader).name, asked.metric, asked.margin, place)
     if asked.margin is not None:
         raise ConfigError("expected --against or --reader with --margin: with whom is the model compared?")
     return None

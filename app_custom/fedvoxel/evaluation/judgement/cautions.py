@@ -58,12 +58,17 @@ def _of_structures(structures: Sequence[StructureResult]) -> list[str]:
             )
         if counts.false_alarms:
             texts.append(f"{one.label} was found in {_counted(counts.false_alarms, 'case')} without it.")
-        if one.volume is not None and (one.volume.proportional_p or 1.0) < _SLOPE_P and one.volume.slope is not None:
-            way = "larger" if one.volume.slope > 0 else "smaller"
+        volume = one.volume
+        if volume is not None and volume.slope is not None and _is_small(volume.proportional_p):
+            way = "larger" if volume.slope > 0 else "smaller"
             texts.append(
                 f"{one.label}: large volumes come out {way}, compared with the truth, than small ones do (see Volumes)."
             )
     return texts
+
+
+def _is_small(p: float | None) -> bool:
+    return p is not None and p < _SLOPE_P
 
 
 def _of_images(cases: Sequence[CaseResult]) -> list[str]:

@@ -177,9 +177,17 @@ def paired_subjects(images: Path, labels: Path, structures: tuple[str, ...]) -> 
 
 
 def nifti_files(folder: Path) -> dict[str, Path]:
-    """Returns the NIfTI files of a folder by their names without ending."""
+    """Returns the NIfTI files of a folder by their names without ending.
+
+    Raises:
+        CohortError: The folder cannot be read.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise CohortError(f"a folder of images or labels cannot be read: {error.strerror}") from None
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         for end in (".nii.gz", ".nii"):
             if path.name.lower().endswith(end):
                 found[path.name[: -len(end)]] = path
