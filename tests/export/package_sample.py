@@ -79,13 +79,13 @@ def sample_description(**changes: Any) -> ModelDescription:
     return parse_config(ModelDescription, description_values(**changes), "model.json")
 
 
-def bright_onnx(channels: int) -> bytes:
+def bright_onnx(channels: int, step: float = STEP) -> bytes:
     """A network of one 1x1x1 convolution: logits (N, `channels`, X, Y, Z) of `image` (N, 1, X, Y, Z), any X, Y, Z.
 
-    Channel k is k x - k^2 / 2 in units of STEP, the largest of which is the k nearest to x.
+    Channel k is k x - k^2 / 2 in units of a step, the largest of which is the k nearest to x.
     """
     steps = np.arange(channels, dtype=np.float32)
-    kernel = (8 * steps / STEP).reshape(channels, 1, 1, 1, 1)
+    kernel = (8 * steps / step).reshape(channels, 1, 1, 1, 1)
     bias = -8 * steps**2 / 2
     node = helper.make_node("Conv", ["image", "kernel", "bias"], ["logits"], kernel_shape=[1, 1, 1])
     free = ["N", None, "X", "Y", "Z"]

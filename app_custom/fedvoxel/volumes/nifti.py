@@ -20,7 +20,7 @@ _CORNER_TOLERANCE = 0.25
 
 
 def read_labelled_volume(
-    files: CaseFiles, cohort: CohortConfig, classes: tuple[str, ...], pseudonym: str
+    files: CaseFiles, cohort: CohortConfig, classes: tuple[str, ...], pseudonym: str, may_be_empty: bool = False
 ) -> LabelledVolume:
     """Reads and judges one case.
 
@@ -29,6 +29,7 @@ def read_labelled_volume(
         cohort: The cohort's description, for the label codes.
         classes: The job's classes; class i becomes the code 1 + i.
         pseudonym: The case's name in the result and in errors.
+        may_be_empty: Whether a label may mark nothing, as where a lesion is looked for and there is none.
 
     Raises:
         GeometryError: The case cannot be used; `reason` says why, the message holds no path and no name.
@@ -37,8 +38,8 @@ def read_labelled_volume(
         _require_pair(files)
         voxels, affine = read_nifti(files.image or Path(), "image", "missing_image")
         image = Volume(voxels, affine)
-        label = _read_label(files.label, cohort, classes, image)
-        if not label.any():
+        label = read_label(files.label, cohort, classes, image)
+        if not may_be_empty and not label.any():
             raise geometry_error("empty_label", "no voxel is marked")
         return LabelledVolume(pseudonym, image, label)
     except GeometryError as error:
@@ -60,9 +61,20 @@ def _require_pair(files: CaseFiles) -> None:
             raise geometry_error("changed_file", "a file of the case is not the one that was built")
 
 
-def _read_label(
+def read_label(
     paths: tuple[Path, ...], cohort: CohortConfig, classes: tuple[str, ...], image: Volume
 ) -> NDArray[np.uint8]:
+    """Reads the label of an image: codes (X, Y, Z) on its voxels, class i as 1 + i.
+
+    Args:
+        paths: One label map, or one mask for each class of a BIDS cohort.
+        cohort: The cohort's description, for the label codes.
+        classes: The job's classes.
+        image: What it must lie on.
+
+    Raises:
+        GeometryError: It cannot be read, does not lie on the image's voxels, or holds other codes.
+    """
     if not isinstance(cohort.source, BidsSource):
         codes = {cohort.classes[name]: 1 + index for index, name in enumerate(classes)}
         return recode(_on_grid(paths[0], image), codes)

@@ -51,7 +51,7 @@ def age_cells(patients: Sequence[Patient], minimum: int) -> tuple[Cell, ...]:
     ages = [patient.age for patient in patients]
     bands = merged_bands([age for age in ages if age is not None], AGE_EDGES, minimum)
     order = [_band_words(low, high) for low, high, _ in bands]
-    cells = _cells(patients, [_band_name(age, bands) for age in ages], minimum)
+    cells = _cells(patients, [band_name(age, bands) for age in ages], minimum)
     return tuple(sorted(cells, key=lambda cell: order.index(cell.name) if cell.name in order else len(order)))
 
 
@@ -68,7 +68,8 @@ def _cells(patients: Sequence[Patient], values: Sequence[str], minimum: int) -> 
     return tuple(sorted(cells, key=lambda cell: (cell.name == OTHER, -cell.patients, cell.name)))
 
 
-def _band_name(age: float | None, bands: Sequence[tuple[float, float, int]]) -> str:
+def band_name(age: float | None, bands: Sequence[tuple[float, float, int]]) -> str:
+    """Returns the name of the band, of those that `volumes.disclosure.merged_bands` gives, in which an age lies."""
     if age is None:
         return _AGE_UNKNOWN
     if not bands:

@@ -10,21 +10,26 @@ from importlib.resources import files
 from typing import Any
 
 
-def render_page(template: str, script: str | None = None, **values: Any) -> str:
+def render_page(
+    template: str, script: str | None = None, *, room: str = "cohorts", own_style: str | None = None, **values: Any
+) -> str:
     """Renders a template of this package as HTML.
 
     Args:
         template: The template's file.
         script: The script's file, or None for a page without any.
+        room: The folder of `evaluation` that template, script and own style lie in.
+        own_style: A file with rules beside those that all pages share, or None.
         values: What the template shows; escaped.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style, code = _part("page_style.html"), _part(script) if script else ""
+    style = _part("cohorts", "page_style.html") + (_part(room, own_style) if own_style else "")
+    code = _part(room, script) if script else ""
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
-    return environment.from_string(_part(template)).render(
+    return environment.from_string(_part(room, template)).render(
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(code),  # noqa: S704 - a file of this package
         policy=Markup(f"{policy}; script-src {_hash(code)}" if code else policy),  # noqa: S704 - made of hashes
@@ -32,8 +37,8 @@ def render_page(template: str, script: str | None = None, **values: Any) -> str:
     )
 
 
-def _part(name: str) -> str:
-    return files("fedvoxel.evaluation.cohorts").joinpath(name).read_text(encoding="utf-8")
+def _part(room: str, name: str) -> str:
+    return files("fedvoxel.evaluation").joinpath(room, name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

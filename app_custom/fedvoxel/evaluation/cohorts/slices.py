@@ -88,11 +88,11 @@ def views_of(scan: Scan, box: Box, window: Window) -> tuple[View, ...]:
     """Returns axial, coronal and sagittal view within `box`, then the whole axial slice if `box` is a close-up."""
     inside = scan.label > 0
     cuts = [(axis, largest_cut(inside, axis), name, across + along) for axis, name, across, along in VIEWS]
-    views = [_view(scan, box, cut, window, MOST_PIXELS) for cut in cuts]
+    views = [view_of(scan, box, cut, window) for cut in cuts]
     whole = tuple((0, size) for size in scan.label.shape)
     if box != whole:
         axis, index, _, sides = cuts[0]
-        overview = _view(scan, whole, (axis, index, "whole axial slice", sides), window, _OVERVIEW_PIXELS)
+        overview = view_of(scan, whole, (axis, index, "whole axial slice", sides), window, _OVERVIEW_PIXELS)
         views.append(overview.model_copy(update={"frame": _frame(box, scan.label.shape)}))
     return tuple(views)
 
@@ -102,7 +102,16 @@ def as_shown(cut: NDArray[np.generic]) -> NDArray[np.generic]:
     return cut[::-1, ::-1].T
 
 
-def _view(scan: Scan, box: Box, cut: tuple[int, int, str, str], window: Window, most: int) -> View:
+def view_of(scan: Scan, box: Box, cut: tuple[int, int, str, str], window: Window, most: int = MOST_PIXELS) -> View:
+    """Returns one slice within `box`.
+
+    Args:
+        scan: What is cut.
+        box: The part that is shown.
+        cut: The axis that is cut, the slice's index along it, the view's name and its sides.
+        window: Which intensities are black and white.
+        most: The longer side is thinned to this many pixels.
+    """
     axis, index, name, sides = cut
     place = slice_in(box, axis, index)
     grey = as_shown(_grey(scan.voxels[place], window))
