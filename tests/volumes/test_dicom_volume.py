@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from fedvoxel.dicom.study_series import read_study_series
 from fedvoxel.errors import DicomError, GeometryError
-from fedvoxel.volumes.dicom_volume import DicomVolume, volume_of
+from fedvoxel.volumes.dicom_volume import DicomVolume, volume_of, volume_of_study
 from fedvoxel.volumes.refusal import REMEDIES
 from tests.dicom.phantom import DIRECTIONS, PATIENT, Edit, Phantom, item, write_all
-from tests.volumes.clean_series import only_series
+from tests.volumes.clean_series import only_files, only_series
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -31,6 +32,32 @@ def assert_exact(made: DicomVolume, phantom: Phantom, values: NDArray[np.float64
     assert made.geometry.spatial_shape == phantom.shape
     numbers = np.arange(values.size).reshape(made.geometry.spatial_shape)
     assert made.to_grid(numbers)[4, 3, 2] == numbers[2, 3, 4]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_hospitals_own_series_gives_the_same_volume(tmp_path: Path, direction: str) -> None:
+    folder = Phantom(direction).write(tmp_path)
+    identified = volume_of_study(read_study_series(only_files(folder)))
+    clean = volume_of(only_series(folder))
+    assert_exact(identified, Phantom(direction))
+    np.testing.assert_array_equal(identified.volume.voxels, clean.volume.voxels)
+    np.testing.assert_allclose(identified.volume.affine, clean.volume.affine, atol=1e-9)
+    assert identified.slices == clean.slices
+
+
+def test_each_door_is_for_its_own_kind_of_series(tmp_path: Path) -> None:
+    folder = Phantom().write(tmp_path)
+    with pytest.raises(TypeError, match="DeidentifiedSeries only"):
+        volume_of(read_study_series(only_files(folder)))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="StudySeries"):
+        volume_of_study(only_series(folder))  # type: ignore[arg-type]
+
+
+def test_the_hospitals_own_series_is_judged_alike(tmp_path: Path) -> None:
+    folder = Phantom().write(tmp_path, lambda slices: slices.pop(4) and None)
+    with pytest.raises(GeometryError) as caught:
+        volume_of_study(read_study_series(only_files(folder)))
+    assert caught.value.reason == "missing_slices"
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -23,6 +23,7 @@ from highdicom.sr import (
     QualitativeEvaluation,
     ReferencedSegment,
     RelationshipTypeValues,
+    SourceSeriesForSegmentation,
     TextContentItem,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
@@ -129,7 +130,13 @@ def _group(
     }
     group: Group
     if finding.is_found and segmentation is not None:
-        segment = ReferencedSegment.from_segmentation(segmentation, 1 + found.index(finding))
+        # highdicom's own from_segmentation fails where all frames are of one segment, and say so together.
+        segment = ReferencedSegment(
+            segmentation.SOPClassUID,
+            segmentation.SOPInstanceUID,
+            1 + found.index(finding),
+            source_series=SourceSeriesForSegmentation(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID),
+        )
         group = VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     else:
         absent = QualitativeEvaluation(_PRESENCE, _ABSENT)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
+_UNICODE = "ISO_IR 192"
 _EMPTY_WHERE_MISSING = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
     *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
@@ -24,6 +25,8 @@ def _completed(header: Dataset) -> Dataset:
     for tag in header.keys():  # noqa: SIM118  (a data set iterates over its elements)
         if not tag.is_private:
             made[tag] = header[tag]  # read with the original's own character set
+    if not isinstance(made.get("SpecificCharacterSet", ""), str):
+        made.SpecificCharacterSet = _UNICODE  # highdicom cannot take code extensions (PS3.3 C.12.1.1.2)
     for keyword in _EMPTY_WHERE_MISSING:
         if keyword not in made:
             setattr(made, keyword, "")
@@ -33,4 +36,4 @@ def _completed(header: Dataset) -> Dataset:
 def write_text_as_unicode(made: Dataset, texts: Sequence[str]) -> None:
     """Has an object written in UTF-8 if `texts` need it; else in the original's characters, its names byte for byte."""
     if not all(text.isascii() for text in texts):
-        made.SpecificCharacterSet = "ISO_IR 192"
+        made.SpecificCharacterSet = _UNICODE

@@ -68,6 +68,7 @@ class PreparedImage:
     Attributes:
         image: float32 (1, X, Y, Z), scaled as the plan says.
         affine: float64 (4, 4), voxel indices to RAS millimetres.
+        orientation: Where the plan has the axes point.
         turned_shape: Voxels along the plan's axes before they were resampled.
         grid: How they were resampled; None where the voxel size stayed.
         original_shape: Voxels along the axes of the original volume.
@@ -76,6 +77,7 @@ class PreparedImage:
 
     image: NDArray[np.float32]
     affine: Affine
+    orientation: str
     turned_shape: tuple[int, ...]
     grid: Grid | None
     original_shape: tuple[int, int, int]
@@ -129,7 +131,7 @@ def prepare_image(volume: Volume, plan: PreprocessingPlan) -> PreparedImage:
     if grid is not None:
         voxels, affine = resample_image(voxels, grid), grid.affine
     image = np.ascontiguousarray(scale_intensity(voxels, plan.intensity)[np.newaxis])
-    return PreparedImage(image, affine, turned_shape, grid, volume.shape, volume.affine)
+    return PreparedImage(image, affine, plan.orientation, turned_shape, grid, volume.shape, volume.affine)
 
 
 def by_patient(cases: Sequence[PreparedCase]) -> tuple[tuple[PreparedCase, ...], ...]:

@@ -56,11 +56,39 @@ def reorient(voxels: NDArray[VoxelT], affine: Affine, orientation: str) -> tuple
     Returns:
         The voxels and the affine that goes with them.
     """
-    from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+    from nibabel.orientations import apply_orientation, inv_ornt_aff
 
-    change = ornt_transform(io_orientation(affine), axcodes2ornt(tuple(orientation)))
+    change = _turn(affine, orientation)
     turned: NDArray[VoxelT] = apply_orientation(voxels, change)
     return turned, np.asarray(affine @ inv_ornt_aff(change, voxels.shape), dtype=np.float64)
+
+
+def turn_back(voxels: NDArray[VoxelT], affine: Affine, orientation: str) -> NDArray[VoxelT]:
+    """Undoes `reorient`: returns (X, Y, Z) as they were before.
+
+    It inverts the very turn that was made: at 45 degrees, where two turns are as good, none must be found anew.
+
+    Args:
+        voxels: What `reorient` made, or what lies on its grid.
+        affine: (4, 4) of the volume before, as it was given to `reorient`.
+        orientation: As it was given to `reorient`.
+    """
+    from nibabel.orientations import apply_orientation
+
+    change = _turn(affine, orientation)
+    inverse = np.empty_like(change)
+    for axis, (new_axis, flip) in enumerate(change):
+        inverse[int(new_axis)] = axis, flip
+    turned: NDArray[VoxelT] = apply_orientation(voxels, inverse)
+    return turned
+
+
+def _turn(affine: Affine, orientation: str) -> NDArray[np.float64]:
+    """Returns where each axis goes, and whether it is flipped, (3, 2), as nibabel has it."""
+    from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
+    change: NDArray[np.float64] = ornt_transform(io_orientation(affine), axcodes2ornt(tuple(orientation)))
+    return change
 
 
 def target_grid(shape: tuple[int, ...], affine: Affine, spacing_mm: tuple[float, float, float]) -> Grid | None:

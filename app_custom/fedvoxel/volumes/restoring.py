@@ -1,11 +1,10 @@
 """Brings what a network found on the prepared grid back to the voxels of the original image."""
 
 import numpy as np
-from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from fedvoxel.volumes.plan import PreparedImage
-from fedvoxel.volumes.resampling import Grid, resample_linear
+from fedvoxel.volumes.resampling import Grid, resample_linear, turn_back
 from fedvoxel.volumes.volume import Affine
 
 
@@ -32,7 +31,7 @@ def label_on_original(probabilities: NDArray[np.float32], prepared: PreparedImag
             found = resample_linear(probabilities[code], back)
             label[found > best] = code
             np.maximum(best, found, out=best)
-    return _turned_back(label, prepared)
+    return np.ascontiguousarray(turn_back(label, prepared.original_affine, prepared.orientation))
 
 
 def _most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -50,8 +49,3 @@ def _way_back(grid: Grid, shape: tuple[int, ...]) -> Grid:
     i, j, k = shape
     affine: Affine = grid.affine @ source
     return Grid((i, j, k), (x, y, z), (a, b, c), affine)
-
-
-def _turned_back(label: NDArray[np.uint8], prepared: PreparedImage) -> NDArray[np.uint8]:
-    change = ornt_transform(io_orientation(prepared.affine), io_orientation(prepared.original_affine))
-    return np.ascontiguousarray(apply_orientation(label, change))

@@ -98,20 +98,22 @@ def _painted(found: Dataset, expected: Expected) -> NDArray[np.uint8]:
         indices = place.indices(frame != 0)
         if any(axis.size and axis.min() < 0 for axis in indices):
             raise prediction_error("self_test", "the segmentation marks voxels outside of the series")
-        painted[indices] = codes[int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)]
+        painted[indices] = codes[int(_group(own, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)]
         _check_named(own, int(place.origin[0]), expected)
     return painted
 
 
 def _plane(own: Dataset, shared: Dataset) -> FramePlane:
-    def group(keyword: str) -> Any:
-        return (own if keyword in own else shared)[keyword][0]
-
     return FramePlane.of(
-        group("PlanePositionSequence").ImagePositionPatient,
-        group("PlaneOrientationSequence").ImageOrientationPatient,
-        group("PixelMeasuresSequence").PixelSpacing,
+        _group(own, shared, "PlanePositionSequence").ImagePositionPatient,
+        _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient,
+        _group(own, shared, "PixelMeasuresSequence").PixelSpacing,
     )
+
+
+def _group(own: Dataset, shared: Dataset, keyword: str) -> Any:
+    """Returns what a frame says, or what all frames say together."""
+    return (own if keyword in own else shared)[keyword][0]
 
 
 def _check_named(own: Dataset, index: int, expected: Expected) -> None:
