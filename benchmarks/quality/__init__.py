@@ -1,1 +1,1 @@
-"""How good the estimate of quality, the warning of unlike images and the calibration are on patients not seen before."""
+"""How good the estimates of quality, the warnings of unlike images and the calibration are on unseen patients."""

@@ -30,6 +30,7 @@ NOUNS = {
     "results": "Report what a finished job is worth to each hospital.",
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",
+    "calibrate": "Learn how far a model can be trusted on your own patients.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",

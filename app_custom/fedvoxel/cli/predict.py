@@ -64,6 +64,17 @@ def predict(
     site: Annotated[
         Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`, in the place of the package's."),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="No changed copies of the image: no estimate of quality, several times faster."),
+    ] = False,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Write maps of entropy, disagreement and confidence too (NIfTI).")
+    ] = False,
     memory_mb: Annotated[
         int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
     ] = 4096,
@@ -78,7 +89,7 @@ def predict(
 
     Exit codes: 0; 3 if a file or option is wrong; 4 if a series makes no volume; 8 if root or list is not in order;
     15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
-    model was made for, does not fit into the memory, or the result failed its own test.
+    model was made for or trained on, does not fit into the memory, or the result failed its own test.
     """
     from rich.console import Console
 
@@ -86,7 +97,8 @@ def predict(
 
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     console = Console(stderr=True)
-    job = Job(_model(package, _trusted_root(root), crl, memory_mb, threads), out, series)
+    model = _calibrated(_model(package, _trusted_root(root), crl, memory_mb, threads), calibration)
+    job = Job(model, out, series, views=not quick, maps=maps)
     with images_of(asked, job, console) as images:
         done = _predicted(images, job, console)
     problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])
@@ -111,6 +123,14 @@ def _model(package: Path, root: Path, crl: Path | None, memory_mb: int, threads:
     from fedvoxel.export.trust import read_trust
 
     return open_model(open_package(package, read_trust(root, crl)), MemoryBound(memory_mb), threads)
+
+
+def _calibrated(model: "Model", own: Path | None) -> "Model":
+    from dataclasses import replace
+
+    from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
+
+    return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
 
 
 def _predicted(images: "list[Image]", job: "Job", console: "Console") -> Done:

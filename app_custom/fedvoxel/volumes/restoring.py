@@ -34,6 +34,18 @@ def label_on_original(probabilities: NDArray[np.float32], prepared: PreparedImag
     return np.ascontiguousarray(turn_back(label, prepared.original_affine, prepared.orientation))
 
 
+def values_on_original(values: NDArray[np.float32], prepared: PreparedImage) -> NDArray[np.float32]:
+    """Returns one number for each voxel of the original image, interpolated linearly where the voxel size changed.
+
+    Args:
+        values: (X, Y, Z) on the prepared grid.
+        prepared: The image that they are of.
+    """
+    if prepared.grid is not None:
+        values = resample_linear(values, _way_back(prepared.grid, prepared.turned_shape))
+    return np.ascontiguousarray(turn_back(values, prepared.original_affine, prepared.orientation))
+
+
 def _most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Returns the index of the largest along the first axis, a plane at a time: argmax makes 64-bit numbers."""
     planes = [probabilities[:, x].argmax(axis=0).astype(np.uint8) for x in range(probabilities.shape[1])]

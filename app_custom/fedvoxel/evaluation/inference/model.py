@@ -7,8 +7,10 @@ from fedvoxel.dicom.result import Algorithm
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.prediction import Predictor
 from fedvoxel.evaluation.inference.session import OnnxRuntime
+from fedvoxel.evaluation.uncertainty.packaged import calibration_of
 from fedvoxel.export.manifest import ONNX
 from fedvoxel.export.package import Package
+from fedvoxel.federation.calibration.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,12 @@ class Model:
     Attributes:
         package: Where it comes from.
         predictor: What uses it.
+        calibration: How far it can be trusted; None where the package does not say.
     """
 
     package: Package
     predictor: Predictor
+    calibration: Calibration | None = None
 
     @property
     def algorithm(self) -> Algorithm:
@@ -45,4 +49,4 @@ def open_model(package: Package, bound: MemoryBound, threads: int | None = None)
     weights = f"{ONNX}.data"
     external = {weights: package.member(weights)} if weights in package.names else {}
     runtime = OnnxRuntime(package.member(ONNX), external, threads)
-    return Model(package, Predictor(package.description, runtime, bound))
+    return Model(package, Predictor(package.description, runtime, bound), calibration_of(package))

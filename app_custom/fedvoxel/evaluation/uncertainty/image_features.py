@@ -29,8 +29,6 @@ GROUPS = {
 }
 """What the part before the first point of a feature's name means to a reader."""
 
-_FLOORS = {"size": 0.05, "intensity": 0.05, "texture": 0.05, "layout": 0.05, "found": 0.05}
-
 
 def feature_names(structures: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of the features of a model with these structures."""
@@ -43,11 +41,6 @@ def feature_names(structures: Sequence[str]) -> tuple[str, ...]:
     for name in _groups(structures):
         names += [f"found.{name}.{what}" for what in ("volume", "sureness", "x", "y", "z")]
     return tuple(names)
-
-
-def floors_of(names: Sequence[str]) -> NDArray[np.float64]:
-    """Returns the least standard deviation that each feature is taken to have."""
-    return np.array([_FLOORS[name.split(".")[0]] for name in names])
 
 
 def features_of(

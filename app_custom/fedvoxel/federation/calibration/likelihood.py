@@ -1,7 +1,7 @@
 """One temperature for a network's probabilities, chosen on sums that hospitals can add up.
 
-Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the logits are divided by a temperature
-that minimises the negative log-likelihood of held-out truth. It changes no most probable class.
+Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: the logits are divided by a
+temperature that minimises the negative log-likelihood of held-out truth. It changes no most probable class.
 """
 
 from collections.abc import Iterable, Sequence
@@ -91,9 +91,7 @@ def add_likelihoods(parts: Iterable[LikelihoodSums]) -> LikelihoodSums:
 def add_reliabilities(parts: Iterable[ReliabilitySums]) -> ReliabilitySums:
     """Returns the sums over all voxels together."""
     several = list(parts)
-    fields = (
-        _added([getattr(part, name) for part in several], BINS) for name in ("voxels", "confidence", "right")
-    )
+    fields = (_added([getattr(part, name) for part in several], BINS) for name in ("voxels", "confidence", "right"))
     voxels, confidence, right = fields
     return ReliabilitySums(voxels=voxels, confidence=confidence, right=right)
 

@@ -14,6 +14,9 @@ from pydantic import Field, model_validator
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.calibration.moments import Moments, Names, Numbers, Table
 
+_LEAST_DEVIATION = 0.05
+"""Of every feature: what is the same in all training cases may differ a little. Features are logarithms, or near 1."""
+
 
 class Reference(FrozenModel):
     """Is what training cases looked like.
@@ -54,15 +57,14 @@ class Reference(FrozenModel):
         return float(np.sqrt(max(squared, 0.0) / len(self.names)))
 
 
-def reference_of(moments: Moments, floors: NDArray[np.float64]) -> Reference:
+def reference_of(moments: Moments) -> Reference:
     """Returns the reference of some cases' features.
 
     Args:
         moments: Of one row per case, at least two.
-        floors: Least standard deviation of each feature: what is constant in training may differ a little.
     """
     variance = np.maximum(np.diag(moments.covariance), 0.0)
-    deviation = np.maximum(np.sqrt(variance), floors)
+    deviation = np.maximum(np.sqrt(variance), _LEAST_DEVIATION)
     correlation = _shrunk(moments.covariance / np.outer(deviation, deviation), moments.rows)
     inverse = np.linalg.inv(correlation)
     return Reference(
