@@ -88,8 +88,8 @@ def check_likeness(subject: Subject, calibration: Calibration) -> tuple[Likeness
     if likeness.distance > limits.refuse:
         raise prediction_error(
             "unlike_training",
-            f"the image is unlike those that the model was trained on ({likeness.distance:.1f}; up to {limits.refuse:.1f} "
-            f"is used), most of all in the {GROUPS[likeness.most_unlike[0]]}",
+            f"the image is unlike those that the model was trained on (distance {likeness.distance:.1f}, and up to "
+            f"{limits.refuse:.1f} is accepted), most of all in the {GROUPS[likeness.most_unlike[0]]}",
         )
     return likeness, "unusual" if likeness.distance > limits.warn else "alike"
 
@@ -160,8 +160,8 @@ def _remarks(
     remarks = []
     if verdict == "unusual":
         remarks.append(
-            f"The image is unusual for this model, most of all in the {GROUPS[likeness.most_unlike[0]]}: check the result "
-            "closely. No volume intervals are given, which hold for images like the calibration's only."
+            f"The image is unusual for this model, most of all in the {GROUPS[likeness.most_unlike[0]]}: check the "
+            "result closely. No volume intervals are given, which hold for images like the calibration's only."
         )
     for label, (name, found) in zip(labels, trust.items(), strict=True):
         if found.dice is not None and found.dice < DOUBTFUL_DICE:

@@ -21,7 +21,7 @@ def _noise(image: Image, severity: float, random: np.random.Generator) -> Image:
     spread = 1.5 * severity
     floor = image.min()
     parts = (image - floor + random.normal(0, spread, image.shape), random.normal(0, spread, image.shape))
-    return np.asarray(np.hypot(*parts)) + floor
+    return np.asarray(np.hypot(*parts) + floor)
 
 
 def _blur(image: Image, severity: float, random: np.random.Generator) -> Image:
@@ -36,7 +36,7 @@ def _bias(image: Image, severity: float, random: np.random.Generator) -> Image:
     axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in image.shape), indexing="ij")
     field = sum(weight * axis for weight, axis in zip(random.normal(0, 1.2, 3), axes, strict=True))
     floor = image.min()
-    return (image - floor) * np.exp(severity * np.asarray(field)) + floor
+    return np.asarray((image - floor) * np.exp(severity * np.asarray(field)) + floor)
 
 
 def _gamma(image: Image, severity: float, random: np.random.Generator) -> Image:
@@ -92,7 +92,7 @@ def _motion(image: Image, severity: float, random: np.random.Generator) -> Image
     place = np.moveaxis(here, axis, 0)
     taken = round(place.shape[0] * (0.5 - 0.35 * severity))
     place[taken:] = np.moveaxis(there, axis, 0)[taken:]
-    return np.asarray(np.abs(np.fft.ifftn(np.fft.ifftshift(here)) - image.min())) + image.min()
+    return np.asarray(np.abs(np.fft.ifftn(np.fft.ifftshift(here)) - image.min()) + image.min())
 
 
 FITTED: Mapping[str, Spoil] = {

@@ -45,7 +45,7 @@ class Reference(FrozenModel):
 
     def scaled(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns how many standard deviations each feature is off its mean."""
-        return (features - np.array(self.mean)) / np.array(self.deviation)
+        return np.asarray((features - np.array(self.mean)) / np.array(self.deviation))
 
     def distance(self, features: NDArray[np.float64]) -> float:
         """Returns the distance of an image's features from the mean; about 1 for an image like the training cases'.
