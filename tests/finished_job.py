@@ -46,22 +46,21 @@ def finished_job(
     client = {"executors": [{"tasks": ["train"], "executor": {"path": "x", "args": arguments}}]}
     write_json(workspace / "app_server" / "config" / "config_fed_client.json", client)
     save_weights(workspace / "global_model.npz", model or initial_weights(task))
-    outcome = RunOutcome(
-        run_key=RUN_KEY,
-        job_id=JOB_ID,
-        job_name="blob_job",
-        status="finished",
-        rounds_planned=ROUNDS,
-        rounds_committed=ROUNDS,
-        sites=(SITE, "hospital-b"),
-        rounds=tuple(RoundRecord(round=index, seconds=1.0) for index in range(ROUNDS)),
-        model=ModelFile(file="global_model.npz", sha256=sha256_of_file(workspace / "global_model.npz")),
-        start_from=start,
-        started=datetime(2026, 3, 2, 9, 30, tzinfo=UTC),
-        finished=datetime(2026, 3, 2, 9, 40, tzinfo=UTC),
-        **said,
-    )
-    write_outcome(outcome, workspace / "outcome.json")
+    values: dict[str, Any] = {
+        "run_key": RUN_KEY,
+        "job_id": JOB_ID,
+        "job_name": "blob_job",
+        "status": "finished",
+        "rounds_planned": ROUNDS,
+        "rounds_committed": ROUNDS,
+        "sites": (SITE, "hospital-b"),
+        "rounds": tuple(RoundRecord(round=index, seconds=1.0) for index in range(ROUNDS)),
+        "model": ModelFile(file="global_model.npz", sha256=sha256_of_file(workspace / "global_model.npz")),
+        "start_from": start,
+        "started": datetime(2026, 3, 2, 9, 30, tzinfo=UTC),
+        "finished": datetime(2026, 3, 2, 9, 40, tzinfo=UTC),
+    }
+    write_outcome(RunOutcome(**(values | said)), workspace / "outcome.json")
     return folder / JOB_ID
 
 

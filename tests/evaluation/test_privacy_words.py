@@ -1,4 +1,5 @@
-from fedvoxel.evaluation.privacy_words import tells_case_counts, was_masked, what_left
+from fedvoxel.evaluation.privacy_words import what_left
+from fedvoxel.federation.case_counts import tells_case_counts, was_masked
 from fedvoxel.federation.outcome import MASKED
 from tests.sample_run import sample_outcome
 

@@ -32,6 +32,7 @@ NOUNS = {
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",
     "calibrate": "Learn how far a model can be trusted on your own patients.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
+    "export": "Export a job's model as one signed package; check, show and unpack packages.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "audit": "Check the log of whom the server refused or missed, and why.",

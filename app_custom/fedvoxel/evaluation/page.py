@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from fedvoxel.evaluation.attacks.audit_lines import audit_lines, verdict
 from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.gain import signed
-from fedvoxel.evaluation.privacy_words import tells_case_counts, what_left
+from fedvoxel.evaluation.privacy_words import what_left
+from fedvoxel.federation.case_counts import tells_case_counts
 from fedvoxel.federation.outcome import ClassScore, RunOutcome
 from fedvoxel.federation.rounds import mean_dice
 from fedvoxel.privacy.guarantee import rounded_up

@@ -3,25 +3,14 @@
 from collections.abc import Sequence
 
 from fedvoxel.evaluation.baseline import Baseline
-from fedvoxel.federation.channels import CASE_COUNTS
-from fedvoxel.federation.outcome import MASKED, RunOutcome
+from fedvoxel.federation.case_counts import tells_case_counts, was_masked
+from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.privacy.guarantee import PUBLIC_DATA, PrivacyUnit
 
 _UPDATES: dict[PrivacyUnit, str] = {
     "patient": "updates that were clipped and noised at each hospital",
     "hospital": "clipped updates, which the server saw before it added the noise",
 }
-
-
-def tells_case_counts(run: RunOutcome) -> bool:
-    """Says whether what the sites contributed are numbers of cases, rather than a weight that is the same for all."""
-    the_same = any(channel.name == CASE_COUNTS and channel.status == "off" for channel in run.channels)
-    return not the_same and not was_masked(run)
-
-
-def was_masked(run: RunOutcome) -> bool:
-    """Says whether the server learned sums of updates only."""
-    return any(record.codecs.get("up", "").startswith(MASKED) for record in run.rounds)
 
 
 def what_left(run: RunOutcome) -> str:

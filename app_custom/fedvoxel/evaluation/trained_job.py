@@ -36,6 +36,19 @@ def read_trained_job(result: JobResult) -> TrainedJob:
         ConfigError: The job's configuration is not in the result, or is no training job's.
         JobError: The run left no model.
     """
+    task, outcome = read_task(result), result.outcome
+    file = outcome.best_model or outcome.model
+    if file is None:
+        raise JobError("the run left no model, so there is nothing to compare with; see its outcome's reason")
+    return TrainedJob(task, outcome.rounds_planned, load_weights(result.workspace / file.file))
+
+
+def read_task(result: JobResult) -> TrainingTask:
+    """Returns what a downloaded job asked every site to train.
+
+    Raises:
+        ConfigError: The job's configuration is not in the result, or is no training job's.
+    """
     config = read_json(result.workspace / _CLIENT_CONFIG, "the job's configuration for sites")
     try:
         arguments = dict(config["executors"][0]["executor"]["args"])
@@ -44,12 +57,7 @@ def read_trained_job(result: JobResult) -> TrainedJob:
             "the job's configuration for sites names no executor; give the result of a training job"
         ) from None
     arguments.pop("run_key", None)
-    outcome = result.outcome
-    file = outcome.best_model or outcome.model
-    if file is None:
-        raise JobError("the run left no model, so there is nothing to compare with; see its outcome's reason")
-    task = parse_config(TrainingTask, arguments, "the job's task")
-    return TrainedJob(task, outcome.rounds_planned, load_weights(result.workspace / file.file))
+    return parse_config(TrainingTask, arguments, "the job's task")
 
 
 def check_model_is_whole(task: TrainingTask) -> None:

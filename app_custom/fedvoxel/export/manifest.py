@@ -15,6 +15,12 @@ MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 ONNX, CALIBRATION = "model.onnx", "calibration.json"
 SUFFIX = ".fvpkg"
 
+ONNX_OPSET = 18
+"""The version of ONNX's operators; every runtime since 2023 knows it."""
+
+ONNX_INPUT, ONNX_OUTPUT = "image", "logits"
+"""What ONNX calls the prepared images, float32 (N, 1, X, Y, Z), and the logits, float32 (N, C, X, Y, Z)."""
+
 SCHEMA_VERSION = 1
 LARGEST_MANIFEST_BYTES = 1024**2
 LARGEST_PACKAGE_BYTES = 2 * 1024**3

@@ -34,10 +34,18 @@ def build_network(config: ComponentConfig, class_count: int, seed: int) -> torch
         ConfigError: The name or an argument is unknown, or the arguments do not fit together.
     """
     network_class = _find(nets, config.name, torch.nn.Module, "network")
-    filled = {"spatial_dims": 3, "in_channels": 1, "out_channels": class_count}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _build(network_class, config, filled, "network")
+        return _build(network_class, config, _filled_in(class_count), "network")
+
+
+def network_arguments(config: ComponentConfig, class_count: int) -> dict[str, Any]:
+    """Returns all arguments that `build_network` gives to the class, as JSON values.
+
+    Raises:
+        ConfigError: The name or an argument is unknown.
+    """
+    return _arguments(_find(nets, config.name, torch.nn.Module, "network"), config, _filled_in(class_count), "network")
 
 
 def build_loss(config: ComponentConfig) -> torch.nn.Module:
@@ -132,7 +140,20 @@ def _find(module: Any, name: str, base: type, kind: str) -> Any:
     return getattr(module, name)
 
 
+def _filled_in(class_count: int) -> dict[str, Any]:
+    return {"spatial_dims": 3, "in_channels": 1, "out_channels": class_count}
+
+
 def _build(component: Any, config: ComponentConfig, filled: dict[str, Any], kind: str) -> torch.nn.Module:
+    arguments = _arguments(component, config, filled, kind)
+    try:
+        built: torch.nn.Module = component(**arguments)
+    except (TypeError, ValueError, AssertionError, NotImplementedError, IndexError, RuntimeError) as error:
+        raise ConfigError(f"training.{kind}.arguments: {config.name} refuses them: {error}") from None
+    return built
+
+
+def _arguments(component: Any, config: ComponentConfig, filled: dict[str, Any], kind: str) -> dict[str, Any]:
     accepted = inspect.signature(component.__init__).parameters
     unknown = sorted(set(config.arguments) - set(accepted))
     if unknown:
@@ -142,9 +163,4 @@ def _build(component: Any, config: ComponentConfig, filled: dict[str, Any], kind
         raise ConfigError(
             f"training.{kind}.arguments: {', '.join(taken)} follow from the job's classes; leave them out"
         )
-    arguments = {key: value for key, value in filled.items() if key in accepted} | config.arguments
-    try:
-        built: torch.nn.Module = component(**arguments)
-    except (TypeError, ValueError, AssertionError, NotImplementedError, IndexError, RuntimeError) as error:
-        raise ConfigError(f"training.{kind}.arguments: {config.name} refuses them: {error}") from None
-    return built
+    return {key: value for key, value in filled.items() if key in accepted} | config.arguments

@@ -1,0 +1,174 @@
+"""`fedvoxel predict`: what it takes, what it says, and what it ends with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from fedvoxel.cli.main import main
+from tests.dicom.phantom import Phantom
+from tests.evaluation.inference.bright_studies import bright_slices, bright_study, levels
+from tests.evaluation.inference.command import RANGES, root_file
+from tests.export.package_sample import sample_package
+from tests.export.throwaway_root import Root
+from tests.volumes.scans import write_nifti
+from tests.volumes.site_pipeline import store
+
+NAMED = {"PatientName": "Doe^Jane", "PatientID": "4711", "AccessionNumber": "ACC99"}
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    """The command line but for the study."""
+    package = sample_package(tmp_path, input=RANGES)
+    return ["predict", str(package.path), "--root", str(root_file(tmp_path)), "--out", str(tmp_path / "out")]
+
+
+def results(folder: Path) -> list[Path]:
+    return sorted((folder / "out").glob("*")) if (folder / "out").exists() else []
+
+
+def test_a_study_is_predicted_and_nobody_is_named(
+    asked: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    study = bright_study(tmp_path / "study", BodyPartExamined="HEAD", **NAMED)
+    assert main([*asked, str(study)]) == 0
+    said = capfd.readouterr()
+    assert "anterior hippocampus" in said.out and " mL" in said.out and "research use only" in said.out
+    assert "Next: look at it in your viewer" in said.out and "fedvoxel pacs store" in said.out
+    for secret in NAMED.values():
+        assert secret not in said.out + said.err
+    (folder,) = results(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["report.dcm", "segmentation.dcm", "summary.json"]
+
+
+def test_a_script_reads_json(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*asked, str(bright_study(tmp_path / "study")), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    (result,) = said["results"]
+    assert said["failures"] == [] and said["stored_at"] is None and said["model"]["name"] == "hippocampus"
+    assert Path(result["folder"]).is_dir() and [one["code"] for one in result["structures"]] == [1, 2]
+
+
+def test_a_nifti_file_is_predicted(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_nifti(tmp_path / "scan.nii.gz", np.array([100, 600, 1100], np.int16)[levels()])
+    assert main([*asked, str(path)]) == 0
+    assert "does not say its modality" in capsys.readouterr().out
+    (folder,) = results(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["label.nii.gz", "summary.json"]
+
+
+def test_of_several_studies_each_is_predicted_and_a_bad_one_passed_over(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bright_study(tmp_path / "studies" / "one")
+    bright_study(tmp_path / "studies" / "two")
+    broken = bright_slices("axial", levels())
+    del broken[4]
+    store(tmp_path / "studies" / "three", *broken)
+    assert main([*asked, str(tmp_path / "studies")]) == 4
+    said = capsys.readouterr()
+    assert "2 predicted, 1 not" in said.out and "slices are missing" in said.out
+    assert len(said.err.strip().splitlines()) == 1 and len(results(tmp_path)) == 2
+
+
+def test_studies_of_several_patients_need_a_word(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bright_study(tmp_path / "studies" / "one", PatientID="1")
+    bright_study(tmp_path / "studies" / "two", PatientID="2")
+    assert main([*asked, str(tmp_path / "studies")]) == 18
+    assert "2 patients" in capsys.readouterr().err and results(tmp_path) == []
+    assert main([*asked, str(tmp_path / "studies"), "--all"]) == 0
+    assert len(results(tmp_path)) == 2
+
+
+def ct(folder: Path) -> Path:
+    return Phantom().write(folder)
+
+
+def knee(folder: Path) -> Path:
+    return bright_study(folder, BodyPartExamined="KNEE")
+
+
+def nothing(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def damaged(folder: Path) -> Path:
+    bright_study(folder)
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+    return folder
+
+
+def two_in_one(folder: Path) -> Path:
+    slices: list[Dataset] = bright_slices("axial", levels())
+    slices[0].PatientID = "SOMEBODY"
+    return store(folder, *slices)
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "said"),
+    [
+        (ct, 18, "made for MR, not CT"),
+        (knee, 18, "the header says KNEE"),
+        (nothing, 18, "no DICOM series"),
+        (damaged, 15, "copy or export the file again"),
+        (two_in_one, 15, "several patients"),
+        (lambda folder: folder, 3, "a name that does not exist"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_line(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, code: int, said: str
+) -> None:
+    assert main([*asked, str(make(tmp_path / "study"))]) == code
+    shown = capsys.readouterr()
+    assert said in shown.err and len(shown.err.strip().splitlines()) == 1
+    assert "SOMEBODY" not in shown.err and str(tmp_path) not in shown.err
+    assert results(tmp_path) == []
+
+
+def test_a_package_of_others_is_refused(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = bright_study(tmp_path / "study")
+    sample_package(tmp_path, input=RANGES, identity=Root("other").issue())
+    assert main([*asked, str(study)]) == 17
+    assert "another consortium" in capsys.readouterr().err and results(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "expected either a folder or file, or --pacs"),
+        (["STUDY", "--pacs", "web"], "expected either a folder or file, or --pacs"),
+        (["--pacs", "web"], "--pacs and --query together"),
+        (["--pacs", "web", "--query", "q.json"], "expected --site"),
+        (["STUDY", "--store", "web"], "expected --site"),
+        (["FILE", "--store", "web", "--site", "s.json"], "expected a study in DICOM with --store"),
+        (["TEXT"], "ends in .nii or .nii.gz"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    places = {"STUDY": tmp_path, "FILE": tmp_path / "scan.nii", "TEXT": tmp_path / "notes.txt"}
+    for name in ("FILE", "TEXT"):
+        places[name].write_bytes(b"")
+    assert main([*asked, *(str(places.get(option, option)) for option in options)]) == 3
+    assert said in capsys.readouterr().err
+
+
+def test_without_a_root_nothing_is_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package = sample_package(tmp_path, input=RANGES)
+    assert main(["predict", str(package.path), str(bright_study(tmp_path / "study"))]) == 3
+    assert "--root" in capsys.readouterr().err
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "Example" in said and "--memory-mb" in said and "research use only" in said
