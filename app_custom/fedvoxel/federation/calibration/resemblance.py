@@ -65,8 +65,9 @@ def reference_of(moments: Moments) -> Reference:
     """
     variance = np.maximum(np.diag(moments.covariance), 0.0)
     deviation = np.maximum(np.sqrt(variance), _LEAST_DEVIATION)
-    correlation = _shrunk(moments.covariance / np.outer(deviation, deviation), moments.rows)
-    inverse = np.linalg.inv(correlation)
+    correlation = moments.covariance / np.outer(deviation, deviation)
+    np.fill_diagonal(correlation, 1.0)  # also where the floor is above what training cases show
+    inverse = np.linalg.inv(_shrunk(correlation, moments.rows))
     return Reference(
         names=moments.names,
         cases=moments.rows,
@@ -77,14 +78,13 @@ def reference_of(moments: Moments) -> Reference:
 
 
 def _shrunk(correlation: NDArray[np.float64], cases: int) -> NDArray[np.float64]:
-    """Returns a matrix moved towards the identity, as far as so few cases ask for.
+    """Returns a correlation moved towards the identity, as far as so few cases ask for.
 
     Source: Chen, Wiesel, Eldar and Hero 2010, "Shrinkage Algorithms for MMSE Covariance Estimation", equation 23 (OAS).
     """
     size = len(correlation)
-    level = float(np.trace(correlation)) / size
     squared = float(np.sum(correlation**2))
-    above = (1 - 2 / size) * squared + (level * size) ** 2
-    below = (cases + 1 - 2 / size) * (squared - (level * size) ** 2 / size)
+    above = (1 - 2 / size) * squared + size**2
+    below = (cases + 1 - 2 / size) * (squared - size)
     share = min(1.0, above / below) if below > 0 else 1.0
-    return (1 - share) * correlation + share * max(level, 0.1) * np.eye(size)
+    return (1 - share) * correlation + share * np.eye(size)
