@@ -31,7 +31,13 @@ class CalibrationExecutor(Executor):
     """Answers the two tasks of a calibration with sums about at least the minimum number of patients."""
 
     def __init__(
-        self, cohort: str, classes: list[str], plan: dict[str, Any], training: dict[str, Any], run_key: str
+        self,
+        cohort: str,
+        classes: list[str],
+        plan: dict[str, Any],
+        training: dict[str, Any],
+        run_key: str,
+        privacy: dict[str, Any] | None = None,
     ) -> None:
         """Keeps the job's words; they are checked when the first task comes.
 
@@ -41,9 +47,10 @@ class CalibrationExecutor(Executor):
             plan: A `PreprocessingPlan` as JSON.
             training: A `TrainingConfig` as JSON: the network and its inference are used.
             run_key: Names the run's folder in the site's state.
+            privacy: None: these sums are not noised, and a job that says otherwise is refused.
         """
         super().__init__()
-        self.cohort, self.run_key = cohort, run_key
+        self.cohort, self.run_key, self.privacy = cohort, run_key, privacy
         self.classes, self.plan, self.training = classes, plan, training
         self._process: TrainerProcess | None = None
 
@@ -77,7 +84,7 @@ class CalibrationExecutor(Executor):
         """Refuses a cohort that the hospital protects, before a case of it is read: these sums are not noised."""
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
         check_promises(local, self.cohort)
-        if isinstance(load_privacy_policy(local).cohorts.get(self.cohort), CohortBudget):
+        if self.privacy is not None or isinstance(load_privacy_policy(local).cohorts.get(self.cohort), CohortBudget):
             raise ConfigError("a cohort under differential privacy answers rounds only, and no calibration")
 
     def _open(self, fl_ctx: FLContext) -> TrainerProcess:
