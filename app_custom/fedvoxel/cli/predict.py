@@ -75,6 +75,12 @@ def predict(
     maps: Annotated[
         bool, typer.Option("--maps", help="Write maps of entropy, disagreement and confidence too (NIfTI).")
     ] = False,
+    explain: Annotated[
+        float | None,
+        typer.Option(
+            "--explain", min=0, help="Write which parts of the image each structure rests on; seconds for each."
+        ),
+    ] = None,
     memory_mb: Annotated[
         int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
     ] = 4096,
@@ -98,7 +104,7 @@ def predict(
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     console = Console(stderr=True)
     model = _calibrated(_model(package, _trusted_root(root), crl, memory_mb, threads), calibration)
-    job = Job(model, out, series, views=not quick, maps=maps)
+    job = Job(model, out, series, views=not quick, maps=maps, explain_s=explain)
     with images_of(asked, job, console) as images:
         done = _predicted(images, job, console)
     problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])

@@ -14,6 +14,7 @@ from fedvoxel.evaluation.inference.objects import findings_of
 from fedvoxel.evaluation.inference.prediction import Prediction
 from fedvoxel.evaluation.uncertainty.assessment import DOUBTFUL_DICE, Assessment, Subject, Trust, Verdict, assess
 from fedvoxel.evaluation.uncertainty.examination import Progress
+from fedvoxel.evaluation.uncertainty.occlusion import Effort, explain
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.limits import limits_of
 from fedvoxel.volumes.restoring import values_on_original
@@ -120,6 +121,26 @@ def judge(model: Model, prediction: Prediction, views: bool, progress: Progress 
 
 
 _TOO_LARGE = "The image is too large for an estimate of quality within the memory allowed."
+
+
+def explained(
+    model: Model, prediction: Prediction, limit_s: float, progress: Progress | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Returns, for each structure that was found, which parts of the image it rests on, on the original grid.
+
+    Args:
+        model: What found it.
+        prediction: Where.
+        limit_s: About how many seconds each may take.
+        progress: Is told (blocks done, blocks).
+    """
+    maps = {}
+    for code in range(1, model.predictor.description.channels):
+        image, found = prediction.prepared.image, prediction.probabilities
+        made = explain(image, found, code, model.predictor.window, Effort(limit_s), progress)
+        if made is not None:
+            maps[f"explanation_{code}.nii.gz"] = values_on_original(made.heat, prediction.prepared)
+    return maps
 
 
 def _fits(model: Model, prediction: Prediction) -> bool:

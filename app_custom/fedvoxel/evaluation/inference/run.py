@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.dicom.study_series import read_study_series
-from fedvoxel.evaluation.inference.judging import Judged, judge
+from fedvoxel.evaluation.inference.judging import Judged, explained, judge
 from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.inference.objects import Said, objects_of
 from fedvoxel.evaluation.inference.outcome import LABEL, REPORT, SEGMENTATION, SUMMARY, Outcome, summary_of
@@ -38,6 +38,7 @@ class Job:
         views: Whether a calibrated model is asked about changed copies of an image too, which takes several times as
             long.
         maps: Whether maps of uncertainty are written.
+        explain_s: About how many seconds may go into explaining each structure; None explains nothing.
     """
 
     model: Model
@@ -45,6 +46,7 @@ class Job:
     series: int | None = None
     views: bool = True
     maps: bool = False
+    explain_s: float | None = None
 
 
 def predict_study(study: Study, job: Job, progress: Progress | None = None) -> Outcome:
@@ -72,7 +74,7 @@ def predict_study(study: Study, job: Job, progress: Progress | None = None) -> O
     files = {SEGMENTATION: made.segmentation, REPORT: made.report}
     source = {"study": study.number, "series": entry.number, "modality": series.modality, "slices": entry.frames}
     with result_folder(job.out) as (waiting, place):
-        names = (*_write(waiting, files), *_write_maps(waiting, judged, job.maps, image.volume))
+        names = (*_write(waiting, files), *_write_maps(waiting, judged, job, image.volume, progress))
         outcome = Outcome(place, names, source, said.findings, tuple(said.remarks), image.left_out, judged.as_json())
         return _finished(outcome, waiting, job.model)
 
@@ -94,14 +96,16 @@ def predict_nifti(path: Path, job: Job, progress: Progress | None = None) -> Out
     judged = judge(job.model, prediction, job.views, progress)
     with result_folder(job.out) as (waiting, place):
         write_nifti(waiting / LABEL, prediction.label, volume.affine)
-        names = (LABEL, *_write_maps(waiting, judged, job.maps, volume))
+        names = (LABEL, *_write_maps(waiting, judged, job, volume, progress))
         source, said = {"slices": volume.shape[2]}, (*remarks, *judged.remarks)
         outcome = Outcome(place, names, source, judged.findings, said, assessment=judged.as_json())
         return _finished(outcome, waiting, job.model)
 
 
-def _write_maps(folder: Path, judged: Judged, wanted: bool, volume: Volume) -> list[str]:
-    maps = judged.maps() if wanted else {}
+def _write_maps(folder: Path, judged: Judged, job: Job, volume: Volume, progress: Progress | None) -> list[str]:
+    maps = judged.maps() if job.maps else {}
+    if job.explain_s is not None:
+        maps |= explained(job.model, judged.prediction, job.explain_s, progress)
     for name, values in maps.items():
         write_nifti(folder / name, values, volume.affine)
     return list(maps)

@@ -22,7 +22,20 @@ Box = tuple[slice, slice, slice]
 
 _MARGIN = 16
 _BLUR = 4.0
-_LEAST_SIDE, _MOST_SIDE = 4, 32
+_MOST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Is how much may be spent on one structure.
+
+    Attributes:
+        limit_s: About how many seconds: blocks are made as small as there is time for.
+        least_side: Voxels of the smallest blocks along each axis.
+    """
+
+    limit_s: float = 30.0
+    least_side: int = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +59,7 @@ def explain(
     probabilities: Voxels,
     code: int,
     model: Model,
-    limit_s: float,
+    effort: Effort,
     progress: Progress | None = None,
 ) -> Explanation | None:
     """Explains where one structure was found.
@@ -56,7 +69,7 @@ def explain(
         probabilities: What the model found on it, (classes, X, Y, Z).
         code: The structure's, 1 or more.
         model: Is asked about each changed image.
-        limit_s: About how long it may take: the blocks are made as small as there is time for.
+        effort: How long it may take.
         progress: Is told (blocks done, blocks).
 
     Returns:
@@ -72,11 +85,11 @@ def explain(
     started = time.monotonic()
     whole = _mean_chance(model, part, code, inside)
     pass_s = max(time.monotonic() - started, 1e-6)
-    side = _side(inside.shape, int(limit_s / pass_s))
+    side = _side(inside.shape, int(effort.limit_s / pass_s), effort.least_side)
     boxes = sorted(_boxes(inside.shape, side), key=lambda box: _distance(box, inside))
     done = 0
     for box in boxes:
-        if done and time.monotonic() - started > limit_s:
+        if done and time.monotonic() - started > effort.limit_s:
             break
         changed = part.copy()
         changed[(slice(None), *box)] = blurred[(slice(None), *box)]
@@ -127,9 +140,9 @@ def _blurred(image: Voxels) -> Voxels:
     return np.asarray(ndimage.gaussian_filter(image, (0, _BLUR, _BLUR, _BLUR), mode="nearest"), np.float32)
 
 
-def _side(shape: Sequence[int], most: int) -> int:
+def _side(shape: Sequence[int], most: int, least: int) -> int:
     """Returns the smallest side of blocks of which there are at most so many."""
-    for side in range(_LEAST_SIDE, _MOST_SIDE):
+    for side in range(least, _MOST_SIDE):
         if math.prod(math.ceil(size / side) for size in shape) <= most:
             return side
     return _MOST_SIDE
