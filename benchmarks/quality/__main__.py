@@ -13,7 +13,6 @@ from benchmarks import RESULTS, WORK
 from benchmarks.parts import Parts, Values
 from benchmarks.quality.report import write_results
 from benchmarks.quality.summary import figures
-from fedvoxel.federation.calibration.calibration import Calibration
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(parts: Parts, options: argparse.Namespace, work: Path, seed: int) -> Values:
     # torch and ONNX Runtime only where something is to be measured.
     from benchmarks.quality.looking import looked_at
-    from benchmarks.quality.measuring import calibrate, test_rows
+    from benchmarks.quality.measuring import answers_of, calibration_of, test_rows
     from benchmarks.quality.onnx_model import onnx_model
     from benchmarks.quality.training import make_hospitals, trained_model
     from benchmarks.quality.unlike import verdicts
@@ -46,8 +45,8 @@ def _measured(parts: Parts, options: argparse.Namespace, work: Path, seed: int) 
     asked = {"seed": seed, "cases": options.cases}
     hospitals = make_hospitals(options.data, work, seed, options.cases)
     model = onnx_model(hospitals.task, trained_model(hospitals, work))
-    values = parts.run(f"calibration_{seed}", asked, lambda: calibrate(hospitals, model).model_dump(mode="json"))
-    calibration = Calibration.model_validate(values)
+    answers = parts.run(f"answers_{seed}", asked, lambda: answers_of(hospitals, model))
+    calibration = calibration_of(answers, hospitals)
     print(f"seed {seed}: calibrated on {calibration.patients} patients", flush=True)
     rows = parts.run(f"test_{seed}", asked, lambda: test_rows(hospitals, model, calibration))
     print(f"seed {seed}: {len(rows['rows'])} results of test patients", flush=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.parts import Values
 from benchmarks.quality.training import Hospitals
 from fedvoxel.errors import GeometryError
-from fedvoxel.evaluation.uncertainty.assessment import Subject, interval_of
+from fedvoxel.evaluation.uncertainty.assessment import interval_of
 from fedvoxel.evaluation.uncertainty.degradation import CROP, FITTED, UNSEEN, Spoiling
 from fedvoxel.evaluation.uncertainty.examination import Model, examine
 from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases, likelihood_of, reliability_of
@@ -19,7 +19,8 @@ from fedvoxel.evaluation.uncertainty.views import plan_views
 from fedvoxel.federation.calibration.answers import FirstAnswer, SecondAnswer
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.fitting import make_calibration, make_plan, only
-from fedvoxel.federation.calibration.likelihood import ReliabilitySums
+from fedvoxel.federation.calibration.likelihood import ReliabilitySums, add_reliabilities
+from fedvoxel.federation.calibration.plan import ExaminationPlan
 from fedvoxel.volumes.plan import PreparedCase
 
 TRIED = {"fitted": tuple(sorted(FITTED)), "unseen": (*sorted(UNSEEN), CROP)}
@@ -27,8 +28,8 @@ EACH = 2
 """Spoilt versions of each test case of either group."""
 
 
-def calibrate(hospitals: Hospitals, model: Model) -> Calibration:
-    """Returns the calibration that all hospitals' answers make."""
+def answers_of(hospitals: Hospitals, model: Model) -> Values:
+    """Returns what all hospitals send."""
     task = hospitals.task
     asked = {
         site: HospitalCases(model, task.classes, cases.training, cases.validation, task.plan.intensity)
@@ -37,11 +38,19 @@ def calibrate(hospitals: Hospitals, model: Model) -> Calibration:
     first = only({site: one.first() for site, one in asked.items()}, FirstAnswer)
     plan = make_plan(first, plan_views(task.training))
     second = only({site: one.second(plan) for site, one in asked.items()}, SecondAnswer)
-    return make_calibration(plan, first, second)
+    told = {"first": first, "second": second}
+    return {name: [answer.model_dump(mode="json") for answer in part] for name, part in told.items()}
+
+
+def calibration_of(answers: Values, hospitals: Hospitals) -> Calibration:
+    """Returns the calibration that follows from what the hospitals sent."""
+    first = [FirstAnswer.model_validate(answer) for answer in answers["first"]]
+    second = [SecondAnswer.model_validate(answer) for answer in answers["second"]]
+    return make_calibration(make_plan(first, plan_views(hospitals.task.training)), first, second)
 
 
 def test_rows(hospitals: Hospitals, model: Model, calibration: Calibration) -> Values:
-    """Returns what was estimated and what was true, for each test case and spoilt version, and sums over clean ones."""
+    """Returns features and truth of each test case and spoilt version, and sums over clean ones."""
     rows: list[Values] = []
     clean: list[Values] = []
     for cases in hospitals.sites.values():
@@ -49,7 +58,7 @@ def test_rows(hospitals: Hospitals, model: Model, calibration: Calibration) -> V
             for kind, severity, version in versions(case, hospitals):
                 probabilities = model.probabilities(version.image)
                 found = examine(version.image, version.spacing_mm, probabilities, calibration.plan, model)
-                rows += _rows(case.case, (kind, severity), found, version, calibration)
+                rows += _rows(case.case, (kind, severity), found, version, calibration.plan)
                 if kind == "clean":
                     clean.append(_voxels(found, probabilities, case))
     return {"rows": rows, "clean": clean}
@@ -69,17 +78,16 @@ def versions(case: PreparedCase, hospitals: Hospitals) -> Iterator[tuple[str, fl
 
 
 def _rows(
-    name: str, spoilt: tuple[str, float], found: Found, case: PreparedCase, calibration: Calibration
+    name: str, spoilt: tuple[str, float], found: Found, case: PreparedCase, plan: ExaminationPlan
 ) -> list[Values]:
     rows = []
-    for code, structure in enumerate(calibration.plan.structures, start=1):
+    for code, structure in enumerate(plan.structures, start=1):
         mask, truth = found.label == code, case.label == code
-        model, dice = calibration.quality[structure], dice_of(mask, truth)
-        if dice is None or model is None:
+        dice = dice_of(mask, truth)
+        if dice is None:
             continue
-        features = result_features(found, code, calibration.plan.log_volumes[structure])
+        features = result_features(found, code, plan.log_volumes[structure])
         volume, true = (float(np.count_nonzero(one)) * found.voxel_ml for one in (mask, truth))
-        interval = interval_of(volume, structure, calibration)
         rows.append(
             {
                 "case": name,
@@ -87,15 +95,26 @@ def _rows(
                 "severity": round(spoilt[1], 3),
                 "structure": structure,
                 "dice": dice,
-                "estimate": model.estimate(features),
                 "features": [float(f"{value:.5g}") for value in features],
                 "distance": found.distance,
                 "volume_ml": volume,
                 "true_ml": true,
-                "interval_ml": None if interval is None else [interval.low_ml, interval.high_ml],
             }
         )
     return rows
+
+
+def estimated(row: Values, calibration: Calibration) -> Values:
+    """Returns a row of `test_rows` with what the calibration says of it."""
+    name = row["structure"]
+    model, interval = calibration.quality[name], interval_of(row["volume_ml"], name, calibration)
+    if model is None:
+        raise ValueError(f"the calibration has no estimate for {name}")
+    return {
+        **row,
+        "estimate": model.estimate(np.array(row["features"])),
+        "interval_ml": None if interval is None else [interval.low_ml, interval.high_ml],
+    }
 
 
 def _voxels(found: Found, probabilities: NDArray[np.float32], case: PreparedCase) -> Values:
@@ -123,14 +142,6 @@ def auroc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float | None:
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (positive.size - count)))
 
 
-def subject_of(case: PreparedCase, model: Model, structures: Sequence[str]) -> Subject:
-    """Returns a case as it is assessed."""
-    probabilities = model.probabilities(case.image)
-    return Subject(case.image, case.spacing_mm, probabilities, [0.0] * len(structures), structures)
-
-
 def errors_of(clean: Sequence[Values], which: str) -> float | None:
     """Returns the calibration error over all clean cases, "before" or "after"."""
-    from fedvoxel.federation.calibration.likelihood import add_reliabilities
-
     return add_reliabilities(ReliabilitySums.model_validate(row[which]) for row in clean).error

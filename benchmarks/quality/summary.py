@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.parts import Values
-from benchmarks.quality.measuring import TRIED, errors_of
+from benchmarks.quality.measuring import TRIED, errors_of, estimated
 from fedvoxel.evaluation.uncertainty.result_features import RESULT_FEATURES
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.limits import limits_of
@@ -19,7 +19,7 @@ RESAMPLES = 1000
 
 def figures(calibration: Calibration, found: Values, unlike: Rows, looked: Rows) -> Values:
     """Returns the figures of one seed."""
-    rows: Rows = found["rows"]
+    rows = [estimated(row, calibration) for row in found["rows"]]
     limits = limits_of(calibration.distances)
     groups: Mapping[str, Callable[[Values], bool]] = {
         "all": lambda row: True,

@@ -70,6 +70,15 @@ def test_ridge_from_sums_finds_what_made_the_dice() -> None:
     assert model.estimate(np.array([1e3, 0, 7])) == 1.0 and model.estimate(np.array([-1e3, 0, 7])) == 0.0
 
 
+def test_a_feature_pushes_in_the_one_direction_that_makes_sense_or_not_at_all() -> None:
+    features = np.random.default_rng(6).normal(size=(400, 3))
+    dice = 0.5 + features @ np.array([0.1, -0.05, 0.03]) + np.random.default_rng(7).normal(0, 0.02, 400)
+    moments = Moments.of((*NAMES, TARGET), np.column_stack([features, dice]))
+    free, held = fit_quality(moments, 40, {}), fit_quality(moments, 40, {"a": 1, "b": 1, "c": -1})
+    np.testing.assert_allclose(free.weights, [0.1, -0.05, 0.03], rtol=0.15)
+    assert held.weights[0] == pytest.approx(0.1, rel=0.15) and held.weights[1:] == (0.0, 0.0)
+
+
 def test_the_temperature_is_the_one_that_made_the_truth() -> None:
     random = np.random.default_rng(8)
     logits = random.normal(0, 2, (3, 60_000))

@@ -8,24 +8,9 @@ from numpy.typing import NDArray
 
 from fedvoxel.evaluation.uncertainty.probability import BAND_LEAST, Voxels
 from fedvoxel.federation.calibration.plan import Spread
+from fedvoxel.federation.calibration.quality import QUALITY_SIGNS
 
-RESULT_FEATURES = (
-    "absent",
-    "expected_dice",
-    "entropy",
-    "disagreement_entropy",
-    "agreement",
-    "least_agreement",
-    "border_sureness",
-    "largest_part",
-    "parts",
-    "volume",
-    "volume_off",
-    "at_the_edge",
-    "distance",
-    "texture_off",
-    "found_off",
-)
+RESULT_FEATURES = tuple(QUALITY_SIGNS)
 """In order; each is explained where it is computed."""
 
 _MOST_OFF = 6.0

@@ -1,5 +1,10 @@
-"""An estimate of a structure's Dice without its truth: a ridge regression, solved from sums over hospitals."""
+"""An estimate of a structure's Dice without its truth: a ridge regression, solved from sums over hospitals.
 
+Each feature may push the estimate in the one direction that makes sense, or not at all: agreement up, entropy down.
+With few patients that keeps a regression from learning the spoilings that it was fitted on instead of what quality is.
+"""
+
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -12,7 +17,29 @@ from fedvoxel.federation.calibration.moments import Moments, Names, Numbers
 TARGET = "dice"
 """The name of what is estimated: the last of the moments."""
 
+QUALITY_SIGNS: Mapping[str, int] = {
+    "absent": -1,
+    "expected_dice": 1,
+    "entropy": -1,
+    "disagreement_entropy": -1,
+    "agreement": 1,
+    "least_agreement": 1,
+    "border_sureness": 1,
+    "largest_part": 1,
+    "parts": -1,
+    "volume": 0,
+    "volume_off": -1,
+    "at_the_edge": -1,
+    "distance": -1,
+    "texture_off": -1,
+    "found_off": -1,
+}
+"""The features of a result (`evaluation.uncertainty.result_features` computes them): 1 where more of it can only mean a
+higher Dice, -1 where a lower one, 0 where it may be either."""
+
 _RIDGE = 0.01
+_MOST_PASSES = 10_000
+_SETTLED = 1e-10
 _LEAST_DEVIATION = 1e-6
 
 
@@ -52,15 +79,16 @@ class QualityModel(FrozenModel):
         return float(np.clip(self.intercept + scaled @ np.array(self.weights), 0.0, 1.0))
 
 
-def fit_quality(moments: Moments, patients: int) -> QualityModel:
+def fit_quality(moments: Moments, patients: int, signs: Mapping[str, int] = QUALITY_SIGNS) -> QualityModel:
     """Returns the ridge regression of the last quantity, the Dice, on the others.
 
     The penalty is a hundredth of the rows on features that are scaled to a deviation of 1; a feature that did not vary
-    gets no weight. Source: Hoerl and Kennard 1970.
+    gets no weight. Sources: Hoerl and Kennard 1970; Lawson and Hanson 1974 for the signs.
 
     Args:
         moments: Of the features and, last, `TARGET`.
         patients: Of how many patients the rows are.
+        signs: By feature, see `QUALITY_SIGNS`; one that is not named may do either.
     """
     deviation = np.sqrt(np.maximum(np.diag(moments.covariance), 0.0))
     varies = deviation[:-1] > _LEAST_DEVIATION
@@ -68,7 +96,8 @@ def fit_quality(moments: Moments, patients: int) -> QualityModel:
     covariance = moments.covariance
     inner = covariance[:-1, :-1] / np.outer(scale, scale) + _RIDGE * np.eye(len(scale))
     outer = covariance[:-1, -1] / scale
-    weights = np.where(varies, np.linalg.solve(inner, outer), 0.0)
+    wanted = np.array([signs.get(name, 0) for name in moments.names[:-1]])
+    weights = _signed(inner, np.where(varies, outer, 0.0), wanted)
     explained = 2 * weights @ outer - weights @ (inner - _RIDGE * np.eye(len(scale))) @ weights
     return QualityModel(
         names=moments.names[:-1],
@@ -80,3 +109,17 @@ def fit_quality(moments: Moments, patients: int) -> QualityModel:
         patients=patients,
         rows=moments.rows,
     )
+
+
+def _signed(inner: NDArray[np.float64], outer: NDArray[np.float64], signs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns the weights w that minimise w inner w / 2 - outer w with these signs, one coordinate after the other."""
+    weights = np.zeros(len(outer))
+    for _ in range(_MOST_PASSES):
+        before = weights.copy()
+        for place, sign in enumerate(signs):
+            rest = outer[place] - inner[place] @ weights + inner[place, place] * weights[place]
+            best = rest / inner[place, place]
+            weights[place] = best if sign == 0 or best * sign > 0 else 0.0
+        if np.abs(weights - before).max() < _SETTLED:
+            break
+    return weights
