@@ -97,7 +97,7 @@ def fit_quality(moments: Moments, patients: int, signs: Mapping[str, int] = QUAL
     inner = covariance[:-1, :-1] / np.outer(scale, scale) + _RIDGE * np.eye(len(scale))
     outer = covariance[:-1, -1] / scale
     wanted = np.array([signs.get(name, 0) for name in moments.names[:-1]])
-    weights = _signed(inner, np.where(varies, outer, 0.0), wanted)
+    weights = np.where(varies, _signed(inner, np.where(varies, outer, 0.0), wanted), 0.0)
     explained = 2 * weights @ outer - weights @ (inner - _RIDGE * np.eye(len(scale))) @ weights
     return QualityModel(
         names=moments.names[:-1],
