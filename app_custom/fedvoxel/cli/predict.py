@@ -1,12 +1,14 @@
 """`fedvoxel predict`: uses a signed model on a hospital's own studies, and puts what it finds beside the images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
 from fedvoxel.cli.predict_view import Done, Failure, show
+from fedvoxel.cli.trust_options import RevocationList, Root, read
+from fedvoxel.errors import ConfigError, FedVoxelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,13 +16,14 @@ if TYPE_CHECKING:
     from fedvoxel.cli.predict_source import Image
     from fedvoxel.evaluation.inference.model import Model
     from fedvoxel.evaluation.inference.run import Job
+    from fedvoxel.export.trust import Trust
 
 app = typer.Typer(add_completion=False, help="Use a signed model on a study.")
 
 EPILOG = (
-    "Examples: fedvoxel predict hippocampus-1.0.0.fvpkg study/ --root hospital-a/startup/rootCA.pem; from the PACS and "
-    "back: fedvoxel predict hippocampus-1.0.0.fvpkg --pacs radiology --query query.json --site "
-    "hospital-a/local/fedvoxel_site.json --store radiology"
+    "Examples: fedvoxel predict hippocampus-1.0.0.fvpkg study/ --root kits/hospital-a --releases /share/releases; "
+    "from the PACS and back: fedvoxel predict hippocampus-1.0.0.fvpkg --root kits/hospital-a --pacs radiology "
+    "--query query.json --site kits/hospital-a/local/fedvoxel_site.json --store radiology"
 )
 _LEAST_MB = 512
 
@@ -31,13 +34,20 @@ def predict(
     study: Annotated[
         Path | None, typer.Argument(help="A folder of DICOM files, or a NIfTI file; or take it from a --pacs.")
     ] = None,
-    root: Annotated[
+    *,
+    root: Root,
+    crl: RevocationList = None,
+    releases: Annotated[
         Path | None,
-        typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem."),
+        typer.Option(
+            "--releases",
+            envvar="FEDVOXEL_RELEASES",
+            help="The index of releases: a withdrawn package is refused, and so is one that the index does not know.",
+        ),
     ] = None,
-    crl: Annotated[
-        Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
-    ] = None,
+    unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Also a package that the index of releases does not know.")
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the results (mode 0700), each in one of its own.")
     ] = Path("predictions"),
@@ -85,6 +95,9 @@ def predict(
         int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
     ] = 4096,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto is OpenVINO where it is installed.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
 ) -> None:
     """Find the model's structures in a study, and write a DICOM segmentation and a measurement report for it.
@@ -103,8 +116,10 @@ def predict(
 
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     console = Console(stderr=True)
-    model = _calibrated(_model(package, _trusted_root(root), crl, memory_mb, threads), calibration)
-    job = Job(model, out, series, views=not quick, maps=maps, explain_s=explain)
+    trust = read(root, crl)
+    model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
+    remarks = _release_remarks(model, releases, trust, unknown)
+    job = Job(model, out, series, remarks, views=not quick, maps=maps, explain_s=explain)
     with images_of(asked, job, console) as images:
         done = _predicted(images, job, console)
     problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])
@@ -114,21 +129,26 @@ def predict(
             raise error
 
 
-def _trusted_root(root: Path | None) -> Path:
-    from fedvoxel.errors import ConfigError
+def _release_remarks(model: "Model", folder: Path | None, trust: "Trust", unknown: bool) -> tuple[str, ...]:
+    """Returns what the index of releases says of a package that may be used."""
+    if folder is None:
+        return ()
+    from fedvoxel.export.releases import Releases
 
-    if root is None:
-        raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
-    return root
+    name = f"{model.algorithm.name} {model.algorithm.version}"
+    warning = Releases(folder, trust).admit(model.package.sha256, name, unknown)
+    return (f"{warning}.",) if warning else ()
 
 
-def _model(package: Path, root: Path, crl: Path | None, memory_mb: int, threads: int | None) -> "Model":
+def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":
     from fedvoxel.evaluation.inference.memory import MemoryBound
-    from fedvoxel.evaluation.inference.model import open_model
+    from fedvoxel.evaluation.inference.model import Choice, open_model
     from fedvoxel.export.package import open_package
-    from fedvoxel.export.trust import read_trust
 
-    return open_model(open_package(package, read_trust(root, crl)), MemoryBound(memory_mb), threads)
+    choices = get_args(Choice)
+    if runtime not in choices:
+        raise ConfigError(f"expected --runtime to be one of {', '.join(choices)}, got {runtime!r}")
+    return open_model(open_package(package, trust), MemoryBound(memory_mb), threads, cast("Choice", runtime))
 
 
 def _calibrated(model: "Model", own: Path | None) -> "Model":
@@ -142,7 +162,6 @@ def _calibrated(model: "Model", own: Path | None) -> "Model":
 def _predicted(images: "list[Image]", job: "Job", console: "Console") -> Done:
     """Predicts one after the other; what cannot be predicted is noted, and the others go on."""
     from fedvoxel.cli.progress import counting
-    from fedvoxel.errors import FedVoxelError
 
     outcomes, failures = [], []
     for image in images:

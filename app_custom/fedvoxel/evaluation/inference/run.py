@@ -35,6 +35,7 @@ class Job:
         model: With what.
         out: The folder in which each result gets one of its own.
         series: The number of the series to take in each study; the one that fits if None.
+        remarks: What a reader of every result must know, one sentence each.
         views: Whether a calibrated model is asked about changed copies of an image too, which takes several times as
             long.
         maps: Whether maps of uncertainty are written.
@@ -44,6 +45,7 @@ class Job:
     model: Model
     out: Path
     series: int | None = None
+    remarks: tuple[str, ...] = ()
     views: bool = True
     maps: bool = False
     explain_s: float | None = None
@@ -66,7 +68,7 @@ def predict_study(study: Study, job: Job, progress: Progress | None = None) -> O
     image = volume_of_study(series)
     body_part = known_body_part(series.headers[0].get("BodyPartExamined"))
     facts = ImageFacts.of(series.modality, body_part, image.volume.shape, image.volume.affine)
-    remarks = tuple(remarks_on(facts, expected))
+    remarks = (*job.remarks, *remarks_on(facts, expected))
     prediction = predictor.predict(image.volume, progress)
     judged = judge(job.model, prediction, job.views, progress)
     said = Said(judged.findings, job.model.algorithm, (*remarks, *judged.remarks))
@@ -91,7 +93,7 @@ def predict_nifti(path: Path, job: Job, progress: Progress | None = None) -> Out
     predictor.bound.require(_claimed_voxels(path) * _NIFTI_BYTES, "reading the file")
     volume = Volume(*read_nifti(path, "image", "missing_image"))
     facts = ImageFacts.of(None, None, volume.shape, volume.affine)
-    remarks = tuple(remarks_on(facts, predictor.description.input))
+    remarks = (*job.remarks, *remarks_on(facts, predictor.description.input))
     prediction = predictor.predict(volume, progress)
     judged = judge(job.model, prediction, job.views, progress)
     with result_folder(job.out) as (waiting, place):
