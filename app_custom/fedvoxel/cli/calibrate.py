@@ -41,11 +41,8 @@ def calibrate(
 ) -> None:
     """Calibrate a package's model on one cohort: by default the volume intervals alone, the rest stays the package's.
 
-    The file holds sums and counts about at least five patients each. It is yours: predict with --calibration uses it in
-    the place of the package's. All hospitals together calibrate with the job hippocampus_calibration.
-
-    Exit codes: 0; 3 if a file is wrong, or the package has no calibration and --anew is not given; 5 if the cohort has
-    too few patients; 17 if the package is not to be trusted; 18 if the model cannot be used.
+    The file is yours: predict takes it with --calibration. Exit codes: 0; 3 if a file is wrong, or the package has no
+    calibration and --anew is not given; 5 for too few patients; 17 if the package is not trusted; 18 if it is unusable.
     """
     from rich.console import Console
 

@@ -1,10 +1,11 @@
 """`fedvoxel predict`: uses a signed model on a hospital's own studies, and puts what it finds beside the images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import typer
 
+from fedvoxel.cli import predict_options as o
 from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
 from fedvoxel.cli.predict_view import Done, Failure, show
 from fedvoxel.cli.trust_options import RevocationList, Root, read
@@ -25,108 +26,80 @@ EPILOG = (
     "from the PACS and back: fedvoxel predict hippocampus-1.0.0.fvpkg --root kits/hospital-a --pacs radiology "
     "--query query.json --site kits/hospital-a/local/fedvoxel_site.json --store radiology"
 )
-_LEAST_MB = 512
 
 
 @app.command(epilog=EPILOG)
 def predict(
-    package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.")],
-    study: Annotated[
-        Path | None, typer.Argument(help="A folder of DICOM files, or a NIfTI file; or take it from a --pacs.")
-    ] = None,
+    package: o.PackageFile,
+    study: o.StudyPath = None,
     *,
     root: Root,
     crl: RevocationList = None,
-    releases: Annotated[
-        Path | None,
-        typer.Option(
-            "--releases",
-            envvar="FEDVOXEL_RELEASES",
-            help="The index of releases: a withdrawn package is refused, and so is one that the index does not know.",
-        ),
-    ] = None,
-    unknown: Annotated[
-        bool, typer.Option("--allow-unknown", help="Also a package that the index of releases does not know.")
-    ] = False,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for the results (mode 0700), each in one of its own.")
-    ] = Path("predictions"),
-    series: Annotated[
-        int | None, typer.Option("--series", min=1, help="The number of the series, where several fit the model.")
-    ] = None,
-    everybody: Annotated[
-        bool, typer.Option("--all", help="Also where the folder holds studies of several patients.")
-    ] = False,
-    pacs: Annotated[
-        str | None, typer.Option("--pacs", help="Take the study from this PACS of the site's file.")
-    ] = None,
-    query: Annotated[
-        str | None,
-        typer.Option(
-            "--query",
-            help="A JSON file, or - for standard input, with StudyInstanceUID, AccessionNumber or PatientID: other "
-            "users of this machine can see a command line, so identifiers are not taken from there.",
-        ),
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option("--store", help="Store segmentation and report at this PACS of the site's file.")
-    ] = None,
-    site: Annotated[
-        Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`, in the place of the package's."),
-    ] = None,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="No changed copies of the image: no estimate of quality, several times faster."),
-    ] = False,
-    maps: Annotated[
-        bool, typer.Option("--maps", help="Write maps of entropy, disagreement and confidence too (NIfTI).")
-    ] = False,
-    explain: Annotated[
-        float | None,
-        typer.Option(
-            "--explain", min=0, help="Write which parts of the image each structure rests on; seconds for each."
-        ),
-    ] = None,
-    memory_mb: Annotated[
-        int, typer.Option("--memory-mb", min=_LEAST_MB, help="Most memory that this may take, in MiB.")
-    ] = 4096,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
-    runtime: Annotated[
-        str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto is OpenVINO where it is installed.")
-    ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+    releases: o.Index = None,
+    allow_unknown: o.Unknown = False,
+    out: o.Out = Path("predictions"),
+    series: o.SeriesNumber = None,
+    everybody: o.Everybody = False,
+    pacs: o.FromPacs = None,
+    query: o.Query = None,
+    store: o.StoreAt = None,
+    site: o.SiteFile = None,
+    calibration: o.OwnCalibration = None,
+    quick: o.Quick = False,
+    maps: o.Maps = False,
+    explain: o.Explain = None,
+    memory_mb: o.Memory = 4096,
+    threads: o.Threads = None,
+    runtime: o.Runtime = "auto",
+    as_json: o.AsJson = False,
 ) -> None:
     """Find the model's structures in a study, and write a DICOM segmentation and a measurement report for it.
 
     For research use only. The results carry the study's own patient: they stay in the hospital. A NIfTI file gets a
-    label map in place of the DICOM objects. Of several studies each gets its result, and one that cannot be used is
-    reported and passed over; the exit code is then that of the first such study.
+    label map instead. Of several studies each gets its result, and one that cannot be used is passed over.
 
     Exit codes: 0; 3 if a file or option is wrong; 4 if a series makes no volume; 8 if root or list is not in order;
     15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
-    model was made for or trained on, does not fit into the memory, or the result failed its own test.
+    model was made for or like, does not fit into memory, or the result failed its test. Of several studies, the first one's.
     """
-    from rich.console import Console
-
-    from fedvoxel.evaluation.inference.run import Job
-
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
-    console = Console(stderr=True)
     trust = read(root, crl)
     model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
-    remarks = _release_remarks(model, releases, trust, unknown)
-    job = Job(model, out, series, remarks, views=not quick, maps=maps, explain_s=explain)
+    remarks = _release_remarks(model, releases, trust, allow_unknown)
+    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain)), as_json)
+
+
+def _run(asked: Asked, job: "Job", as_json: bool) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True)
     with images_of(asked, job, console) as images:
         done = _predicted(images, job, console)
     problem = store_at(asked, [path for outcome in done.outcomes for path in outcome.objects])
-    show(done, job, None if store is None or problem else store, as_json)
+    show(done, job, None if problem else asked.store, as_json)
     for error in (problem, *(failure.error for failure in done.failures)):
         if error is not None:
             raise error
+
+
+def _job(
+    model: "Model",
+    out: Path,
+    series: int | None,
+    remarks: tuple[str, ...],
+    looks: tuple[bool, bool, float | None],
+) -> "Job":
+    from fedvoxel.evaluation.inference.run import Job
+
+    return Job(model, out, series, remarks, *looks)
+
+
+def _calibrated(model: "Model", own: Path | None) -> "Model":
+    from dataclasses import replace
+
+    from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
+
+    return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
 
 
 def _release_remarks(model: "Model", folder: Path | None, trust: "Trust", unknown: bool) -> tuple[str, ...]:
@@ -149,14 +122,6 @@ def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, r
     if runtime not in choices:
         raise ConfigError(f"expected --runtime to be one of {', '.join(choices)}, got {runtime!r}")
     return open_model(open_package(package, trust), MemoryBound(memory_mb), threads, cast("Choice", runtime))
-
-
-def _calibrated(model: "Model", own: Path | None) -> "Model":
-    from dataclasses import replace
-
-    from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
-
-    return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
 
 
 def _predicted(images: "list[Image]", job: "Job", console: "Console") -> Done:

@@ -129,7 +129,6 @@ def _group(
         "algorithm_id": identified,
         "measurements": [_volume(finding), *_numbers(finding)],
     }
-    judged = [QualitativeEvaluation(one.name.coded(), one.value.coded()) for one in finding.judgements]
     group: Group
     if finding.is_found and segmentation is not None:
         # highdicom's own from_segmentation fails where all frames are of one segment, and say so together.
@@ -139,11 +138,11 @@ def _group(
             1 + found.index(finding),
             source_series=SourceSeriesForSegmentation(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID),
         )
-        common["qualitative_evaluations"] = judged or None
+        common["qualitative_evaluations"] = _judged(finding) or None
         group = VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     else:
-        absent = QualitativeEvaluation(_PRESENCE, _ABSENT)
-        group = MeasurementsAndQualitativeEvaluations(qualitative_evaluations=[absent, *judged], **common)
+        common["qualitative_evaluations"] = [QualitativeEvaluation(_PRESENCE, _ABSENT), *_judged(finding)]
+        group = MeasurementsAndQualitativeEvaluations(**common)
     for remark in (f"{RESEARCH.capitalize()}: {finding.label}", _interval_remark(finding), *remarks):
         if remark:
             group[0].ContentSequence.append(TextContentItem(_COMMENT, remark, RelationshipTypeValues.CONTAINS))
@@ -171,6 +170,10 @@ def _volume(finding: Finding) -> Measurement:
 
 def _numbers(finding: Finding) -> list[Measurement]:
     return [Measurement(one.name.coded(), round(one.value, _DECIMALS), _NO_UNITS) for one in finding.numbers]
+
+
+def _judged(finding: Finding) -> list[QualitativeEvaluation]:
+    return [QualitativeEvaluation(one.name.coded(), one.value.coded()) for one in finding.judgements]
 
 
 def _interval_remark(finding: Finding) -> str:

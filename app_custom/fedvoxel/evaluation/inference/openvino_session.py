@@ -14,7 +14,11 @@ from fedvoxel.evaluation.inference.session import Batch, usable_cores
 
 
 class OpenVinoRuntime:
-    """Computes with OpenVINO on the CPU, one window at a time."""
+    """Computes with OpenVINO on the CPU, one window at a time.
+
+    Attributes:
+        settings: OpenVINO's, with which the model is compiled for its first window.
+    """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
         """Reads a model.
@@ -29,7 +33,7 @@ class OpenVinoRuntime:
         """
         openvino = _openvino()
         self._core = openvino.Core()
-        self._settings = {
+        self.settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or usable_cores(),
@@ -62,7 +66,7 @@ class OpenVinoRuntime:
         try:
             if self._compiled is None or self._shape != batch.shape:
                 self._model.reshape({self._image: list(batch.shape)})
-                self._compiled, self._shape = self._core.compile_model(self._model, "CPU", self._settings), batch.shape
+                self._compiled, self._shape = self._core.compile_model(self._model, "CPU", self.settings), batch.shape
             (found,) = self._compiled([batch]).values()
         except Exception as error:  # whatever a kernel raises
             raise prediction_error("unusable_model", f"the model fails on a window ({type(error).__name__})") from None

@@ -79,20 +79,16 @@ def explain(
     if not mask.any():
         return None
     region = _around(mask)
-    heat = np.zeros(mask.shape, np.float32)
     part, inside = image[(slice(None), *region)], mask[region]
-    blurred = _blurred(part)
     started = time.monotonic()
     whole = _mean_chance(model, part, code, inside)
     pass_s = max(time.monotonic() - started, 1e-6)
     side = _side(inside.shape, int(effort.limit_s / pass_s), effort.least_side)
     boxes = sorted(_boxes(inside.shape, side), key=lambda box: _distance(box, inside))
-    done = 0
-    for box in boxes:
+    heat, done = np.zeros(mask.shape, np.float32), 0
+    for box, changed in _changed(part, boxes):
         if done and time.monotonic() - started > effort.limit_s:
             break
-        changed = part.copy()
-        changed[(slice(None), *box)] = blurred[(slice(None), *box)]
         heat[region][box] = whole - _mean_chance(model, changed, code, inside)
         done += 1
         if progress is not None:
@@ -133,11 +129,15 @@ def _around(mask: NDArray[np.bool_]) -> Box:
     return x, y, z
 
 
-def _blurred(image: Voxels) -> Voxels:
-    """Returns the image without its detail: what a block is replaced with, so that no edge of its own is added."""
+def _changed(image: Voxels, boxes: Sequence[Box]) -> Iterator[tuple[Box, Voxels]]:
+    """Yields each block with the image without its detail there: a blurred block adds no edge of its own."""
     from scipy import ndimage
 
-    return np.asarray(ndimage.gaussian_filter(image, (0, _BLUR, _BLUR, _BLUR), mode="nearest"), np.float32)
+    blurred = np.asarray(ndimage.gaussian_filter(image, (0, _BLUR, _BLUR, _BLUR), mode="nearest"), np.float32)
+    for box in boxes:
+        changed = image.copy()
+        changed[(slice(None), *box)] = blurred[(slice(None), *box)]
+        yield box, changed
 
 
 def _side(shape: Sequence[int], most: int, least: int) -> int:
