@@ -60,7 +60,7 @@ def predict(
 
     Exit codes: 0; 3 if a file or option is wrong; 4 if a series makes no volume; 8 if root or list is not in order;
     15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
-    model was made for or like, does not fit into memory, or the result failed its test. Of several studies, the first one's.
+    model was made for or like, does not fit into memory, or the result failed its test (of several: the first).
     """
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     trust = read(root, crl)
