@@ -14,7 +14,7 @@ from fedvoxel.federation.calibration.likelihood import (
 )
 from fedvoxel.federation.calibration.limits import REFUSE_FACTOR, limits_of
 from fedvoxel.federation.calibration.moments import Moments, add_moments
-from fedvoxel.federation.calibration.quality import TARGET, fit_quality
+from fedvoxel.federation.calibration.quality import TARGET, fit_hospitals, fit_quality
 from fedvoxel.federation.calibration.resemblance import reference_of
 from fedvoxel.federation.calibration.score_counts import count_scores
 
@@ -63,7 +63,7 @@ def test_ridge_from_sums_finds_what_made_the_dice() -> None:
     parts = [np.column_stack([features, dice])[:150], np.column_stack([features, dice])[150:]]
     moments = add_moments(Moments.of((*NAMES, TARGET), part) for part in parts)
     assert moments is not None
-    model = fit_quality(moments, 40)
+    model = fit_quality(moments, 40, ridge=0.001)
     assert model.weights[2] == 0 and model.residual == pytest.approx(0.02, rel=0.2)
     estimates = [model.estimate(row) for row in features]
     assert np.corrcoef(estimates, dice)[0, 1] > 0.97
@@ -74,9 +74,24 @@ def test_a_feature_pushes_in_the_one_direction_that_makes_sense_or_not_at_all() 
     features = np.random.default_rng(6).normal(size=(400, 3))
     dice = 0.5 + features @ np.array([0.1, -0.05, 0.03]) + np.random.default_rng(7).normal(0, 0.02, 400)
     moments = Moments.of((*NAMES, TARGET), np.column_stack([features, dice]))
-    free, held = fit_quality(moments, 40, {}), fit_quality(moments, 40, {"a": 1, "b": 1, "c": -1})
+    free, held = (fit_quality(moments, 40, signs, 0.01) for signs in ({}, {"a": 1, "b": 1, "c": -1}))
     np.testing.assert_allclose(free.weights, [0.1, -0.05, 0.03], rtol=0.15)
     assert held.weights[0] == pytest.approx(0.1, rel=0.15) and held.weights[1:] == (0.0, 0.0)
+
+
+def test_the_error_is_that_on_hospitals_that_were_left_out() -> None:
+    features = np.random.default_rng(10).normal(size=(300, 2))
+    dice = 0.6 + features @ np.array([0.1, -0.05]) + np.random.default_rng(11).normal(0, 0.02, 300)
+    dice[200:] -= 0.2  # the third hospital's readers draw otherwise
+    rows = np.column_stack([features, dice])
+    parts = [Moments.of(("a", "b", TARGET), part) for part in (rows[:100], rows[100:200], rows[200:])]
+    model, alone = fit_hospitals(parts, 60), fit_hospitals(parts[:1], 20)
+    exact = np.mean([(model.estimate(row[:2]) - row[2]) ** 2 for row in rows])
+    whole = add_moments(parts)
+    assert whole is not None and model.error_on(whole) == pytest.approx(exact, rel=1e-6)
+    assert model.residual > np.sqrt(exact) > 0.08 > alone.residual
+    with pytest.raises(ValueError, match="at least one hospital"):
+        fit_hospitals([], 0)
 
 
 def test_the_temperature_is_the_one_that_made_the_truth() -> None:

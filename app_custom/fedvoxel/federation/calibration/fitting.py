@@ -11,7 +11,7 @@ from fedvoxel.federation.calibration.calibration import Calibration, Calibration
 from fedvoxel.federation.calibration.likelihood import add_likelihoods, add_reliabilities
 from fedvoxel.federation.calibration.moments import Moments, add_moments
 from fedvoxel.federation.calibration.plan import ExaminationPlan, Spread, ViewPlan
-from fedvoxel.federation.calibration.quality import QualityModel, fit_quality
+from fedvoxel.federation.calibration.quality import QualityModel, fit_hospitals
 from fedvoxel.federation.calibration.resemblance import reference_of
 from fedvoxel.federation.calibration.score_counts import ScoreCounts, add_counts
 
@@ -98,10 +98,11 @@ def _spread(answers: Sequence[FirstAnswer], name: str) -> Spread | None:
 
 
 def _quality(answers: Sequence[SecondAnswer], name: str, patients: int) -> QualityModel | None:
-    total = _together(answer.quality.get(name) for answer in answers)
+    parts = [part for answer in answers if (part := answer.quality.get(name)) is not None]
+    total = _together(parts)
     if total is None or total.rows < LEAST_ROWS_PER_FEATURE * len(total.names):
         return None
-    return fit_quality(total, patients)
+    return fit_hospitals(parts, patients)
 
 
 def _together(parts: Iterable[Moments | None]) -> Moments | None:
