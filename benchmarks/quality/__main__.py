@@ -44,7 +44,8 @@ def _measured(parts: Parts, options: argparse.Namespace, work: Path, seed: int) 
 
     asked = {"seed": seed, "cases": options.cases}
     hospitals = make_hospitals(options.data, work, seed, options.cases)
-    model = onnx_model(hospitals.task, trained_model(hospitals, work))
+    weights = trained_model(hospitals, work)
+    model = onnx_model(hospitals.task, weights)
     answers = parts.run(f"answers_{seed}", asked, lambda: answers_of(hospitals, model))
     calibration = calibration_of(answers, hospitals)
     print(f"seed {seed}: calibrated on {calibration.patients} patients", flush=True)
@@ -52,7 +53,7 @@ def _measured(parts: Parts, options: argparse.Namespace, work: Path, seed: int) 
     print(f"seed {seed}: {len(rows['rows'])} results of test patients", flush=True)
     unlike = parts.run(f"unlike_{seed}", asked, lambda: {"rows": verdicts(options.data, hospitals, model, calibration)})
     print(f"seed {seed}: {len(unlike['rows'])} images judged", flush=True)
-    looked = parts.run(f"looked_{seed}", asked, lambda: {"rows": looked_at(hospitals, model)})
+    looked = parts.run(f"looked_{seed}", asked, lambda: {"rows": looked_at(hospitals, model, weights)})
     return figures(calibration, rows, unlike["rows"], looked["rows"])
 
 

@@ -153,14 +153,16 @@ def _looked(seeds: Sequence[Values]) -> list[str]:
         "",
         "Share of the heat within 6 mm of the structure: of the trained model, of the same network with untrained "
         "weights asked about the same voxels, and if heat were everywhere. A map that does not change when the weights "
-        "are thrown away explains nothing: the last column is how alike the two maps are (correlation).",
+        "are thrown away explains nothing: the next column is how alike the two maps are (correlation). Then captum's "
+        "integrated gradients of the same question, and how alike their blocks are ranked (Spearman).",
         "",
-        "| seed | trained | untrained | everywhere | alike |",
-        "| --- | --- | --- | --- | --- |",
+        "| seed | trained | untrained | everywhere | alike | gradients | ranked alike |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
+    columns = ("near", "near_untrained", "near_by_chance", "alike", "near_gradients", "like_gradients")
     for place, seed in enumerate(seeds, start=1):
         found = seed["looked"]
-        cells = (_number(found[name]) for name in ("near", "near_untrained", "near_by_chance", "alike"))
+        cells = (_number(found[name]) for name in columns)
         lines.append(f"| {place} | {' | '.join(cells)} |")
     return [*lines, ""]
 

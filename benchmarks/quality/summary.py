@@ -44,7 +44,8 @@ def figures(calibration: Calibration, found: Values, unlike: Rows, looked: Rows)
         "unlike": _verdicts(unlike),
         "spoilt": _spoilt(rows, limits.warn, limits.refuse),
         "looked": {
-            name: _mean(row[name] for row in looked) for name in ("near", "near_untrained", "near_by_chance", "alike")
+            name: _mean(row[name] for row in looked)
+            for name in ("near", "near_untrained", "near_by_chance", "alike", "near_gradients", "like_gradients")
         },
     }
 
