@@ -81,10 +81,12 @@ class CalibrationExecutor(Executor):
             return error_reply(f"the site could not read or write its files ({error.strerror})")
 
     def _check_policy(self, fl_ctx: FLContext) -> None:
-        """Refuses a cohort that the hospital protects, before a case of it is read: these sums are not noised."""
+        """Refuses a cohort that the hospital protects, or that it has not decided on, before a case of it is read."""
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
         check_promises(local, self.cohort)
-        if self.privacy is not None or isinstance(load_privacy_policy(local).cohorts.get(self.cohort), CohortBudget):
+        decided = load_privacy_policy(local).cohorts.get(self.cohort)
+        if decided is None or self.privacy is not None or isinstance(decided, CohortBudget):
+            # The sums are not noised.
             raise ConfigError("a cohort under differential privacy answers rounds only, and no calibration")
 
     def _open(self, fl_ctx: FLContext) -> TrainerProcess:

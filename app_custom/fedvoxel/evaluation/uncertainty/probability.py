@@ -20,7 +20,7 @@ def tempered(probabilities: Voxels, temperature: float) -> Voxels:
     """
     if temperature == 1.0:
         return probabilities
-    logits: Voxels = np.log(np.maximum(probabilities, _TINY)) / np.float32(temperature)
+    logits = np.asarray(np.log(np.maximum(probabilities, _TINY)) / np.float32(temperature), np.float32)
     logits -= logits.max(axis=0)
     np.exp(logits, out=logits)
     logits /= logits.sum(axis=0)
