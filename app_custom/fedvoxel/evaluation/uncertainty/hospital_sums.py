@@ -64,11 +64,12 @@ class HospitalCases:
             return TooFewPatients()
         report = _Counter(progress, len(self.training) + len(self.validation))
         rows = [self._features(case, report) for case in self.training] if trained >= MINIMUM_PATIENTS else []
-        likelihoods, errors = [], []
+        likelihoods, errors = [], {}
         for case in self.validation if validated >= MINIMUM_PATIENTS else ():
             probabilities = self.model.probabilities(case.image)
             likelihoods.append(likelihood_of(probabilities, case.label))
-            errors.append(volume_errors(labels_of(probabilities), case.label, len(self.structures)))
+            found = volume_errors(labels_of(probabilities), case.label, len(self.structures))
+            errors.setdefault(patient_of(case), found)  # one scan of each patient: they must be exchangeable
             report.next()
         names = feature_names(self.structures)
         return FirstAnswer(
@@ -81,7 +82,7 @@ class HospitalCases:
             },
             likelihood=add_likelihoods(likelihoods) if likelihoods else None,
             volume_errors={
-                name: _counted([row[place] for row in errors], ERROR_EDGES)
+                name: _counted([row[place] for row in errors.values()], ERROR_EDGES)
                 for place, name in enumerate(self.structures)
             },
         )
@@ -92,29 +93,24 @@ class HospitalCases:
         if patients < MINIMUM_PATIENTS:
             return TooFewPatients()
         report = _Counter(progress, len(self.validation) * (1 + SPOILT_PER_CASE))
-        rows: list[list[NDArray[np.float64]]] = [[] for _ in plan.structures]
-        distances, before, after = [], [], []
+        rows = [_Rows() for _ in plan.structures]
+        distances: dict[str, float] = {}
+        before, after = [], []
         for case in self.validation:
             probabilities = self.model.probabilities(case.image)
             found = self._examined(case, probabilities, plan)
-            distances.append(found.distance)
+            distances.setdefault(patient_of(case), found.distance)
             before.append(reliability_of(probabilities, probabilities, case.label))
             after.append(reliability_of(found.probabilities, probabilities, case.label))
-            _add_rows(rows, found, case.label, plan)
+            _add_rows(rows, found, case, plan)
             report.next()
             for spoilt in spoilt_versions(case, self.scale):
-                _add_rows(rows, self._examined(spoilt, None, plan), spoilt.label, plan)
+                _add_rows(rows, self._examined(spoilt, None, plan), spoilt, plan)
                 report.next()
-        names = (*RESULT_FEATURES, TARGET)
         return SecondAnswer(
             validation_patients=patients,
-            quality={
-                name: Moments.of(names, np.array(found))
-                if len(found) >= MINIMUM_PATIENTS * (1 + SPOILT_PER_CASE)
-                else None
-                for name, found in zip(plan.structures, rows, strict=True)
-            },
-            distances=count_scores(distances, DISTANCE_EDGES, MINIMUM_PATIENTS),
+            quality={name: found.moments for name, found in zip(plan.structures, rows, strict=True)},
+            distances=count_scores(list(distances.values()), DISTANCE_EDGES, MINIMUM_PATIENTS),
             before=add_reliabilities(before),
             after=add_reliabilities(after),
         )
@@ -125,9 +121,10 @@ class HospitalCases:
         return found
 
     def _log_volumes(self, code: int) -> Moments | None:
-        volumes = [float(np.count_nonzero(case.label == code)) * _voxel_ml(case) for case in self.training]
-        logs = [[np.log(volume + _LEAST_ML)] for volume in volumes if volume > 0]
-        return Moments.of(("log_volume",), np.array(logs)) if len(logs) >= MINIMUM_PATIENTS else None
+        having = [case for case in self.training if (case.label == code).any()]
+        volumes = [float(np.count_nonzero(case.label == code)) * _voxel_ml(case) for case in having]
+        logs = np.log(np.array(volumes) + _LEAST_ML)[:, np.newaxis]
+        return Moments.of(("log_volume",), logs) if patients_of(having) >= MINIMUM_PATIENTS else None
 
     def _examined(self, case: PreparedCase, probabilities: Voxels | None, plan: ExaminationPlan) -> Found:
         known = self.model.probabilities(case.image) if probabilities is None else probabilities
@@ -135,8 +132,13 @@ class HospitalCases:
 
 
 def patients_of(cases: Sequence[PreparedCase]) -> int:
-    """Returns of how many patients some cases are; a case that does not say is nobody else's."""
-    return len({case.patient or case.case for case in cases})
+    """Returns of how many patients some cases are."""
+    return len({patient_of(case) for case in cases})
+
+
+def patient_of(case: PreparedCase) -> str:
+    """Returns the pseudonym of a case's patient; a case that does not say is nobody else's."""
+    return case.patient or case.case
 
 
 def likelihood_of(probabilities: Voxels, truth: NDArray[np.uint8]) -> LikelihoodSums:
@@ -181,13 +183,31 @@ def spoilt_versions(case: PreparedCase, scale: IntensityPlan) -> Iterator[Prepar
             continue
 
 
-def _add_rows(
-    rows: list[list[NDArray[np.float64]]], found: Found, truth: NDArray[np.uint8], plan: ExaminationPlan
-) -> None:
+class _Rows:
+    """Gathers one structure's features and Dice, and whose they are."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.float64]] = []
+        self._patients: set[str] = set()
+
+    def add(self, patient: str, features: NDArray[np.float64], dice: float) -> None:
+        """Adds a result."""
+        self._rows.append(np.append(features, dice))
+        self._patients.add(patient)
+
+    @property
+    def moments(self) -> Moments | None:
+        """Returns their moments; None where they are of too few patients."""
+        if len(self._patients) < MINIMUM_PATIENTS:
+            return None
+        return Moments.of((*RESULT_FEATURES, TARGET), np.array(self._rows))
+
+
+def _add_rows(rows: Sequence[_Rows], found: Found, case: PreparedCase, plan: ExaminationPlan) -> None:
     for code, name in enumerate(plan.structures, start=1):
-        dice = dice_of(found.label == code, truth == code)
+        dice = dice_of(found.label == code, case.label == code)
         if dice is not None:
-            rows[code - 1].append(np.append(result_features(found, code, plan.log_volumes[name]), dice))
+            rows[code - 1].add(patient_of(case), result_features(found, code, plan.log_volumes[name]), dice)
 
 
 def _counted(scores: Sequence[float | None], edges: Sequence[float]) -> ScoreCounts | None:
