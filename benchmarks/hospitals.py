@@ -67,7 +67,7 @@ def make_hospitals(work: Path, data: Path, port: int, cases: int | None, project
     decided = {"hippocampus": NoBudget()}
     describe_cohorts(consortium, DemoData((JOB.name,), "consortium.yml", {"hippocampus": cohorts}, decided), threads=1)
     files = {site: consortium.kit(site) / "local" / SITE_FILE for site in consortium.sites}
-    return Hospitals(consortium, _task(read_job_folder(JOB)), files)
+    return Hospitals(consortium, task_of(read_job_folder(JOB)), files)
 
 
 def write_variant(destination: Path, rounds: int, run_key: str) -> Path:
@@ -93,7 +93,8 @@ def keep_home_inside(work: Path) -> None:
         os.environ[variable] = str(folder)
 
 
-def _task(job: JobFolder) -> TrainingTask:
+def task_of(job: JobFolder) -> TrainingTask:
+    """Returns what a training job asks of a site."""
     arguments = {key: value for key, value in job.executor.executor.args.items() if key != "run_key"}
     return parse_config(TrainingTask, arguments, "the job's task")
 

@@ -264,7 +264,7 @@ def test_hospital_level_noise_is_divided_by_no_fewer_sites_than_there_are(
         assert understand(parse_job(job)).updates_needed == least
 
 
-@pytest.mark.parametrize("name", ["cohort_statistics", "cross_site_evaluation"])
+@pytest.mark.parametrize("name", ["cohort_statistics", "cross_site_evaluation", "hippocampus_calibration"])
 def test_a_job_that_trains_nothing_can_promise_nothing(name: str) -> None:
     (folder,) = [folder for folder in JOBS if folder.name == name]
     documents = dict(read_job_folder(folder).documents)

@@ -11,6 +11,7 @@ from fedvoxel.governance.outbound import Answer, ArraysKind, admit
 DIFFERENCE = {"conv.weight": np.full((2, 3), 0.5, np.float32)}
 TRAINED = {"case_count": 5, "loss": 0.25, "seconds": 1.5, "refused_cases": 0}
 RELEASED = {"release_id": "0123456789abcdef0123456789abcdef"}
+FEW = {"schema_version": 1, "minimum_patients": 5, "below_minimum": True}
 
 
 def answer(values: dict[str, Any], kind: ArraysKind = "difference", arrays: Any = None) -> Answer:
@@ -27,6 +28,8 @@ GOOD: list[tuple[str, Answer]] = [
     ("validate", answer({"score": {"cases": 2, "classes": {"organ": {"cases": 2, "dice_mean": 0.5}}}}, "none")),
     ("submit_model", answer({}, "model")),
     ("statistics", answer({"statistics": {"schema_version": 1, "minimum_cases": 5, "below_minimum": True}}, "none")),
+    ("calibrate_first", answer({"calibration": FEW}, "none")),
+    ("calibrate_second", answer({"calibration": FEW}, "none")),
     ("check", answer({"training_cases": "5 to 19", "refused_cases": "none", "versions": {"torch": "2"}}, "none")),
 ]
 
@@ -36,6 +39,8 @@ BAD: dict[str, tuple[str, Answer]] = {
     "an extra value": ("train", answer(TRAINED | {"names": ["Meier"]})),
     "a scalar of its own": ("train", answer(TRAINED | {"threshold": 0.1})),
     "a value in the score": ("validate", answer({"score": {"cases": 2, "dice": {}, "worst": "case-7"}}, "none")),
+    "a calibration with a name": ("calibrate_first", answer({"calibration": FEW | {"patient": "Meier"}}, "none")),
+    "a calibration about few": ("calibrate_second", answer({"calibration": FEW | {"minimum_patients": 1}}, "none")),
     "a run key of several words": ("train", answer(TRAINED | {"run_key": "Meier, Anna", "round": 3})),
     "text for a number": ("train", answer(TRAINED | {"loss": "Meier"})),
     "a loss that is not finite": ("train", answer(TRAINED | {"loss": float("nan")})),

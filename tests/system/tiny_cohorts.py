@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -29,13 +30,13 @@ def describe_cohort(kit: Path, name: str, rows: list[str]) -> None:
     grant(kit / "local", name, NoBudget())
 
 
-def choose(rows: list[str]) -> list[str]:
-    """Returns as many rows of each split as `WANTED` says."""
-    by_split: dict[str, list[str]] = {split: [] for split in WANTED}
+def choose(rows: list[str], wanted: Mapping[str, int] = WANTED) -> list[str]:
+    """Returns as many rows of each split as wanted."""
+    by_split: dict[str, list[str]] = {split: [] for split in ("training", "validation", "test")}
     for row in rows:
         by_split[split_of(row.split(",")[1], SplitFractions())].append(row)
-    chosen = [row for split, wanted in WANTED.items() for row in by_split[split][:wanted]]
-    assert len(chosen) == sum(WANTED.values())
+    chosen = [row for split, count in wanted.items() for row in by_split[split][:count]]
+    assert len(chosen) == sum(wanted.values())
     return chosen
 
 
@@ -57,10 +58,12 @@ def of_others(folder: Path, rows: list[str], cohort: str) -> list[str]:
     return renamed
 
 
-def blob_rows(folder: Path, site: str, seed: int) -> list[str]:
+def blob_rows(folder: Path, site: str, seed: int, wanted: Mapping[str, int] = WANTED) -> list[str]:
     """Writes made-up scans of a site and returns the rows of its table."""
     names = [f"{site}-{index:03d}" for index in range(200)]
-    rows = choose([f"{name},{name},{folder / name}_image.nii.gz,{folder / name}_label.nii.gz" for name in names])
+    rows = choose(
+        [f"{name},{name},{folder / name}_image.nii.gz,{folder / name}_label.nii.gz" for name in names], wanted
+    )
     random = np.random.default_rng(seed)
     grid = np.indices(SHAPE).transpose(1, 2, 3, 0)
     for row in rows:

@@ -31,6 +31,7 @@ NOUNS = {
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",
     "evaluate": "Judge a signed model on a hospital's own cases; subgroups, worst cases, against another.",
+    "calibrate": "Learn how far a model can be trusted on your own patients.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
     "review": "Look at results in the browser; accept, correct or reject them.",
     "export": "Export a job's model as one signed package; check, show and unpack packages.",

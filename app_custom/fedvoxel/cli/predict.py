@@ -44,6 +44,10 @@ def predict(
     query: o.Query = None,
     store: o.StoreAt = None,
     site: o.SiteFile = None,
+    calibration: o.OwnCalibration = None,
+    quick: o.Quick = False,
+    maps: o.Maps = False,
+    explain: o.Explain = None,
     memory_mb: o.Memory = 4096,
     threads: o.Threads = None,
     runtime: o.Runtime = "auto",
@@ -56,13 +60,13 @@ def predict(
 
     Exit codes: 0; 3 if a file or option is wrong; 4 if a series makes no volume; 8 if root or list is not in order;
     15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
-    model was made for, does not fit into memory, or the result failed its test. Of several studies, the first one's.
+    model was made for or like, does not fit into memory, or the result failed its test (of several: the first).
     """
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     trust = read(root, crl)
-    model = _model(package, trust, memory_mb, threads, runtime)
-    job = _job(model, out, series, _release_remarks(model, releases, trust, allow_unknown))
-    _run(asked, job, as_json)
+    model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
+    remarks = _release_remarks(model, releases, trust, allow_unknown)
+    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain)), as_json)
 
 
 def _run(asked: Asked, job: "Job", as_json: bool) -> None:
@@ -78,10 +82,24 @@ def _run(asked: Asked, job: "Job", as_json: bool) -> None:
             raise error
 
 
-def _job(model: "Model", out: Path, series: int | None, remarks: tuple[str, ...]) -> "Job":
+def _job(
+    model: "Model",
+    out: Path,
+    series: int | None,
+    remarks: tuple[str, ...],
+    looks: tuple[bool, bool, float | None],
+) -> "Job":
     from fedvoxel.evaluation.inference.run import Job
 
-    return Job(model, out, series, remarks)
+    return Job(model, out, series, remarks, *looks)
+
+
+def _calibrated(model: "Model", own: Path | None) -> "Model":
+    from dataclasses import replace
+
+    from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
+
+    return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
 
 
 def _release_remarks(model: "Model", folder: Path | None, trust: "Trust", unknown: bool) -> tuple[str, ...]:

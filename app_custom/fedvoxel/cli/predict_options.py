@@ -40,6 +40,18 @@ StoreAt = Annotated[
     str | None, typer.Option("--store", help="Store segmentation and report at this PACS of the site's file.")
 ]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
+OwnCalibration = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`, in the place of the package's."),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="No changed copies of the image: no estimate of quality, several times faster.")
+]
+Maps = Annotated[bool, typer.Option("--maps", help="Write maps of entropy, disagreement and confidence too (NIfTI).")]
+Explain = Annotated[
+    float | None,
+    typer.Option("--explain", min=0, help="Write which parts of the image each structure rests on; seconds for each."),
+]
 Memory = Annotated[int, typer.Option("--memory-mb", min=LEAST_MB, help="Most memory that this may take, in MiB.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")]
 Runtime = Annotated[

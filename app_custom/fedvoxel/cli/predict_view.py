@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fedvoxel.dicom.result import Finding
     from fedvoxel.errors import FedVoxelError
     from fedvoxel.evaluation.inference.outcome import Outcome
     from fedvoxel.evaluation.inference.run import Job
@@ -82,12 +83,18 @@ def _say(outcome: "Outcome", console: "Console") -> None:
         volume = f"{finding.volume_ml:9.3f} mL" if finding.is_found else "not found"
         interval = finding.interval
         within = "" if interval is None else f" ({interval.low_ml:.3f} to {interval.high_ml:.3f} mL)"
-        console.print(f"  {finding.label:{width}}  {volume}{within}")
+        console.print(f"  {finding.label:{width}}  {volume}{within}{_trusted(finding)}")
     for remark in outcome.remarks:
         console.print(f"  Note: {remark}")
     for what, count in outcome.left_out:
         console.print(f"  Left out: {count} x {what}")
     console.print(f"  {outcome.folder}: {', '.join(outcome.files)}")
+
+
+def _trusted(finding: "Finding") -> str:
+    """Returns what is known of a finding's reliability, in words."""
+    said = "".join(f"; {one.name.meaning.lower()} {one.value:.2f}" for one in finding.numbers)
+    return said + "".join(f"; {one.value.meaning.lower()}" for one in finding.judgements)
 
 
 def _say_next(done: Done, stored_at: str | None, console: "Console") -> None:

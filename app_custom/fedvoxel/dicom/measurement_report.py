@@ -38,6 +38,7 @@ from fedvoxel.dicom.source_header import source_headers, write_text_as_unicode
 
 _MANUFACTURER = "FedVoxel"
 _ML = CodedConcept("mL", "UCUM", "milliliter")
+_NO_UNITS = CodedConcept("1", "UCUM", "no units")
 _COMMENT = CodedConcept("121106", "DCM", "Comment")
 _PRESENCE = CodedConcept("705057003", "SCT", "Presence")
 _ABSENT = CodedConcept("2667000", "SCT", "Absent")
@@ -126,7 +127,7 @@ def _group(
         "finding_category": finding.category.coded(),
         "finding_sites": _sites(finding),
         "algorithm_id": identified,
-        "measurements": [_volume(finding)],
+        "measurements": [_volume(finding), *_numbers(finding)],
     }
     group: Group
     if finding.is_found and segmentation is not None:
@@ -137,10 +138,11 @@ def _group(
             1 + found.index(finding),
             source_series=SourceSeriesForSegmentation(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID),
         )
+        common["qualitative_evaluations"] = _judged(finding) or None
         group = VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
     else:
-        absent = QualitativeEvaluation(_PRESENCE, _ABSENT)
-        group = MeasurementsAndQualitativeEvaluations(qualitative_evaluations=[absent], **common)
+        common["qualitative_evaluations"] = [QualitativeEvaluation(_PRESENCE, _ABSENT), *_judged(finding)]
+        group = MeasurementsAndQualitativeEvaluations(**common)
     for remark in (f"{RESEARCH.capitalize()}: {finding.label}", _interval_remark(finding), *remarks):
         if remark:
             group[0].ContentSequence.append(TextContentItem(_COMMENT, remark, RelationshipTypeValues.CONTAINS))
@@ -164,6 +166,14 @@ def _volume(finding: Finding) -> Measurement:
             lower_measurement_uncertainty=round(max(finding.volume_ml - finding.interval.low_ml, 0.0), _DECIMALS),
         )
     return Measurement(codes.SCT.Volume, round(finding.volume_ml, _DECIMALS), _ML, properties=properties)
+
+
+def _numbers(finding: Finding) -> list[Measurement]:
+    return [Measurement(one.name.coded(), round(one.value, _DECIMALS), _NO_UNITS) for one in finding.numbers]
+
+
+def _judged(finding: Finding) -> list[QualitativeEvaluation]:
+    return [QualitativeEvaluation(one.name.coded(), one.value.coded()) for one in finding.judgements]
 
 
 def _interval_remark(finding: Finding) -> str:

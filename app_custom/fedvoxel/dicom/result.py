@@ -73,6 +73,22 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Number:
+    """Is a number that is said of a finding beside its volume; without a unit."""
+
+    name: Concept
+    value: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Is what is said of a finding in a word."""
+
+    name: Concept
+    value: Concept
+
+
+@dataclass(frozen=True)
 class Finding:
     """Is one structure that was looked for.
 
@@ -85,6 +101,8 @@ class Finding:
         colour_rgb: How it is drawn.
         volume_ml: How large it is, in mL; 0 if it was not found.
         interval: Within what its true volume lies, where the model is calibrated.
+        numbers: What else is known of it in numbers.
+        judgements: What else is known of it in words.
         tracking_uid: The same in segmentation and report, and in nothing else.
     """
 
@@ -96,6 +114,8 @@ class Finding:
     colour_rgb: tuple[int, int, int]
     volume_ml: float
     interval: Interval | None = None
+    numbers: tuple[Number, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
     tracking_uid: str = field(default_factory=lambda: str(UID()))
 
     @property

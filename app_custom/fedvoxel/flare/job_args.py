@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.federation.channels import Choices, PlanSource
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
@@ -43,6 +44,19 @@ class CrossSiteArgs(FrozenModel):
 
     run_key: RunKey
     timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
+class CalibrationArgs(FrozenModel):
+    """Are the arguments of `CalibrationController`.
+
+    Attributes:
+        views: Which changed copies of an image the model must agree on; those that its training made it endure.
+    """
+
+    run_key: RunKey
+    views: ViewPlan = ViewPlan()
+    timeout_s: Seconds = 3600.0
     task_check_period: Seconds = 0.1
 
 

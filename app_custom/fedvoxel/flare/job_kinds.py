@@ -10,7 +10,7 @@ from typing import Any
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
-from fedvoxel.flare.job_args import CohortArgs, CrossSiteArgs, FedAvgArgs, SiteArgs, StatisticsArgs
+from fedvoxel.flare.job_args import CalibrationArgs, CohortArgs, CrossSiteArgs, FedAvgArgs, SiteArgs, StatisticsArgs
 from fedvoxel.flare.job_claim import check_job_promise
 from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_filters import check_job_filters
@@ -62,7 +62,14 @@ STATISTICS = JobKind(
     CohortArgs,
     frozenset({"statistics"}),
 )
-KINDS = (FEDAVG, CROSS_SITE, STATISTICS)
+CALIBRATION = JobKind(
+    "fedvoxel.flare.calibration.CalibrationController",
+    "fedvoxel.flare.calibration_site.CalibrationExecutor",
+    CalibrationArgs,
+    SiteArgs,
+    frozenset({"calibrate_first", "calibrate_second"}),
+)
+KINDS = (FEDAVG, CROSS_SITE, STATISTICS, CALIBRATION)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from fedvoxel.privacy.policy import PRIVACY_FILE, PrivacyPolicy, write_privacy_p
 from fedvoxel.records.atomic import write_json, write_text
 
 JOB_CLASSES = (
+    "fedvoxel.flare.calibration.CalibrationController",
+    "fedvoxel.flare.calibration_site.CalibrationExecutor",
     "fedvoxel.flare.controller.FedAvgController",
     "fedvoxel.flare.cross_site.CrossSiteController",
     "fedvoxel.flare.executor.SiteExecutor",

@@ -13,6 +13,7 @@ from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.calibration.answers import FirstAnswer, SecondAnswer, TooFewPatients
 from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.privacy.guarantee import PrivacyUnit
@@ -72,6 +73,14 @@ class _Described(FrozenModel):
     statistics: SiteStatistics | BelowMinimum
 
 
+class _CalibratedFirst(FrozenModel):
+    calibration: FirstAnswer | TooFewPatients
+
+
+class _CalibratedSecond(FrozenModel):
+    calibration: SecondAnswer | TooFewPatients
+
+
 class SiteReadiness(FrozenModel):
     """Is what a site replies that is ready for a job.
 
@@ -117,6 +126,8 @@ _OPEN: Mapping[str, _Rule] = {
     "validate": (_Scored, frozenset({"none"})),
     "submit_model": _MODEL,
     "statistics": (_Described, frozenset({"none"})),
+    "calibrate_first": (_CalibratedFirst, frozenset({"none"})),
+    "calibrate_second": (_CalibratedSecond, frozenset({"none"})),
     "check": (SiteReadiness, frozenset({"none"})),
     **_SECURE,
 }

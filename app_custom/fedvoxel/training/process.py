@@ -25,6 +25,9 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_":
 A step on small volumes takes about a tenth less time so, and no more memory at its peak; other C libraries ignore it.
 """
 
+TRAINER = "fedvoxel.training.worker"
+"""The module that a trainer process runs."""
+
 logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[Mapping[str, Any]], None]
@@ -33,15 +36,16 @@ OnProgress = Callable[[Mapping[str, Any]], None]
 class TrainerProcess:
     """Keeps one child process that trains; it is started when needed and started anew after it died."""
 
-    def __init__(self, setup: TrainerSetup, log_file: Path, threads: int) -> None:
+    def __init__(self, setup: TrainerSetup, log_file: Path, threads: int, module: str = TRAINER) -> None:
         """Prepares, but does not start, the process.
 
         Args:
             setup: What the child is told first.
             log_file: Receives the child's output.
             threads: Threads of its numerical libraries, 0 for one per core.
+            module: What the child runs.
         """
-        self._setup, self._log_file, self._threads = setup, log_file, threads
+        self._setup, self._log_file, self._threads, self._module = setup, log_file, threads, module
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -58,7 +62,7 @@ class TrainerProcess:
         ours, theirs = socket.socketpair()
         with self._log_file.open("ab") as log, theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fedvoxel.training.worker", str(theirs.fileno())],
+                [sys.executable, "-m", self._module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import FedVoxelError, TrainingError
@@ -22,7 +23,6 @@ from fedvoxel.training.setup import TrainerSetup
 
 if TYPE_CHECKING:
     from fedvoxel.training.local_steps import Progress
-    from fedvoxel.training.site_trainer import SiteTrainer
 
 _PROGRESS_INTERVAL_S = 0.5
 _LEFT_OUT = ("matplotlib", "pandas", "requests", "scipy.signal", "scipy.stats", "sklearn", "tensorboard")
@@ -31,8 +31,26 @@ _LEFT_OUT = ("matplotlib", "pandas", "requests", "scipy.signal", "scipy.stats", 
 logger = logging.getLogger(__name__)
 
 
-def main(descriptor: int) -> None:
-    """Serves commands on the connection `descriptor` until it closes."""
+class SiteWork(Protocol):
+    """Is what a process of this kind does; it is made from the set-up."""
+
+    def prepare(self) -> None:
+        """Reads and builds what every command needs."""
+
+    def answer(self, message: Message, progress: "Progress") -> Message:
+        """Carries out one command and returns the result."""
+
+
+Opener = Callable[[TrainerSetup], SiteWork]
+
+
+def main(descriptor: int, opener: Opener) -> None:
+    """Serves commands on the connection `descriptor` until it closes.
+
+    Args:
+        descriptor: An inherited socket.
+        opener: Makes what answers; it imports what that needs, which takes seconds.
+    """
     for name in _LEFT_OUT:
         # Python's own sign for "do not import this"; MONAI takes each of them for not installed.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
@@ -40,42 +58,40 @@ def main(descriptor: int) -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(descriptor)
     try:
-        _serve(connection)
+        _serve(connection, opener)
     except (EOFError, OSError):
         logger.info("event=parent_gone")
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, opener: Opener) -> None:
     setup = parse_config(TrainerSetup, dict(receive(connection).header), "the trainer's set-up")
-    trainer, problem = _open(setup)
+    work, problem = _open(setup, opener)
     while True:
         message = receive(connection)
-        send(connection, problem or _answer(trainer, message, _reporter(connection)))
+        send(connection, problem or _answer(work, message, _reporter(connection)))
 
 
-def _open(setup: TrainerSetup) -> tuple["SiteTrainer | None", Message | None]:
+def _open(setup: TrainerSetup, opener: Opener) -> tuple[SiteWork | None, Message | None]:
     """Imports, reads and builds what every command needs, before the first command comes."""
     # Nothing of all that becomes garbage, and looking for it would take a third of the time.
     gc.disable()
     try:
         # torch and MONAI take seconds to import; the parent must not wait for them to send the set-up.
-        from fedvoxel.training.site_trainer import SiteTrainer
-
-        trainer = SiteTrainer(setup)
-        trainer.prepare()
+        work = opener(setup)
+        work.prepare()
     except Exception as error:
         return None, _error_message(error)
     finally:
         gc.freeze()
         gc.enable()
-    return trainer, None
+    return work, None
 
 
-def _answer(trainer: "SiteTrainer | None", message: Message, progress: "Progress") -> Message:
+def _answer(work: SiteWork | None, message: Message, progress: "Progress") -> Message:
     try:
-        if trainer is None:
+        if work is None:
             raise TrainingError("the trainer was not opened")
-        return trainer.answer(message, progress)
+        return work.answer(message, progress)
     except Exception as error:
         return _error_message(error)
 
@@ -116,5 +132,11 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
+def _trainer(setup: TrainerSetup) -> SiteWork:
+    from fedvoxel.training.site_trainer import SiteTrainer
+
+    return SiteTrainer(setup)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), _trainer)

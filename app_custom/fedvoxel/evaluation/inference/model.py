@@ -10,8 +10,10 @@ from fedvoxel.evaluation.inference.openvino_session import OpenVinoRuntime, is_i
 from fedvoxel.evaluation.inference.prediction import Predictor
 from fedvoxel.evaluation.inference.refusal import prediction_error
 from fedvoxel.evaluation.inference.session import OnnxRuntime, Runtime
+from fedvoxel.evaluation.uncertainty.packaged import calibration_of
 from fedvoxel.export.manifest import ONNX
 from fedvoxel.export.package import Package
+from fedvoxel.federation.calibration.calibration import Calibration
 
 Choice = Literal["auto", "onnxruntime", "openvino"]
 """What computes a model."""
@@ -24,10 +26,12 @@ class Model:
     Attributes:
         package: Where it comes from.
         predictor: What uses it.
+        calibration: How far it can be trusted; None where the package does not say.
     """
 
     package: Package
     predictor: Predictor
+    calibration: Calibration | None = None
 
     @property
     def algorithm(self) -> Algorithm:
@@ -59,4 +63,4 @@ def open_model(package: Package, bound: MemoryBound, threads: int | None = None,
         chosen = OpenVinoRuntime(model, threads)
     else:
         chosen = OnnxRuntime(model, external, threads)
-    return Model(package, Predictor(package.description, chosen, bound))
+    return Model(package, Predictor(package.description, chosen, bound), calibration_of(package))

@@ -21,6 +21,7 @@ class Outcome:
         findings: What was found of each structure.
         remarks: What a reader must know.
         left_out: (what, how many) of the slices that were not used.
+        assessment: How like the training images it is, as JSON; None where the model has no calibration.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class Outcome:
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...]
     left_out: tuple[tuple[str, int], ...] = ()
+    assessment: dict[str, Any] | None = None
 
     @property
     def objects(self) -> tuple[Path, ...]:
@@ -46,6 +48,7 @@ class Outcome:
             "structures": [_structure(finding) for finding in self.findings],
             "remarks": list(self.remarks),
             "left_out": dict(self.left_out),
+            "assessment": self.assessment,
         }
 
 

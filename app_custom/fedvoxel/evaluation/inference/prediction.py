@@ -47,6 +47,11 @@ class Predictor:
     runtime: Runtime
     bound: MemoryBound
 
+    @property
+    def window(self) -> SlidingWindow:
+        """Returns what finds probabilities on prepared images."""
+        return SlidingWindow(self.runtime, self.description.channels, self.description.inference, self.bound)
+
     def predict(self, volume: Volume, progress: Progress | None = None) -> Prediction:
         """Finds the structures in a volume.
 
@@ -56,8 +61,7 @@ class Predictor:
         """
         self.bound.require_preparing(volume.shape)
         prepared = prepare_image(volume, self.description.plan)
-        window = SlidingWindow(self.runtime, self.description.channels, self.description.inference, self.bound)
-        probabilities = window.probabilities(prepared.image, progress)
+        probabilities = self.window.probabilities(prepared.image, progress)
         if prepared.grid is not None:
             self.bound.require(math.prod(volume.shape) * _RESTORING_BYTES, "bringing the result back to the image")
         return Prediction(label_on_original(probabilities, prepared), probabilities, prepared)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.dicom.study_series import read_study_series
+from fedvoxel.evaluation.inference.judging import Judged, explained, judge
 from fedvoxel.evaluation.inference.model import Model
-from fedvoxel.evaluation.inference.objects import Said, findings_of, objects_of
+from fedvoxel.evaluation.inference.objects import Said, objects_of
 from fedvoxel.evaluation.inference.outcome import LABEL, REPORT, SEGMENTATION, SUMMARY, Outcome, summary_of
 from fedvoxel.evaluation.inference.output import result_folder
 from fedvoxel.evaluation.inference.study import Study, choose_series
@@ -35,12 +36,19 @@ class Job:
         out: The folder in which each result gets one of its own.
         series: The number of the series to take in each study; the one that fits if None.
         remarks: What a reader of every result must know, one sentence each.
+        views: Whether a calibrated model is asked about changed copies of an image too, which takes several times as
+            long.
+        maps: Whether maps of uncertainty are written.
+        explain_s: About how many seconds may go into explaining each structure; None explains nothing.
     """
 
     model: Model
     out: Path
     series: int | None = None
     remarks: tuple[str, ...] = ()
+    views: bool = True
+    maps: bool = False
+    explain_s: float | None = None
 
 
 def predict_study(study: Study, job: Job, progress: Progress | None = None) -> Outcome:
@@ -62,12 +70,14 @@ def predict_study(study: Study, job: Job, progress: Progress | None = None) -> O
     facts = ImageFacts.of(series.modality, body_part, image.volume.shape, image.volume.affine)
     remarks = (*job.remarks, *remarks_on(facts, expected))
     prediction = predictor.predict(image.volume, progress)
-    said = Said(findings_of(predictor.description, prediction), job.model.algorithm, remarks)
+    judged = judge(job.model, prediction, job.views, progress)
+    said = Said(judged.findings, job.model.algorithm, (*remarks, *judged.remarks))
     made = objects_of(series, image, prediction, said)
     files = {SEGMENTATION: made.segmentation, REPORT: made.report}
     source = {"study": study.number, "series": entry.number, "modality": series.modality, "slices": entry.frames}
     with result_folder(job.out) as (waiting, place):
-        outcome = Outcome(place, tuple(_write(waiting, files)), source, said.findings, remarks, image.left_out)
+        names = (*_write(waiting, files), *_write_maps(waiting, judged, job, image.volume, progress))
+        outcome = Outcome(place, names, source, said.findings, tuple(said.remarks), image.left_out, judged.as_json())
         return _finished(outcome, waiting, job.model)
 
 
@@ -85,11 +95,22 @@ def predict_nifti(path: Path, job: Job, progress: Progress | None = None) -> Out
     facts = ImageFacts.of(None, None, volume.shape, volume.affine)
     remarks = (*job.remarks, *remarks_on(facts, predictor.description.input))
     prediction = predictor.predict(volume, progress)
-    findings = findings_of(predictor.description, prediction)
+    judged = judge(job.model, prediction, job.views, progress)
     with result_folder(job.out) as (waiting, place):
         write_nifti(waiting / LABEL, prediction.label, volume.affine)
-        outcome = Outcome(place, (LABEL,), {"slices": volume.shape[2]}, findings, remarks)
+        names = (LABEL, *_write_maps(waiting, judged, job, volume, progress))
+        source, said = {"slices": volume.shape[2]}, (*remarks, *judged.remarks)
+        outcome = Outcome(place, names, source, judged.findings, said, assessment=judged.as_json())
         return _finished(outcome, waiting, job.model)
+
+
+def _write_maps(folder: Path, judged: Judged, job: Job, volume: Volume, progress: Progress | None) -> list[str]:
+    maps = judged.maps() if job.maps else {}
+    if job.explain_s is not None:
+        maps |= explained(job.model, judged.prediction, job.explain_s, progress)
+    for name, values in maps.items():
+        write_nifti(folder / name, values, volume.affine)
+    return list(maps)
 
 
 def _write(folder: Path, files: dict[str, bytes | None]) -> list[str]:

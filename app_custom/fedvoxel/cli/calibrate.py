@@ -1,0 +1,82 @@
+"""`fedvoxel calibrate`: how far a package's model can be trusted on one hospital's own patients."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fedvoxel.evaluation.inference.model import Model
+    from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
+    from fedvoxel.federation.calibration.calibration import Calibration
+
+app = typer.Typer(add_completion=False, help="Learn how far a model can be trusted on your own patients.")
+
+
+@app.command(
+    epilog="Example: fedvoxel calibrate hippocampus-1.0.0.fvpkg --site hospital-a/local/fedvoxel_site.json "
+    "--cohort hippocampus --root hospital-a/startup/rootCA.pem --out calibration.json"
+)
+def calibrate(
+    package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.")],
+    site: Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")],
+    cohort: Annotated[str, typer.Option("--cohort", help="The cohort whose validation cases are used.")],
+    root: Annotated[
+        Path, typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem.")
+    ],
+    crl: Annotated[
+        Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the calibration goes.")] = Path("calibration.json"),
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Fit everything on this cohort, and not the volume intervals alone; takes minutes."
+        ),
+    ] = False,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=512, help="Most memory, in MiB.")] = 4096,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
+) -> None:
+    """Calibrate a package's model on one cohort: by default the volume intervals alone, the rest stays the package's.
+
+    The file is yours: predict takes it with --calibration. Exit codes: 0; 3 if a file is wrong, or the package has no
+    calibration and --anew is not given; 5 for too few patients; 17 if the package is not trusted; 18 if it is unusable.
+    """
+    from rich.console import Console
+
+    from fedvoxel.evaluation.inference.memory import MemoryBound
+    from fedvoxel.evaluation.inference.model import open_model
+    from fedvoxel.evaluation.uncertainty.own_calibration import package_cases
+    from fedvoxel.export.package import open_package
+    from fedvoxel.export.trust import read_trust
+    from fedvoxel.records.atomic import write_json
+
+    console = Console(stderr=True)
+    model = open_model(open_package(package, read_trust(root, crl)), MemoryBound(memory_mb), threads)
+    made = _made(model, package_cases(model, site, cohort), anew, console)
+    write_json(out, made.model_dump(mode="json"))
+    _show(made, out)
+
+
+def _made(model: "Model", cases: "HospitalCases", anew: bool, console: "Console") -> "Calibration":
+    from fedvoxel.cli.progress import counting
+    from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_anew, calibrate_volumes
+
+    with counting(console, "looking at cases") as progress:
+        return calibrate_anew(cases, model, progress) if anew else calibrate_volumes(cases, model, progress)
+
+
+def _show(made: "Calibration", out: Path) -> None:
+    from fedvoxel.evaluation.uncertainty.own_calibration import factor_of
+    from fedvoxel.federation.calibration.score_counts import least_patients
+
+    for name, errors in made.volume_errors.items():
+        bound = errors.bound(made.coverage) if errors else None
+        if bound is None:
+            patients, needed = errors.patients if errors else 0, least_patients(made.coverage)
+            typer.echo(f"{name}: no interval ({patients} patients; {needed} are needed, and next to none missed)")
+        else:
+            typer.echo(f"{name}: within a factor of {factor_of(bound):.3f} for {made.coverage:.0%} of patients")
+    typer.echo(f"{out}. Next: fedvoxel predict PACKAGE STUDY --calibration {out}")

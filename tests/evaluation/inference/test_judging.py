@@ -1,0 +1,136 @@
+"""A calibrated package says in summary and report how far a result can be trusted, and refuses what it never saw."""
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from fedvoxel.errors import ConfigError, PackageError, PredictionError
+from fedvoxel.evaluation.inference.run import Job, predict_nifti, predict_study
+from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
+from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_anew, calibrate_volumes
+from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
+from fedvoxel.federation.calibration.calibration import Calibration
+from fedvoxel.federation.calibration.plan import ViewPlan
+from fedvoxel.volumes.plan import PreparedCase, PreprocessingPlan, prepare_image
+from fedvoxel.volumes.volume import Volume
+from tests.dicom.dicom_checker import errors_in
+from tests.evaluation.inference.bright_studies import LEVELS, SHAPE, bright_model, bright_study, levels, only_study
+from tests.volumes.scans import write_nifti
+
+PLAN = PreprocessingPlan()
+AFFINE = np.diag([0.7, 1.2, 3.0, 1.0])
+
+
+def case(seed: int) -> PreparedCase:
+    """A patient whose voxels are as `bright_study` has them, on about the same grid."""
+    codes = levels((SHAPE[2], SHAPE[1], SHAPE[0]), seed)
+    made = prepare_image(Volume(np.array(LEVELS)[codes].astype(np.float32), AFFINE), PLAN)
+    return PreparedCase(f"case{seed}", made.image, codes, (0.7, 1.2, 3.0), made.affine, f"patient{seed}")
+
+
+def cases(folder: Path, training: int = 25, validation: int = 12) -> HospitalCases:
+    model = bright_model(folder).predictor.window
+    both = [case(seed) for seed in range(1, 1 + training + validation)]
+    return HospitalCases(model, ("anterior", "posterior"), both[:training], both[training:], PLAN.intensity)
+
+
+@pytest.fixture(scope="module")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    folder = tmp_path_factory.mktemp("plain")
+    model = bright_model(folder)
+    return calibrate_anew(cases(folder), model, views=ViewPlan(shift_voxels=0, intensity_scale=0.1))
+
+
+def calibrated_job(folder: Path, calibration: Calibration, **options: object) -> Job:
+    folder.mkdir(parents=True, exist_ok=True)
+    members = {"calibration.json": calibration.model_dump_json().encode()}
+    return Job(bright_model(folder, members=members), folder / "out", **options)  # type: ignore[arg-type]
+
+
+def test_the_summary_and_the_report_say_how_far_a_result_can_be_trusted(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    job = calibrated_job(tmp_path, calibration, maps=True, explain_s=1.0)
+    study = only_study(bright_study(tmp_path / "study", codes=levels(seed=99), BodyPartExamined="HEAD"))
+    outcome = predict_study(study, job)
+    said = json.loads((outcome.folder / "summary.json").read_text())
+    assert said["assessment"]["verdict"] == "alike" and said["assessment"]["calibration_patients"] == 12
+    for one in said["assessment"]["structures"].values():
+        assert 0 <= one["estimated_dice"] <= 1 and 0 < one["confidence"] <= 1
+    assert all(one["interval_ml"][0] <= one["volume_ml"] <= one["interval_ml"][1] for one in said["structures"])
+    report = outcome.folder / "report.dcm"
+    assert errors_in(report) == []
+    meanings = [str(element.value) for element in dcmread(report).iterall() if element.keyword == "CodeMeaning"]
+    for wanted in ("Estimated Dice coefficient", "Mean calibrated probability", "Like the training images"):
+        assert wanted in meanings
+    for name in ("entropy", "disagreement", "confidence"):
+        values = nibabel.load(outcome.folder / f"{name}.nii.gz").get_fdata()
+        assert sorted(values.shape) == sorted(SHAPE) and 0 <= values.min() <= values.max() <= 1
+    assert (outcome.folder / "explanation_1.nii.gz").is_file()
+
+
+def test_without_views_there_is_no_estimate_but_the_rest(tmp_path: Path, calibration: Calibration) -> None:
+    study = only_study(bright_study(tmp_path / "study", codes=levels(seed=98)))
+    outcome = predict_study(study, calibrated_job(tmp_path, calibration, views=False, maps=True))
+    assert outcome.assessment is not None and outcome.findings[0].interval is not None
+    assert outcome.findings[0].numbers == () and "entropy.nii.gz" not in outcome.files
+
+
+def test_a_file_that_is_nothing_like_the_training_images_is_refused_without_any_header(
+    tmp_path: Path, calibration: Calibration
+) -> None:
+    smooth = np.add.outer(np.add.outer(np.arange(40), np.arange(40)), np.arange(40)).astype(np.int16)
+    path = write_nifti(tmp_path / "scan.nii.gz", smooth)
+    job = calibrated_job(tmp_path, calibration)
+    with pytest.raises(PredictionError, match="unlike those that the model was trained on") as refused:
+        predict_nifti(path, job)
+    assert refused.value.reason == "unlike_training" and not list((tmp_path / "out").glob("*"))
+
+
+def test_a_hospital_uses_intervals_of_its_own(tmp_path: Path, calibration: Calibration) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    members = {"calibration.json": calibration.model_dump_json().encode()}
+    model = bright_model(folder, members=members)
+    own = calibrate_volumes(cases(tmp_path, validation=10), model)
+    assert own.patients == 10 and own.hospitals == 1 and own.plan == calibration.plan
+    assert own.volume_errors != calibration.volume_errors and own.quality == calibration.quality
+    (tmp_path / "own.json").write_text(own.model_dump_json())
+    assert read_own_calibration(tmp_path / "own.json", model.package.description) == own
+    with pytest.raises(ConfigError, match="the package has no calibration"):
+        calibrate_volumes(cases(tmp_path), bright_model(tmp_path))
+
+
+def test_a_calibration_of_another_model_or_a_newer_version_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+    for name, change, said in (
+        ("newer", {"schema_version": 2}, "of version 2"),
+        ("more", {"note": "x"}, "note"),
+        ("wrong", {"coverage": 1.5}, "coverage"),
+    ):
+        values = calibration.model_dump(mode="json") | change
+        (tmp_path / name).mkdir()
+        with pytest.raises(PackageError, match=said):
+            bright_model(tmp_path / name, members={"calibration.json": json.dumps(values).encode()})
+    description = bright_model(tmp_path).package.description
+    other = description.model_copy(update={"structures": description.structures[:1]})
+    (tmp_path / "c.json").write_text(calibration.model_dump_json())
+    with pytest.raises(ConfigError, match="is of a model of anterior, posterior; this one finds anterior"):
+        read_own_calibration(tmp_path / "c.json", other)
+
+
+def test_an_image_too_large_for_views_is_said_to_be(tmp_path: Path, calibration: Calibration) -> None:
+    from fedvoxel.evaluation.inference import judging
+
+    study = only_study(bright_study(tmp_path / "study", codes=levels(seed=97)))
+    job = calibrated_job(tmp_path, calibration)
+    tight = pytest.MonkeyPatch()
+    tight.setattr(judging, "_FLOAT_BYTES", 2**40)
+    try:
+        outcome = predict_study(study, job)
+    finally:
+        tight.undo()
+    assert any("too large for an estimate of quality" in remark for remark in outcome.remarks)
