@@ -193,6 +193,12 @@ def test_a_package_that_is_gone_is_not_released(lead: Publisher, package: Packag
     lead.set_state(NAME, "1.0.0", "withdrawn", "lost", NOW)
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(lead: Publisher, package: Package, folder: Path) -> None:
+    folder.write_text("")
+    with pytest.raises(PackageError, match="cannot be made"):
+        lead.publish(package.path, "candidate", "why", NOW)
+
+
 @pytest.mark.parametrize("reason", ["", "two\nlines", "x" * 501])
 def test_a_reason_is_one_line(lead: Publisher, package: Package, reason: str) -> None:
     with pytest.raises(PackageError, match="reason"):

@@ -62,6 +62,7 @@ def job(
     """
     from rich.console import Console
 
+    from fedvoxel.evaluation.uncertainty.packaged import check_for_package
     from fedvoxel.export.exporting import export_model
     from fedvoxel.export.job_model import read_description
     from fedvoxel.records.identity import load_identity
@@ -69,6 +70,8 @@ def job(
     console = Console()
     source = _read_job(result, model)
     description = read_description(describe, source.task)
+    if calibration is not None:
+        check_for_package(calibration, description, source.file.sha256)
     beside = _beside(calibration, licence, audit_head)
     with console.status("converting and checking the network (up to some minutes)"):
         identity = load_identity(sign / "startup")

@@ -52,7 +52,7 @@ class Publisher:
         package = open_package(path, self.trust, now)
         name, version = package.manifest.name, package.manifest.version
         said = _Said(package.sha256, name, version, state, reason)
-        (self.folder / PACKAGES).mkdir(parents=True, exist_ok=True)
+        _make_folder(self.folder / PACKAGES)
         with Chain(self.folder / INDEX, mode=0o644).writing() as chain:
             entry = self._entry(chain.entries, said, now)
             _put(package, self.folder / PACKAGES / file_name(name, version), self.trust, now)
@@ -139,6 +139,14 @@ def open_release(path: Path, release: Release, trust: Trust, now: datetime | Non
     if package.sha256 != release.sha256:
         raise PackageError(f"{path.name} is not the package of which the index speaks; fetch it anew")
     return package
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise PackageError(f"the folder of the index cannot be made ({what})") from None
 
 
 def _put(package: Package, target: Path, trust: Trust, now: datetime) -> None:
