@@ -12,7 +12,7 @@ from fedvoxel.errors import ConfigError, PackageError, PredictionError
 from fedvoxel.evaluation.inference.run import Job, predict_nifti, predict_study
 from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
 from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_anew, calibrate_volumes
-from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
+from fedvoxel.evaluation.uncertainty.packaged import check_for_package, read_own_calibration
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.volumes.plan import PreparedCase, PreprocessingPlan, prepare_image
@@ -120,6 +120,18 @@ def test_a_calibration_of_another_model_or_a_newer_version_is_refused(tmp_path: 
     (tmp_path / "c.json").write_text(calibration.model_dump_json())
     with pytest.raises(ConfigError, match="is of a model of anterior, posterior; this one finds anterior"):
         read_own_calibration(tmp_path / "c.json", other)
+
+
+def test_a_calibration_of_other_weights_does_not_go_into_a_package(tmp_path: Path, calibration: Calibration) -> None:
+    description = bright_model(tmp_path).package.description
+    for sha256, fits in ((None, True), ("a" * 64, True), ("b" * 64, False)):
+        made = calibration.model_copy(update={"model_sha256": sha256})
+        (tmp_path / "c.json").write_text(made.model_dump_json())
+        if fits:
+            check_for_package(tmp_path / "c.json", description, "a" * 64)
+        else:
+            with pytest.raises(ConfigError, match="is of other weights"):
+                check_for_package(tmp_path / "c.json", description, "a" * 64)
 
 
 def test_an_image_too_large_for_views_is_said_to_be(tmp_path: Path, calibration: Calibration) -> None:

@@ -34,6 +34,25 @@ def read_own_calibration(path: Path, description: ModelDescription) -> Calibrati
     return parse_calibration(read_json(path, "the calibration"), description, "the calibration")
 
 
+def check_for_package(path: Path, description: ModelDescription, weights_sha256: str) -> None:
+    """Checks that a calibration may go into a package.
+
+    Args:
+        path: Its file.
+        description: The package's.
+        weights_sha256: Of the weights that are packed.
+
+    Raises:
+        ConfigError: It is malformed, or of another model.
+    """
+    calibration = read_own_calibration(path, description)
+    if calibration.model_sha256 not in (None, weights_sha256):
+        raise ConfigError(
+            "the calibration is of other weights than those that are packed: calibrate the run whose model it is, and "
+            "pack the same model (--model best is what a calibration job takes)"
+        )
+
+
 def parse_calibration(values: Any, description: ModelDescription, what: str) -> Calibration:
     """Returns the calibration of a model.
 

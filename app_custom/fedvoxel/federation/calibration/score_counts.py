@@ -75,11 +75,13 @@ def count_scores(scores: Sequence[float], edges: Sequence[float], minimum: int) 
         raise ValueError(f"expected no score or at least {minimum}, got {len(scores)}")
     cells = np.searchsorted(np.array(edges), np.array(scores, dtype=np.float64), side="left")
     exact = np.bincount(cells, minlength=len(edges) + 1)
-    told, waiting, left = np.zeros_like(exact), 0, len(scores)  # both end at 0, in the last cell that is not empty
-    for cell, count in enumerate(exact):
-        waiting, left = waiting + int(count), left - int(count)
-        if count and waiting >= minimum and (left == 0 or left >= minimum):
-            told[cell], waiting = waiting, 0
+    told, place, waiting, left = np.zeros_like(exact), len(exact) - 1, 0, len(scores)
+    for cell in np.flatnonzero(exact)[::-1]:
+        place = cell if waiting == 0 else place
+        waiting, left = waiting + int(exact[cell]), left - int(exact[cell])
+        if waiting >= minimum and (left == 0 or left >= minimum):
+            # From the largest on, so that the cells that bounds are read from are the finest.
+            told[place], waiting = waiting, 0
     return ScoreCounts(edges=tuple(float(edge) for edge in edges), counts=tuple(told.tolist()))
 
 
