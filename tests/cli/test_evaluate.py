@@ -1,7 +1,9 @@
 import json
 import os
 import re
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,28 @@ def test_the_report_is_whole_closed_and_private(
     for name in ("evaluation.html", "evaluation.json", "to_share.json"):
         assert "MUSTERMANN" not in (out / name).read_text() and str(hospital) not in (out / name).read_text()
     assert "case-" not in (out / "to_share.json").read_text()
+
+
+def complaints(page: Path, folder: Path) -> list[str]:
+    """What a browser says of a page: what its policy does not let it do, what it could not load."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs chromium")
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    command += ["--enable-logging=stderr", "--dump-dom", f"--user-data-dir={folder / page.stem}", page.as_uri()]
+    environment = {**os.environ, "HOME": str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=environment)
+    assert "Worst cases first" in done.stdout
+    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_a_browser_opens_the_page_without_a_complaint(hospital: Path, tmp_path: Path) -> None:
+    assert main(arguments(hospital, tmp_path / "out", "--no-pdf", "--worst", "1")) == 0
+    page = tmp_path / "out" / "evaluation.html"
+    assert complaints(page, tmp_path) == []
+    other = tmp_path / "other.html"
+    other.write_text(page.read_text().replace("<main>", '<main style="color: red">'))
+    assert any("Content Security Policy" in line for line in complaints(other, tmp_path))
 
 
 def test_json_alone_is_what_was_written(hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -325,3 +325,10 @@ def test_every_key_of_the_json_is_documented(model: Model, tmp_path: Path) -> No
     asked = task_of(model, site, against=against(tmp_path / "state", model), pieces=frozenset({"anterior"}))
     judgement = evaluate(asked)[0].model_dump(mode="json")
     assert keys(judgement) - documented - of_estimates == set()
+
+
+def test_where_no_pdf_can_be_made_it_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(ConfigError, match="--no-pdf"):
+        prepare(tmp_path / "out", on_paper=True)
+    assert prepare(tmp_path / "out", on_paper=False).is_dir()
