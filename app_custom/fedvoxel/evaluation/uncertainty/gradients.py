@@ -37,7 +37,8 @@ def integrated_gradients(
     inside = torch.from_numpy(mask)
 
     def mean_logit(images: torch.Tensor) -> torch.Tensor:
-        return network(images)[:, code][:, inside].mean(dim=1)
+        inner: torch.Tensor = network(images)[:, code][:, inside].mean(dim=1)
+        return inner
 
     found = IntegratedGradients(mean_logit).attribute(
         torch.from_numpy(image)[None],
