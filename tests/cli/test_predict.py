@@ -1,18 +1,20 @@
 """`fedvoxel predict`: what it takes, what it says, and what it ends with."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from fedvoxel.cli.main import main
+from fedvoxel.export.publishing import Publisher
 from tests.dicom.phantom import Phantom
 from tests.evaluation.inference.bright_studies import bright_slices, bright_study, levels
 from tests.evaluation.inference.command import RANGES, root_file
-from tests.export.package_sample import sample_package
+from tests.export.package_sample import sample_package, sample_signer, sample_trust
 from tests.export.throwaway_root import Root
 from tests.volumes.scans import write_nifti
 from tests.volumes.site_pipeline import store
@@ -162,10 +164,48 @@ def test_options_that_do_not_go_together_are_refused(
     assert said in capsys.readouterr().err
 
 
-def test_without_a_root_nothing_is_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_root_nothing_is_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     package = sample_package(tmp_path, input=RANGES)
-    assert main(["predict", str(package.path), str(bright_study(tmp_path / "study"))]) == 3
+    assert main(["predict", str(package.path), str(bright_study(tmp_path / "study"))]) == 2
     assert "--root" in capsys.readouterr().err
+
+
+def publisher(folder: Path) -> Publisher:
+    return Publisher(folder / "releases", sample_signer(), sample_trust(), folder / "lead.json")
+
+
+def test_what_the_index_of_releases_says_is_heeded(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, index = str(bright_study(tmp_path / "study")), str(tmp_path / "releases")
+    package = Path(asked[1])
+    lead = publisher(tmp_path)
+    now = datetime.now(UTC)
+    lead.publish(package, "released", "good", now)
+    assert main([*asked, study, "--releases", index]) == 0
+    assert "says lead" not in capsys.readouterr().out
+    lead.set_state("hippocampus", "1.0.0", "superseded", "there is a better one", now)
+    assert main([*asked, study, "--releases", index]) == 0
+    assert "is superseded" in capsys.readouterr().out
+    report = dcmread(max(results(tmp_path), key=lambda folder: folder.stat().st_mtime_ns) / "report.dcm")
+    assert any("is superseded" in str(element.value) for element in report.iterall() if element.VR == "UT")
+    lead.set_state("hippocampus", "1.0.0", "withdrawn", "misses small ones", now)
+    assert main([*asked, study, "--releases", index]) == 17
+    assert "misses small ones" in capsys.readouterr().err and len(results(tmp_path)) == 2
+
+
+def test_a_package_that_the_index_does_not_know_needs_a_word(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, index = str(bright_study(tmp_path / "study")), str(tmp_path / "releases")
+    other = sample_package(tmp_path / "other", name="somebody_else")
+    publisher(tmp_path).publish(other.path, "released", "good", datetime.now(UTC))
+    assert main([*asked, study, "--releases", index]) == 17
+    assert main([*asked, study, "--releases", index, "--allow-unknown"]) == 0
+    assert "nobody has said that it may be used" in capsys.readouterr().out
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -358,6 +358,12 @@ def test_who_could_not_be_believed_cannot_write_a_package(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PackageError, match=r"hippocampus-1\.0\.0\.fvpkg cannot be written"):
+        sample_package(tmp_path / "file" / "out")
+
+
 def test_a_package_needs_its_network(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"no model\.onnx"):
         write_package(tmp_path, sample_description(), {}, sample_signer(), NOW)

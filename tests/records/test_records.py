@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedvoxel.records.atomic import write_bytes, write_json
+from fedvoxel.records.atomic import copy_file, write_bytes, write_json
 from fedvoxel.records.canonical import canonical_json, sha256_of, sha256_of_file
 
 
@@ -30,6 +30,23 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
         limit()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "new" / "target"
+    source.write_bytes(b"longer than two bytes")
+    copy_file(source, target)
+    assert target.read_bytes() == source.read_bytes() and target.stat().st_mode & 0o777 == 0o644
+    source.write_bytes(b"another content")
+    limit = _limit_file_size(2)
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            copy_file(source, target)
+    finally:
+        limit()
+    with pytest.raises(FileNotFoundError):
+        copy_file(tmp_path / "missing", target)
+    assert target.read_bytes() == b"longer than two bytes" and os.listdir(target.parent) == ["target"]
 
 
 def _limit_file_size(size: int):

@@ -33,6 +33,7 @@ NOUNS = {
     "experiment": "Compare jobs over the same hospitals and seeds.",
     "review": "Look at results in the browser; accept, correct or reject them.",
     "export": "Export a job's model as one signed package; check, show and unpack packages.",
+    "release": "Publish, list and fetch released packages.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "audit": "Check the log of whom the server refused or missed, and why.",

@@ -117,7 +117,7 @@ def store(
 
     config = _site(site)
     name = _only(config, pacs)
-    paths = sorted(path for path in folder.rglob("*.dcm") if not any(part[0] == "." for part in path.parts[1:]))
+    paths = sorted(path for path in folder.rglob("*.dcm") if _is_shown(path.relative_to(folder)))
     if not paths:
         raise ConfigError("expected a folder with .dcm files, got one without")
     store_confirmed(opened(config, name, site.parent), paths)
@@ -125,6 +125,11 @@ def store(
         typer.echo(json.dumps({"schema_version": 1, "pacs": name, "objects": len(paths)}, indent=2))
     else:
         typer.echo(f"{name} has {len(paths)} objects, and lists every one. Next: open the study in your viewer.")
+
+
+def _is_shown(path: Path) -> bool:
+    """Says whether a path lies in no hidden folder: those are results that were not finished."""
+    return not any(part.startswith(".") for part in path.parts)
 
 
 def _only(config: "SiteConfig", pacs: str | None) -> str:

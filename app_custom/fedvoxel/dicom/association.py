@@ -15,6 +15,7 @@ from fedvoxel.dicom.certificates import client_context
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.pacs_config import DimseConfig
 from fedvoxel.dicom.quiet import quiet
+from fedvoxel.dicom.reactor_gate import keep_answers
 from fedvoxel.dicom.refused_call import why_refused
 from fedvoxel.dicom.watch import Watch
 from fedvoxel.errors import DicomError
@@ -69,6 +70,7 @@ def _established(
     for _ in range(2):
         association = _call(config, base, contexts, watch, store)
         if association.is_established:
+            keep_answers(association)
             return association
         watch.close()
         refused = why_refused(config, base, association)

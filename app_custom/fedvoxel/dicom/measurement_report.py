@@ -41,7 +41,7 @@ _ML = CodedConcept("mL", "UCUM", "milliliter")
 _COMMENT = CodedConcept("121106", "DCM", "Comment")
 _PRESENCE = CodedConcept("705057003", "SCT", "Presence")
 _ABSENT = CodedConcept("2667000", "SCT", "Absent")
-_ANATOMY = "123037004"
+_ANATOMY = frozenset({"91723000", "123037004"})
 _SIDES = frozenset({"7771000", "24028007", "51440002"})
 _DECIMALS = 6
 
@@ -149,7 +149,7 @@ def _group(
 
 def _sites(finding: Finding) -> list[FindingSite] | None:
     """Returns where a structure with a modifier lies: the report's finding itself has no place for it."""
-    if finding.modifier is None or finding.category.value != _ANATOMY:
+    if finding.modifier is None or finding.category.value not in _ANATOMY:
         return None
     side = finding.modifier.value in _SIDES
     kind = "laterality" if side else "topographical_modifier"

@@ -13,7 +13,7 @@ _EMPTY_WHERE_MISSING = (
 
 
 def source_headers(headers: Sequence[Dataset]) -> list[Dataset]:
-    """Returns copies that share the originals' values; private elements are left out, and so are nested images.
+    """Returns copies that share the originals' values; private elements are left out.
 
     Source: PS3.3 C.7.1 to C.7.4.
     """

@@ -72,7 +72,7 @@ class Archive:
                     if count > size_bytes:
                         break
                     yield piece
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError):
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError):
             raise PackageError(f"{_shown(name)} is damaged; fetch the package again") from None
         if count != size_bytes:
             raise PackageError(f"{_shown(name)} does not have the {size_bytes} bytes that are expected")
@@ -99,12 +99,15 @@ def open_archive(path: Path, most_members: int, largest_bytes: int) -> Iterator[
         PackageError: It is missing, too large, or not the plain ZIP that a package is.
     """
     try:
-        with path.open("rb") as stream:
-            yield Archive(stream, most_members, largest_bytes)
+        stream = path.open("rb")
     except OSError as error:
         raise PackageError(f"{path.name} cannot be read ({error.strerror or type(error).__name__})") from None
-    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError):
-        raise PackageError(f"{path.name} is not a package, or a damaged one") from None
+    with stream:
+        try:
+            archive = Archive(stream, most_members, largest_bytes)
+        except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError):
+            raise PackageError(f"{path.name} is not a package, or a damaged one") from None
+        yield archive
 
 
 def archive_bytes(members: Mapping[str, bytes]) -> bytes:

@@ -27,6 +27,28 @@ Whoever made this model has not said under which licence it may be used. Ask the
 it on.
 """
 
+_EVALUATION: dict[str, Any] = {
+    "handlers": [
+        {
+            "_target_": "CheckpointLoader",
+            "load_path": "@ckpt_path",
+            "load_dict": {"model": "@network"},
+            "map_location": "@device",
+        }
+    ],
+    "evaluator": {
+        "_target_": "SupervisedEvaluator",
+        "device": "@device",
+        "val_data_loader": "@dataloader",
+        "network": "@network",
+        "inferer": "@inferer",
+        "postprocessing": "@postprocessing",
+        "val_handlers": "@handlers",
+    },
+    "initialize": ["$@network.eval()"],
+    "run": ["$@evaluator.run()"],
+}
+
 _README = """\
 # {title} {version}
 
@@ -145,23 +167,5 @@ def _inference(description: ModelDescription, network: str, arguments: dict[str,
             "mode": "gaussian",
         },
         "postprocessing": {"_target_": "Compose", "transforms": postprocessing()},
-        "handlers": [
-            {
-                "_target_": "CheckpointLoader",
-                "load_path": "@ckpt_path",
-                "load_dict": {"model": "@network"},
-                "map_location": "@device",
-            }
-        ],
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@dataloader",
-            "network": "@network",
-            "inferer": "@inferer",
-            "postprocessing": "@postprocessing",
-            "val_handlers": "@handlers",
-        },
-        "initialize": ["$@network.eval()"],
-        "run": ["$@evaluator.run()"],
+        **_EVALUATION,
     }

@@ -49,8 +49,8 @@ def export_model(
 
     Raises:
         ConfigError: The network cannot be converted, or its arguments not be written into a MONAI bundle.
-        PackageError: A form does not agree with the network, or the signer is not one whose signature counts.
-        OSError: The disk is full or not writable.
+        PackageError: A form does not agree with the network, the signer is not one whose signature counts, or the
+            package cannot be written.
     """
     config, channels = model.task.training, description.channels
     network = build_network(config.network, channels, config.seed)

@@ -92,7 +92,8 @@ def program_predictor(content: bytes) -> Predictor:
     try:
         with _quiet():
             module = torch.export.load(io.BytesIO(content)).module()
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except Exception as error:
+        # torch.export raises whatever its zip reader and its deserialiser do.
         raise PackageError(f"the torch.export program cannot be loaded ({type(error).__name__})") from None
 
     def predict(images: Images) -> NDArray[np.float32]:
@@ -216,12 +217,14 @@ def _blobs(shape: Sequence[int]) -> Images:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the exporters' remarks on themselves (deprecations, operators that are not installed) from the screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -108,8 +108,8 @@ def _privacy(provenance: Provenance) -> Iterator[str]:
 def _origin(provenance: Provenance) -> Iterator[str]:
     origin, forms = provenance.origin, provenance.forms
     yield from ("## Where it comes from", "")
-    yield f"- run {origin.run_key} (job {origin.job_name}, {origin.job_id}), {origin.started:%Y-%m-%d} to "
-    yield f"  {origin.finished:%Y-%m-%d}, {origin.rounds_committed} rounds"
+    when = f"{origin.started:%Y-%m-%d} to {origin.finished:%Y-%m-%d}, {origin.rounds_committed} rounds"
+    yield f"- run {origin.run_key} (job {_plain(origin.job_name)}, {origin.job_id}), {when}"
     yield f"- SHA-256 of the run's outcome: {origin.outcome_sha256}"
     yield f"- head of the server's audit log: {origin.audit_head or 'not given'}"
     yield f"- network: {provenance.network.name}; ONNX opset {forms.onnx_opset}"

@@ -119,10 +119,9 @@ def write_package(
         now: The present (aware).
 
     Raises:
-        PackageError: A member has no name that packages know, the whole is too large, or the signer is not one whose
-            signature counts.
+        PackageError: A member has no name that packages know, the whole is too large or cannot be written, or the
+            signer is not one whose signature counts.
         ConsortiumError: The signer's root is no certificate authority.
-        OSError: The disk is full or not writable.
     """
     contents = {**members, DESCRIPTION: canonical_json(description.model_dump(mode="json"))}
     known = {
@@ -139,7 +138,10 @@ def write_package(
     verify(signature, PURPOSE, manifest.content, trust, now)
     first = {MANIFEST: manifest.content, SIGNATURE: canonical_json(signature.model_dump(mode="json"))}
     path = folder / file_name(description.name, description.version)
-    write_bytes(path, archive_bytes(first | {name: contents[name] for name in sorted(contents)}))
+    try:
+        write_bytes(path, archive_bytes(first | {name: contents[name] for name in sorted(contents)}))
+    except OSError as error:
+        raise PackageError(f"{path.name} cannot be written ({error.strerror or type(error).__name__})") from None
     return open_package(path, trust, now)
 
 

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -18,14 +19,29 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+            _put_in_place(stream, temporary, path, mode)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def copy_file(source: Path, target: Path, mode: int = 0o644) -> None:
+    """Copies a file of whatever size; see `write_bytes`.
+
+    Raises:
+        OSError: `source` cannot be read, or `target` not be written; `target` is then unchanged.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream, source.open("rb") as origin:
+            shutil.copyfileobj(origin, stream, 1024**2)
+            _put_in_place(stream, temporary, target, mode)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
 
 
 def write_text(path: Path, content: str, mode: int = 0o644) -> None:
@@ -40,6 +56,13 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
         ValueError: `value` holds NaN or an infinity.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", mode)
+
+
+def _put_in_place(stream: IO[bytes], temporary: str, path: Path, mode: int) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+    os.chmod(temporary, mode)
+    os.replace(temporary, path)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,9 +13,9 @@ def bytes_of(path: Path) -> bytes | None:
         return None
 
 
-def write_after(path: Path, size_bytes: int, content: bytes) -> None:
+def write_after(path: Path, size_bytes: int, content: bytes, mode: int) -> None:
     """Writes `content` after the first `size_bytes` of a file and syncs it; those bytes are never touched."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as stream:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+b", buffering=0) as stream:
         stream.truncate(size_bytes)
         stream.seek(size_bytes)
         try:

@@ -22,7 +22,7 @@ def label_on_original(probabilities: NDArray[np.float32], prepared: PreparedImag
         uint8, of the original's shape.
     """
     if prepared.grid is None:
-        label = _most_probable(probabilities)
+        label = most_probable(probabilities)
     else:
         back = _way_back(prepared.grid, prepared.turned_shape)
         label = np.zeros(back.shape, np.uint8)
@@ -45,7 +45,7 @@ def values_on_original(values: NDArray[np.float32], prepared: PreparedImage) -> 
     return np.ascontiguousarray(turn_back(back, prepared.original_affine, prepared.orientation))
 
 
-def _most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+def most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Returns the index of the largest along the first axis, a plane at a time: argmax makes 64-bit numbers."""
     planes = [probabilities[:, x].argmax(axis=0).astype(np.uint8) for x in range(probabilities.shape[1])]
     return np.stack(planes)

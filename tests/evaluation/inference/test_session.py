@@ -6,6 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from fedvoxel.errors import PredictionError
+from fedvoxel.evaluation.inference.openvino_session import OpenVinoRuntime
 from fedvoxel.evaluation.inference.session import OnnxRuntime, usable_cores
 from tests.export.package_sample import bright_onnx
 
@@ -42,6 +43,27 @@ def test_weights_in_a_file_of_their_own_never_touch_the_disk() -> None:
     np.testing.assert_array_equal(inside.logits(BATCH), outside.logits(BATCH))
     with pytest.raises(PredictionError):
         OnnxRuntime(model, {})
+
+
+def test_openvino_computes_the_same_one_window_at_a_time() -> None:
+    runtime = OpenVinoRuntime(bright_onnx(3), threads=1)
+    assert runtime.largest_batch == 1 and runtime.name.startswith("OpenVINO ")
+    for size in (4, 6):  # another shape is compiled anew
+        batch = BATCH[:1, :, :4, :size]
+        np.testing.assert_allclose(runtime.logits(batch), OnnxRuntime(bright_onnx(3), {}).logits(batch), atol=1e-5)
+
+
+def test_openvino_computes_in_float32_whatever_the_processor_could() -> None:
+    """bfloat16 has eight bits: 1.00390625 would become 1."""
+    batch = np.full((1, 1, 16, 16, 16), 1.00390625, np.float32)
+    assert np.unique(OpenVinoRuntime(bright_onnx(2), 1).logits(batch)[:, 1]).tolist() == [4.03125]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", bright_onnx(2)[:60]])
+def test_what_is_no_model_openvino_refuses_too(content: bytes) -> None:
+    with pytest.raises(PredictionError) as caught:
+        OpenVinoRuntime(content)
+    assert caught.value.reason == "unusable_model" and "not a model" not in str(caught.value)
 
 
 def test_it_takes_any_number_of_windows_where_the_model_does() -> None:

@@ -8,7 +8,7 @@ from pydicom.uid import generate_uid
 
 from fedvoxel.config import parse_config
 from fedvoxel.dicom.series import find_series
-from fedvoxel.errors import DicomError, PredictionError
+from fedvoxel.errors import DicomError, GeometryError, PredictionError
 from fedvoxel.evaluation.inference.study import check_one_patient, choose_series, studies_in
 from fedvoxel.export.description import InputRange
 from tests.dicom.phantom import NAME, PATIENT, Phantom, write_all
@@ -102,6 +102,20 @@ def test_a_segmentation_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(PredictionError) as caught:
         choose_series(only_study(tmp_path), expected())
     assert caught.value.reason == "no_image"
+
+
+def test_a_series_that_cannot_be_read_is_passed_over_unless_it_is_the_only_one(tmp_path: Path) -> None:
+    loop = Phantom(study_uid=STUDY, modality="CT", shape=(1, 14, 11))
+
+    def without_positions(slices: Any) -> None:
+        slices[0].Modality, slices[0].NumberOfFrames = "US", 30
+
+    loop.write(tmp_path / "loop", without_positions)
+    with pytest.raises(GeometryError) as caught:
+        choose_series(only_study(tmp_path), expected())
+    assert caught.value.reason == "no_positions"
+    wanted = add(tmp_path, 2, Phantom())
+    assert choose_series(only_study(tmp_path), expected()).files.series_uid == wanted.series_uid
 
 
 def test_an_enhanced_image_has_as_many_slices_as_frames(tmp_path: Path) -> None:

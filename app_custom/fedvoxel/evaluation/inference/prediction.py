@@ -1,5 +1,6 @@
 """Predicts one volume with one package's model."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from fedvoxel.export.description import ModelDescription
 from fedvoxel.volumes.plan import PreparedImage, prepare_image
 from fedvoxel.volumes.restoring import label_on_original
 from fedvoxel.volumes.volume import Volume
+
+_RESTORING_BYTES = 9
+"""For each voxel of the original: two probabilities in float32, and the label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,4 +58,6 @@ class Predictor:
         prepared = prepare_image(volume, self.description.plan)
         window = SlidingWindow(self.runtime, self.description.channels, self.description.inference, self.bound)
         probabilities = window.probabilities(prepared.image, progress)
+        if prepared.grid is not None:
+            self.bound.require(math.prod(volume.shape) * _RESTORING_BYTES, "bringing the result back to the image")
         return Prediction(label_on_original(probabilities, prepared), probabilities, prepared)

@@ -31,7 +31,7 @@ REMEDIES: dict[PredictionReason, str] = {
     "unusable_model": "fetch the package again; if it stays so, tell the consortium which version it is",
     "not_finite": "do not use this model on this image, and tell the consortium which version it is",
     "self_test": "nothing was written or sent; report this as a bug in fedvoxel",
-    "no_runtime": "install it with: pip install '.[clinic]'",
+    "no_runtime": "install it: pip install '.[clinic]' for ONNX Runtime, '.[openvino]' for OpenVINO",
 }
 
 REASONS: tuple[PredictionReason, ...] = get_args(PredictionReason)

@@ -34,11 +34,13 @@ class Job:
         model: With what.
         out: The folder in which each result gets one of its own.
         series: The number of the series to take in each study; the one that fits if None.
+        remarks: What a reader of every result must know, one sentence each.
     """
 
     model: Model
     out: Path
     series: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def predict_study(study: Study, job: Job, progress: Progress | None = None) -> Outcome:
@@ -58,7 +60,7 @@ def predict_study(study: Study, job: Job, progress: Progress | None = None) -> O
     image = volume_of_study(series)
     body_part = known_body_part(series.headers[0].get("BodyPartExamined"))
     facts = ImageFacts.of(series.modality, body_part, image.volume.shape, image.volume.affine)
-    remarks = tuple(remarks_on(facts, expected))
+    remarks = (*job.remarks, *remarks_on(facts, expected))
     prediction = predictor.predict(image.volume, progress)
     said = Said(findings_of(predictor.description, prediction), job.model.algorithm, remarks)
     made = objects_of(series, image, prediction, said)
@@ -81,7 +83,7 @@ def predict_nifti(path: Path, job: Job, progress: Progress | None = None) -> Out
     predictor.bound.require(_claimed_voxels(path) * _NIFTI_BYTES, "reading the file")
     volume = Volume(*read_nifti(path, "image", "missing_image"))
     facts = ImageFacts.of(None, None, volume.shape, volume.affine)
-    remarks = tuple(remarks_on(facts, predictor.description.input))
+    remarks = (*job.remarks, *remarks_on(facts, predictor.description.input))
     prediction = predictor.predict(volume, progress)
     findings = findings_of(predictor.description, prediction)
     with result_folder(job.out) as (waiting, place):

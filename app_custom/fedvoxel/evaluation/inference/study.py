@@ -11,7 +11,7 @@ from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.header import read_header
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import Inventory, SeriesFiles
-from fedvoxel.errors import PredictionError
+from fedvoxel.errors import DicomError, FedVoxelError, GeometryError, PredictionError
 from fedvoxel.evaluation.inference.refusal import prediction_error
 from fedvoxel.evaluation.inference.suitability import check_body_part, check_modality, is_within, known_body_part
 from fedvoxel.export.description import InputRange
@@ -123,11 +123,12 @@ def choose_series(study: Study, expected: InputRange, wanted: int | None = None)
 
     Raises:
         PredictionError: no_image, wrong_modality, wrong_body_part, no_such_series, or several_series, which lists them.
-        DicomError: A file cannot be read.
+        DicomError: No series can be read.
+        GeometryError: No series says where its frames lie.
     """
-    images = _images_of(study)
+    images, unreadable = _images_of(study)
     if not images:
-        raise prediction_error("no_image", "the study holds no images")
+        raise unreadable or prediction_error("no_image", "the study holds no images")
     if wanted is not None:
         chosen = [entry for entry in images if entry.number == wanted]
         if not chosen:
@@ -143,18 +144,23 @@ def choose_series(study: Study, expected: InputRange, wanted: int | None = None)
     return best[0]
 
 
-def _images_of(study: Study) -> list[ImageEntry]:
+def _images_of(study: Study) -> tuple[list[ImageEntry], FedVoxelError | None]:
+    """Returns the series of images, and why the last one of those that cannot be read is not among them."""
+    found, unreadable = [], None
     with quiet():
-        found = [
-            (files, frames_of([read_header(files.paths[0])]))
-            for files in study.series
-            if files.modality not in _NO_IMAGES
-        ]
+        for files in study.series:
+            if files.modality in _NO_IMAGES:
+                continue
+            try:
+                found.append((files, frames_of([read_header(files.paths[0])])))
+            except (DicomError, GeometryError) as error:
+                unreadable = error
         found.sort(key=lambda one: (one[1][0].numbers("SeriesNumber", 1) or (float("inf"),), one[0].series_uid))
-        return [
+        images = [
             ImageEntry(number, files, frames[0], len(files.paths) - 1 + len(frames))
             for number, (files, frames) in enumerate(found, start=1)
         ]
+    return images, unreadable
 
 
 def _fitting(images: Sequence[ImageEntry], expected: InputRange) -> tuple[list[ImageEntry], list[PredictionError]]:

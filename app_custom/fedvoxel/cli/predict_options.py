@@ -1,0 +1,48 @@
+"""The options of `fedvoxel predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LEAST_MB = 512
+
+PackageFile = Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.", show_default=False)]
+StudyPath = Annotated[
+    Path | None, typer.Argument(help="A folder of DICOM files, or a NIfTI file; or take it from a --pacs.")
+]
+Index = Annotated[
+    Path | None,
+    typer.Option(
+        "--releases",
+        envvar="FEDVOXEL_RELEASES",
+        help="The index of releases: a withdrawn package is refused, and so is one that the index does not know.",
+    ),
+]
+Unknown = Annotated[
+    bool, typer.Option("--allow-unknown", help="Also a package that the index of releases does not know.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results (mode 0700), each in one of its own.")]
+SeriesNumber = Annotated[
+    int | None, typer.Option("--series", min=1, help="The number of the series, where several fit the model.")
+]
+Everybody = Annotated[bool, typer.Option("--all", help="Also where the folder holds studies of several patients.")]
+FromPacs = Annotated[str | None, typer.Option("--pacs", help="Take the study from this PACS of the site's file.")]
+Query = Annotated[
+    str | None,
+    typer.Option(
+        "--query",
+        help="A JSON file, or - for standard input, with StudyInstanceUID, AccessionNumber or PatientID: other users "
+        "of this machine can see a command line, so identifiers are not taken from there.",
+    ),
+]
+StoreAt = Annotated[
+    str | None, typer.Option("--store", help="Store segmentation and report at this PACS of the site's file.")
+]
+SiteFile = Annotated[Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
+Memory = Annotated[int, typer.Option("--memory-mb", min=LEAST_MB, help="Most memory that this may take, in MiB.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")]
+Runtime = Annotated[
+    str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto is OpenVINO where it is installed.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]

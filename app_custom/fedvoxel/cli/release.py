@@ -1,0 +1,132 @@
+"""`fedvoxel release …`: the index of releases, by which a package reaches a clinician."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fedvoxel.cli.trust_options import RevocationList, Root, read
+
+if TYPE_CHECKING:
+    from fedvoxel.export.publishing import Publisher
+    from fedvoxel.export.releases import Release
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Publish, list and fetch released packages.")
+
+Index = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of the index.", show_default=False)]
+Kit = Annotated[Path, typer.Option("--sign", help="The kit of the person who signs.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why, for those who will read it.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+SeenFile = Annotated[
+    Path | None, typer.Option(help="Where to remember what was seen; a file in your state folder by default.")
+]
+
+
+@app.command(
+    epilog="Example: fedvoxel release publish hippocampus-1.0.0.fvpkg releases --sign kits/lead@example.org "
+    '--reason "3 seeds, see report"'
+)
+def publish(
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A .fvpkg file.", show_default=False)],
+    index: Index,
+    sign: Kit,
+    reason: Reason,
+    state: Annotated[Literal["candidate", "released"], typer.Option(help="Its first state.")] = "candidate",
+    crl: RevocationList = None,
+    seen: SeenFile = None,
+) -> None:
+    """Puts a package into an index, which is made if there is none.
+
+    Anybody with a role may publish a candidate; a lead or the project's administrator a release. Exit code 17 if not.
+    """
+    done = _publisher(index, sign, crl, seen).publish(package, state, reason, datetime.now(UTC))
+    typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: fedvoxel release list {index}")
+
+
+@app.command(
+    "set",
+    epilog="Example: fedvoxel release set withdrawn releases hippocampus 1.0.0 --sign kits/lead@example.org "
+    '--reason "misses small hippocampi"',
+)
+def set_(
+    state: Annotated[
+        Literal["released", "superseded", "withdrawn"], typer.Argument(help="The new state.", show_default=False)
+    ],
+    index: Index,
+    name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="Its version.", show_default=False)],
+    sign: Kit,
+    reason: Reason,
+    crl: RevocationList = None,
+    seen: SeenFile = None,
+) -> None:
+    """Sets the state of a package; a withdrawn one stays withdrawn.
+
+    A lead or the project's administrator may; a hospital's administrator may withdraw. Exit code 17 if not allowed.
+    """
+    done = _publisher(index, sign, crl, seen).set_state(name, version, state, reason, datetime.now(UTC))
+    typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: tell the hospitals")
+
+
+@app.command("list", epilog="Example: fedvoxel release list releases --root kits/hospital-a")
+def list_(index: Index, root: Root, crl: RevocationList = None, seen: SeenFile = None, as_json: AsJson = False) -> None:
+    """Verifies an index, and lists its packages with their states. Exit code 17 if it cannot be trusted."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from fedvoxel.export.releases import Releases
+
+    found = Releases(index, read(root, crl), seen).all
+    if as_json:
+        typer.echo(json.dumps([_facts(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    table = Table(box=box.SIMPLE)
+    for heading in ("model", "version", "state", "since", "by", "why"):
+        table.add_column(heading, overflow="fold")
+    for one in found:
+        table.add_row(one.name, one.version, one.state, f"{one.at:%Y-%m-%d}", escape(str(one.by)), escape(one.reason))
+    Console().print(table)
+    typer.echo(f"Next: fedvoxel release fetch {index} NAME")
+
+
+@app.command(epilog="Example: fedvoxel release fetch releases hippocampus --root kits/hospital-a --out models")
+def fetch(
+    index: Index,
+    name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
+    root: Root,
+    version: Annotated[str | None, typer.Option(help="A version; the newest released one by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the copy.")] = Path(),
+    crl: RevocationList = None,
+    seen: SeenFile = None,
+) -> None:
+    """Copies the newest released version of a model, verified. Exit code 17 if there is none that can be trusted."""
+    from fedvoxel.export.publishing import fetch as fetch_release
+    from fedvoxel.export.releases import Releases
+
+    trust = read(root, crl)
+    package = fetch_release(Releases(index, trust, seen), name, version, out, trust)
+    typer.echo(f"{package.path}, signed by {package.signed_by}. Next: fedvoxel export show {package.path}")
+
+
+def _publisher(index: Path, sign: Path, crl: Path | None, seen: Path | None) -> "Publisher":
+    from fedvoxel.export.publishing import Publisher
+    from fedvoxel.records.identity import load_identity
+
+    return Publisher(index, load_identity(sign / "startup"), read(sign, crl), seen)
+
+
+def _facts(release: "Release") -> dict[str, Any]:
+    return {
+        "name": release.name,
+        "version": release.version,
+        "state": release.state,
+        "since": release.at.isoformat(),
+        "by": release.by.name,
+        "role": release.by.role,
+        "reason": release.reason,
+        "sha256": release.sha256,
+    }

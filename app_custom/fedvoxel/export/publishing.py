@@ -1,0 +1,165 @@
+"""Writes an index of releases: publishes packages, sets their states, and fetches the newest one for a reader."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fedvoxel.config import parse_config
+from fedvoxel.errors import ConfigError, PackageError
+from fedvoxel.export.manifest import file_name
+from fedvoxel.export.package import Package, open_package
+from fedvoxel.export.release import PURPOSE, SignedStatement, State, Statement
+from fedvoxel.export.releases import INDEX, PACKAGES, Release, Releases, check_follows, states_of
+from fedvoxel.export.seen import Seen
+from fedvoxel.export.signature import sign, verify
+from fedvoxel.export.trust import Trust
+from fedvoxel.records.atomic import copy_file
+from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_entry import FIRST, Body, Entry
+from fedvoxel.records.identity import Identity
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Is who writes to an index.
+
+    Attributes:
+        folder: The index; made when the first package is published.
+        identity: Who signs.
+        trust: Whose signatures count.
+        seen: The publisher's own memory; see `Releases`.
+    """
+
+    folder: Path
+    identity: Identity
+    trust: Trust
+    seen: Path | None = None
+
+    def publish(self, path: Path, state: State, reason: str, now: datetime) -> Release:
+        """Puts a package into the index.
+
+        Args:
+            path: The package.
+            state: "candidate", or "released".
+            reason: Why.
+            now: The present (aware).
+
+        Raises:
+            PackageError: The package or the index cannot be trusted, or the publisher may not do that.
+            LedgerError: The index cannot be written.
+        """
+        package = open_package(path, self.trust, now)
+        name, version = package.manifest.name, package.manifest.version
+        said = _Said(package.sha256, name, version, state, reason)
+        _make_folder(self.folder / PACKAGES)
+        with Chain(self.folder / INDEX, mode=0o644).writing() as chain:
+            entry = self._entry(chain.entries, said, now)
+            _put(package, self.folder / PACKAGES / file_name(name, version), self.trust, now)
+            chain.append(entry)
+            return self._remembered(chain.entries, package.sha256, now)
+
+    def set_state(self, name: str, version: str, state: State, reason: str, now: datetime) -> Release:
+        """Sets the state of a package in the index.
+
+        Raises:
+            PackageError: It is not there, or the publisher may not do that.
+            LedgerError: The index cannot be written.
+        """
+        releases = Releases(self.folder, self.trust, self.seen, now)
+        found = [one for one in releases.all if (one.name, one.version) == (name, version)]
+        if not found:
+            raise PackageError(f"the index has no {name} {version}; see `fedvoxel release list`")
+        if state == "released":
+            open_release(releases.path_of(found[0]), found[0], self.trust, now)
+        said = _Said(found[0].sha256, name, version, state, reason)
+        with Chain(self.folder / INDEX, mode=0o644).writing() as chain:
+            chain.append(self._entry(chain.entries, said, now))
+            return self._remembered(chain.entries, found[0].sha256, now)
+
+    def _entry(self, entries: Sequence[Entry], said: "_Said", now: datetime) -> Body:
+        """Returns the body of the next entry, if it may be written."""
+        if entries:
+            Seen(self.seen).remember(self.folder, entries)
+        else:
+            Seen(self.seen).check_is_new(self.folder)
+        states = states_of(entries, self.trust, now)
+        values = {**asdict(said), "index": len(entries), "previous": entries[-1].hash if entries else FIRST}
+        try:
+            statement = parse_config(Statement, values, "the statement")
+        except ConfigError as error:
+            raise PackageError(str(error)) from None
+        signature = sign(self.identity, PURPOSE, statement.content, now)
+        by = verify(signature, PURPOSE, statement.content, self.trust, now)
+        release = Release(said.package, said.name, said.version, said.state, said.reason, signature.at, by)
+        check_follows(release, states)
+        return SignedStatement(statement=statement, signature=signature).model_dump(mode="json")
+
+    def _remembered(self, entries: Sequence[Entry], sha256: str, now: datetime) -> Release:
+        Seen(self.seen).remember(self.folder, entries)
+        return states_of(entries, self.trust, now)[sha256]
+
+
+@dataclass(frozen=True)
+class _Said:
+    package: str
+    name: str
+    version: str
+    state: State
+    reason: str
+
+
+def fetch(releases: Releases, name: str, version: str | None, out: Path, trust: Trust) -> Package:
+    """Copies the newest released version of a model out of an index, verified.
+
+    Args:
+        releases: The index.
+        name: The model.
+        version: A version; the newest released one when None.
+        out: Folder of the copy.
+        trust: Whose signatures count.
+
+    Raises:
+        PackageError: There is none that is released, it is not the one of the index, or it cannot be written.
+    """
+    release = releases.newest(name, version)
+    package = open_release(releases.path_of(release), release, trust)
+    target = out / file_name(release.name, release.version)
+    _copy(package.path, target)
+    return open_release(target, release, trust)
+
+
+def open_release(path: Path, release: Release, trust: Trust, now: datetime | None = None) -> Package:
+    """Opens the package of a release.
+
+    Raises:
+        PackageError: It cannot be trusted, or is another package.
+    """
+    package = open_package(path, trust, now)
+    if package.sha256 != release.sha256:
+        raise PackageError(f"{path.name} is not the package of which the index speaks; fetch it anew")
+    return package
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise PackageError(f"the folder of the index cannot be made ({what})") from None
+
+
+def _put(package: Package, target: Path, trust: Trust, now: datetime) -> None:
+    """Copies a package into an index, unless it lies there."""
+    if target.exists():
+        if open_package(target, trust, now).sha256 != package.sha256:
+            raise PackageError(f"another package lies in the index as {target.name}; give this one a new version")
+        return
+    _copy(package.path, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        copy_file(source, target)
+    except OSError as error:
+        raise PackageError(f"{target.name} cannot be written ({error.strerror or type(error).__name__})") from None

@@ -1,0 +1,110 @@
+"""A release: one package in one state, said and signed by a person, at one place of an index.
+
+A signature covers the hash of the entry before it. Whoever can write to the folder, but has no person's key, can
+therefore only repeat the index up to an earlier entry; see `releases`, whose readers remember how far it went.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, StringConstraints
+
+from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.errors import ConfigError, PackageError
+from fedvoxel.export.description import ModelName, Version
+from fedvoxel.export.signature import Signature, read_versioned
+from fedvoxel.export.trust import Role
+from fedvoxel.records.canonical import canonical_json
+from fedvoxel.records.names import Sha256
+
+PURPOSE = "release"
+"""What an entry's signature is for."""
+
+SCHEMA_VERSION = 1
+
+State = Literal["candidate", "released", "superseded", "withdrawn"]
+"""candidate: to be evaluated; released: to be used; superseded: there is a better one; withdrawn: not to be used."""
+
+MAY_SET: dict[State, frozenset[Role]] = {
+    "candidate": frozenset({"project_admin", "org_admin", "lead", "member"}),
+    "released": frozenset({"project_admin", "lead"}),
+    "superseded": frozenset({"project_admin", "lead"}),
+    "withdrawn": frozenset({"project_admin", "lead", "org_admin"}),
+}
+"""Who may set which state: anybody proposes, leads decide, and a hospital's administrator may also stop."""
+
+MAY_FOLLOW: dict[State | None, frozenset[State]] = {
+    None: frozenset({"candidate", "released"}),
+    "candidate": frozenset({"released", "withdrawn"}),
+    "released": frozenset({"superseded", "withdrawn"}),
+    "superseded": frozenset({"released", "withdrawn"}),
+    "withdrawn": frozenset(),
+}
+"""Which state may follow which; a withdrawn package stays withdrawn."""
+
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+class Statement(FrozenModel):
+    """Is what one entry says, and what is signed.
+
+    Attributes:
+        index: The entry's place, from 0.
+        previous: Hash of the entry before it.
+        package: Identity of the package.
+        name: The model's.
+        version: The model's.
+        state: Its state from now on.
+        reason: Why.
+    """
+
+    schema_version: Literal[1] = 1
+    index: Annotated[NonNegativeInt, Field(strict=True)]
+    previous: Sha256
+    package: Sha256
+    name: ModelName
+    version: Version
+    state: State
+    reason: Reason
+
+    @property
+    def content(self) -> bytes:
+        """Is what is signed."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+class SignedStatement(FrozenModel):
+    """Is the body of an entry."""
+
+    statement: Statement
+    signature: Signature
+
+
+def read_statement(body: dict[str, Any], line: int) -> SignedStatement:
+    """Reads an entry's body.
+
+    Raises:
+        PackageError: It is none, or of a newer version.
+    """
+    what = f"line {line} of the index"
+    inner = body.get("statement")
+    read_versioned(canonical_json(inner if isinstance(inner, dict) else {}), SCHEMA_VERSION, what)
+    try:
+        return parse_config(SignedStatement, body, what)
+    except ConfigError as error:
+        raise PackageError(str(error)) from None
+
+
+def check_allowed(state: State, before: State | None, role: Role | None, who: str) -> None:
+    """Checks that a person may set a state now.
+
+    Raises:
+        PackageError: The role does not allow it, or the state may not follow the one before.
+    """
+    if role is None or role not in MAY_SET[state]:
+        allowed = ", ".join(sorted(MAY_SET[state]))
+        raise PackageError(f"{who} may not make a package {state}; people with these roles may: {allowed}")
+    if state not in MAY_FOLLOW[before]:
+        was = "new" if before is None else before
+        raise PackageError(f"a package that is {was} cannot become {state}")

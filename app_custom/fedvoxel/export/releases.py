@@ -1,0 +1,199 @@
+"""The index of releases: a folder that prediction and review consult before they use a package.
+
+The folder holds `index.jsonl` (a chain of signed statements, see `release`), `head.json` and `packages/`. It may lie on
+a share, or be copied to a hospital: readers write nothing into it. Every entry is verified by every reader, against the
+root that the reader has. What no signature can show is that entries are missing at the end, such as a withdrawal; so
+a reader remembers the last entry that it saw of each index, and refuses one that went backwards or was exchanged.
+
+An index with one entry that does not hold is refused as a whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fedvoxel.errors import LedgerError, PackageError
+from fedvoxel.export.manifest import file_name
+from fedvoxel.export.release import PURPOSE, SignedStatement, State, check_allowed, read_statement
+from fedvoxel.export.seen import Seen
+from fedvoxel.export.signature import verify
+from fedvoxel.export.trust import Signer, Trust
+from fedvoxel.records.chain_entry import HEAD_FILE, Entry, check_head, entry_of, verified_entries
+
+INDEX, PACKAGES = "index.jsonl", "packages"
+
+_LARGEST_INDEX_BYTES = 64 * 1024**2
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Release:
+    """Is a package and its present state.
+
+    Attributes:
+        sha256: The package's identity.
+        name: The model's.
+        version: The model's.
+        state: As the last statement about it says.
+        reason: Why.
+        at: When that was signed.
+        by: Who signed it.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    state: State
+    reason: str
+    at: datetime
+    by: Signer
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Orders versions."""
+        return tuple(int(part) for part in self.version.split("."))
+
+
+class Releases:
+    """Is what an index says now."""
+
+    def __init__(self, folder: Path, trust: Trust, seen: Path | None = None, now: datetime | None = None) -> None:
+        """Reads and verifies an index, and remembers how far it went.
+
+        Args:
+            folder: The index.
+            trust: Whose signatures count.
+            seen: Where to remember; a file in the user's own state folder when None.
+            now: The present (aware); the clock's when None.
+
+        Raises:
+            PackageError: An entry does not hold, the index went backwards, or cannot be read or remembered.
+            ConsortiumError: The revocation list is out of date.
+        """
+        self.folder = folder
+        entries = _read(folder)
+        self._states = states_of(entries, trust, now or datetime.now(UTC))
+        Seen(seen).remember(folder, entries)
+
+    @property
+    def all(self) -> tuple[Release, ...]:
+        """Are all packages, by name and version."""
+        return tuple(sorted(self._states.values(), key=lambda one: (one.name, one.order)))
+
+    def state_of(self, sha256: str) -> State | None:
+        """Returns a package's state; None for one that the index does not know."""
+        found = self._states.get(sha256)
+        return found.state if found else None
+
+    def newest(self, name: str, version: str | None = None) -> Release:
+        """Returns the newest released version of a model, or the one asked for.
+
+        Raises:
+            PackageError: There is none that is released.
+        """
+        released = [one for one in self.all if one.name == name and one.state == "released"]
+        wanted = [one for one in released if version in (None, one.version)]
+        if not wanted:
+            known = ", ".join(f"{one.version} {one.state}" for one in self.all if one.name == name)
+            asked = name if version is None else f"{name} {version}"
+            raise PackageError(f"no release of {asked}; the index has {known or 'nothing of that name'}")
+        return wanted[-1]
+
+    def path_of(self, release: Release) -> Path:
+        """Returns where a package should lie; whoever opens it must check that it is the one."""
+        return self.folder / PACKAGES / file_name(release.name, release.version)
+
+    def admit(self, sha256: str, name: str, allow_unknown: bool = False) -> str | None:
+        """Says whether a package may be used.
+
+        Args:
+            sha256: Its identity.
+            name: What to call it.
+            allow_unknown: Whether one that the index does not know may be used.
+
+        Returns:
+            A warning; None for a released package.
+
+        Raises:
+            PackageError: It is withdrawn, or unknown and that is not allowed.
+        """
+        found = self._states.get(sha256)
+        if found is None:
+            if allow_unknown:
+                return f"{name} is not in the index of releases: nobody has said that it may be used"
+            raise PackageError(f"{name} is not in the index of releases; take one with `fedvoxel release fetch`")
+        if found.state == "withdrawn":
+            raise PackageError(f"{name} was withdrawn by {found.by} on {found.at:%Y-%m-%d}: {found.reason}")
+        if found.state == "released":
+            return None
+        return f"{name} is {found.state}, says {found.by} on {found.at:%Y-%m-%d}: {found.reason}"
+
+
+def states_of(entries: Sequence[Entry], trust: Trust, now: datetime) -> dict[str, Release]:
+    """Returns what some entries say of each package, having verified all of them.
+
+    Raises:
+        PackageError: One was not signed for its place by who may say so, or says what may not follow.
+        ConsortiumError: The revocation list is out of date.
+    """
+    states: dict[str, Release] = {}
+    for entry in entries:
+        line = entry.index + 1
+        try:
+            signed = read_statement(entry.body, line)
+            release = _release(entry, signed, trust, now)
+            check_follows(release, states)
+        except PackageError as error:
+            raise PackageError(f"line {line} of the index of releases does not hold: {error}") from None
+        states[release.sha256] = release
+    return states
+
+
+def check_follows(release: Release, states: dict[str, Release]) -> None:
+    """Checks that a release may follow what an index says already.
+
+    Raises:
+        PackageError: Its state may not follow, its signer may not set it, or its version is another package's.
+    """
+    before = states.get(release.sha256)
+    if any((one.name, one.version) == (release.name, release.version) for one in states.values() if one is not before):
+        raise PackageError(f"{release.name} {release.version} is another package; give this one a new version")
+    if before is not None and (before.name, before.version) != (release.name, release.version):
+        raise PackageError(f"that package is {before.name} {before.version}, not {release.name} {release.version}")
+    check_allowed(release.state, before.state if before else None, release.by.role, str(release.by))
+
+
+def _release(entry: Entry, signed: SignedStatement, trust: Trust, now: datetime) -> Release:
+    said = signed.statement
+    if (said.index, said.previous) != (entry.index, entry.previous):
+        raise PackageError("it was signed for another place")
+    by = verify(signed.signature, PURPOSE, said.content, trust, now)
+    return Release(said.package, said.name, said.version, said.state, said.reason, signed.signature.at, by)
+
+
+def _read(folder: Path) -> list[Entry]:
+    """Reads an index without its lock, which a reader may not be able to take; tries again if one was just written."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            # The head first: an entry that is added meanwhile is then one that the head does not know yet.
+            head = _bytes_of(folder / HEAD_FILE)
+            entries = verified_entries(_bytes_of(folder / INDEX), INDEX)
+            check_head(entries, entry_of(head.removesuffix(b"\n")), INDEX)
+            return entries
+        except (LedgerError, ValueError) as error:
+            if attempt == _TRIES:
+                raise PackageError(f"the index of releases cannot be trusted: {error}") from None
+    raise AssertionError
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_INDEX_BYTES + 1)
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise PackageError(f"expected an index of releases, and its {path.name} cannot be read ({what})") from None
+    if len(content) > _LARGEST_INDEX_BYTES:
+        raise PackageError(f"{path.name} is too large for an index of releases")
+    return content

@@ -1,0 +1,1 @@
+"""What using a model costs where the clinician sits."""
