@@ -41,7 +41,6 @@ def segmentation_of(
     numbers = np.zeros(256, np.uint8)
     for number, finding in enumerate(found, start=1):
         numbers[finding.code] = number
-    what = "corrected" if algorithm.corrected else "segmentation"
     with quiet():
         made = Segmentation(
             source_images=source_headers(sources),
@@ -57,8 +56,8 @@ def segmentation_of(
             software_versions=algorithm.software_version,
             device_serial_number=algorithm.package_sha256[:16],
             content_label="RESEARCH_ONLY",
-            content_description=algorithm.described(what),
-            series_description=algorithm.described(what),
+            content_description=algorithm.described(algorithm.outcome),
+            series_description=algorithm.described(algorithm.outcome),
         )
         write_text_as_unicode(made, [finding.label for finding in found])
     return made
