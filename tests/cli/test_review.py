@@ -79,6 +79,18 @@ def test_another_study_is_not_mixed_in(tmp_path: Path, capsys: pytest.CaptureFix
     assert "other settings (blinded, seed)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("readers", "code", "text"), [(["Mary Miller"], 3, "readers.0"), (["anna", "anna"], 19, "different names")]
+)
+def test_readers_have_short_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], readers: list[str], code: int, text: str
+) -> None:
+    write_reading(tmp_path / "prepared", cases=1)
+    named = [word for reader in readers for word in ("--reader", reader)]
+    assert main(["review", str(tmp_path / "prepared"), "--out", str(tmp_path / "study"), *named]) == code
+    assert text in capsys.readouterr().err
+
+
 def test_it_listens_on_this_machine_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_reading(tmp_path / "prepared", cases=1)
     with running("prepared", folder=tmp_path) as links:

@@ -47,6 +47,11 @@ class Algorithm:
         return {"package_sha256": self.package_sha256, "fedvoxel": self.software_version}
 
     @property
+    def outcome(self) -> str:
+        """Returns what its segmentation is called."""
+        return "corrected" if self.corrected else "segmentation"
+
+    @property
     def device_uid(self) -> str:
         """Returns a UID for the model as an observer, the same for the same package (PS3.5 B.2)."""
         return f"2.25.{int(self.package_sha256[:32], 16)}"

@@ -39,8 +39,8 @@ def segmentation_of(
     """
     found = [finding for finding in findings if finding.is_found]
     numbers = np.zeros(256, np.uint8)
-    numbers[[finding.code for finding in found]] = np.arange(1, len(found) + 1)
-    described = algorithm.described("corrected" if algorithm.corrected else "segmentation")
+    for number, finding in enumerate(found, start=1):
+        numbers[finding.code] = number
     with quiet():
         made = Segmentation(
             source_images=source_headers(sources),
@@ -56,8 +56,8 @@ def segmentation_of(
             software_versions=algorithm.software_version,
             device_serial_number=algorithm.package_sha256[:16],
             content_label="RESEARCH_ONLY",
-            content_description=described,
-            series_description=described,
+            content_description=algorithm.described(algorithm.outcome),
+            series_description=algorithm.described(algorithm.outcome),
         )
         write_text_as_unicode(made, [finding.label for finding in found])
     return made

@@ -12,9 +12,9 @@ from fedvoxel.evaluation.inference.prediction import Predictor
 from fedvoxel.evaluation.reading.doubt import doubt_of
 from fedvoxel.records.atomic import write_json
 from fedvoxel.review.reading import MODEL, CaseSource, CaseVolumes
-from fedvoxel.review.reading_folder import checked_uncertainty
+from fedvoxel.review.reading_folder import uncertainty_on
 from fedvoxel.volumes.nifti_file import read_nifti
-from fedvoxel.volumes.nifti_label import nifti_label
+from fedvoxel.volumes.nifti_label import label_on
 from fedvoxel.volumes.nifti_writer import write_nifti
 from fedvoxel.volumes.restoring import values_on_original
 
@@ -66,12 +66,12 @@ class ModelCase:
         """
         volumes = self._base.load()
         codes = {code: code for code in range(1, self._structures + 1)}
-        label = nifti_label(self._folder / _LABEL, volumes.image, codes, may_be_empty=True)
-        doubt, _ = read_nifti(self._folder / _UNCERTAINTY, "uncertainty", "missing_label")
+        label = label_on(volumes.image, *read_nifti(self._folder / _LABEL, "label", "missing_label"), codes)
+        doubt = read_nifti(self._folder / _UNCERTAINTY, "uncertainty", "missing_label")
         return CaseVolumes(
             image=volumes.image,
             labels={MODEL: label, **volumes.labels},
-            uncertainty=checked_uncertainty(np.clip(doubt, 0.0, 1.0)),
+            uncertainty=uncertainty_on(volumes.image, *doubt),
             modality=volumes.modality,
             remarks=volumes.remarks,
             origin=volumes.origin,

@@ -16,14 +16,15 @@ from fedvoxel.export.description import Structure
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.review.reading import CORRECTED, CandidateName, CaseName, CaseVolumes, Reading
 from fedvoxel.volumes.nifti_file import read_nifti
-from fedvoxel.volumes.nifti_label import nifti_label
+from fedvoxel.volumes.nifti_label import label_on
 from fedvoxel.volumes.refusal import geometry_error
-from fedvoxel.volumes.volume import Volume
+from fedvoxel.volumes.volume import Affine, Volume
 
 READING_FILE = "reading.json"
 """The name of the list in a folder that can be read."""
 
 _SAME_MM = 1e-2
+_UNCERTAINTY = "(uncertainty)"  # no candidate is called so
 _FILES_AT_ONCE = 3
 _FileBelow = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$")]
 
@@ -94,33 +95,30 @@ class FolderCase:
         Raises:
             GeometryError: A file is missing, cannot be trusted, or is not on the image's grid.
         """
+        files = {**self.listed.labels, _UNCERTAINTY: self.listed.uncertainty}
         # Unpacking takes most of the time, and several files can be unpacked at once.
         with ThreadPoolExecutor(max_workers=_FILES_AT_ONCE) as pool:
-            image = Volume(*read_nifti(self.folder / self.listed.image, "image", "missing_image"))
-            labels = {name: pool.submit(self._label, file, image) for name, file in self.listed.labels.items()}
-            uncertainty = pool.submit(self._uncertainty, image)
-            found = {name: label.result() for name, label in labels.items()}
-            return CaseVolumes(image, found, uncertainty.result(), self.listed.modality)
+            reading = pool.submit(read_nifti, self.folder / self.listed.image, "image", "missing_image")
+            others = {name: pool.submit(self._read, file) for name, file in files.items() if file is not None}
+            image = Volume(*reading.result())
+            uncertainty = others.pop(_UNCERTAINTY, None)
+            codes = {code: code for code in range(1, self.structures + 1)}
+            labels = {name: label_on(image, *other.result(), codes) for name, other in others.items()}
+            doubt = None if uncertainty is None else uncertainty_on(image, *uncertainty.result())
+        return CaseVolumes(image, labels, doubt, self.listed.modality)
 
-    def _label(self, file: str, image: Volume) -> NDArray[np.uint8]:
-        codes = {code: code for code in range(1, self.structures + 1)}
-        return nifti_label(self.folder / file, image, codes, may_be_empty=True)
-
-    def _uncertainty(self, image: Volume) -> NDArray[np.float32] | None:
-        if self.listed.uncertainty is None:
-            return None
-        voxels, affine = read_nifti(self.folder / self.listed.uncertainty, "uncertainty", "missing_label")
-        if not np.allclose(affine, image.affine, atol=_SAME_MM):
-            raise geometry_error("affine_mismatch", "the uncertainty map does not lie on the image")
-        return checked_uncertainty(voxels)
+    def _read(self, file: str) -> tuple[NDArray[Any], Affine]:
+        return read_nifti(self.folder / file, "label", "missing_label")
 
 
-def checked_uncertainty(voxels: NDArray[Any]) -> NDArray[np.float32]:
-    """Returns an uncertainty map as float32.
+def uncertainty_on(image: Volume, voxels: NDArray[Any], affine: Affine) -> NDArray[np.float32]:
+    """Returns a map of uncertainty that was read, as float32.
 
     Raises:
-        GeometryError: non_finite, if a value is not in [0, 1].
+        GeometryError: affine_mismatch, if it does not lie on the image; non_finite, if a value is not in [0, 1].
     """
+    if not np.allclose(affine, image.affine, atol=_SAME_MM):
+        raise geometry_error("affine_mismatch", "the uncertainty map does not lie on the image")
     values = np.asarray(voxels, dtype=np.float32)
     if not (values.min() >= 0.0 and values.max() <= 1.0):  # false for NaN, too
         raise geometry_error("non_finite", "uncertainty: expected values from 0 to 1")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
 from fedvoxel.evaluation.reading.blinding import letters_of, reading_order
@@ -82,18 +82,20 @@ def settings_of(reading: Reading, readers: tuple[str, ...], blinded: bool, seed:
 
     Raises:
         ReviewError: Two readers bear one name.
+        ConfigError: A reader's name is no short name of small letters, digits and hyphens.
     """
     if len(set(readers)) != len(readers):
         raise ReviewError("expected readers of different names, got one twice")
-    return StudySettings(
-        title=reading.title,
-        reading=reading.identity,
-        readers=readers,
-        blinded=blinded,
-        seed=seed,
-        structures=reading.structures,
-        cases={case.case: case.candidates for case in reading.cases},
-    )
+    values = {
+        "title": reading.title,
+        "reading": reading.identity,
+        "readers": readers,
+        "blinded": blinded,
+        "seed": seed,
+        "structures": reading.structures,
+        "cases": {case.case: case.candidates for case in reading.cases},
+    }
+    return parse_config(StudySettings, values, "the study")
 
 
 def open_study(folder: Path, settings: StudySettings) -> Study:

@@ -18,29 +18,35 @@ from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.volume import Affine, Volume
 
 
-def nifti_label(
-    path: Path, image: Volume, codes: Mapping[int, int], *, may_be_empty: bool = False
-) -> NDArray[np.uint8]:
+def nifti_label(path: Path, image: Volume, codes: Mapping[int, int]) -> NDArray[np.uint8]:
     """Reads the label of an image.
 
     Args:
         path: The label (.nii, .nii.gz).
         image: The image.
         codes: The job's code of each of the label's own; all other values but 0 are refused.
-        may_be_empty: Whether a label that marks nothing is one, such as that of a model that found nothing.
 
     Returns:
         The label (X, Y, Z) on the voxels of `image`, with the job's codes.
 
     Raises:
         GeometryError: The label cannot be read, does not lie on the image's voxels, holds other codes, or marks
-            nothing and may not be empty.
+            nothing.
     """
     voxels, affine = read_nifti(path, "label", "missing_label")
-    label = recode(_turned(voxels, affine, image), dict(codes))
-    if not (may_be_empty or label.any()):
+    label = label_on(image, voxels, affine, codes)
+    if not label.any():
         raise geometry_error("empty_label", "no voxel is marked")
     return label
+
+
+def label_on(image: Volume, voxels: NDArray[Any], affine: Affine, codes: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Returns a label that was read, on the voxels of `image`; see `nifti_label`. It may mark nothing.
+
+    Raises:
+        GeometryError: The label does not lie on the image's voxels, or holds other codes.
+    """
+    return recode(_turned(voxels, affine, image), dict(codes))
 
 
 def _turned(voxels: NDArray[Any], affine: Affine, image: Volume) -> NDArray[Any]:

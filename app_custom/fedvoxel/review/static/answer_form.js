@@ -12,6 +12,7 @@ export class AnswerForm {
   constructor(state, send) {
     this.state = state;
     this.send = send;
+    this.sending = Promise.resolve();
     this.judged = new Map(state.facts.candidates.map((name) => [name, { verdict: null, rating: null, errors: [] }]));
     this.preferred = state.facts.draft?.preferred ?? null;
     byId("note").value = state.facts.draft?.note ?? "";
@@ -109,7 +110,10 @@ export class AnswerForm {
   async keep(keepalive = false) {
     clearTimeout(this.timer);
     this.timer = null;
-    await this.send("draft", { draft: this.said }, keepalive).catch(() => {});
+    const send = () => this.send("draft", { draft: this.said }, keepalive).catch(() => {});
+    // One after the other, or an older form could come last; a page that is left cannot wait.
+    this.sending = keepalive ? send() : this.sending.then(send);
+    await this.sending;
   }
 
   get unkept() {
