@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedvoxel.cli.trust_options import RevocationList, Root, read
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,12 +25,8 @@ def calibrate(
     package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.")],
     site: Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")],
     cohort: Annotated[str, typer.Option("--cohort", help="The cohort whose validation cases are used.")],
-    root: Annotated[
-        Path, typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem.")
-    ],
-    crl: Annotated[
-        Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
-    ] = None,
+    root: Root,
+    crl: RevocationList = None,
     out: Annotated[Path, typer.Option("--out", help="Where the calibration goes.")] = Path("calibration.json"),
     anew: Annotated[
         bool,
@@ -50,11 +48,10 @@ def calibrate(
     from fedvoxel.evaluation.inference.model import open_model
     from fedvoxel.evaluation.uncertainty.own_calibration import package_cases
     from fedvoxel.export.package import open_package
-    from fedvoxel.export.trust import read_trust
     from fedvoxel.records.atomic import write_json
 
     console = Console(stderr=True)
-    model = open_model(open_package(package, read_trust(root, crl)), MemoryBound(memory_mb), threads)
+    model = open_model(open_package(package, read(root, crl)), MemoryBound(memory_mb), threads)
     made = _made(model, package_cases(model, site, cohort), anew, console)
     write_json(out, made.model_dump(mode="json"))
     _show(made, out)

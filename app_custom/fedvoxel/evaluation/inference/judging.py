@@ -170,7 +170,8 @@ def _about(findings: Sequence[Finding], calibration: Calibration) -> list[str]:
     """Returns for whom the intervals hold, where there are any."""
     if all(finding.interval is None for finding in findings):
         return []
+    hospitals = "one hospital" if calibration.hospitals == 1 else f"{calibration.hospitals} hospitals"
     return [
         f"The volume intervals hold for {calibration.coverage:.0%} of patients like the {calibration.patients} of "
-        f"{calibration.hospitals} hospitals that they were calibrated on: on average over such patients, not for each."
+        f"{hospitals} that they were calibrated on: on average over such patients, not for each."
     ]

@@ -37,8 +37,8 @@ def integrated_gradients(
     inside = torch.from_numpy(mask)
 
     def mean_logit(images: torch.Tensor) -> torch.Tensor:
-        inner: torch.Tensor = network(images)[:, code][:, inside].mean(dim=1)
-        return inner
+        logits: torch.Tensor = network(images)
+        return logits[:, code][:, inside].mean(dim=1)
 
     found = IntegratedGradients(mean_logit).attribute(
         torch.from_numpy(image)[None],

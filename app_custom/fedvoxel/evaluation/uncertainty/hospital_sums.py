@@ -64,7 +64,7 @@ class HospitalCases:
             return TooFewPatients()
         report = _Counter(progress, len(self.training) + len(self.validation))
         rows = [self._features(case, report) for case in self.training] if trained >= MINIMUM_PATIENTS else []
-        likelihoods = []
+        likelihoods: list[LikelihoodSums] = []
         errors: dict[str, list[float | None]] = {}
         for case in self.validation if validated >= MINIMUM_PATIENTS else ():
             probabilities = self.model.probabilities(case.image)
