@@ -43,8 +43,8 @@ def test_a_plan_has_the_jobs_bytes_and_its_settings_in_order() -> None:
 def test_what_a_codec_writes_of_trained_updates_is_what_was_planned() -> None:
     made = plan("hippocampus_compressed")
     (update,) = {phase.step.up for phase in made.transfer.phases if phase.step.trains}
-    # docs/results/compression.json: 41,316 to 41,786 bytes for each hospital, round by round.
-    assert update.size_bytes == pytest.approx(41_600, rel=0.05)
+    # docs/results/compression.json: 38,517 to 40,220 bytes for each hospital, round by round (seed 1).
+    assert update.size_bytes == pytest.approx(39_600, rel=0.05)
     assert "float32, both ways" in words(made) and "stepped 1, both ways" not in words(made)
 
 

@@ -86,7 +86,7 @@ def test_a_fresh_clone_gets_torch_first_and_then_the_pinned_packages(clone: Clon
     assert calls[0] == "venv"
     assert calls[1].startswith("pip --quiet --no-index --no-deps torch==")
     assert calls[2].endswith(
-        f"--constraint {clone.folder}/constraints.txt --editable {clone.folder}[site,dicom,report,demo]"
+        f"--constraint {clone.folder}/constraints.txt --editable {clone.folder}[site,dicom,export,clinic,report,demo]"
     )
     assert len(calls) == 3
     assert "making a virtual environment" in said
@@ -104,7 +104,7 @@ def test_the_developers_set_up_serves_the_quickstart_but_not_the_reverse(clone: 
     clone.set_up("run")
     clone.calls()
     clone.set_up("dev")
-    assert clone.calls()[-1].endswith("[site,dicom,report,demo,dev]")
+    assert clone.calls()[-1].endswith("[site,dicom,export,clinic,report,demo,openvino,dev]")
     clone.set_up("run")
     assert clone.calls() == []
 

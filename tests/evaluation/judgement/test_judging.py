@@ -327,6 +327,12 @@ def test_every_key_of_the_json_is_documented(model: Model, tmp_path: Path) -> No
     assert keys(judgement) - documented - of_estimates == set()
 
 
+def test_printing_leaves_damaged_images_refused_everywhere_else() -> None:
+    said = "from PIL import ImageFile; from fedvoxel.evaluation.judgement.paper import check_paper; check_paper(); "
+    script = said + "import sys; sys.exit(3 if ImageFile.LOAD_TRUNCATED_IMAGES else 0)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False).returncode == 0
+
+
 def test_where_no_pdf_can_be_made_it_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(ConfigError, match="--no-pdf"):

@@ -17,12 +17,18 @@ def check_paper() -> None:
         ConfigError: WeasyPrint, or the libraries of the system that it needs, are not installed.
     """
     try:
+        from PIL import ImageFile
+
+        strict = not ImageFile.LOAD_TRUNCATED_IMAGES
         import weasyprint  # noqa: F401 - loads the libraries
     except (ImportError, OSError):
         raise ConfigError(
             "the PDF needs WeasyPrint (pip install '.[report]') and Pango (Debian: libpango-1.0-0, "
             "libpangoft2-1.0-0); or go without it: --no-pdf"
         ) from None
+    if strict:
+        # It has Pillow fill up damaged images for the whole process, and Pillow decodes JPEG 2000 in DICOM, too.
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def pdf_of(html: str) -> bytes:
