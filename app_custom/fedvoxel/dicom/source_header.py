@@ -1,6 +1,7 @@
 """The headers that results are made against: the original's, with what the standard wants and the source left out."""
 
 from collections.abc import Sequence
+from copy import copy
 
 from pydicom import Dataset
 
@@ -24,7 +25,9 @@ def _completed(header: Dataset) -> Dataset:
     made = Dataset()
     for tag in header.keys():  # noqa: SIM118  (a data set iterates over its elements)
         if not tag.is_private:
-            made[tag] = header[tag]  # read with the original's own character set
+            # Read with the original's own character set; copied, since highdicom hands the very element on, and who
+            # changes a result would change what it is then compared with.
+            made[tag] = copy(header[tag])
     if not isinstance(made.get("SpecificCharacterSet", ""), str):
         made.SpecificCharacterSet = _UNICODE  # highdicom cannot take code extensions (PS3.3 C.12.1.1.2)
     for keyword in _EMPTY_WHERE_MISSING:

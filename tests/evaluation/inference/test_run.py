@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from fedvoxel.dicom.measurement_report import report_of
+from fedvoxel.dicom.result import Algorithm, Concept, Finding
+from fedvoxel.dicom.source_header import source_headers
 from fedvoxel.errors import ConfigError, DicomError, GeometryError, PredictionError
 from fedvoxel.evaluation.inference import objects
 from fedvoxel.evaluation.inference.run import predict_nifti, predict_study
@@ -285,3 +288,13 @@ def test_a_real_study_of_four_series_asks_which(data_folder: Path, tmp_path: Pat
     assert caught.value.reason == "several_series"
     outcome = predict_study(study, bright_job(tmp_path / "second", series=3))
     assert [errors_in(path) for path in outcome.objects] == [[], []] and outcome.source["series"] == 3
+
+
+def test_who_changes_a_result_does_not_change_the_header_that_it_is_compared_with() -> None:
+    sources = bright_slices("axial", levels())
+    (made, *_) = source_headers(sources)
+    concept = Concept("SCT", "5366008", "Hippocampus")
+    finding = Finding(1, "hippocampus", concept, concept, None, (1, 2, 3), 0.0)
+    report = report_of(sources, None, [finding], Algorithm("hippocampus", "1.0.0", "0" * 64, "1"))
+    report.PatientID = made.PatientID = "SOMEBODY ELSE"
+    assert sources[0].PatientID == "one"

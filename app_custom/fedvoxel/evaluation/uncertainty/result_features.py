@@ -14,6 +14,8 @@ RESULT_FEATURES = tuple(QUALITY_SIGNS)
 """In order; each is explained where it is computed."""
 
 _MOST_OFF = 6.0
+_USUAL = 1.0
+"""Deviations within which a volume, and distances within which an image, says nothing of how good a result is."""
 _MM3_PER_ML = 1000.0
 _LEAST_ML = 1e-3
 
@@ -58,11 +60,11 @@ def result_features(found: Found, code: int, seen: Spread | None) -> NDArray[np.
     """
     mask, chance = found.label == code, found.probabilities[code]
     agreements = [0.0 if value is None else value for value in found.agreements[code - 1]]
-    likeness = [np.log1p(found.distance), np.log1p(found.off["texture"]), np.log1p(found.off["found"])]
+    likeness = [_beyond(value) for value in (found.distance, found.off["texture"], found.off["found"])]
     if not mask.any():
         # Nothing was found: what is said of a mask stands at its worst, or at 0.
         agreed = float(np.mean([value is None for value in found.agreements[code - 1]])) if agreements else 1.0
-        return np.array([1.0, 0.0, 0.0, 0.0, agreed, agreed, 0.0, 0.0, 0.0, 0.0, _MOST_OFF, 0.0, *likeness])
+        return np.array([1.0, 0.0, 0.0, 0.0, agreed, agreed, 0.0, 0.0, 0.0, _MOST_OFF, 0.0, 0.0, *likeness])
     band = mask | (chance >= BAND_LEAST)
     off = _volume_off(float(np.count_nonzero(mask)) * found.voxel_ml, seen)
     numbers = [
@@ -74,8 +76,8 @@ def result_features(found: Found, code: int, seen: Spread | None) -> NDArray[np.
         min(agreements),
         _border_sureness(mask, found.probabilities),
         *_parts(mask),
-        off,
-        abs(off),
+        max(-off - _USUAL, 0.0),
+        max(off - _USUAL, 0.0),
         _at_the_edge(mask),
         *likeness,
     ]
@@ -90,6 +92,11 @@ def expected_dice(mask: NDArray[np.bool_], chance: Voxels) -> float:
     inside = float(chance[mask].sum())
     total = float(chance[chance >= BAND_LEAST].sum())
     return 2 * inside / max(np.count_nonzero(mask) + total, 1e-9)
+
+
+def _beyond(distance: float) -> float:
+    """Returns the logarithm of how far a distance is beyond the usual."""
+    return float(np.log1p(max(distance - _USUAL, 0.0)))
 
 
 def _volume_off(volume_ml: float, seen: Spread | None) -> float:

@@ -27,15 +27,15 @@ QUALITY_SIGNS: Mapping[str, int] = {
     "border_sureness": 1,
     "largest_part": 1,
     "parts": -1,
-    "volume": 0,
-    "volume_off": -1,
+    "volume_small": -1,
+    "volume_large": -1,
     "at_the_edge": -1,
     "distance": -1,
     "texture_off": -1,
     "found_off": -1,
 }
 """The features of a result (`evaluation.uncertainty.result_features` computes them): 1 where more of it can only mean a
-higher Dice, -1 where a lower one, 0 where it may be either."""
+higher Dice, -1 where a lower one."""
 
 RIDGE = 0.3
 """The penalty over the number of rows, on features that are scaled to a deviation of 1."""
