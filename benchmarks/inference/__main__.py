@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks import RESULTS, ROOT, WORK
 from benchmarks.inference.networks import NETWORKS, convert
 from benchmarks.inference.report import MEMORY_TARGET_MIB, markdown, rows_of
 from benchmarks.inference.systems import SYSTEMS
+from benchmarks.overhead.machine import watched
 from benchmarks.parts import Parts, Values
 from fedvoxel.records.atomic import write_json, write_text
 
@@ -34,6 +36,7 @@ def main() -> int:
     answers = _measured(options, parts)
     study = _study(options, parts)
     conditions = {"shape": options.shape, "window": options.window, "repeats": options.repeats}
+    conditions["others"] = max(one["others"] for found in answers.values() for one in found)
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
     machine |= {name: version(name) for name in ("torch", "monai", "onnxruntime", "openvino", "numpy")}
     rows = rows_of(answers)
@@ -76,9 +79,15 @@ def _study(options: argparse.Namespace, parts: Parts) -> Values | None:
 
 def _in_process(asked: dict[str, Any]) -> Values:
     command = [sys.executable, "-m", "benchmarks.inference.process"]
-    done = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
-    found: Values = json.loads(done.stdout.splitlines()[-1])
-    return found
+    started = time.monotonic()
+
+    def measured() -> Values:
+        done = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+        found: Values = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    found = watched(measured)
+    return found | {"others": found["others_cpu_s"] / (time.monotonic() - started)}
 
 
 def _options() -> argparse.Namespace:

@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.inference.systems import SYSTEMS
+from benchmarks.overhead.machine import QUIET
 from benchmarks.parts import Values
 
 SPEED_TARGET, MEMORY_TARGET_MIB, STUDY_TARGET_S = 1.5, 4096, 3.0
@@ -64,6 +65,8 @@ def markdown(
         chosen = [row for row in rows if SYSTEMS[row["system"]].is_tried is tried]
         lines += [_line(row) for row in chosen]
     lines += ["", *verdicts(rows, study), _EXPLANATION]
+    quiet = "the machine was quiet" if conditions["others"] <= QUIET else "measure again on a quiet machine"
+    lines += [f"Other programs used up to {conditions['others']:.2f} of a core during a run: {quiet}.", ""]
     lines += ["Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()) + ".", ""]
     return "\n".join(lines)
 

@@ -43,7 +43,7 @@ def _model(onnx: bytes) -> Model:
     """A model that no package holds: what reading and verifying one costs is part of the start-up."""
     values = json.loads((ROOT / "provisioning/models/hippocampus.json").read_text())
     values["structures"] = values["structures"][:1]
-    values |= {"plan": {}, "inference": {"roi_size": (40, 56, 40)}}
+    values |= {"plan": {}, "inference": {"roi_size": (48, 64, 48)}}
     description = parse_config(ModelDescription, values, "the description")
     nothing = {"sha256": "0" * 64, "size_bytes": 0}
     now = datetime.now(UTC)

@@ -41,9 +41,11 @@ def test_a_study_is_held_against_three_seconds() -> None:
 
 
 def test_the_report_says_what_was_only_tried() -> None:
-    conditions = {"shape": (8, 8, 8), "window": (4, 4, 4), "repeats": 3}
+    conditions = {"shape": (8, 8, 8), "window": (4, 4, 4), "repeats": 3, "others": 0.05}
     text = markdown(rows_of(answers(6.0, 800.0)), None, conditions, {"cores": 2})
     assert "| UNet | FedVoxel, OpenVINO in bfloat16 (tried only) | 1.0 | 12.00 |" in text
+    assert "the machine was quiet" in text
+    assert "on a quiet machine" in markdown(rows_of(answers(6.0, 8.0)), None, conditions | {"others": 0.5}, {})
     assert text.index("tried only") > text.index("| UNet | FedVoxel, OpenVINO |")
 
 

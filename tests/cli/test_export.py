@@ -85,6 +85,7 @@ def test_it_is_found_without_the_word_job(capsys: pytest.CaptureFixture[str]) ->
         (["--sign", "nowhere"], "client.crt", 8),
         (["--calibration", "missing.json"], "cannot be read", 3),
         (["--model", "worst"], "worst", 2),
+        (["--audit-head", "3e"], "64 hexadecimal digits", 3),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(

@@ -73,6 +73,8 @@ class Flat(torch.nn.Module):
 
     def forward(self, image: torch.Tensor) -> Any:
         out = self.layer(image)
+        if self.give == "one size" and image.shape[2] != 8:
+            raise ValueError("the size is not 8")
         if self.give == "list":
             return [out, out]
         if self.give == "half":
@@ -88,6 +90,17 @@ class Flat(torch.nn.Module):
 def test_a_network_that_cannot_be_exported_is_refused(give: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         forms_of(Flat(give), (8, 8, 8), 3)
+
+
+def test_a_network_of_one_window_size_is_exported_for_that_size() -> None:
+    forms = forms_of(Flat("one size"), (8, 8, 8), 3)
+    assert not forms.any_size
+    for predictor in (program_predictor(forms.program), onnx_predictor(forms.onnx)):
+        assert predictor(np.ones((5, 1, 8, 8, 8), np.float32)).shape == (5, 3, 8, 8, 8)
+        with pytest.raises(PackageError, match="does not take what the network takes"):
+            predictor(np.ones((1, 1, 16, 8, 8), np.float32))
+    with pytest.raises(ConfigError, match="does not take windows of 10x8x8"):
+        forms_of(Flat("one size"), (10, 8, 8), 3)
 
 
 def test_a_form_that_does_not_agree_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

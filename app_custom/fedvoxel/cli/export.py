@@ -123,7 +123,7 @@ def check(
     if not data:
         console.print("Only a made-up image was used. Next: give real ones with --data")
     else:
-        console.print(f"All forms agree on {len(results) // 2} cases.")
+        console.print(f"All forms agree on {len({one.case for one in results})} cases.")
 
 
 @app.command(epilog="Example: fedvoxel export show hippocampus-1.0.0.fvpkg --root kits/hospital-a")

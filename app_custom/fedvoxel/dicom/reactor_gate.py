@@ -4,7 +4,7 @@ An association has a thread, its reactor, that looks for messages of the peer. W
 paused: the caller clears an event and looks at a flag that says whether the reactor waits for it. The reactor raises
 the flag before it waits, and lowers it after: where it had just been let through, the flag is still up, the caller goes
 on, and both read. An answer that the reactor gets is dropped, so that a query finds less than there is, and nobody
-knows. On a busy machine this happened to two queries in a hundred (pynetdicom 3.0.4).
+knows. It happens on a busy machine (pynetdicom 3.0.4).
 """
 
 import threading

@@ -1,9 +1,11 @@
 """Makes a package of a job's model: every form, every text, one signature."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fedvoxel.errors import ConfigError
 from fedvoxel.export.bundle import NO_LICENCE, PROGRAM, WEIGHTS, bundle_of
 from fedvoxel.export.description import ModelDescription
 from fedvoxel.export.forms import Forms, forms_of
@@ -32,6 +34,15 @@ class Beside:
     calibration: bytes | None = None
     licence: str = NO_LICENCE
     audit_head: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what is no hash.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        if self.audit_head is not None and not re.fullmatch("[0-9a-f]{64}", self.audit_head):
+            raise ConfigError("expected as the audit log's head the 64 hexadecimal digits of `fedvoxel audit verify`")
 
 
 def export_model(

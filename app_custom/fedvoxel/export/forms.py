@@ -70,12 +70,16 @@ def forms_of(network: torch.nn.Module, roi_size: Sequence[int], channels: int) -
 def torch_predictor(network: torch.nn.Module) -> Predictor:
     """Returns how a network in evaluation predicts.
 
-    The predictor raises ConfigError where it gives more than one output.
+    The predictor raises ConfigError where the network does not take the images, or gives more than one output.
     """
 
     def predict(images: Images) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            found = network(torch.from_numpy(images))
+        try:
+            with torch.inference_mode():
+                found = network(torch.from_numpy(images))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            shape = "x".join(str(size) for size in images.shape[2:])
+            raise ConfigError(f"the network does not take windows of {shape} ({type(error).__name__})") from None
         if not isinstance(found, torch.Tensor):
             raise ConfigError(f"expected a network with one output, got one with {len(found)}; it cannot be exported")
         return np.asarray(found.numpy())
@@ -97,8 +101,11 @@ def program_predictor(content: bytes) -> Predictor:
         raise PackageError(f"the torch.export program cannot be loaded ({type(error).__name__})") from None
 
     def predict(images: Images) -> NDArray[np.float32]:
-        with torch.no_grad():
-            return np.asarray(module(torch.from_numpy(images)).numpy())
+        try:
+            with torch.no_grad():
+                return np.asarray(module(torch.from_numpy(images)).numpy())
+        except (RuntimeError, AssertionError) as error:
+            raise PackageError(f"torch.export does not take what the network takes ({type(error).__name__})") from None
 
     return predict
 
@@ -116,7 +123,14 @@ def onnx_predictor(content: bytes) -> Predictor:
     except Exception as error:
         # ONNX Runtime's errors share no base but Exception.
         raise PackageError(f"ONNX Runtime cannot load the model ({type(error).__name__})") from None
-    return lambda images: np.asarray(session.run([ONNX_OUTPUT], {ONNX_INPUT: images})[0])
+
+    def predict(images: Images) -> NDArray[np.float32]:
+        try:
+            return np.asarray(session.run([ONNX_OUTPUT], {ONNX_INPUT: images})[0])
+        except Exception as error:
+            raise PackageError(f"ONNX does not take what the network takes ({type(error).__name__})") from None
+
+    return predict
 
 
 def load_weights(network: torch.nn.Module, content: bytes) -> None:
@@ -140,12 +154,9 @@ def _checked(network: torch.nn.Module, roi_size: Sequence[int], any_size: bool) 
     expected = [reference(image) for image in images]
     agreement = {}
     for name, predictor in (("torch.export", program_predictor(program)), ("ONNX", onnx_predictor(onnx))):
-        try:
-            found = [compare(predictor(one), right) for one, right in zip(images, expected, strict=True)]
-        except (RuntimeError, AssertionError) as error:
-            what = f"{name} does not take what the network takes"
-            raise PackageError(f"{what} ({type(error).__name__})") from None
-        agreement[name] = together(found)
+        agreement[name] = together(
+            [compare(predictor(one), right) for one, right in zip(images, expected, strict=True)]
+        )
         if not agreement[name].holds:
             raise PackageError(
                 f"{name} does not agree with the network: {agreement[name].argmax:.6f} of the labels, probabilities to "

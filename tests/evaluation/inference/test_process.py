@@ -14,12 +14,12 @@ from tests.evaluation.inference.command import RANGES, root_file
 from tests.export.package_sample import sample_package
 
 RUN = """
-import json, resource, sys
+import json, re, sys
 from fedvoxel.cli.main import main
 code = main(sys.argv[1:])
 unwanted = ("torch", "monai", "nvflare", "onnx", "tensorboard", "matplotlib", "openvino_telemetry")
 heavy = [name for name in unwanted if sys.modules.get(name)]
-peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak_mb = int(re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read()).group(1)) / 1024
 print(json.dumps({"code": code, "heavy": heavy, "peak_mb": peak_mb}), file=sys.stderr)
 """
 

@@ -11,7 +11,7 @@ from fedvoxel.evaluation.inference.refusal import prediction_error
 MIB = 2**20
 _PREPARING_BYTES = 36
 """For each voxel while an image is prepared: the volume in float32, its copy in float64, and what finding percentiles
-takes; 32 were measured."""
+takes, with some room."""
 
 
 @dataclass(frozen=True)

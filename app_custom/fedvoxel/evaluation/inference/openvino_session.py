@@ -1,7 +1,7 @@
 """Runs a package's ONNX model with OpenVINO, which is faster on Intel and AMD processors: an extra of its own.
 
-It computes in float32. Left to itself OpenVINO takes bfloat16 where a processor has it, which changed the label of up
-to seven voxels in a thousand in trials with untrained networks: a model was not scored like that.
+It computes in float32. Left to itself OpenVINO takes bfloat16 where a processor has it, which changes labels at borders
+(`benchmarks.inference` says how many): a model was not scored like that.
 """
 
 import sys
