@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -14,11 +15,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedvoxel.cli.main import main
+from fedvoxel.export.publishing import Publisher
 from fedvoxel.review.server import listening
 from tests.cli.test_cohort import write_site
 from tests.evaluation.cohorts.cohort_folders import write_cohort
 from tests.evaluation.inference.bright_studies import RANGES, bright_study
-from tests.export.package_sample import sample_package, sample_root
+from tests.export.package_sample import sample_package, sample_root, sample_signer, sample_trust
 from tests.review.reading_sample import said, write_reading
 from tests.volumes.scans import csv_cohort
 
@@ -48,6 +50,13 @@ def entered(link: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=host, headers={"origin": host}, timeout=60.0) as client:
         assert client.get(link).status_code == 303
         yield client
+
+
+def withdrawn_in(index: Path, package: Path) -> Path:
+    lead, now = Publisher(index, sample_signer(), sample_trust(), index.parent / "lead.json"), datetime.now(UTC)
+    lead.publish(package, "released", "good", now)
+    lead.set_state("hippocampus", "1.0.0", "withdrawn", "misses small ones", now)
+    return index
 
 
 def test_two_readers_read_go_on_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +140,9 @@ def test_a_signed_model_is_used_on_studies(tmp_path: Path, capsys: pytest.Captur
             (case,) = client.get("/api/reading").json()["cases"]
         assert case["waiting"] is None
         assert client.post(f"/api/cases/{case['case']}/visit").json()["volumes_ml"]["model"]["anterior"] > 0
+    index = withdrawn_in(tmp_path / "releases", Path(package))
+    assert main(["review", package, str(tmp_path / "studies"), "--root", str(root), "--releases", str(index)]) == 17
+    assert "misses small ones" in capsys.readouterr().err
     content = Path(package).read_bytes()
     Path(package).write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
     assert main(["review", package, str(tmp_path / "studies"), "--root", str(root)]) == 17

@@ -8,7 +8,7 @@ import typer
 from fedvoxel.cli import predict_options as o
 from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
 from fedvoxel.cli.predict_view import Done, Failure, show
-from fedvoxel.cli.trust_options import RevocationList, Root, read
+from fedvoxel.cli.trust_options import Index, RevocationList, Root, Unknown, read, warning_of
 from fedvoxel.errors import ConfigError, FedVoxelError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def predict(
     *,
     root: Root,
     crl: RevocationList = None,
-    releases: o.Index = None,
-    allow_unknown: o.Unknown = False,
+    releases: Index = None,
+    allow_unknown: Unknown = False,
     out: o.Out = Path("predictions"),
     series: o.SeriesNumber = None,
     everybody: o.Everybody = False,
@@ -65,7 +65,8 @@ def predict(
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     trust = read(root, crl)
     model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
-    remarks = _release_remarks(model, releases, trust, allow_unknown)
+    warning = warning_of(model.package, releases, trust, allow_unknown)
+    remarks = (f"{warning}.",) if warning else ()
     _run(asked, _job(model, out, series, remarks, (not quick, maps, explain)), as_json)
 
 
@@ -100,17 +101,6 @@ def _calibrated(model: "Model", own: Path | None) -> "Model":
     from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
 
     return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
-
-
-def _release_remarks(model: "Model", folder: Path | None, trust: "Trust", unknown: bool) -> tuple[str, ...]:
-    """Returns what the index of releases says of a package that may be used."""
-    if folder is None:
-        return ()
-    from fedvoxel.export.releases import Releases
-
-    name = f"{model.algorithm.name} {model.algorithm.version}"
-    warning = Releases(folder, trust).admit(model.package.sha256, name, unknown)
-    return (f"{warning}.",) if warning else ()
 
 
 def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":

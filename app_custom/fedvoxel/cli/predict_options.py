@@ -11,17 +11,6 @@ PackageFile = Annotated[Path, typer.Argument(help="The signed package: NAME-VERS
 StudyPath = Annotated[
     Path | None, typer.Argument(help="A folder of DICOM files, or a NIfTI file; or take it from a --pacs.")
 ]
-Index = Annotated[
-    Path | None,
-    typer.Option(
-        "--releases",
-        envvar="FEDVOXEL_RELEASES",
-        help="The index of releases: a withdrawn package is refused, and so is one that the index does not know.",
-    ),
-]
-Unknown = Annotated[
-    bool, typer.Option("--allow-unknown", help="Also a package that the index of releases does not know.")
-]
 Out = Annotated[Path, typer.Option("--out", help="Folder for the results (mode 0700), each in one of its own.")]
 SeriesNumber = Annotated[
     int | None, typer.Option("--series", min=1, help="The number of the series, where several fit the model.")

@@ -8,6 +8,8 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from fedvoxel.cli.trust_options import Index, RevocationList, Unknown
+
 if TYPE_CHECKING:
     from fedvoxel.review.reading import Reading
     from fedvoxel.review.study import Study
@@ -45,10 +47,9 @@ WhatArgument = Annotated[
 SiteOption = Annotated[Path | None, typer.Option("--site", help="The site's own file, of which COHORT is a cohort.")]
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", envvar="FEDVOXEL_ROOT", help="The consortium's root: a kit's startup/rootCA.pem."),
-]
-CrlOption = Annotated[
-    Path | None, typer.Option("--crl", envvar="FEDVOXEL_CRL", help="The root's list of revoked certificates.")
+    typer.Option(
+        "--root", envvar="FEDVOXEL_ROOT", help="The consortium's root (a kit's startup/rootCA.pem), or the kit."
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder that keeps the answers (mode 0700); review-COHORT by default.")
@@ -70,7 +71,9 @@ def start(
     what: WhatArgument,
     site: SiteOption = None,
     root: RootOption = None,
-    crl: CrlOption = None,
+    crl: RevocationList = None,
+    releases: Index = None,
+    allow_unknown: Unknown = False,
     out: OutOption = None,
     reader: ReaderOption = None,
     blinded: BlindedOption = False,
@@ -93,7 +96,9 @@ def start(
 
     package, cohort = _package_and_cohort(what)
     folder = out or Path(f"review-{Path(cohort).resolve().name}")
-    reading, begin = reading_of(Asked(package, cohort, site, root, crl, folder, memory_mb, series))
+    reading, begin = reading_of(
+        Asked(package, cohort, site, root, crl, releases, allow_unknown, folder, memory_mb, series)
+    )
     study = open_study(folder, settings_of(reading, tuple(reader or ["reader-1"]), blinded, seed))
     begin()
     _serve(reading, study, port, as_json)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from fedvoxel.cli.trust_options import read, warning_of
 from fedvoxel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ class Asked:
         site: The site's own file, or None.
         root: The consortium's root.
         crl: The root's revocation list.
+        releases: The index of releases.
+        allow_unknown: Whether a package that the index does not know may be used.
         folder: Where the study is kept.
         memory_mb: Most memory that the model may take.
         series: The number of the series to take in each study.
@@ -31,13 +36,15 @@ class Asked:
     site: Path | None
     root: Path | None
     crl: Path | None
+    releases: Path | None
+    allow_unknown: bool
     folder: Path
     memory_mb: int
     series: int | None
 
 
 def reading_of(asked: Asked) -> "tuple[Reading, Callable[[], object]]":
-    """Returns what is read, and what sets a model to work on it, if there is one.
+    """Returns what is read, and what sets a model to work on it, if there is one; warns of one that is not released.
 
     Raises:
         FedVoxelError: It cannot be read, or the package is not to be trusted.
@@ -58,14 +65,17 @@ def _with_model(asked: Asked, path: Path) -> "tuple[Reading, Callable[[], object
     from fedvoxel.evaluation.inference.memory import MemoryBound
     from fedvoxel.evaluation.inference.model import open_model
     from fedvoxel.export.package import open_package
-    from fedvoxel.export.trust import read_trust
     from fedvoxel.review.model_case import predict_in_background
     from fedvoxel.review.model_reading import base_reading, open_model_reading
     from fedvoxel.volumes.site import load_site_config
 
     if asked.root is None:
         raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
-    model = open_model(open_package(path, read_trust(asked.root, asked.crl)), MemoryBound(asked.memory_mb))
+    trust = read(asked.root, asked.crl)
+    package = open_package(path, trust)
+    if warning := warning_of(package, asked.releases, trust, asked.allow_unknown):
+        typer.echo(f"warning: {warning}", err=True)
+    model = open_model(package, MemoryBound(asked.memory_mb))
     private_folder(asked.folder)
     site = None if asked.site is None else (load_site_config(asked.site), asked.site.parent)
     base = base_reading(model, asked.cohort, asked.folder, site, asked.series)
