@@ -16,7 +16,8 @@ _RECIPE = (
     "slices) and in two that it was not (of ghosting, spikes, inversion, a hole, motion, cropping), how badly by "
     "chance. One process, one thread, ONNX Runtime. The penalty of the regression was chosen on seed 1's validation "
     "patients, each hospital left out in turn; after seed 1's first test figures what counts as a usual volume or "
-    "distance was revised once, and motion, which had only moved the label, was mended. Seeds 2 and 3 were first run with everything fixed."
+    "distance was revised once, and motion, which had only moved the label, was mended. "
+    "Seeds 2 and 3 were first run with everything fixed."
 )
 _GROUPS = {
     "all": "all",
