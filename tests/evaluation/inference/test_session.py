@@ -1,5 +1,8 @@
 """A model is read from bytes, its weights too where they are a file of their own; what is none is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -57,6 +60,29 @@ def test_openvino_computes_in_float32_whatever_the_processor_could() -> None:
     """bfloat16 has eight bits: 1.00390625 would become 1."""
     batch = np.full((1, 1, 16, 16, 16), 1.00390625, np.float32)
     assert np.unique(OpenVinoRuntime(bright_onnx(2), 1).logits(batch)[:, 1]).tolist() == [4.03125]
+
+
+INTERRUPTED = """
+import faulthandler, signal, sys
+import numpy as np
+from fedvoxel.evaluation.inference.openvino_session import OpenVinoRuntime
+faulthandler.enable()  # its handlers, and so Python's, run on a stack of their own
+model = sys.stdin.buffer.read()
+first, second = OpenVinoRuntime(model, 1), OpenVinoRuntime(model, 1)
+for runtime in (first, second):
+    runtime.logits(np.zeros((1, 1, 4, 4, 4), np.float32))
+del runtime, first
+del second
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_after_two_models_is_no_crash() -> None:
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], input=bright_onnx(2), capture_output=True, check=False)
+    assert (run.returncode, run.stdout) == (0, b"interrupted\n"), run.stderr.decode()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", bright_onnx(2)[:60]])

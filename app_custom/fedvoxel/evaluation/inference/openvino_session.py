@@ -5,6 +5,7 @@ It computes in float32. Left to itself OpenVINO takes bfloat16 where a processor
 """
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,7 @@ class OpenVinoRuntime:
             PredictionError: It is no model that OpenVINO takes, with one image in and one output, or OpenVINO is not
                 installed.
         """
-        openvino = _openvino()
-        self._core = openvino.Core()
+        self._core = _core()
         self.settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -45,7 +45,7 @@ class OpenVinoRuntime:
             raise prediction_error("unusable_model", f"OpenVINO cannot use it ({type(error).__name__})") from None
         self._compiled: Any = None
         self._shape: tuple[int, ...] = ()
-        self._version = str(openvino.__version__).split("-")[0]
+        self._version = str(_openvino().__version__).split("-")[0]
 
     @property
     def name(self) -> str:
@@ -78,6 +78,17 @@ def is_installed() -> bool:
     from importlib.util import find_spec
 
     return find_spec("openvino") is not None
+
+
+@cache
+def _core() -> Any:
+    """Returns the one core of this process.
+
+    Each core's CPU plugin gives the thread a stack for signals of its own and puts the previous one back when it goes.
+    With two cores that go in the order they came, the last one puts back what the first has unmapped, and the next
+    Ctrl-C is a segmentation fault (OpenVINO 2026.4).
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:
