@@ -56,6 +56,9 @@ LEVERS: Mapping[str, Changes] = {
     "Ditto, 144 personal steps a round": {
         "training.personal": {"name": "ditto", "strength": 0.1, "steps_per_round": 144}
     },
+    "Ditto, strength 0.01, 144 personal steps a round": {
+        "training.personal": {"name": "ditto", "strength": 0.01, "steps_per_round": 144}
+    },
     "Ditto, strength 0.01": {"training.personal": {"name": "ditto", "strength": 0.01}},
     "Ditto, strength 1": {"training.personal": {"name": "ditto", "strength": 1.0}},
 }
