@@ -16,6 +16,7 @@ from fedvoxel.review.model_reading import base_reading, open_model_reading
 from fedvoxel.review.study import open_study, settings_of
 from fedvoxel.review.study_export import export_study
 from tests.evaluation.inference.bright_studies import DIRECTIONS, bright_model, bright_study, levels
+from tests.evaluation.inference.calibration_sample import bright_calibration
 from tests.review.reading_sample import Page, said, stroke, write_reading
 
 
@@ -24,7 +25,7 @@ def desk_on(model: Model, cohort: Path, folder: Path) -> Desk:
     folder.mkdir(mode=0o700, exist_ok=True)
     reading, cases = open_model_reading(model, base_reading(model, str(cohort), folder, None, None), folder)
     desk = Desk(reading, open_study(folder, settings_of(reading, ("anna",), False, 0)))
-    predict_in_background(cases, model.predictor).join()
+    predict_in_background(cases, model).join()
     return desk
 
 
@@ -147,6 +148,32 @@ def test_nifti_files_are_read_under_pseudonyms(tmp_path: Path) -> None:
     assert any("modality" in remark for remark in facts["remarks"])
     with pytest.raises(ReviewError, match="there is none"):
         desk_on(bright_model(tmp_path), tmp_path / "nowhere", tmp_path / "other")
+
+
+def test_a_calibrated_model_shows_calibrated_doubt_and_what_is_estimated(tmp_path: Path) -> None:
+    calibration = bright_calibration(tmp_path / "plain")
+    calibrated = bright_model(tmp_path, members={"calibration.json": calibration.model_dump_json().encode()})
+    bright_study(tmp_path / "cohort", codes=levels(seed=99), BodyPartExamined="HEAD")
+    shown, said = {}, {}
+    for name, model in {"plain": bright_model(tmp_path / "plain"), "calibrated": calibrated}.items():
+        desk = desk_on(model, tmp_path / "cohort", tmp_path / f"{name}-study")
+        case = desk.reading.cases[0].case
+        said[name] = " ".join(Page(desk).visit(case)["remarks"])
+        shown[name] = desk.at("anna", case).shown.volumes.uncertainty
+    assert said["plain"] == ""
+    assert " hippocampus as the model found it: volume " in said["calibrated"]
+    assert "estimated Dice" in said["calibrated"]
+    assert not np.allclose(shown["plain"], shown["calibrated"], atol=1e-4)
+
+
+def test_an_image_that_is_unlike_all_training_images_is_not_shown_with_an_outline(tmp_path: Path) -> None:
+    calibration = bright_calibration(tmp_path / "plain")
+    calibrated = bright_model(tmp_path, members={"calibration.json": calibration.model_dump_json().encode()})
+    codes = np.zeros_like(levels())
+    codes[:, :2] = 1
+    bright_study(tmp_path / "cohort", codes=codes)
+    desk = desk_on(calibrated, tmp_path / "cohort", tmp_path / "study")
+    assert "unlike those that the model was trained on" in str(desk.reading.cases[0].waiting)
 
 
 def test_doubt_is_the_entropy_as_a_share_of_the_largest() -> None:

@@ -80,7 +80,7 @@ def _with_model(asked: Asked, path: Path) -> "tuple[Reading, Callable[[], object
     site = None if asked.site is None else (load_site_config(asked.site), asked.site.parent)
     base = base_reading(model, asked.cohort, asked.folder, site, asked.series)
     reading, cases = open_model_reading(model, base, asked.folder)
-    return reading, lambda: predict_in_background(cases, model.predictor)
+    return reading, lambda: predict_in_background(cases, model)
 
 
 def _nothing() -> None:

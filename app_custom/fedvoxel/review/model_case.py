@@ -4,11 +4,15 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import FedVoxelError
-from fedvoxel.evaluation.inference.prediction import Predictor
+from fedvoxel.evaluation.inference.judging import ENTROPY, Judged, judge
+from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.reading.doubt import doubt_of
 from fedvoxel.records.atomic import write_json
 from fedvoxel.review.reading import MODEL, CaseSource, CaseVolumes
@@ -20,6 +24,13 @@ from fedvoxel.volumes.restoring import values_on_original
 
 _LABEL, _UNCERTAINTY, _DONE = "label.nii.gz", "uncertainty.nii.gz", "done.json"
 _QUEUED = "Waits for the model"
+
+
+class _Done(FrozenModel):
+    """Is written when all of a case's results are: what the model's calibration has to say of them."""
+
+    schema_version: Literal[1] = 1
+    remarks: tuple[str, ...] = ()
 
 
 class ModelCase:
@@ -45,13 +56,13 @@ class ModelCase:
         """Says that the model was not used yet, or why it cannot be; None when the case can be opened."""
         return self._waiting
 
-    def predict(self, predictor: Predictor) -> None:
+    def predict(self, model: Model) -> None:
         """Uses the model, if it was not used yet; what goes wrong is said in `waiting`."""
         if self._waiting is None:
             return
         self._waiting = "The model is at work"
         try:
-            self._predict(predictor)
+            self._predict(model)
             self._waiting = None
         except FedVoxelError as error:
             self._waiting = f"Cannot be shown: {error}"
@@ -68,32 +79,58 @@ class ModelCase:
         codes = {code: code for code in range(1, self._structures + 1)}
         label = label_on(volumes.image, *read_nifti(self._folder / _LABEL, "label", "missing_label"), codes)
         doubt = read_nifti(self._folder / _UNCERTAINTY, "uncertainty", "missing_label")
+        done = load_json_config(_Done, self._folder / _DONE, "what is kept of the model's use")
         return CaseVolumes(
             image=volumes.image,
             labels={MODEL: label, **volumes.labels},
             uncertainty=uncertainty_on(volumes.image, *doubt),
             modality=volumes.modality,
-            remarks=volumes.remarks,
+            remarks=(*volumes.remarks, *done.remarks),
             origin=volumes.origin,
         )
 
-    def _predict(self, predictor: Predictor) -> None:
+    def _predict(self, model: Model) -> None:
         image = self._base.load().image
-        prediction = predictor.predict(image)
-        doubt = values_on_original(doubt_of(prediction.probabilities), prediction.prepared)
+        prediction = model.predictor.predict(image)
+        judged = judge(model, prediction, views=True)
         shutil.rmtree(self._folder, ignore_errors=True)  # of a program that was killed at work
         self._folder.mkdir(mode=0o700, parents=True)
         write_nifti(self._folder / _LABEL, prediction.label, image.affine)
-        write_nifti(self._folder / _UNCERTAINTY, np.clip(doubt, 0.0, 1.0), image.affine)
-        write_json(self._folder / _DONE, {"schema_version": 1}, 0o600)
+        write_nifti(self._folder / _UNCERTAINTY, np.clip(_doubt(judged), 0.0, 1.0), image.affine)
+        write_json(self._folder / _DONE, _Done(remarks=(*judged.remarks, *_estimates(judged))).model_dump(mode="json"), 0o600)
 
 
-def predict_in_background(cases: Sequence[ModelCase], predictor: Predictor) -> threading.Thread:
+def _doubt(judged: Judged) -> NDArray[np.float32]:
+    """Returns the entropy on the original grid: calibrated, where the model came with a calibration."""
+    calibrated = judged.maps().get(ENTROPY)
+    if calibrated is not None:
+        return calibrated
+    return values_on_original(doubt_of(judged.prediction.probabilities), judged.prediction.prepared)
+
+
+def _estimates(judged: Judged) -> list[str]:
+    """Returns what is estimated of each structure, in a sentence; nothing without a calibration."""
+    if judged.assessment is None:
+        return []
+    said = []
+    for finding, trust in zip(judged.findings, judged.assessment.trust.values(), strict=True):
+        known = []
+        if finding.interval is not None:
+            low, high = finding.interval.low_ml, finding.interval.high_ml
+            known.append(f"volume {finding.volume_ml:.2f} ml ({low:.2f} to {high:.2f})")
+        if trust.dice is not None:
+            known.append(f"estimated Dice {trust.dice:.2f}, with an error of about {trust.dice_error:.2f}")
+        if known:
+            said.append(f"{finding.label} as the model found it: {'; '.join(known)}.")
+    return said
+
+
+def predict_in_background(cases: Sequence[ModelCase], model: Model) -> threading.Thread:
     """Uses the model on one case after the other, in a thread that does not keep the program from ending."""
 
     def work() -> None:
         for case in cases:
-            case.predict(predictor)
+            case.predict(model)
 
     thread = threading.Thread(target=work, name="predict", daemon=True)
     thread.start()

@@ -10,39 +10,18 @@ from pydicom import dcmread
 
 from fedvoxel.errors import ConfigError, PackageError, PredictionError
 from fedvoxel.evaluation.inference.run import Job, predict_nifti, predict_study
-from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
-from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_anew, calibrate_volumes
+from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_volumes
 from fedvoxel.evaluation.uncertainty.packaged import check_for_package, read_own_calibration
 from fedvoxel.federation.calibration.calibration import Calibration
-from fedvoxel.federation.calibration.plan import ViewPlan
-from fedvoxel.volumes.plan import PreparedCase, PreprocessingPlan, prepare_image
-from fedvoxel.volumes.volume import Volume
 from tests.dicom.dicom_checker import errors_in
-from tests.evaluation.inference.bright_studies import LEVELS, SHAPE, bright_model, bright_study, levels, only_study
+from tests.evaluation.inference.bright_studies import SHAPE, bright_model, bright_study, levels, only_study
+from tests.evaluation.inference.calibration_sample import bright_calibration, cases
 from tests.volumes.scans import write_nifti
-
-PLAN = PreprocessingPlan()
-AFFINE = np.diag([0.7, 1.2, 3.0, 1.0])
-
-
-def case(seed: int) -> PreparedCase:
-    """A patient whose voxels are as `bright_study` has them, on about the same grid."""
-    codes = levels((SHAPE[2], SHAPE[1], SHAPE[0]), seed)
-    made = prepare_image(Volume(np.array(LEVELS)[codes].astype(np.float32), AFFINE), PLAN)
-    return PreparedCase(f"case{seed}", made.image, codes, (0.7, 1.2, 3.0), made.affine, f"patient{seed}")
-
-
-def cases(folder: Path, training: int = 25, validation: int = 12) -> HospitalCases:
-    model = bright_model(folder).predictor.window
-    both = [case(seed) for seed in range(1, 1 + training + validation)]
-    return HospitalCases(model, ("anterior", "posterior"), both[:training], both[training:], PLAN.intensity)
 
 
 @pytest.fixture(scope="module")
 def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
-    folder = tmp_path_factory.mktemp("plain")
-    model = bright_model(folder)
-    return calibrate_anew(cases(folder), model, views=ViewPlan(shift_voxels=0, intensity_scale=0.1))
+    return bright_calibration(tmp_path_factory.mktemp("plain"))
 
 
 def calibrated_job(folder: Path, calibration: Calibration, **options: object) -> Job:
