@@ -97,7 +97,8 @@ class ModelCase:
         self._folder.mkdir(mode=0o700, parents=True)
         write_nifti(self._folder / _LABEL, prediction.label, image.affine)
         write_nifti(self._folder / _UNCERTAINTY, np.clip(_doubt(judged), 0.0, 1.0), image.affine)
-        write_json(self._folder / _DONE, _Done(remarks=(*judged.remarks, *_estimates(judged))).model_dump(mode="json"), 0o600)
+        done = _Done(remarks=(*judged.remarks, *_estimates(judged)))
+        write_json(self._folder / _DONE, done.model_dump(mode="json"), 0o600)
 
 
 def _doubt(judged: Judged) -> NDArray[np.float32]:
