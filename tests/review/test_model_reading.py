@@ -15,6 +15,7 @@ from fedvoxel.review.model_case import predict_in_background
 from fedvoxel.review.model_reading import base_reading, open_model_reading
 from fedvoxel.review.study import open_study, settings_of
 from fedvoxel.review.study_export import export_study
+from tests.dicom.dicom_checker import errors_in
 from tests.evaluation.inference.bright_studies import DIRECTIONS, bright_model, bright_study, levels
 from tests.evaluation.inference.calibration_sample import bright_calibration
 from tests.review.reading_sample import Page, said, stroke, write_reading
@@ -71,6 +72,16 @@ def test_what_is_accepted_and_corrected_lies_on_the_right_voxels(tmp_path: Path,
     assert not np.array_equal(found.array, truth)
     assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert segmentation.PatientName == "Miller^Mary" and "corrected" in segmentation.SeriesDescription
+    (path,) = (tmp_path / "corrected" / "reports").iterdir()
+    report = dcmread(path)
+    assert errors_in(path) == []
+    said = [str(one.value) for one in report.iterall() if one.keyword in ("TextValue", "ReferencedSOPInstanceUID")]
+    assert any("A reader corrected the outline" in one for one in said) and segmentation.SOPInstanceUID in said
+    # Both structures' volumes are those of the correction.
+    spacing = np.abs(np.linalg.det(shown.image.affine[:3, :3])) / 1000
+    volumes = [np.count_nonzero(correction.label == code) * spacing for code in (1, 2)]
+    values = [float(one.value) for one in report.iterall() if one.keyword == "NumericValue"]
+    assert all(any(value == pytest.approx(volume, rel=1e-3) for value in values) for volume in volumes)
 
 
 def test_what_is_rejected_leaves_no_segmentation(tmp_path: Path) -> None:

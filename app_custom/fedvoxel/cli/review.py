@@ -141,10 +141,10 @@ def export(
     typer.echo(f"{exported.answers} answers, {exported.corrected} corrected label maps: {exported.folder}")
     for line in exported.sentences:
         typer.echo(line)
-    if exported.segmentations:
+    if exported.reports:
         typer.echo(
-            f"{exported.segmentations} DICOM segmentations are in {exported.folder / 'segmentations'}; next: fedvoxel "
-            "pacs store"
+            f"{exported.segmentations} DICOM segmentations and {exported.reports} reports are in 'segmentations' and "
+            f"'reports' of {exported.folder}; next: fedvoxel pacs store"
         )
 
 

@@ -9,7 +9,7 @@ from fedvoxel.review.case_record import CaseRecord
 from fedvoxel.review.events import Answered, Said
 from fedvoxel.review.open_case import OpenCase
 from fedvoxel.review.reading import CORRECTED, Reading
-from fedvoxel.review.result_objects import write_segmentations
+from fedvoxel.review.result_objects import write_objects
 from fedvoxel.volumes.nifti_writer import write_nifti
 
 
@@ -18,7 +18,7 @@ def answer(opened: OpenCase, record: CaseRecord, said: Said, reading: Reading) -
 
     Raises:
         ReviewError: The answer does not fit the case, or an answer is final.
-        FedVoxelError: A DICOM segmentation cannot be made; nothing is kept then.
+        FedVoxelError: A DICOM object cannot be made; nothing is kept then.
         OSError: A file cannot be written.
     """
     with opened.lock:
@@ -27,13 +27,15 @@ def answer(opened: OpenCase, record: CaseRecord, said: Said, reading: Reading) -
         corrected = {judgement.candidate for judgement in said.judgements if judgement.verdict == "correct"}
         volumes = {which: opened.volumes_ml(CORRECTED if name in corrected else name) for name, which in named.items()}
         file, digest, edits = _write_corrected(opened, record) if corrected else (None, None, ())
+        objects = write_objects(opened, record, said, reading)
         opened.note(
             Answered(
                 said=_by_candidate(said, named),
                 volumes_ml=volumes,
                 corrected_file=file,
                 corrected_sha256=digest,
-                segmentations=write_segmentations(opened, record, said, reading),
+                segmentations=objects.get("segmentations", {}),
+                reports=objects.get("reports", {}),
                 edits=edits,
             )
         )

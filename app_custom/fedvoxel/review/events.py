@@ -153,6 +153,7 @@ class Answered(FrozenModel):
         corrected_sha256: Its hash.
         segmentations: For each candidate that was accepted or corrected, a DICOM segmentation in the case's folder and
             its hash, where the image is from DICOM.
+        reports: The same of the DICOM reports.
         edits: What the correction changed.
     """
 
@@ -162,6 +163,7 @@ class Answered(FrozenModel):
     corrected_file: str | None = None
     corrected_sha256: str | None = None
     segmentations: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    reports: dict[str, tuple[str, str]] = Field(default_factory=dict)
     edits: tuple[StructureEdit, ...] = ()
 
 

@@ -40,6 +40,7 @@ class Exported:
         answers: Rows of the table.
         corrected: Corrected label maps.
         segmentations: DICOM segmentations.
+        reports: DICOM reports.
         sentences: What to tell a person.
     """
 
@@ -47,6 +48,7 @@ class Exported:
     answers: int
     corrected: int
     segmentations: int
+    reports: int
     sentences: tuple[str, ...]
 
 
@@ -67,15 +69,16 @@ def export_study(study: Study, out: Path) -> Exported:
     structures = [structure.name for structure in study.settings.structures]
     write_text(out / "study.csv", _csv(rows, structures), OWNER_ONLY_FILE)
     write_json(out / "study.json", _values(study, rows, summaries, agreement), OWNER_ONLY_FILE)
-    made = {"corrected": 0, "segmentations": 0}
+    made = {"corrected": 0, "segmentations": 0, "reports": 0}
     for row in rows:
         name = f"{row.case}-{row.reader}"
         if row.corrected_file and row.corrected_sha256:
             _copy(study, row, (row.corrected_file, row.corrected_sha256), out / "corrected" / f"{name}.nii.gz")
             made["corrected"] += 1
-        if row.segmentation:
-            _copy(study, row, row.segmentation, out / "segmentations" / f"{name}.dcm")
-            made["segmentations"] += 1
+        for kind, file in (("segmentations", row.segmentation), ("reports", row.report)):
+            if file:
+                _copy(study, row, file, out / kind / f"{name}.dcm")
+                made[kind] += 1
     return Exported(out, len(rows), **made, sentences=tuple(_sentences(summaries, agreement)))
 
 

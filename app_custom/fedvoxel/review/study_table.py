@@ -30,6 +30,7 @@ class StudyRow(FrozenModel):
         corrected_file: The corrected label map in the case's folder.
         corrected_sha256: Its hash.
         segmentation: A DICOM segmentation in the case's folder, and its hash.
+        report: A DICOM report there, and its hash.
         note: Free text.
     """
 
@@ -49,6 +50,7 @@ class StudyRow(FrozenModel):
     corrected_file: str | None = None
     corrected_sha256: str | None = None
     segmentation: tuple[str, str] | None = None
+    report: tuple[str, str] | None = None
     note: str = ""
 
     @property
@@ -106,6 +108,7 @@ def _row(state: CaseState, judgement: Judgement, where: dict[str, Any], shown_as
         answered_at=state.answered_at or "",
         volumes_ml=answer.volumes_ml[which],
         segmentation=answer.segmentations.get(which),
+        report=answer.reports.get(which),
         note=answer.said.note,
         edits=answer.edits if corrected else (),
         corrected_file=answer.corrected_file if corrected else None,

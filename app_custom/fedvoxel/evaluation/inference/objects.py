@@ -21,6 +21,10 @@ from fedvoxel.volumes.dicom_volume import DicomVolume
 from fedvoxel.volumes.volume import Affine
 
 _MM3_PER_ML = 1000.0
+_SEEN = {
+    True: "A reader corrected the outline; the volumes are those of the corrected outline.",
+    False: "A reader accepted the outline as the algorithm made it.",
+}
 
 
 @dataclass(frozen=True)
@@ -91,20 +95,13 @@ def objects_of(series: StudySeries, image: DicomVolume, prediction: Prediction, 
     if not series.headers[0].get("FrameOfReferenceUID"):
         raise dicom_error("no_identity", "no usable FrameOfReferenceUID")
     label = image.to_grid(prediction.label)  # the same turn leads both ways
-    expected = Expected(series, image, label, said.findings)
-    segmentation, report = _made(expected, said)
-    seg_bytes = None if segmentation is None else encoded(segmentation)
-    if seg_bytes is not None:
-        check_segmentation(seg_bytes, expected)
-    report_bytes = encoded(report)
-    check_report(report_bytes, expected, segmentation)
-    return ResultObjects(seg_bytes, report_bytes)
+    return _checked(Expected(series, image, label, said.findings), said)
 
 
-def segmentation_bytes(
+def reviewed_objects(
     series: StudySeries, image: DicomVolume, label: NDArray[np.uint8], structures: Sequence[Structure], by: Algorithm
-) -> bytes | None:
-    """Returns the segmentation of a label map that a person has seen, read back and compared; None if it is empty.
+) -> ResultObjects:
+    """Returns segmentation and report of a label map that a reader accepted or corrected, both read back and compared.
 
     Args:
         series: The original.
@@ -118,14 +115,17 @@ def segmentation_bytes(
         PredictionError: self_test; nothing is handed out then.
     """
     findings = findings_in(label, image.volume.affine, structures)
-    expected = Expected(series, image, image.to_grid(label), findings)
-    if not any(finding.is_found for finding in findings):
-        return None
-    segmentation, _ = _made(expected, Said(findings, by, ()))
-    content = encoded(segmentation) if segmentation is not None else None
-    if content is not None:
-        check_segmentation(content, expected)
-    return content
+    return _checked(Expected(series, image, image.to_grid(label), findings), Said(findings, by, (_SEEN[by.corrected],)))
+
+
+def _checked(expected: Expected, said: Said) -> ResultObjects:
+    segmentation, report = _made(expected, said)
+    seg_bytes = None if segmentation is None else encoded(segmentation)
+    if seg_bytes is not None:
+        check_segmentation(seg_bytes, expected)
+    report_bytes = encoded(report)
+    check_report(report_bytes, expected, segmentation)
+    return ResultObjects(seg_bytes, report_bytes)
 
 
 def _made(expected: Expected, said: Said) -> tuple[Dataset | None, Dataset]:
