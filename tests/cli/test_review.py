@@ -183,7 +183,7 @@ def test_a_clinicians_machine_needs_no_torch(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import fedvoxel.review.model_reading, fedvoxel.review.result_objects, fedvoxel.review.server, fedvoxel.cli.review
-from fedvoxel.evaluation.inference.objects import segmentation_bytes
+from fedvoxel.evaluation.inference.objects import reviewed_objects
 from tests.review.reading_sample import Page, desk_of
 page = Page(desk_of(Path("prepared"), Path("study")))
 page.visit("case-000000000000")
