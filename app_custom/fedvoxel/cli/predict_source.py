@@ -1,6 +1,5 @@
 """Where `fedvoxel predict` takes its images from, and where its results are stored."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,10 +75,11 @@ def images_of(asked: Asked, job: "Job", console: "Console") -> Iterator[list[Ima
     elif asked.study is not None:
         yield _studies(asked.study, asked.everybody)
     else:
-        job.out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=job.out) as folder:
-            _pull(asked, job, Path(folder), console)
-            yield _studies(Path(folder), asked.everybody)
+        from fedvoxel.evaluation.inference.pulling import passing_folder
+
+        with passing_folder(job.out) as folder:
+            _pull(asked, job, folder, console)
+            yield _studies(folder, asked.everybody)
 
 
 def store_at(asked: Asked, paths: Sequence[Path]) -> DicomError | None:

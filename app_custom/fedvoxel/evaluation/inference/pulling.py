@@ -1,6 +1,11 @@
 """Pulls the studies that a query names from a PACS, into a folder that goes when they are predicted."""
 
-from collections.abc import Callable, Sequence
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from fedvoxel.dicom.incoming import IncomingStore
@@ -10,6 +15,25 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.evaluation.inference.refusal import prediction_error
 
 Progress = Callable[[int, int], None]
+
+_PREFIX = ".incoming-"
+
+
+@contextmanager
+def passing_folder(out: Path) -> Iterator[Path]:
+    """Yields a folder in `out` for pulled images (mode 0700), which goes when the block is left.
+
+    What programs left that were killed meanwhile goes first: it holds patients' images.
+    """
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ExitStack() as used:
+        with _locked(out):  # nobody takes a folder for abandoned that is made right now
+            for left in out.glob(f"{_PREFIX}*"):
+                with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):
+                    shutil.rmtree(left)
+            folder = Path(used.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, dir=out)))
+            used.enter_context(_locked(folder))
+        yield folder
 
 
 def pull_images(
@@ -43,3 +67,14 @@ def pull_images(
         pacs.fetch(series, store)
         if progress is not None:
             progress(done, len(chosen))
+
+
+@contextmanager
+def _locked(folder: Path, flags: int = 0) -> Iterator[None]:
+    """Holds a folder's lock, which the system gives up for a process that is killed."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
+        yield
+    finally:
+        os.close(handle)
