@@ -20,7 +20,7 @@ def figures(seeds: list[int]) -> tuple[dict[Start, Any], dict[Run, Any]]:
     return {run.start: values(0.75) for run in found if run.start}, found
 
 
-@pytest.mark.parametrize("wanted", [2.0, 8.0])
+@pytest.mark.parametrize("wanted", [pytest.param(2.0, marks=pytest.mark.slow), 8.0])
 def test_a_run_costs_the_epsilon_that_it_is_named_after(wanted: float) -> None:
     job = Run(wanted, "", 1).job()
     events = PatientMechanism(job.privacy).events(job.rounds.num_rounds)
@@ -37,6 +37,7 @@ def test_a_run_without_noise_is_clipped_like_the_others() -> None:
     assert configuration(Run(None, "", 1)) != configuration(Run(None, "", 2))
 
 
+@pytest.mark.slow
 def test_every_lever_changes_the_job() -> None:
     own = Run(None, "", 1)
     for lever in LEVERS:

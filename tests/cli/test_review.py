@@ -24,6 +24,8 @@ from tests.export.package_sample import sample_package, sample_root, sample_sign
 from tests.review.reading_sample import said, write_reading
 from tests.volumes.scans import csv_cohort
 
+ROOT = Path(__file__).resolve().parents[2]
+
 COMMAND = [sys.executable, "-m", "fedvoxel.cli.main", "review"]
 
 
@@ -191,13 +193,14 @@ assert page.get("/api/cases/case-000000000000/image/axial/1.png?low=0&high=9").s
 page.close()
 print([name for name in ("torch", "monai", "nvflare", "matplotlib") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'app_custom'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
     heavy = ("fastapi", "numpy", "nibabel", "fedvoxel.review", "fedvoxel.evaluation")
     code = f"import sys, fedvoxel.cli.review\nprint([name for name in {heavy} if name in sys.modules])"
-    environment = {**os.environ}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
