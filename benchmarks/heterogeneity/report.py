@@ -15,7 +15,7 @@ _SHARES = ", ".join(f"{share:.0%}" for share in SHARES)
 TITLES: Mapping[str, str] = {
     "intensity": "Four intensity scales: the hippocampus set by its intensity groups",
     "skewed": f"Unequal patients and sizes: hippocampus shapes by a Dirichlet of 0.3, {_SHARES} of the patients",
-    "geometry": "Unequal geometry: five hospitals of the spinal cord set, two rounds, one to two scans each",
+    "geometry": "Unequal geometry: five hospitals of the spinal cord set, one to two scans each",
 }
 
 
