@@ -30,7 +30,8 @@ def orthanc_with_viewer(folder: Path) -> Orthanc:
     if not WEB_VIEWER.exists():
         pytest.fail("Orthanc's Web Viewer is missing: .ci/run installs it")
     plugins = [str(PLUGIN), str(WEB_VIEWER)]
-    return Orthanc(folder, options={"Plugins": plugins, "WebViewer": {"CachePath": str(folder / "cache")}})
+    settings = {"Plugins": plugins, "WebViewer": {"CachePath": str(folder / "cache")}, "StableAge": 1}
+    return Orthanc(folder, options=settings)
 
 
 class Viewer:
@@ -69,7 +70,7 @@ class Viewer:
         self.page.mouse.move(SIZE["width"] / 2, SIZE["height"] / 2)
         for _ in range(steps):
             self.page.mouse.wheel(0, 100)
-            self.page.wait_for_timeout(50)
+            self.page.wait_for_timeout(20)
 
     def drawn(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """The brightness at the middle of each pixel of the frame that is shown, (rows, columns)."""
