@@ -44,7 +44,9 @@ PREDICT = (
     "--site hospital-a/local/fedvoxel_site.json --eight-bit"
 )
 LABELS = {1: "anterior hippocampus", 2: "posterior hippocampus"}
-FOUND, CORRECTED = (f"hippocampus 1.0.0 {what}, research use only" for what in ("segmentation", "corrected"))
+FOUND, CORRECTED, REPORT = (
+    f"hippocampus 1.0.0 {what}, research use only" for what in ("segmentation", "corrected", "corrected report")
+)
 
 
 @dataclass
@@ -194,6 +196,17 @@ def codes_of_nifti(path: Path) -> NDArray[np.uint8]:
     return found
 
 
+def volumes_in(report: Dataset) -> dict[str, float]:
+    """The volume (mL) of each structure in a measurement report, by highdicom."""
+    read: Any = hd.sr.Comprehensive3DSR.from_dataset(report)
+    found = {}
+    for group in read.content.get_volumetric_roi_measurement_groups():
+        (volume,) = group.get_measurements()
+        (label,) = [one for one in LABELS.values() if group.tracking_identifier.startswith(one)]
+        found[label] = float(volume.value)
+    return found
+
+
 def correct_in_browser(browser: Browser, link: str, artefacts: Path) -> None:
     """Opens the case, paints a stroke beside the first structure on its own plane, and answers."""
     window = Window(browser.new_page(viewport=SIZE))  # type: ignore[arg-type]
@@ -258,7 +271,7 @@ def test_a_correction_is_seen_in_the_viewer(
     with running(*review[2:], folder=clinic.folder) as links:
         correct_in_browser(browser, links[0]["link"], artefacts)
     assert clinic.follow("fedvoxel review export review-studies") == 0
-    assert clinic.follow(f"fedvoxel pacs store review-studies/export/segmentations {SITE}") == 0
+    assert clinic.follow(f"fedvoxel pacs store review-studies/export {SITE}") == 0
 
     corrected = clinic.held(CORRECTED)
     codes = codes_in(corrected, slices)
@@ -267,6 +280,10 @@ def test_a_correction_is_seen_in_the_viewer(
     assert np.array_equal(codes, codes_by_highdicom(corrected, slices))
     changed = codes != TRUTH
     assert changed.any() and set(codes[changed]) == {1}
+    assert volumes_in(clinic.held(REPORT)) == {
+        label: pytest.approx(np.sum(codes == code) * np.prod(SPACING_MM) / 1000, rel=1e-6)
+        for code, label in LABELS.items()
+    }
     (painted,) = set(np.argwhere(changed)[:, 0].tolist())  # the stroke's own slice, and no other
     viewer, frames = Viewer(browser, clinic.orthanc), frames_of(corrected, slices)
     viewer.open(CORRECTED)
