@@ -1,4 +1,4 @@
-"""Pulls the studies that a query names from a PACS into a folder, which may be one that goes when they are predicted."""
+"""Pulls the studies that a query names from a PACS into a folder, such as one that goes when they are predicted."""
 
 import fcntl
 import os
