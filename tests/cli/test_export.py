@@ -169,6 +169,8 @@ def test_show_says_who_signed_what(package: Package, root: list[str], capsys: py
     assert main(["export", "show", str(package.path), *root]) == 0
     shown = capsys.readouterr().out
     assert "lead@consortium.example (lead)" in shown and package.sha256 in shown and "model.onnx" in shown
+    said = package.description
+    assert said.intended_use in shown and said.limitations in shown and "calibrated  no" in shown
     assert "No revocation list was given" in shown
     assert main(["export", "show", str(package.path), *root, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["role"] == "lead"

@@ -99,6 +99,10 @@ def test_everything_fits_and_nothing_overlaps(window: Window) -> None:
     sideways = """() => [...document.querySelectorAll('body, aside, .controls, #answer, main')]
         .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className || one.id)"""
     assert window.page.evaluate(sideways) == []
+    # Where the panel has a scroll bar, and in a wider font, a row goes on in the next line.
+    window.page.set_viewport_size({"width": 1024, "height": 600})
+    window.page.evaluate("document.querySelector('.controls').style.fontSize = '17px'")
+    assert window.page.evaluate(sideways) == []
 
 
 def test_the_focus_can_be_seen_and_reaches_everything(window: Window) -> None:

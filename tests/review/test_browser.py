@@ -155,6 +155,24 @@ def test_answers_lead_through_the_worklist(window: Window) -> None:
     assert window.page.input_value("#note").startswith("the lower border")
 
 
+def test_which_is_better_is_not_chosen_beforehand(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    window = window_on(browser, Page(desk_of(folder, tmp_path / "blinded", blinded=True)))
+    window.begin()
+    for _ in range(2):
+        window.key("a", "4", "t")
+    chosen = window.page.locator("#preference input:checked")
+    assert chosen.count() == 0 and window.page.is_disabled("#save")
+    assert window.page.inner_text("#missing") == "Choose which is better, or Equal."
+    window.page.click("#preference label:last-child")
+    window.saved()
+    address = window.page.url
+    window.page.click("#worklist")
+    window.page.goto(address)
+    window.wait()
+    assert chosen.input_value() == "" and window.page.is_enabled("#save")
+    window.page.close()
+
+
 def test_window_overlay_and_distance(window: Window) -> None:
     window.begin()
     low = float(window.page.input_value("#centre"))

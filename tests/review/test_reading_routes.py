@@ -258,6 +258,7 @@ def test_what_stands_in_the_form_is_there_again(folder: Path, tmp_path: Path) ->
     draft = {
         "judgements": [{"candidate": "model", "verdict": "reject", "rating": None, "errors": ["leak"]}],
         "preferred": None,
+        "compared": True,
         "note": "half a sen",
     }
     assert (

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def show_package(console: "Console", package: "Package") -> None:
-    """Prints what a package is and who signed it."""
+    """Prints what a package is, what it is for, and who signed it."""
     facts = facts_of(package)
-    for key in ("package", "title", "signed_by", "signed_at", "sha256"):
-        console.print(f"{key:>10}  {facts[key]}", highlight=False, markup=False, soft_wrap=True)
+    for key in ("package", "title", "intended_use", "limitations", "calibrated", "signed_by", "signed_at", "sha256"):
+        console.print(f"{key:>12}  {_word(facts[key])}", highlight=False, markup=False, soft_wrap=True)
 
 
 def facts_of(package: "Package") -> dict[str, Any]:
@@ -22,6 +22,9 @@ def facts_of(package: "Package") -> dict[str, Any]:
     return {
         "package": f"{package.manifest.name} {package.manifest.version}",
         "title": package.description.title,
+        "intended_use": package.description.intended_use,
+        "limitations": package.description.limitations,
+        "calibrated": package.calibration is not None,
         "sha256": package.sha256,
         "created": package.manifest.created,
         "signed_by": str(signer),
@@ -30,6 +33,10 @@ def facts_of(package: "Package") -> dict[str, Any]:
         "signed_at": package.signed_at.isoformat(),
         "members": {name: member.size_bytes for name, member in package.manifest.members.items()},
     }
+
+
+def _word(fact: Any) -> str:
+    return {True: "yes", False: "no"}[fact] if isinstance(fact, bool) else str(fact)
 
 
 def show_results(console: "Console", results: "list[FormResult]") -> None:

@@ -1,4 +1,4 @@
-"""`fedvoxel pacs`: says whether a hospital's PACS answers, how many series a query would find, and stores results."""
+"""`fedvoxel pacs`: says whether a hospital's PACS answers, counts and fetches series, and stores results."""
 
 import json
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Check the connection to the hospital's PACS, count its series, store results.",
+    help="Check the connection to the hospital's PACS, count and fetch its series, store results.",
 )
 
 SiteOption = Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
@@ -97,6 +97,41 @@ def find(
         typer.echo(json.dumps({"schema_version": 1, "pacs": name, "modalities": counts}, indent=2))
     else:
         Console().print(_table(name, counts))
+
+
+@app.command(
+    epilog="Example: fedvoxel pacs fetch --site hospital-a/local/fedvoxel_site.json --pacs radiology "
+    "--query query.json --out studies"
+)
+def fetch(
+    site: SiteOption,
+    query: Annotated[
+        Path,
+        typer.Option(
+            "--query", help="A JSON file with StudyInstanceUID, AccessionNumber or PatientID, and perhaps Modality."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the series (mode 0700); what is there stays.")],
+    pacs: Annotated[str | None, typer.Option("--pacs", help="The PACS; needed if there are several.")] = None,
+) -> None:
+    """Copy the series of the studies that a query names into a folder, as for `fedvoxel review`. Nothing is changed.
+
+    The folder holds patients' data: remove it when you are done.
+
+    Exit codes: 0; 3 if the site's file or the query is wrong; 15 if the PACS fails; 18 if it finds nothing.
+    """
+    from fedvoxel.cli.progress import counting
+    from fedvoxel.config import parse_config, read_json
+    from fedvoxel.dicom.query import SeriesQuery
+    from fedvoxel.evaluation.inference.pulling import pull_images
+
+    config = _site(site)
+    asked = parse_config(SeriesQuery, read_json(query, "the query"), "the query")
+    source = opened(config, _only(config, pacs), site.parent)
+    with counting(Console(stderr=True), "pulling series") as progress:
+        pulled = pull_images(source, asked, None, out, progress)
+    typer.echo(f"{pulled} series are in {out}, which holds patients' data: remove it when you are done.")
+    typer.echo(f"Next: fedvoxel review PACKAGE {out}")
 
 
 @app.command(

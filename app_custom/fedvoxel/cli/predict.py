@@ -48,6 +48,7 @@ def predict(
     quick: o.Quick = False,
     maps: o.Maps = False,
     explain: o.Explain = None,
+    eight_bit: o.EightBit = False,
     memory_mb: o.Memory = 4096,
     threads: o.Threads = None,
     runtime: o.Runtime = "auto",
@@ -67,7 +68,7 @@ def predict(
     model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
     warning = warning_of(model.package, releases, trust, allow_unknown)
     remarks = (f"{warning}.",) if warning else ()
-    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain)), as_json)
+    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain, eight_bit)), as_json)
 
 
 def _run(asked: Asked, job: "Job", as_json: bool) -> None:
@@ -88,11 +89,11 @@ def _job(
     out: Path,
     series: int | None,
     remarks: tuple[str, ...],
-    looks: tuple[bool, bool, float | None],
+    how: tuple[bool, bool, float | None, bool],
 ) -> "Job":
     from fedvoxel.evaluation.inference.run import Job
 
-    return Job(model, out, series, remarks, *looks)
+    return Job(model, out, series, remarks, *how)
 
 
 def _calibrated(model: "Model", own: Path | None) -> "Model":

@@ -41,6 +41,12 @@ Explain = Annotated[
     float | None,
     typer.Option("--explain", min=0, help="Write which parts of the image each structure rests on; seconds for each."),
 ]
+EightBit = Annotated[
+    bool,
+    typer.Option(
+        "--eight-bit", help="Segmentations with 8 bits for each pixel: for viewers, as Orthanc's, that need it."
+    ),
+]
 Memory = Annotated[int, typer.Option("--memory-mb", min=LEAST_MB, help="Most memory that this may take, in MiB.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")]
 Runtime = Annotated[

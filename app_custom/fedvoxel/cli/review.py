@@ -1,6 +1,7 @@
 """`fedvoxel review`: opens scans and outlines in the browser, to accept, correct or reject them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from fedvoxel.cli.predict_options import EightBit
 from fedvoxel.cli.trust_options import Index, RevocationList, Unknown
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def start(
     blinded: BlindedOption = False,
     seed: Annotated[int, typer.Option("--seed", help="For the order and the letters of a blinded reading.")] = 0,
     series: SeriesOption = None,
+    eight_bit: EightBit = False,
     memory_mb: Annotated[int, typer.Option("--memory-mb", min=512, help="Most memory to take, in MiB.")] = 8192,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print each link as a line of JSON.")] = False,
@@ -101,7 +104,7 @@ def start(
     )
     study = open_study(folder, settings_of(reading, tuple(reader or ["reader-1"]), blinded, seed))
     begin()
-    _serve(reading, study, port, as_json)
+    _serve(replace(reading, eight_bit=eight_bit), study, port, as_json)
 
 
 @app.command(epilog="Example: fedvoxel review setup --tarball niivue-niivue-0.69.0.tgz")

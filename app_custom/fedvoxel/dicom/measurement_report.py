@@ -79,7 +79,7 @@ def report_of(
             is_complete=True,
             is_final=False,
             is_verified=False,
-            series_description=algorithm.described("report"),
+            series_description=algorithm.described("corrected report" if algorithm.corrected else "report"),
         )
         made.ManufacturerModelName, made.SoftwareVersions = algorithm.name, algorithm.software_version
         write_text_as_unicode(made, [*remarks, *(finding.label for finding in findings)])

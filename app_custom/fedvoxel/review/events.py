@@ -129,10 +129,18 @@ class DraftJudgement(FrozenModel):
 
 
 class Draft(FrozenModel):
-    """Is an answer that is not given yet; see `Said`."""
+    """Is an answer that is not given yet; see `Said`.
+
+    Attributes:
+        judgements: One for each candidate.
+        preferred: The better candidate; None for no difference, or where nothing was chosen yet.
+        compared: Whether one was chosen, or that there is no difference.
+        note: Free text.
+    """
 
     judgements: Annotated[tuple[DraftJudgement, ...], Field(max_length=4)]
     preferred: str | None = None
+    compared: bool = False
     note: _Note = ""
 
 

@@ -119,6 +119,7 @@ class Reading:
         presets: Windows to offer before those that a scan itself suggests.
         algorithm: What made the label map "model", if a signed package did.
         identity: What this reading is of; a study's folder is bound to it.
+        eight_bit: Whether segmentations are written with 8 bits for each pixel, for viewers that draw no frames of 1.
     """
 
     title: str
@@ -127,6 +128,7 @@ class Reading:
     identity: str
     presets: tuple[WindowPreset, ...] = ()
     algorithm: "Algorithm | None" = None
+    eight_bit: bool = False
 
     def __post_init__(self) -> None:
         """Refuses a reading without cases, or with a case twice."""

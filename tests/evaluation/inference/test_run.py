@@ -65,6 +65,30 @@ def test_highdicom_reads_the_same_voxels(tmp_path: Path, direction: str) -> None
     np.testing.assert_array_equal(read.array, expected)
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_with_eight_bits_for_each_pixel_it_is_the_same_segmentation(tmp_path: Path, direction: str) -> None:
+    codes = levels()
+    slices = bright_slices(direction, codes)
+    store(tmp_path / "study", *slices)
+    job = replace(bright_job(tmp_path / "job"), eight_bit=True)
+    segmentation, report = predict_study(only_study(tmp_path / "study"), job).objects
+    made = hd.seg.segread(segmentation)
+    assert (made.SegmentationType, made.SegmentationFractionalType, made.BitsAllocated) == (
+        "FRACTIONAL",
+        "OCCUPANCY",
+        8,
+    )
+    assert set(np.unique(made.pixel_array)) == {0, 255} and made.MaximumFractionalValue == 255
+    image = hd.get_volume_from_series(list(slices))
+    read = made.get_volume(combine_segments=True).match_geometry(image)
+    np.testing.assert_array_equal(read.array, np.searchsorted(LEVELS, image.array.astype(int)))
+    assert {label: places_in(made)[label] for label in LABELS.values()} == {
+        label: places_of(slices, codes, code) for code, label in LABELS.items()
+    }
+    assert errors_among([segmentation, report, *(tmp_path / "study").iterdir()]) == []
+    assert errors_in(segmentation) == []
+
+
 def test_an_enhanced_image_is_predicted_too(tmp_path: Path) -> None:
     phantom = Phantom("oblique", modality="MR", slope=1.0, intercept=0.0)
     image = phantom.enhanced(order=[3, 1, 0, 2, 7, 5, 6, 4])
@@ -191,11 +215,25 @@ def half_a_voxel_off(made: Any) -> Any:
     return make
 
 
-@pytest.mark.parametrize("wrong", [flipped, of_somebody_else, elsewhere, half_a_voxel_off])
+def faint(made: Any) -> Any:
+    """Makes a segmentation that takes one pixel for half of one."""
+
+    def make(sources: Any, *rest: Any) -> Any:
+        found = made(sources, *rest)
+        content = np.frombuffer(found.PixelData, np.uint8).copy()
+        content[np.flatnonzero(content)[0]] = 128
+        found.PixelData = content.tobytes()
+        return found
+
+    return make
+
+
+@pytest.mark.parametrize("wrong", [flipped, of_somebody_else, elsewhere, half_a_voxel_off, faint])
 def test_a_segmentation_that_is_wrong_never_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
     monkeypatch.setattr(objects, "segmentation_of", wrong(objects.segmentation_of))
+    job = replace(bright_job(tmp_path / "job"), eight_bit=wrong is faint)
     with pytest.raises(PredictionError) as caught:
-        predict_study(only_study(bright_study(tmp_path / "study")), bright_job(tmp_path / "job"))
+        predict_study(only_study(bright_study(tmp_path / "study")), job)
     assert caught.value.reason == "self_test" and "SOMEBODY" not in str(caught.value)
     assert list((tmp_path / "job").glob("out/*")) == []
 

@@ -78,11 +78,13 @@ class Said:
         findings: The structures.
         algorithm: What found them.
         remarks: What a reader must know, one sentence each.
+        eight_bit: Whether the segmentation's pixels take 8 bits; see `segmentation_of`.
     """
 
     findings: tuple[Finding, ...]
     algorithm: Algorithm
     remarks: Sequence[str]
+    eight_bit: bool = False
 
 
 def objects_of(series: StudySeries, image: DicomVolume, prediction: Prediction, said: Said) -> ResultObjects:
@@ -99,7 +101,12 @@ def objects_of(series: StudySeries, image: DicomVolume, prediction: Prediction, 
 
 
 def reviewed_objects(
-    series: StudySeries, image: DicomVolume, label: NDArray[np.uint8], structures: Sequence[Structure], by: Algorithm
+    series: StudySeries,
+    image: DicomVolume,
+    label: NDArray[np.uint8],
+    structures: Sequence[Structure],
+    by: Algorithm,
+    eight_bit: bool = False,
 ) -> ResultObjects:
     """Returns segmentation and report of a label map that a reader accepted or corrected, both read back and compared.
 
@@ -109,13 +116,15 @@ def reviewed_objects(
         label: uint8 (X, Y, Z) on the voxels of `image.volume`.
         structures: In the order of their codes.
         by: What found them, and whether a person changed it.
+        eight_bit: Whether its pixels take 8 bits; see `segmentation_of`.
 
     Raises:
         DicomError: The original's headers are such that nothing can be made against them.
         PredictionError: self_test; nothing is handed out then.
     """
     findings = findings_in(label, image.volume.affine, structures)
-    return _checked(Expected(series, image, image.to_grid(label), findings), Said(findings, by, (_SEEN[by.corrected],)))
+    said = Said(findings, by, (_SEEN[by.corrected],), eight_bit)
+    return _checked(Expected(series, image, image.to_grid(label), findings), said)
 
 
 def _checked(expected: Expected, said: Said) -> ResultObjects:
@@ -134,7 +143,9 @@ def _made(expected: Expected, said: Said) -> tuple[Dataset | None, Dataset]:
     segmentation: Dataset | None = None
     try:
         if any(finding.is_found for finding in said.findings):
-            segmentation = segmentation_of(sources, image.geometry, expected.label, said.findings, said.algorithm)
+            segmentation = segmentation_of(
+                sources, image.geometry, expected.label, said.findings, said.algorithm, said.eight_bit
+            )
         return segmentation, report_of(sources, segmentation, said.findings, said.algorithm, said.remarks)
     except FedVoxelError:
         raise

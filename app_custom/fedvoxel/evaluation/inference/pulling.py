@@ -1,4 +1,4 @@
-"""Pulls the studies that a query names from a PACS, into a folder that goes when they are predicted."""
+"""Pulls the studies that a query names from a PACS into a folder, such as one that goes when they are predicted."""
 
 import fcntl
 import os
@@ -37,14 +37,14 @@ def passing_folder(out: Path) -> Iterator[Path]:
 
 
 def pull_images(
-    pacs: Pacs, query: SeriesQuery, modalities: Sequence[str], folder: Path, progress: Progress | None = None
-) -> None:
-    """Pulls the series of the studies that a query names, those of a model's modalities only.
+    pacs: Pacs, query: SeriesQuery, modalities: Sequence[str] | None, folder: Path, progress: Progress | None = None
+) -> int:
+    """Pulls the series of the studies that a query names, those of a model's modalities only; returns how many.
 
     Args:
         pacs: Where to look.
         query: Must name whole identifiers: of patients, accessions or studies.
-        modalities: What the model was made for.
+        modalities: What the model was made for; None takes what the query finds.
         folder: Where they go (mode 0700).
         progress: Is told how many series are here, and of how many.
 
@@ -58,15 +58,16 @@ def pull_images(
     found = pacs.find(query)
     if not found:
         raise prediction_error("no_study", "the PACS finds nothing")
-    chosen = [series for series in found if series.modality in modalities]
+    chosen = [series for series in found if modalities is None or series.modality in modalities]
     if not chosen:
-        wanted = " or ".join(modalities)
+        wanted = " or ".join(modalities or ())
         raise prediction_error("wrong_modality", f"none of the {len(found)} series that the PACS finds is {wanted}")
     store = IncomingStore(folder)
     for done, series in enumerate(chosen, start=1):
         pacs.fetch(series, store)
         if progress is not None:
             progress(done, len(chosen))
+    return len(chosen)
 
 
 @contextmanager

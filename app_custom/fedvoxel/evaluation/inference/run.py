@@ -40,6 +40,7 @@ class Job:
             long.
         maps: Whether maps of uncertainty are written.
         explain_s: About how many seconds may go into explaining each structure; None explains nothing.
+        eight_bit: Whether segmentations are written with 8 bits for each pixel, for viewers that draw no frames of 1.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class Job:
     views: bool = True
     maps: bool = False
     explain_s: float | None = None
+    eight_bit: bool = False
 
 
 def predict_study(study: Study, job: Job, progress: Progress | None = None) -> Outcome:
@@ -71,7 +73,7 @@ def predict_study(study: Study, job: Job, progress: Progress | None = None) -> O
     remarks = (*job.remarks, *remarks_on(facts, expected))
     prediction = predictor.predict(image.volume, progress)
     judged = judge(job.model, prediction, job.views, progress)
-    said = Said(judged.findings, job.model.algorithm, (*remarks, *judged.remarks))
+    said = Said(judged.findings, job.model.algorithm, (*remarks, *judged.remarks), job.eight_bit)
     made = objects_of(series, image, prediction, said)
     files = {SEGMENTATION: made.segmentation, REPORT: made.report}
     source = {"study": study.number, "series": entry.number, "modality": series.modality, "slices": entry.frames}

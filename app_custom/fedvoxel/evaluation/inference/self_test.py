@@ -93,6 +93,8 @@ def _painted(found: Dataset, expected: Expected) -> NDArray[np.uint8]:
     painted = np.zeros(geometry.spatial_shape, np.uint8)
     shared = found.SharedFunctionalGroupsSequence[0]
     frames = found.pixel_array.reshape(-1, found.Rows, found.Columns)
+    if not np.isin(frames, (0, found.get("MaximumFractionalValue", 1))).all():
+        raise prediction_error("self_test", "the segmentation holds fractions where all or nothing was found")
     for own, frame in zip(found.PerFrameFunctionalGroupsSequence, frames, strict=True):
         place = place_frame(_plane(own, shared), frame.shape, inverse)
         indices = place.indices(frame != 0)

@@ -15,6 +15,8 @@ export class AnswerForm {
     this.sending = Promise.resolve();
     this.judged = new Map(state.facts.candidates.map((name) => [name, { verdict: null, rating: null, errors: [] }]));
     this.preferred = state.facts.draft?.preferred ?? null;
+    // Nothing is chosen beforehand, Equal neither: it would be what hurried readers say.
+    this.compared = Boolean(state.facts.draft?.compared || this.preferred);
     byId("note").value = state.facts.draft?.note ?? "";
     for (const { candidate, ...rest } of state.facts.draft?.judgements ?? []) {
       if (this.judged.has(candidate)) this.judged.set(candidate, rest);
@@ -54,10 +56,11 @@ export class AnswerForm {
     byId("preference").hidden = false;
     for (const [value, label] of [...this.state.facts.candidates.map((name) => [name, capital(name)]), ["", "Equal"]]) {
       const radio = element("input", { type: "radio", name: "preferred", value });
-      radio.checked = value === (this.preferred ?? "");
+      radio.checked = this.compared && value === (this.preferred ?? "");
       radio.addEventListener("change", () => {
-        this.preferred = value || null;
+        [this.preferred, this.compared] = [value || null, true];
         this.keepSoon();
+        this.show();
       });
       byId("preference").append(element("label", {}, radio, label));
     }
@@ -82,6 +85,7 @@ export class AnswerForm {
     const uncorrected = names.filter((name) => this.judged.get(name).verdict === "correct" && name !== this.state.edit.base);
     const about = names.length > 1 ? ` for ${open.map(capital).join(" and ")}` : "";
     if (open.length) return `Choose a verdict and a rating${about}.`;
+    if (names.length > 1 && this.state.facts.blinded && !this.compared) return "Choose which is better, or Equal.";
     return uncorrected.length ? `${capital(uncorrected[0])} was not corrected: use the brush on it, or choose another verdict.` : "";
   }
 
@@ -102,6 +106,10 @@ export class AnswerForm {
     return { judgements, preferred: this.preferred, note: byId("note").value.trim() };
   }
 
+  get draft() {
+    return { ...this.said, compared: this.compared };
+  }
+
   keepSoon() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.keep(), KEEP_AFTER_MS);
@@ -110,7 +118,7 @@ export class AnswerForm {
   async keep(keepalive = false) {
     clearTimeout(this.timer);
     this.timer = null;
-    const send = () => this.send("draft", { draft: this.said }, keepalive).catch(() => {});
+    const send = () => this.send("draft", { draft: this.draft }, keepalive).catch(() => {});
     // One after the other, or an older form could come last; a page that is left cannot wait.
     this.sending = keepalive ? send() : this.sending.then(send);
     await this.sending;
