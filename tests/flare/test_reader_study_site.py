@@ -14,9 +14,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.federation.reader_study.answers import StudyAnswer
+from fedvoxel.flare.job_args import ReadArgs
 from fedvoxel.flare.messages import error_of, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
-from fedvoxel.flare.reader_study_site import TOLD_FILE, ReaderStudyExecutor
+from fedvoxel.flare.reader_study_site import TOLD_FILE, ReaderStudyExecutor, told_of
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, ReaderStudies, grant
 from fedvoxel.records.chain import Chain
 from fedvoxel.review.finishing import finish_study
@@ -212,3 +213,12 @@ def test_too_few_at_first_may_become_enough(tmp_path: Path) -> None:
     say(load_study(kit.study), "reader-1", "case-000000000012", ACCEPT)
     finish_study(load_study(kit.study))
     assert answer_in(kit.asked())["cases"] == 19
+
+
+def test_a_hospital_sees_beforehand_what_it_would_tell(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    asked = ReadArgs.model_validate(WORDS)
+    assert told_of(kit.local, asked).model_dump(mode="json") == answer_in(kit.asked())
+    grant(kit.local, "main", NoBudget())
+    with pytest.raises(FedVoxelError, match="lets nothing of a reader study"):
+        told_of(kit.local, asked)

@@ -5,7 +5,7 @@ answers about a reading that went on in between, the difference would tell of a 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
@@ -14,6 +14,9 @@ from nvflare.apis.signal import Signal
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import CohortError, ConfigError, FedVoxelError
+from fedvoxel.evaluation.reading.finished import FinishedReading, read_finished
+from fedvoxel.evaluation.reading.study_sums import study_answer
+from fedvoxel.federation.reader_study.answers import StudyAnswer, TooFewCases
 from fedvoxel.flare.job_args import ReadArgs
 from fedvoxel.flare.messages import TASK_READER_STUDY, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
@@ -22,9 +25,6 @@ from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.records.chain import Chain
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
-
-if TYPE_CHECKING:
-    from fedvoxel.evaluation.reading.finished import FinishedReading
 
 TOLD_FILE = "told.jsonl"
 """The chain of what has left about a study."""
@@ -60,20 +60,11 @@ class ReaderStudyExecutor(Executor):
             return error_reply(f"the site could not read or write its files ({error.strerror})")
 
     def _answer(self, fl_ctx: FLContext) -> dict[str, Any]:
-        from fedvoxel.evaluation.reading.finished import read_finished
-        from fedvoxel.evaluation.reading.study_sums import study_answer
-
         said = {name: getattr(self, name) for name in ReadArgs.model_fields}
         asked = parse_config(ReadArgs, said, "the job")
-        local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
-        terms = load_privacy_policy(local).reader_studies(asked.cohort)
-        check_promises(local, asked.cohort)
-        declared = load_site_config(local / SITE_FILE).reader_study(asked.study, asked.cohort)
-        finished = read_finished(local / declared.folder)
-        _check_asked(asked, finished)
-        answer = study_answer(finished, terms.minimum_cases).model_dump(mode="json")
+        answer = told_of(Path(workspace_of(fl_ctx).get_site_config_dir()).resolve(), asked).model_dump(mode="json")
         self._keep(state_folder(fl_ctx) / "reader_studies" / asked.study / TOLD_FILE, answer, fl_ctx)
-        self.log_info(fl_ctx, f"event=reader_study_told study={asked.study} minimum={terms.minimum_cases}")
+        self.log_info(fl_ctx, f"event=reader_study_told study={asked.study}", fire_event=False)
         return answer
 
     def _keep(self, path: Path, answer: dict[str, Any], fl_ctx: FLContext) -> None:
@@ -94,7 +85,27 @@ class ReaderStudyExecutor(Executor):
             chain.append({**told, "job_id": fl_ctx.get_job_id()})
 
 
-def _check_asked(asked: ReadArgs, finished: "FinishedReading") -> None:
+def told_of(local: Path, asked: ReadArgs) -> StudyAnswer | TooFewCases:
+    """Returns what a site would tell a job; nothing leaves by it.
+
+    Args:
+        local: The kit's `local/` folder.
+        asked: What the job asks for.
+
+    Raises:
+        ConfigError: The hospital's policy lets nothing of it leave.
+        CohortError: The site has no such study, it is not finished, or is of something else.
+        LedgerError: A record cannot be trusted.
+    """
+    terms = load_privacy_policy(local).reader_studies(asked.cohort)
+    check_promises(local, asked.cohort)
+    declared = load_site_config(local / SITE_FILE).reader_study(asked.study, asked.cohort)
+    finished = read_finished(local / declared.folder)
+    _check_asked(asked, finished)
+    return study_answer(finished, terms.minimum_cases)
+
+
+def _check_asked(asked: ReadArgs, finished: FinishedReading) -> None:
     """Checks that the job asks for what was read.
 
     Raises:

@@ -16,6 +16,9 @@ from fedvoxel.federation.reader_study.cells import (
 )
 
 MINIMUM = 5
+POSSIBLE = 3
+"""As many values of a small count must remain for whoever knows the whole and the rules."""
+
 NAMES = "abcd"
 
 
@@ -30,7 +33,7 @@ def wholes(parts: int) -> range:
 
 
 def known_small_counts(function: Callable[[dict[str, int]], Mapping[str, Told]], parts: int) -> list[dict[str, int]]:
-    """All tables of which somebody who knows the whole and the rules can work out a small count."""
+    """All tables of which a small count is known too well."""
     found = []
     for whole in wholes(parts):
         alike: dict[tuple[object, ...], list[dict[str, int]]] = defaultdict(list)
@@ -38,7 +41,7 @@ def known_small_counts(function: Callable[[dict[str, int]], Mapping[str, Told]],
             alike[tuple(function(counts).values())].append(counts)
         for group in alike.values():
             for name, count in group[0].items():
-                if 0 < count < MINIMUM and len({counts[name] for counts in group}) == 1:
+                if 0 < count < MINIMUM and len({counts[name] for counts in group}) < POSSIBLE:
                     found.append(group[0])
     return found
 
