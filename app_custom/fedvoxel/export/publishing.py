@@ -114,11 +114,16 @@ class Publisher:
         if entries and self.gate.of_every_release not in (None, required_by(entries)):
             raise PackageError("what every release requires is said when an index is begun: begin another")
         requires = None if entries else self.gate.of_every_release
-        found = {"reader_study": self.gate.evidence(said.package, required_by(entries) or requires)}
-        added = {name: value for name, value in (*found.items(), ("requires", requires)) if value is not None}
-        place = {"index": len(entries), "previous": entries[-1].hash if entries else FIRST}
+        evidence = self.gate.evidence(said.package, required_by(entries) or requires)
+        values = {
+            **asdict(said),
+            "schema_version": 2 if evidence or requires else 1,
+            "index": len(entries),
+            "previous": entries[-1].hash if entries else FIRST,
+            "reader_study": evidence,
+            "requires": requires,
+        }
         try:
-            values = {**asdict(said), **place, **added, "schema_version": 2 if added else 1}
             return parse_config(Statement, values, "the statement")
         except ConfigError as error:
             raise PackageError(str(error)) from None
