@@ -62,8 +62,9 @@ def test_hospitals_read_and_a_package_is_released_by_it(
         allowed = None if site == SITES[-1] else ReaderStudies()
         declare(system.kit(site), READ.get(site, same(ACCEPT, 30)), package, allowed)
     write_job_folder(variant(understand(read_job_folder(JOB)), {"package": package.sha256}).folder, tmp_path / "job")
-    assert main(["job", "check", str(tmp_path / "job"), "--site-kit", str(system.kit(SITES[0]))]) == 0
-    assert '"accepted":22' in "".join(capsys.readouterr().out.split())
+    assert main(["job", "check", str(tmp_path / "job"), "--site-kit", str(system.kit(SITES[0])), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["site_kits"]
+    assert '"accepted":22' in verdict["reasons"][0]
     job_id = system.submit(tmp_path / "job")
     system.wait(job_id)
     file = system.download(job_id) / RESULT_FILE

@@ -197,7 +197,7 @@ def _sentences(pooled: Pooled | None) -> list[str]:
     if pooled is None:
         return ["no hospital told anything"]
     said = [
-        f"{pooled.cases} cases of {pooled.hospitals} hospitals",
+        f"{pooled.cases} cases of {pooled.hospitals} {'hospital' if pooled.hospitals == 1 else 'hospitals'}",
         f"accepted as they were: {_words(pooled.accepted)}",
         f"usable, touched up at most: {_words(pooled.usable)}",
         f"rejected: {_words(pooled.rejected)}",
