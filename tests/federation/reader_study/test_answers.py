@@ -49,7 +49,11 @@ WRONG: dict[str, dict[str, Any]] = {
     "a small count that hangs on one that is known to be large": verdicts(24, None, 0, "few"),
     "counts that are not those of all cases": verdicts(20, 7, 0, 0),
     "a minimum below the house's": {"minimum_cases": 4},
-    "too few cases": {"minimum_cases": 8},
+    "another minimum than that of its counts": {"minimum_cases": 7},
+    "too few cases": {
+        **verdicts(18, 0, 0, 0), "cases": 18, "listed": 18, "active_s": {"cases": 18, "total": 540.0},
+        "ratings": [{"low": 1, "high": 5, "cases": 18}], "preferences": None,
+    },
     "a small preference": {"preferences": {"model": 12, "other": 3, "equal": 15}},
     "a preference that can be worked out": {"preferences": {"model": 12, "other": "few", "equal": 15}},
     "few unread cases": {"listed": 32},
