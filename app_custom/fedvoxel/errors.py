@@ -123,6 +123,12 @@ class PredictionError(FedVoxelError):
         self.reason = reason
 
 
+class ReleaseGateError(FedVoxelError):
+    """Says that a package was not released, since a reader study that the release needs is missing or falls short."""
+
+    exit_code = 20
+
+
 class ReviewError(FedVoxelError):
     """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
 

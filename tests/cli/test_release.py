@@ -9,6 +9,8 @@ import pytest
 from fedvoxel.cli.main import main
 from tests.cli.test_export import kit_of
 from tests.export.package_sample import sample_package, sample_root
+from tests.export.test_reader_gate import write_result
+from tests.federation.reader_study.test_result import MET
 
 
 @pytest.fixture
@@ -61,3 +63,30 @@ def test_a_folder_without_an_index_is_one_line(
         given = [*command, str(tmp_path), *(["hippocampus"] if command == ["fetch"] else [])]
         assert main(words(tmp_path, *given, "--root", str(kits["hospital-a"]))) == 17
         assert "expected an index of releases" in capsys.readouterr().err
+
+
+def test_a_release_behind_a_reader_study(
+    tmp_path: Path, kits: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, index, policy = sample_package(tmp_path), str(tmp_path / "index"), tmp_path / "policy.json"
+    policy.write_text(json.dumps(MET))
+    good, other = (tmp_path / f"{name}.json" for name in ("good", "other"))
+    write_result(good, package.sha256)
+    write_result(other, "cd" * 32)
+    lead, root = kits["lead@b.example"], ["--root", str(kits["hospital-a"])]
+    publish = ("publish", str(package.path), index)
+    assert main(words(tmp_path, *publish, "--index-requires", str(policy), sign=lead)) == 0
+    release = ("set", "released", index, "hippocampus", "1.0.0")
+    assert main(words(tmp_path, *release, sign=lead)) == 20
+    assert "requires a reader study of every release" in capsys.readouterr().err
+    assert main(words(tmp_path, *release, "--require-reader-study", str(other), sign=lead)) == 20
+    assert "another package" in capsys.readouterr().err
+    assert main(words(tmp_path, *release, "--require-reader-study", str(tmp_path / "no"), sign=lead)) == 3
+    assert main(words(tmp_path, *release, "--require-reader-study", str(good), sign=lead)) == 0
+    capsys.readouterr()
+    assert main(words(tmp_path, "list", index, *root, "--json")) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["reader_study"]["required"]["minimum_cases"] == 60
+    assert found["reader_study"]["seen"]["hospitals"] == 2
+    assert main(words(tmp_path, "list", index, *root)) == 0
+    assert "hospitals" in capsys.readouterr().out

@@ -8,8 +8,11 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.evaluation.report import Report
 from fedvoxel.federation.outcome import write_outcome
+from fedvoxel.federation.reader_study.answers import StudyAnswer
+from fedvoxel.federation.reader_study.result import make_result
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.atomic import write_json
+from tests.federation.reader_study.test_answers import PACKAGE, answer_values
 from tests.sample_run import all_baselines, failed_outcome, private_outcome, sample_outcome
 
 
@@ -125,3 +128,16 @@ def test_the_claim_is_printed_with_its_start_and_open_channels(
     assert main(["results", str(job)]) == 0
     shown = capsys.readouterr().out
     assert "Privacy: no formal guarantee." in shown and "open: updates, no noise" in shown
+
+
+def test_a_reader_study_is_shown_in_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = StudyAnswer.model_validate(answer_values())
+    found = make_result("spring", PACKAGE, {"a": answer}, {"b": "no reply"}).model_dump(mode="json")
+    write_json(tmp_path / "workspace" / "reader_study.json", found)
+    assert main(["results", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "usable, touched up at most: 25 of 30" in shown and "b is not in it: no reply" in shown
+    assert main(["results", str(tmp_path / "workspace"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    write_json(tmp_path / "workspace" / "reader_study.json", found | {"pooled": None})
+    assert main(["results", str(tmp_path)]) == 3

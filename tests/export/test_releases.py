@@ -285,7 +285,7 @@ def test_an_index_without_one_of_its_entries_is_refused(published: Path) -> None
 def test_a_newer_entry_says_to_update(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Chain(published / "index.jsonl").writing() as chain:
         body = json.loads(json.dumps(chain.entries[-1].body))
-        body["statement"]["schema_version"] = 2
+        body["statement"]["schema_version"] = 3
         chain.append(body)
     refused(published, "update fedvoxel")
     assert rules.SCHEMA_VERSION == 1

@@ -11,6 +11,7 @@ from fedvoxel.cli.trust_options import RevocationList, Root, read
 
 if TYPE_CHECKING:
     from fedvoxel.export.publishing import Publisher
+    from fedvoxel.export.reader_gate import ReaderStudyGate
     from fedvoxel.export.releases import Release
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Publish, list and fetch released packages.")
@@ -24,6 +25,19 @@ SeenFile = Annotated[
 ]
 
 
+ReaderStudy = Annotated[
+    Path | None,
+    typer.Option(
+        "--require-reader-study",
+        help="The result of a reader study (reader_study.json) that must meet the policy; recorded in the index.",
+    ),
+]
+ReaderPolicy = Annotated[
+    Path | None,
+    typer.Option("--reader-policy", help="What is asked of the reader study; the index's own where it says so."),
+]
+
+
 @app.command(
     epilog="Example: fedvoxel release publish hippocampus-1.0.0.fvpkg releases --sign kits/lead@example.org "
     '--reason "3 seeds, see report"'
@@ -34,14 +48,22 @@ def publish(
     sign: Kit,
     reason: Reason,
     state: Annotated[Literal["candidate", "released"], typer.Option(help="Its first state.")] = "candidate",
+    reader_study: ReaderStudy = None,
+    reader_policy: ReaderPolicy = None,
+    index_requires: Annotated[
+        Path | None,
+        typer.Option(help="Begins an index of which every release must show a reader study that meets this policy."),
+    ] = None,
     crl: RevocationList = None,
     seen: SeenFile = None,
 ) -> None:
     """Puts a package into an index, which is made if there is none.
 
-    Anybody with a role may publish a candidate; a lead or the project's administrator a release. Exit code 17 if not.
+    Anybody with a role may publish a candidate; a lead or the project's administrator a release. Exit code 17 if not;
+    20 if a reader study is missing or falls short; 3 if its result or policy cannot be read.
     """
-    done = _publisher(index, sign, crl, seen).publish(package, state, reason, datetime.now(UTC))
+    gate = _gate(reader_study, reader_policy, index_requires)
+    done = _publisher(index, sign, crl, seen, gate).publish(package, state, reason, datetime.now(UTC))
     typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: fedvoxel release list {index}")
 
 
@@ -59,14 +81,18 @@ def set_(
     version: Annotated[str, typer.Argument(help="Its version.", show_default=False)],
     sign: Kit,
     reason: Reason,
+    reader_study: ReaderStudy = None,
+    reader_policy: ReaderPolicy = None,
     crl: RevocationList = None,
     seen: SeenFile = None,
 ) -> None:
     """Sets the state of a package; a withdrawn one stays withdrawn.
 
-    A lead or the project's administrator may; a hospital's administrator may withdraw. Exit code 17 if not allowed.
+    A lead or the project's administrator may; a hospital's administrator may withdraw. Exit code 17 if not allowed;
+    20 if a reader study is missing or falls short; 3 if its result or policy cannot be read.
     """
-    done = _publisher(index, sign, crl, seen).set_state(name, version, state, reason, datetime.now(UTC))
+    gate = _gate(reader_study, reader_policy, None)
+    done = _publisher(index, sign, crl, seen, gate).set_state(name, version, state, reason, datetime.now(UTC))
     typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: tell the hospitals")
 
 
@@ -85,10 +111,12 @@ def list_(index: Index, root: Root, crl: RevocationList = None, seen: SeenFile =
         typer.echo(json.dumps([_facts(one) for one in found], indent=2, ensure_ascii=False))
         return
     table = Table(box=box.SIMPLE)
-    for heading in ("model", "version", "state", "since", "by", "why"):
+    for heading in ("model", "version", "state", "since", "by", "why", "reader study"):
         table.add_column(heading, overflow="fold")
     for one in found:
-        table.add_row(one.name, one.version, one.state, f"{one.at:%Y-%m-%d}", escape(str(one.by)), escape(one.reason))
+        study = one.reader_study.words if one.reader_study else "none"
+        since = f"{one.at:%Y-%m-%d}"
+        table.add_row(one.name, one.version, one.state, since, escape(str(one.by)), escape(one.reason), study)
     Console().print(table)
     typer.echo(f"Next: fedvoxel release fetch {index} NAME")
 
@@ -112,11 +140,18 @@ def fetch(
     typer.echo(f"{package.path}, signed by {package.signed_by}. Next: fedvoxel export show {package.path}")
 
 
-def _publisher(index: Path, sign: Path, crl: Path | None, seen: Path | None) -> "Publisher":
+def _publisher(index: Path, sign: Path, crl: Path | None, seen: Path | None, gate: "ReaderStudyGate") -> "Publisher":
     from fedvoxel.export.publishing import Publisher
     from fedvoxel.records.identity import load_identity
 
-    return Publisher(index, load_identity(sign / "startup"), read(sign, crl), seen)
+    return Publisher(index, load_identity(sign / "startup"), read(sign, crl), seen, gate)
+
+
+def _gate(result: Path | None, policy: Path | None, of_index: Path | None) -> "ReaderStudyGate":
+    from fedvoxel.export.reader_gate import ReaderStudyGate, read_requirement
+
+    asked, begun = (read_requirement(path) if path else None for path in (policy, of_index))
+    return ReaderStudyGate(result, asked, begun)
 
 
 def _facts(release: "Release") -> dict[str, Any]:
@@ -129,4 +164,5 @@ def _facts(release: "Release") -> dict[str, Any]:
         "role": release.by.role,
         "reason": release.reason,
         "sha256": release.sha256,
+        "reader_study": release.reader_study.model_dump(mode="json") if release.reader_study else None,
     }

@@ -34,8 +34,17 @@ def results(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON alone.")] = False,
 ) -> None:
-    """Writes report.html and report.json, and prints the scores and what each hospital gained."""
+    """Writes report.html and report.json, and prints the scores and what each hospital gained.
+
+    Of a reader study it prints what the hospitals' readers said; there is no other report.
+    """
     from rich.console import Console
+
+    from fedvoxel.federation.reader_study.result import find_result
+
+    if study := find_result(job):
+        typer.echo(study.model_dump_json(indent=2) if as_json else "\n".join(study.says))
+        return
 
     if as_json:
         report, _ = make_report(job, baseline or (), picture or (), out, audit or ())

@@ -151,6 +151,29 @@ def export(
         )
 
 
+@app.command(epilog="Example: fedvoxel review finish review-prepared")
+def finish(
+    folder: Annotated[Path, typer.Argument(help="The folder of `fedvoxel review`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
+) -> None:
+    """Declare a study finished, for a reader study of all hospitals. Nothing leaves this machine by it.
+
+    Exit codes: 3 if the folder holds no study; 12 or 19 if a record cannot be trusted, no package was read, or nothing
+    is answered by all readers yet.
+    """
+    from dataclasses import asdict
+
+    from fedvoxel.review.finishing import finish_study
+    from fedvoxel.review.study import load_study
+
+    done = finish_study(load_study(folder))
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    typer.echo(f"{done.cases} of {done.listed} cases are answered by all readers; package {done.package}")
+    typer.echo("Next: name the folder under reader_studies in local/fedvoxel_site.json, see docs/reader_study.md")
+
+
 def _package_and_cohort(what: list[str]) -> tuple[Path | None, str]:
     if len(what) > 2:
         raise typer.BadParameter("expected one cohort, or a package and a cohort")

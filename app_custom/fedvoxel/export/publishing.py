@@ -9,8 +9,18 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.manifest import file_name
 from fedvoxel.export.package import Package, open_package
-from fedvoxel.export.release import PURPOSE, SignedStatement, State, Statement
-from fedvoxel.export.releases import INDEX, PACKAGES, Release, Releases, check_follows, states_of
+from fedvoxel.export.reader_gate import NO_GATE, ReaderStudyGate, check_evidence
+from fedvoxel.export.release import PURPOSE, SignedStatement, State, Statement, check_may_require
+from fedvoxel.export.releases import (
+    INDEX,
+    PACKAGES,
+    Release,
+    Releases,
+    check_follows,
+    release_of,
+    required_by,
+    states_of,
+)
 from fedvoxel.export.seen import Seen
 from fedvoxel.export.signature import sign, verify
 from fedvoxel.export.trust import Trust
@@ -29,12 +39,14 @@ class Publisher:
         identity: Who signs.
         trust: Whose signatures count.
         seen: The publisher's own memory; see `Releases`.
+        gate: What the publisher brings of a reader study.
     """
 
     folder: Path
     identity: Identity
     trust: Trust
     seen: Path | None = None
+    gate: ReaderStudyGate = NO_GATE
 
     def publish(self, path: Path, state: State, reason: str, now: datetime) -> Release:
         """Puts a package into the index.
@@ -47,6 +59,8 @@ class Publisher:
 
         Raises:
             PackageError: The package or the index cannot be trusted, or the publisher may not do that.
+            ReleaseGateError: A reader study is missing or falls short.
+            ConfigError: What was brought of it cannot be read.
             LedgerError: The index cannot be written.
         """
         package = open_package(path, self.trust, now)
@@ -64,6 +78,8 @@ class Publisher:
 
         Raises:
             PackageError: It is not there, or the publisher may not do that.
+            ReleaseGateError: A reader study is missing or falls short.
+            ConfigError: What was brought of it cannot be read.
             LedgerError: The index cannot be written.
         """
         releases = Releases(self.folder, self.trust, self.seen, now)
@@ -84,16 +100,33 @@ class Publisher:
         else:
             Seen(self.seen).check_is_new(self.folder)
         states = states_of(entries, self.trust, now)
-        values = {**asdict(said), "index": len(entries), "previous": entries[-1].hash if entries else FIRST}
-        try:
-            statement = parse_config(Statement, values, "the statement")
-        except ConfigError as error:
-            raise PackageError(str(error)) from None
+        statement = self._statement(entries, said)
         signature = sign(self.identity, PURPOSE, statement.content, now)
         by = verify(signature, PURPOSE, statement.content, self.trust, now)
-        release = Release(said.package, said.name, said.version, said.state, said.reason, signature.at, by)
-        check_follows(release, states)
-        return SignedStatement(statement=statement, signature=signature).model_dump(mode="json")
+        check_follows(release_of(statement, signature.at, by), states)
+        if statement.requires is not None:
+            check_may_require(by.role, str(by))
+        check_evidence(statement.state, statement.reader_study, required_by(entries) or statement.requires)
+        return SignedStatement(statement=statement, signature=signature).model_dump(mode="json", exclude_none=True)
+
+    def _statement(self, entries: Sequence[Entry], said: "_Said") -> Statement:
+        """Returns what is said at the next place."""
+        if entries and self.gate.of_every_release not in (None, required_by(entries)):
+            raise PackageError("what every release requires is said when an index is begun: begin another")
+        requires = None if entries else self.gate.of_every_release
+        evidence = self.gate.evidence(said.package, required_by(entries) or requires)
+        values = {
+            **asdict(said),
+            "schema_version": 2 if evidence or requires else 1,
+            "index": len(entries),
+            "previous": entries[-1].hash if entries else FIRST,
+            "reader_study": evidence,
+            "requires": requires,
+        }
+        try:
+            return parse_config(Statement, values, "the statement")
+        except ConfigError as error:
+            raise PackageError(str(error)) from None
 
     def _remembered(self, entries: Sequence[Entry], sha256: str, now: datetime) -> Release:
         Seen(self.seen).remember(self.folder, entries)

@@ -4,22 +4,23 @@ A signature covers the hash of the entry before it. Whoever can write to the fol
 therefore only repeat the index up to an earlier entry; see `releases`, whose readers remember how far it went.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, StringConstraints
+from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.description import ModelName, Version
 from fedvoxel.export.signature import Signature, read_versioned
 from fedvoxel.export.trust import Role
+from fedvoxel.federation.reader_study.requirement import ReaderStudyEvidence, ReaderStudyRequirement
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.names import Sha256
 
 PURPOSE = "release"
 """What an entry's signature is for."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 State = Literal["candidate", "released", "superseded", "withdrawn"]
 """candidate: to be evaluated; released: to be used; superseded: there is a better one; withdrawn: not to be used."""
@@ -57,9 +58,11 @@ class Statement(FrozenModel):
         version: The model's.
         state: Its state from now on.
         reason: Why.
+        reader_study: What was required of a reader study, and seen; None without one.
+        requires: What every release of this index requires of a reader study; in its first entry only.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 1
     index: Annotated[NonNegativeInt, Field(strict=True)]
     previous: Sha256
     package: Sha256
@@ -67,11 +70,22 @@ class Statement(FrozenModel):
     version: Version
     state: State
     reason: Reason
+    reader_study: ReaderStudyEvidence | None = None
+    requires: ReaderStudyRequirement | None = None
+
+    @model_validator(mode="after")
+    def _version_says_what_is_in_it(self) -> Self:
+        # Who knows no more than version 1 must not take the entry for one without conditions.
+        if (self.schema_version == 2) != (self.reader_study is not None or self.requires is not None):
+            raise ValueError("schema_version 2 goes with a reader study, and 1 with none")
+        if self.requires is not None and self.index:
+            raise ValueError("what every release requires is said in the first entry of an index only")
+        return self
 
     @property
     def content(self) -> bytes:
         """Is what is signed."""
-        return canonical_json(self.model_dump(mode="json"))
+        return canonical_json(self.model_dump(mode="json", exclude_none=True))
 
 
 class SignedStatement(FrozenModel):
@@ -94,6 +108,16 @@ def read_statement(body: dict[str, Any], line: int) -> SignedStatement:
         return parse_config(SignedStatement, body, what)
     except ConfigError as error:
         raise PackageError(str(error)) from None
+
+
+def check_may_require(role: Role | None, who: str) -> None:
+    """Checks that a person may say what every release of an index requires: who may release may.
+
+    Raises:
+        PackageError: The role does not allow it.
+    """
+    if role is None or role not in MAY_SET["released"]:
+        raise PackageError(f"{who} may not say what releases require; a lead or the project's administrator may")
 
 
 def check_allowed(state: State, before: State | None, role: Role | None, who: str) -> None:

@@ -13,12 +13,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedvoxel.errors import LedgerError, PackageError
+from fedvoxel.errors import LedgerError, PackageError, ReleaseGateError
 from fedvoxel.export.manifest import file_name
-from fedvoxel.export.release import PURPOSE, SignedStatement, State, check_allowed, read_statement
+from fedvoxel.export.reader_gate import check_evidence
+from fedvoxel.export.release import (
+    PURPOSE,
+    SignedStatement,
+    State,
+    Statement,
+    check_allowed,
+    check_may_require,
+    read_statement,
+)
 from fedvoxel.export.seen import Seen
 from fedvoxel.export.signature import verify
 from fedvoxel.export.trust import Signer, Trust
+from fedvoxel.federation.reader_study.requirement import ReaderStudyEvidence, ReaderStudyRequirement
 from fedvoxel.records.chain_entry import HEAD_FILE, Entry, check_head, entry_of, verified_entries
 
 INDEX, PACKAGES = "index.jsonl", "packages"
@@ -39,6 +49,7 @@ class Release:
         reason: Why.
         at: When that was signed.
         by: Who signed it.
+        reader_study: What was required of a reader study, and seen; None without one.
     """
 
     sha256: str
@@ -48,6 +59,7 @@ class Release:
     reason: str
     at: datetime
     by: Signer
+    reader_study: ReaderStudyEvidence | None = None
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -144,10 +156,20 @@ def states_of(entries: Sequence[Entry], trust: Trust, now: datetime) -> dict[str
             signed = read_statement(entry.body, line)
             release = _release(entry, signed, trust, now)
             check_follows(release, states)
-        except PackageError as error:
+            check_evidence(release.state, release.reader_study, required_by(entries))
+        except (PackageError, ReleaseGateError) as error:
             raise PackageError(f"line {line} of the index of releases does not hold: {error}") from None
         states[release.sha256] = release
     return states
+
+
+def required_by(entries: Sequence[Entry]) -> ReaderStudyRequirement | None:
+    """Returns what every release of an index requires of a reader study, as its first entry says.
+
+    Raises:
+        PackageError: The first entry is none.
+    """
+    return read_statement(entries[0].body, 1).statement.requires if entries else None
 
 
 def check_follows(release: Release, states: dict[str, Release]) -> None:
@@ -169,7 +191,14 @@ def _release(entry: Entry, signed: SignedStatement, trust: Trust, now: datetime)
     if (said.index, said.previous) != (entry.index, entry.previous):
         raise PackageError("it was signed for another place")
     by = verify(signed.signature, PURPOSE, said.content, trust, now)
-    return Release(said.package, said.name, said.version, said.state, said.reason, signed.signature.at, by)
+    if said.requires is not None:
+        check_may_require(by.role, str(by))
+    return release_of(said, signed.signature.at, by)
+
+
+def release_of(said: Statement, at: datetime, by: Signer) -> Release:
+    """Returns what a statement says."""
+    return Release(said.package, said.name, said.version, said.state, said.reason, at, by, said.reader_study)
 
 
 def _read(folder: Path) -> list[Entry]:

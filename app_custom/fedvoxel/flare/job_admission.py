@@ -8,10 +8,12 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare.job_args import ReadArgs
 from fedvoxel.flare.job_kinds import JobContent
 from fedvoxel.governance.job_policy import policy_reasons, read_policy
 from fedvoxel.governance.kit import Kit
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
+from fedvoxel.records.canonical import canonical_json
 
 _RIGHT_SUBMIT = "submit_job"
 _RIGHT_CODE = "byoc"
@@ -71,6 +73,8 @@ def judge(content: JobContent, kit: Kit, submitter: Submitter) -> Verdict:
     if sites is not None and kit.name not in sites:
         reasons.append("the job's deploy_map does not name this site")
     try:
+        if isinstance(content.client, ReadArgs):
+            return Verdict(kit.name, not reasons, (*reasons, *_reading(content.client, kit)))
         details = _cases(content, kit)
         refused, notes = _privacy(content, kit)
     except FedVoxelError as problem:
@@ -132,6 +136,14 @@ def _cases(content: JobContent, kit: Kit) -> dict[str, Any]:
         "refused": len(report.refused),
         "refused_per_reason": report.refused_per_reason,
     }
+
+
+def _reading(asked: ReadArgs, kit: Kit) -> list[str]:
+    """Returns what a reader study would be told by the site."""
+    from fedvoxel.flare.reader_study_site import told_of
+
+    told = told_of(kit.local, asked)
+    return [f"it would tell: {canonical_json(told.model_dump(mode='json')).decode()}"]
 
 
 def _privacy(content: JobContent, kit: Kit) -> tuple[list[str], list[str]]:

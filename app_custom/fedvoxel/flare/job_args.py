@@ -12,7 +12,7 @@ from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.federation.channels import Choices, PlanSource
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
-from fedvoxel.records.names import RunKey
+from fedvoxel.records.names import RunKey, Sha256
 from fedvoxel.training.setup import TrainingTask
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
@@ -67,6 +67,20 @@ class StatisticsArgs(FrozenModel):
     task_check_period: Seconds = 0.1
 
 
+class ReaderStudyArgs(FrozenModel):
+    """Are the arguments of `ReaderStudyController`.
+
+    Attributes:
+        study: The name under which each site keeps its reading.
+        package: Identity of the package that was read.
+    """
+
+    study: RunKey
+    package: Sha256
+    timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
 class CohortArgs(FrozenModel):
     """Are the arguments of `StatisticsExecutor`."""
 
@@ -78,6 +92,13 @@ class CohortArgs(FrozenModel):
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: a class is named twice")
         return self
+
+
+class ReadArgs(CohortArgs):
+    """Are the arguments of `ReaderStudyExecutor`; the classes are what the package marks."""
+
+    study: RunKey
+    package: Sha256
 
 
 class SiteArgs(CohortArgs, TrainingTask):

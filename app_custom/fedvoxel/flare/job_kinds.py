@@ -10,7 +10,16 @@ from typing import Any
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
-from fedvoxel.flare.job_args import CalibrationArgs, CohortArgs, CrossSiteArgs, FedAvgArgs, SiteArgs, StatisticsArgs
+from fedvoxel.flare.job_args import (
+    CalibrationArgs,
+    CohortArgs,
+    CrossSiteArgs,
+    FedAvgArgs,
+    ReadArgs,
+    ReaderStudyArgs,
+    SiteArgs,
+    StatisticsArgs,
+)
 from fedvoxel.flare.job_claim import check_job_promise
 from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_filters import check_job_filters
@@ -69,7 +78,14 @@ CALIBRATION = JobKind(
     SiteArgs,
     frozenset({"calibrate_first", "calibrate_second"}),
 )
-KINDS = (FEDAVG, CROSS_SITE, STATISTICS, CALIBRATION)
+READER_STUDY = JobKind(
+    "fedvoxel.flare.reader_study.ReaderStudyController",
+    "fedvoxel.flare.reader_study_site.ReaderStudyExecutor",
+    ReaderStudyArgs,
+    ReadArgs,
+    frozenset({"reader_study"}),
+)
+KINDS = (FEDAVG, CROSS_SITE, STATISTICS, CALIBRATION, READER_STUDY)
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,7 @@ def understand(folder: JobFolder) -> JobContent:
     if not isinstance(client, CohortArgs):
         raise ConfigError(f"{folder.executor.executor.path} has no cohort")
     _check_run_key(server, client)
+    _check_study(server, client)
     _check_privacy(server, client)
     _check_correction(server, client)
     rounds = server.rounds if isinstance(server, FedAvgArgs) else None
@@ -172,6 +189,13 @@ def _check_run_key(server: FrozenModel, client: FrozenModel) -> None:
             f"run_key is {keys[0]!r} in {SERVER_FILE} and {keys[1]!r} in {CLIENT_FILE}; they name one run: write the "
             "same in both"
         )
+
+
+def _check_study(server: FrozenModel, client: FrozenModel) -> None:
+    if not isinstance(server, ReaderStudyArgs) or not isinstance(client, ReadArgs):
+        return
+    if (server.study, server.package) != (client.study, client.package):
+        raise ConfigError(f"study and package differ between {SERVER_FILE} and {CLIENT_FILE}: write the same in both")
 
 
 def _check_privacy(server: FrozenModel, client: FrozenModel) -> None:

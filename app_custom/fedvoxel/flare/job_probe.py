@@ -18,7 +18,7 @@ from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
 from fedvoxel.flare.job_admission import Verdict
 from fedvoxel.flare.job_check import CHECK_FILE, CheckResult
-from fedvoxel.flare.job_kinds import STATISTICS, JobContent
+from fedvoxel.flare.job_kinds import READER_STUDY, STATISTICS, JobContent
 from fedvoxel.flare.messages import TASK_CHECK
 from fedvoxel.flare.session import abort, connected_sites, delete, download, job_meta, submit, wait_for_job
 from fedvoxel.governance.job_files import SERVER
@@ -46,8 +46,8 @@ def ask_sites(session: Session, content: JobContent, timeout_s: float, on_step: 
     Raises:
         JobError: The job is of a kind that cannot be probed, no site is connected, or the server refuses the probe.
     """
-    if content.kind is STATISTICS:
-        raise JobError("a statistics job trains nothing: submit it, it is its own check; or check it with --site-kit")
+    if content.kind in (STATISTICS, READER_STUDY):
+        raise JobError("this job trains nothing: submit it, it is its own check; or check it with --site-kit")
     connected, named = connected_sites(session), content.folder.meta.sites
     sites = [site for site in connected if named is None or site in named]
     absent = tuple(Verdict(site, False, ("not connected",)) for site in named or () if site not in connected)

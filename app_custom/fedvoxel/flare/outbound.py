@@ -17,9 +17,17 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.flare.messages import NO_ARRAYS, TASK_TRAIN, TASK_VALIDATE, error_of, error_reply, result_reply
+from fedvoxel.flare.messages import (
+    NO_ARRAYS,
+    TASK_READER_STUDY,
+    TASK_TRAIN,
+    TASK_VALIDATE,
+    error_of,
+    error_reply,
+    result_reply,
+)
 from fedvoxel.flare.state_folder import workspace_of
-from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_in_sums
+from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_in_sums, check_minimum
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.updates.secure.masked import masked_of
 from fedvoxel.updates.update import PUBLIC_WEIGHT, check_values
@@ -55,12 +63,13 @@ class OutboundFilter(Filter):
 
         Raises:
             UpdateError: Nothing of it may.
-            ConfigError: The hospital's policy cannot be read.
+            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave.
             LedgerError: The release is not in the ledger, or the ledger cannot be trusted.
         """
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
         cohort = str(fl_ctx.get_prop(COHORT_PROPERTY))
-        decided = load_privacy_policy(local).cohorts.get(cohort)
+        policy = load_privacy_policy(local)
+        decided = policy.cohorts.get(cohort)
         if decided is None:
             return error_reply(_UNDECIDED.format(cohort=cohort))
         budget = decided if isinstance(decided, CohortBudget) else None
@@ -72,6 +81,8 @@ class OutboundFilter(Filter):
         admitted = admit(task, answer_of(shareable), private)
         if isinstance(decided, NoBudget) and decided.in_sums:
             check_in_sums(task, admitted)
+        if task == TASK_READER_STUDY:
+            check_minimum(task, admitted, policy.reader_studies(cohort).minimum_cases)
         if budget and task == TASK_TRAIN:
             return _release(str(admitted.values["release_id"]), local, cohort, budget)
         declared = _PUBLIC if isinstance(decided, PublicCohort) and task in _ABOUT_CASES else {}

@@ -26,6 +26,8 @@ JOB_CLASSES = (
     "fedvoxel.flare.cross_site.CrossSiteController",
     "fedvoxel.flare.executor.SiteExecutor",
     "fedvoxel.flare.job_check.JobCheckController",
+    "fedvoxel.flare.reader_study.ReaderStudyController",
+    "fedvoxel.flare.reader_study_site.ReaderStudyExecutor",
     "fedvoxel.flare.statistics.StatisticsController",
     "fedvoxel.flare.statistics.StatisticsExecutor",
 )

@@ -16,6 +16,7 @@ from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.calibration.answers import FirstAnswer, SecondAnswer, TooFewPatients
 from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
+from fedvoxel.federation.reader_study.answers import StudyAnswer, TooFewCases
 from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.records.names import ReleaseId, RunKey
 from fedvoxel.updates.compression.payload import decode, payload_of
@@ -81,6 +82,10 @@ class _CalibratedSecond(FrozenModel):
     calibration: SecondAnswer | TooFewPatients
 
 
+class _Read(FrozenModel):
+    reading: StudyAnswer | TooFewCases
+
+
 class SiteReadiness(FrozenModel):
     """Is what a site replies that is ready for a job.
 
@@ -128,6 +133,7 @@ _OPEN: Mapping[str, _Rule] = {
     "statistics": (_Described, frozenset({"none"})),
     "calibrate_first": (_CalibratedFirst, frozenset({"none"})),
     "calibrate_second": (_CalibratedSecond, frozenset({"none"})),
+    "reader_study": (_Read, frozenset({"none"})),
     "check": (SiteReadiness, frozenset({"none"})),
     **_SECURE,
 }
@@ -200,6 +206,16 @@ def check_in_sums(task: str, answer: Answer) -> None:
             "this hospital's policy lets updates leave masked only, as parts of a sum: give the job "
             "rounds.secure_aggregation, and do not ask for the site's own model"
         )
+
+
+def check_minimum(task: str, answer: Answer, minimum_cases: int) -> None:
+    """Checks that counts of a reader study keep the minimum that the hospital's policy has now.
+
+    Raises:
+        UpdateError: They were made with another.
+    """
+    if answer.values["reading"].get("minimum_cases") != minimum_cases:
+        raise UpdateError(f"the answer to {task} was not made with the minimum of cases in this hospital's policy")
 
 
 def _check_arrays(answer: Answer) -> None:

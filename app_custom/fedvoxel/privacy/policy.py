@@ -50,16 +50,28 @@ class CohortBudget(FrozenModel):
         return self
 
 
+class ReaderStudies(FrozenModel):
+    """Lets counts of what the hospital's readers said about this cohort leave.
+
+    Attributes:
+        minimum_cases: No number that leaves is about fewer cases.
+    """
+
+    minimum_cases: int = Field(default=5, ge=5, le=1000)
+
+
 class NoBudget(FrozenModel):
     """Says that updates about this cohort may leave without a formal guarantee: an explicit decision of the hospital.
 
     Attributes:
         unit: Nobody is protected.
         in_sums: Lets them leave masked only, as parts of sums of so many sites; None lets them leave as they are.
+        reader_studies: Lets counts of a reader study leave; None lets nothing of it leave.
     """
 
     unit: Literal["none"] = "none"
     in_sums: InSums | None = None
+    reader_studies: ReaderStudies | None = None
 
 
 class PublicCohort(FrozenModel):
@@ -67,9 +79,11 @@ class PublicCohort(FrozenModel):
 
     Attributes:
         unit: Nobody needs protection.
+        reader_studies: Lets counts of a reader study leave; None lets nothing of it leave.
     """
 
     unit: Literal["public"] = "public"
+    reader_studies: ReaderStudies | None = None
 
 
 CohortEntry = Annotated[CohortBudget | NoBudget | PublicCohort, Field(discriminator="unit")]
@@ -104,6 +118,22 @@ class PrivacyPolicy(FrozenModel):
     def decided(self, kind: type[CohortBudget | NoBudget | PublicCohort]) -> list[str]:
         """Returns the cohorts about which this kind of decision was taken, sorted by name."""
         return sorted(name for name, entry in self.cohorts.items() if isinstance(entry, kind))
+
+    def reader_studies(self, cohort: str) -> ReaderStudies:
+        """Returns on what terms counts of a reader study of this cohort may leave.
+
+        Raises:
+            ConfigError: On none.
+        """
+        entry = self.of(cohort)
+        terms = None if isinstance(entry, CohortBudget) else entry.reader_studies
+        if terms is None:
+            raise ConfigError(
+                f"{_WHAT} lets nothing of a reader study of cohort {cohort!r} leave; to let counts leave, the site "
+                f'adds "reader_studies": {{"minimum_cases": 5}} to its entry in local/{PRIVACY_FILE}; a cohort with a '
+                "budget has none"
+            )
+        return terms
 
     def budget(self, cohort: str) -> CohortBudget:
         """Returns what may be spent on a cohort.

@@ -12,6 +12,7 @@ from fedvoxel.review.model_case import ModelCase
 from fedvoxel.review.reading import MODEL, Reading
 from fedvoxel.review.reading_folder import READING_FILE, open_reading_folder
 from fedvoxel.review.site_reading import open_site_cohort
+from fedvoxel.review.study import identity_of
 from fedvoxel.volumes.site import SiteConfig
 
 KEY_FILE = "pseudonym.key"
@@ -41,8 +42,18 @@ def open_model_reading(model: Model, base: Reading, folder: Path) -> tuple[Readi
     kept = folder / "predicted" / package.sha256[:16]
     cases = tuple(ModelCase(case, kept / case.case, len(structures)) for case in base.cases)
     title = f"{package.description.title} {package.description.version}"
-    identity = sha256_of([package.sha256, base.identity])
-    return Reading(title, structures, cases, identity, base.presets, model.algorithm), cases
+    identity = identity_of(package.sha256, base.identity)
+    made = Reading(
+        title,
+        structures,
+        cases,
+        identity,
+        base.presets,
+        model.algorithm,
+        package=package.sha256,
+        images=base.identity,
+    )
+    return made, cases
 
 
 def images_reading(model: Model, images: Path, folder: Path, series: int | None = None) -> Reading:

@@ -120,6 +120,8 @@ class Reading:
         algorithm: What made the label map "model", if a signed package did.
         identity: What this reading is of; a study's folder is bound to it.
         eight_bit: Whether segmentations are written with 8 bits for each pixel, for viewers that draw no frames of 1.
+        package: Identity of the package that made the label map "model", if one did.
+        images: Identity of what the package was used on; None without one.
     """
 
     title: str
@@ -129,6 +131,8 @@ class Reading:
     presets: tuple[WindowPreset, ...] = ()
     algorithm: "Algorithm | None" = None
     eight_bit: bool = False
+    package: str | None = None
+    images: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses a reading without cases, or with a case twice."""

@@ -8,19 +8,21 @@ A folder belongs to one reading: it is not opened for another, nor with other se
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
 from fedvoxel.evaluation.reading.blinding import letters_of, reading_order
+from fedvoxel.evaluation.reading.finished import STUDY_FILE
 from fedvoxel.export.description import Structure
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.canonical import sha256_of
+from fedvoxel.records.names import Sha256
 from fedvoxel.review.reading import Reading
 
-STUDY_FILE = "study.json"
 ReaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 
@@ -35,6 +37,8 @@ class StudySettings(FrozenModel):
         seed: For the order and the letters.
         structures: What the label maps mark.
         cases: The cases with their candidates.
+        package: Identity of the package that made the candidate "model", if one did.
+        images: Identity of what the package was used on; None without one.
     """
 
     schema_version: Literal[1] = 1
@@ -45,6 +49,14 @@ class StudySettings(FrozenModel):
     seed: int
     structures: tuple[Structure, ...]
     cases: dict[str, tuple[str, ...]]
+    package: Sha256 | None = None
+    images: str | None = None
+
+    @model_validator(mode="after")
+    def _is_of_its_package(self) -> Self:
+        if self.package is not None and self.reading != identity_of(self.package, self.images or ""):
+            raise ValueError("the package is not the one that was read")
+        return self
 
 
 class Study:
@@ -77,6 +89,16 @@ class Study:
         return self.folder / "readers" / reader / case
 
 
+def identity_of(package: str, images: str) -> str:
+    """Returns the identity of the reading of what a package found in some images.
+
+    Args:
+        package: The package's.
+        images: That of what it was used on.
+    """
+    return sha256_of([package, images])
+
+
 def settings_of(reading: Reading, readers: tuple[str, ...], blinded: bool, seed: int) -> StudySettings:
     """Returns the settings of a study of `reading`.
 
@@ -94,6 +116,8 @@ def settings_of(reading: Reading, readers: tuple[str, ...], blinded: bool, seed:
         "seed": seed,
         "structures": reading.structures,
         "cases": {case.case: case.candidates for case in reading.cases},
+        "package": reading.package,
+        "images": reading.images,
     }
     return parse_config(StudySettings, values, "the study")
 
@@ -125,8 +149,9 @@ def load_study(folder: Path) -> Study:
 
 
 def _require_same(kept: StudySettings, asked: StudySettings) -> None:
-    names = StudySettings.model_fields
-    other = [name for name in names if getattr(kept, name) != getattr(asked, name)]
+    # Of which package it is the reading's identity says, also where the folder is of a version that said no more.
+    names = set(StudySettings.model_fields) - {"package", "images"}
+    other = [name for name in sorted(names) if getattr(kept, name) != getattr(asked, name)]
     if other:
         raise ReviewError(
             f"this folder keeps a study with other settings ({', '.join(other)}): go on with the same readers, seed "

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.dicom.pacs_config import PacsConfig
 from fedvoxel.errors import CohortError
+from fedvoxel.records.names import CohortName, RunKey
 from fedvoxel.volumes.build_config import BuildConfig, PacsInput, PacsName
 from fedvoxel.volumes.pseudonym import key_check, pseudonym
 from fedvoxel.volumes.sources import BidsSource, BuiltSource, ClassCode, ClassName, Source
@@ -105,18 +106,32 @@ class ServerAddress(FrozenModel):
     port: int = Field(ge=1, le=65535)
 
 
+class ReadStudy(FrozenModel):
+    """Says where clinicians' reading of a package is kept, for a reader study of all hospitals.
+
+    Attributes:
+        folder: The folder of `fedvoxel review`.
+        cohort: The cohort that its patients are in, whose entry in the privacy policy decides what may leave.
+    """
+
+    folder: str = Field(min_length=1)
+    cohort: CohortName
+
+
 class SiteConfig(FrozenModel):
     """Is the content of `local/fedvoxel_site.json`.
 
     Attributes:
         pseudonym_key: 64 hexadecimal digits; hidden in every error, log and representation.
         pacs: The hospital's archives by the names that `build.source.pacs` uses.
+        reader_studies: Readings of packages, by the name under which a job asks for them.
     """
 
     schema_version: Literal[1]
     pseudonym_key: SecretStr
     cohorts: dict[str, CohortConfig] = Field(default_factory=dict)
     pacs: dict[PacsName, PacsConfig] = Field(default_factory=dict)
+    reader_studies: dict[RunKey, ReadStudy] = Field(default_factory=dict)
     compute: ComputeConfig = ComputeConfig()
     server_address: ServerAddress | None = None
 
@@ -165,6 +180,20 @@ class SiteConfig(FrozenModel):
     def pseudonym_of(self, case: str) -> str:
         """Returns the name under which `case` is known outside this site."""
         return pseudonym(self.pseudonym_key.get_secret_value(), case)
+
+    def reader_study(self, name: str, cohort: str) -> ReadStudy:
+        """Returns the reading with that name.
+
+        Raises:
+            CohortError: The site has none, or it is of another cohort's patients.
+        """
+        found = self.reader_studies.get(name)
+        if found is None:
+            raise CohortError(f"this site has no reader study {name!r}; its site file describes none of that name")
+        if found.cohort != cohort:
+            raise CohortError(f"this site's reader study {name!r} is of another cohort than {cohort!r}")
+        self.cohort(cohort)
+        return found
 
     @property
     def key_check(self) -> str:
