@@ -195,7 +195,7 @@ def test_an_entry_that_goes_round_the_gate_is_refused_by_every_reader(
         "unmet": {"reader_study": {"required": ASKED.model_dump(), "seen": found.model_dump()}},
         "requires": {"requires": LESS.model_dump()},
     }
-    forge(begun, package, "released", added[how], sample_signer())
+    forge(begun, package, "withdrawn" if how == "requires" else "released", added[how], sample_signer())
     with pytest.raises(PackageError, match="line 2 of the index of releases does not hold"):
         reader(begun)
 
