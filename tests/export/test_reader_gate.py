@@ -12,14 +12,17 @@ from fedvoxel.errors import ConfigError, FedVoxelError, PackageError, ReleaseGat
 from fedvoxel.export.package import Package
 from fedvoxel.export.publishing import Publisher
 from fedvoxel.export.reader_gate import ReaderStudyGate
-from fedvoxel.export.release import PURPOSE, SignedStatement, Statement
+from fedvoxel.export.release import PURPOSE
 from fedvoxel.export.releases import INDEX, Releases
 from fedvoxel.export.signature import sign
 from fedvoxel.federation.reader_study.answers import StudyAnswer
 from fedvoxel.federation.reader_study.requirement import ReaderStudyRequirement, seen_in
 from fedvoxel.federation.reader_study.result import make_result
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_entry import FIRST
+from fedvoxel.records.identity import Identity
 from tests.export.package_sample import sample_package, sample_root, sample_signer, sample_trust
 from tests.export.throwaway_root import DAY, NOW
 from tests.federation.reader_study.test_answers import answer_values
@@ -160,6 +163,22 @@ def test_who_may_not_release_may_not_say_what_releases_require(tmp_path: Path, p
     member = replace(publisher(tmp_path, gate), identity=sample_root().issue("m@b.example", "member"))
     with pytest.raises(PackageError, match="may not say what releases require"):
         member.publish(package.path, "candidate", "mine", NOW)
+    assert not (tmp_path / "releases" / INDEX).exists()
+    forge(tmp_path, package, "candidate", {"requires": ASKED.model_dump()}, member.identity)
+    with pytest.raises(PackageError, match=r"line 1 .* may not say what releases require"):
+        reader(tmp_path)
+
+
+def forge(folder: Path, package: Package, state: str, added: dict[str, Any], identity: Identity) -> None:
+    """Signs and appends an entry as another program would, without a look at what may stand."""
+    with Chain(folder / "releases" / INDEX).writing() as chain:
+        said = {
+            "schema_version": 2 if added else 1, "index": len(chain.entries),
+            "previous": chain.entries[-1].hash if chain.entries else FIRST, "package": package.sha256,
+            "name": "hippocampus", "version": "1.0.0", "state": state, "reason": "x", **added,
+        }  # fmt: skip
+        signature = sign(identity, PURPOSE, canonical_json(said), NOW)
+        chain.append({"statement": said, "signature": signature.model_dump(mode="json")})
 
 
 @pytest.mark.parametrize("how", ["none", "less", "unmet", "requires"])
@@ -176,16 +195,7 @@ def test_an_entry_that_goes_round_the_gate_is_refused_by_every_reader(
         "unmet": {"reader_study": {"required": ASKED.model_dump(), "seen": found.model_dump()}},
         "requires": {"requires": LESS.model_dump()},
     }
-    with Chain(begun / "releases" / INDEX).writing() as chain:
-        values = {
-            "schema_version": 2 if added[how] else 1, "index": 1, "previous": chain.entries[-1].hash,
-            "package": package.sha256, "name": "hippocampus", "version": "1.0.0", "state": "released", "reason": "x",
-        }  # fmt: skip
-        statement = Statement.model_construct(**values)
-        content = json.dumps(values | added[how], sort_keys=True, separators=(",", ":")).encode()
-        signature = sign(sample_signer(), PURPOSE, content, NOW)
-        body = SignedStatement.model_construct(statement=statement, signature=signature)
-        chain.append(body.model_dump(mode="json", exclude_none=True) | {"statement": values | added[how]})
+    forge(begun, package, "withdrawn" if how == "requires" else "released", added[how], sample_signer())
     with pytest.raises(PackageError, match="line 2 of the index of releases does not hold"):
         reader(begun)
 

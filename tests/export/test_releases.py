@@ -288,7 +288,7 @@ def test_a_newer_entry_says_to_update(published: Path, monkeypatch: pytest.Monke
         body["statement"]["schema_version"] = 3
         chain.append(body)
     refused(published, "update fedvoxel")
-    assert rules.SCHEMA_VERSION == 1
+    assert rules.SCHEMA_VERSION == 2
 
 
 # ------------------------------------------------------------------ going backwards

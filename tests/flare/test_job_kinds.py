@@ -280,3 +280,10 @@ def test_a_section_that_does_not_go_with_the_servers_correction_is_refused_befor
     _training(documents)["proximal_mu"] = 0.1
     with pytest.raises(ConfigError, match=r"training\.proximal_mu and rounds\.correction"):
         understand(parse_job(documents))
+
+
+def test_a_reader_study_is_of_one_package_on_both_sides() -> None:
+    documents = dict(read_job_folder(Path(__file__).parents[2] / "jobs" / "reader_study").documents)
+    executor_of(documents)["executor"]["args"]["package"] = "ab" * 32
+    with pytest.raises(ConfigError, match="study and package differ"):
+        understand(parse_job(documents))
