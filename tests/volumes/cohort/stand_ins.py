@@ -75,3 +75,8 @@ def marking(mark: Path) -> None:
     """Says that it has begun, and does not end."""
     mark.touch()
     time.sleep(600)
+
+
+def blocked(number: int) -> bool:
+    """Says whether a signal cannot reach this process."""
+    return number in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -119,6 +119,27 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
                 child.kill()
 
 
+FIRST = """
+import signal
+from fedvoxel.volumes.cohort.workers import Bounds, WorkerPool
+from tests.volumes.cohort.stand_ins import blocked
+if __name__ == "__main__":
+    with WorkerPool(blocked, 1, Bounds(2**30, 60)) as pool:
+        pool.begin(signal.SIGINT)
+        done = []
+        while not done:
+            done += pool.finished(1)
+    print(done[0][1])
+"""
+
+
+def test_the_first_worker_hears_no_interrupt_either(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(FIRST)
+    paths = os.environ | {"PYTHONPATH": f"{ROOT / 'app_custom'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, str(tmp_path / "first.py")]
+    assert subprocess.run(command, env=paths, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 def test_an_interrupt_waits_until_a_worker_has_its_orders() -> None:
     """Another thread takes the signal, as one does that shows the progress: the mask alone does not hold that off."""
     go, taken = threading.Event(), threading.Event()

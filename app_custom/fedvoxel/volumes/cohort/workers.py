@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, Literal, TypeVar
@@ -128,6 +129,7 @@ class WorkerPool(Generic[TaskT, ResultT]):
     def _start(self) -> _Worker[TaskT]:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(self._run, theirs, self._bounds, os.getpid()), daemon=True)
+        resource_tracker.ensure_running()  # would start with the first process, and takes the mask off (Python 3.11)
         with _interrupt_deferred():
             process.start()
         theirs.close()
