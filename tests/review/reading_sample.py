@@ -79,7 +79,9 @@ class Page:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.host = f"http://127.0.0.1:{self.port}"
-        settings = uvicorn.Config(make_app(desk, self.access, self.port), log_level="warning", ws="none")
+        settings = uvicorn.Config(
+            make_app(desk, self.access, self.port), log_config=None, log_level="warning", ws="none"
+        )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
         self._thread.start()

@@ -50,6 +50,7 @@ def serve(desk: Desk, readers: Sequence[str], listener: socket.socket, on_link: 
     # No access log: an address holds a token.
     settings = uvicorn.Config(
         make_app(desk, access, port),
+        log_config=None,  # uvicorn's would close all handlers of this process, and absl's closes standard error with it
         log_level="warning",
         access_log=False,
         server_header=False,
