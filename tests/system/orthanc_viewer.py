@@ -1,5 +1,6 @@
 """Orthanc's own pages in a real browser: Orthanc Explorer, and the Web Viewer that its button opens."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.orthanc import PASSWORD, PLUGIN, USER, Orthanc
 WEB_VIEWER = Path("/usr/share/orthanc/plugins/libOrthancWebViewer.so")
 SIZE: Any = {"width": 1280, "height": 800}
 HALF = 128
+PATIENCE_S = 20.0
 
 # The brightness of what is drawn at the middle of each pixel of the image: it is fitted into the canvas.
 _DRAWN = """([rows, columns]) => {
@@ -72,9 +74,15 @@ class Viewer:
             self.page.mouse.wheel(0, 100)
             self.page.wait_for_timeout(20)
 
-    def drawn(self, rows: int, columns: int) -> NDArray[np.uint8]:
-        """The brightness at the middle of each pixel of the frame that is shown, (rows, columns)."""
-        return np.array(self.page.evaluate(_DRAWN, [rows, columns]), np.uint8)
+    def draws(self, expected: NDArray[np.bool_]) -> bool:
+        """Whether each pixel (rows, columns) is as bright as expected, once the frame is fetched and drawn."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            drawn = np.array(self.page.evaluate(_DRAWN, list(expected.shape)), np.uint8)
+            if np.array_equal(drawn >= HALF, expected):
+                return True
+            self.page.wait_for_timeout(50)
+        return False
 
     def close(self) -> None:
         """Ends it."""
