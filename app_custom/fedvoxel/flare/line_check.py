@@ -6,6 +6,7 @@ every site draws from the job's seed. Nothing about a case leaves a site that a 
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
@@ -15,6 +16,9 @@ from fedvoxel.flare.fetching import size_bytes
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK, TASK_INITIALIZE
 from fedvoxel.flare.site_tasks import Gathered, OnReply, Wait
 from fedvoxel.updates.update import Arrays, check_values
+
+EMPTY_QUESTIONS = 3
+"""How often a question without a model is asked and timed."""
 
 Ask = Callable[[str, FLModel, list[str], Wait, OnReply], Gathered]
 
@@ -33,9 +37,9 @@ class LineCheck:
         Raises:
             JobError: A site did not answer, or not with a model.
         """
-        empty_s = self._seconds(TASK_CHECK, _question({}), lambda site, reply: None)
+        empty_s = self._empty_s()
         up_s = self._seconds(TASK_INITIALIZE, _question({}), self._keep)
-        down_s = self._seconds(TASK_CHECK, _question(self._model), lambda site, reply: None)
+        down_s = self._seconds(TASK_CHECK, _question(self._model), _leave)
         sent = size_bytes(self._model)
         return MeasuredLine(sites=len(self._sites), model_bytes=sent, empty_s=empty_s, down_s=down_s, up_s=up_s)
 
@@ -47,9 +51,17 @@ class LineCheck:
         check_values(arrays)
         self._model = self._model or arrays
 
+    def _empty_s(self) -> float:
+        """Returns the middle one of some times: one that a busy machine held up would be taken off the model's."""
+        self._answers(TASK_CHECK, _question({}), _leave)
+        return median(self._timed(TASK_CHECK, _question({}), _leave) for _ in range(EMPTY_QUESTIONS))
+
     def _seconds(self, task: str, question: FLModel, on_reply: OnReply) -> float:
         """Returns how long a question takes when no site rests any more from a long one before it."""
-        self._answers(TASK_CHECK, _question({}), lambda site, reply: None)
+        self._answers(TASK_CHECK, _question({}), _leave)
+        return self._timed(task, question, on_reply)
+
+    def _timed(self, task: str, question: FLModel, on_reply: OnReply) -> float:
         started = time.monotonic()
         self._answers(task, question, on_reply)
         return time.monotonic() - started
@@ -67,3 +79,7 @@ def _question(model: Arrays) -> FLModel:
     if not model:
         return FLModel(metrics=dict(NO_ARRAYS), current_round=0, total_rounds=1)
     return FLModel(params_type=ParamsType.FULL, params=dict(model), current_round=0, total_rounds=1)
+
+
+def _leave(site: str, reply: FLModel) -> None:
+    """Keeps nothing of an answer: only its time is wanted."""

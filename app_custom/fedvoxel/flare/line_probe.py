@@ -22,7 +22,7 @@ Measured = tuple[MeasuredLine, dict[str, str]]
 """What was measured, and which sites took no part and why."""
 
 _MARGIN_S = 120.0
-_QUESTIONS = 7
+_QUESTIONS = 9
 
 
 def measure_line(session: Session, content: JobContent, timeout_s: float, on_step: Callable[[str], None]) -> Measured:
@@ -31,7 +31,7 @@ def measure_line(session: Session, content: JobContent, timeout_s: float, on_ste
     Args:
         session: A session of someone who may submit jobs.
         content: The job.
-        timeout_s: How long one of the seven questions may take.
+        timeout_s: How long one of the nine questions may take.
         on_step: Told what is being done.
 
     Raises:
