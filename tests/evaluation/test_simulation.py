@@ -168,7 +168,10 @@ def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, 
     plain = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
     section |= {"secure_aggregation": {"bits": 16}}
     masked = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
-    for name, array in plain.model.items():
-        assert np.allclose(masked.model[name], array, atol=1e-3)
+    start = _simulated(files, task, RoundsConfig(num_rounds=1)).model
+    # Adam turns a rounding of 1e-8 into as much as 1e-3 where a gradient is next to nothing: how much depends on the
+    # processor, so the distance of the models is held against how far they went.
+    moved, apart = (sum(np.sum((plain.model[n] - m[n]) ** 2) for n in plain.model) for m in (start, masked.model))
+    assert 0 < apart < 1e-4 * moved
     size = sum(array.size for array in plain.model.values())
     assert [record.bytes_up for record in masked.rounds] == [3 * (21 + 4 * size), 3 * (21 + 2 * size)]
