@@ -31,6 +31,7 @@ JOBS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "feddyn": ({}, {"correction": {"name": "feddyn", "alpha": 0.1}}),
     "fedbn": ({"network": {"name": "UNet", "arguments": AFFINE}, "site_local": ("*.adn.N.*",)}, {}),
     "ditto": ({"personal": {"name": "ditto", "strength": 0.1}}, {}),
+    "fine_tuned": ({"personal": {"name": "fine_tuned", "steps": 4}}, {}),
 }
 
 
@@ -93,7 +94,7 @@ def test_a_simulation_gives_the_model_and_scores_of_the_executors_path(files: di
     assert all(np.array_equal(got.model[name], array) for name, array in real["model"].items())
     for site, told in real["tested"].items():
         assert [dict(score.dice) for score in got.test[site]] == [row["dice"] for row in told["scores"]]
-        if job == "ditto":
+        if job in ("ditto", "fine_tuned"):
             assert [dict(one.dice) for one in got.personal[site]] == [row["dice"] for row in told["personal_scores"]]
     for record, scores in zip(got.rounds, real["validation"], strict=True):
         for site, score in scores.items():

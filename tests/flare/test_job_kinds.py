@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,19 @@ def test_a_section_that_does_not_go_with_the_servers_correction_is_refused_befor
     _training(documents)["proximal_mu"] = 0.1
     with pytest.raises(ConfigError, match=r"training\.proximal_mu and rounds\.correction"):
         understand(parse_job(documents))
+
+
+def test_a_model_is_fine_tuned_where_a_run_that_trains_asks_for_its_scores() -> None:
+    documents = job_documents()
+    _training(documents)["personal"] = {"name": "fine_tuned", "steps": 5}
+    assert understand(parse_job(documents)).updates_needed
+    controller_of(documents)["args"]["rounds"]["evaluate"] = False
+    with pytest.raises(ConfigError, match=r"training\.personal: a model is fine-tuned when its site scores it"):
+        understand(parse_job(documents))
+    scored = deepcopy(dict(read_job_folder(Path(__file__).parents[2] / "jobs" / "cross_site_evaluation").documents))
+    _training(scored)["personal"] = {"name": "ditto"}
+    with pytest.raises(ConfigError, match=r"training\.personal goes with a job that trains"):
+        understand(parse_job(scored))
 
 
 def test_a_reader_study_is_of_one_package_on_both_sides() -> None:

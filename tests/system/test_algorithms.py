@@ -1,4 +1,4 @@
-"""SCAFFOLD, FedDyn, FedBN and Ditto as jobs over real processes, each for two rounds."""
+"""SCAFFOLD, FedDyn, FedBN, Ditto and fine-tuning as jobs over real processes, each for two rounds."""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "feddyn": ({"correction": {"name": "feddyn", "alpha": 0.05}}, {}),
     "fedbn": ({}, {"network": NORMALISED, "site_local": ["*.adn.N.*"]}),
     "ditto": ({}, {"personal": {"name": "ditto", "strength": 0.1}}),
+    "fine_tuned": ({}, {"personal": {"name": "fine_tuned", "steps": 5}}),
 }
 
 
@@ -32,10 +33,10 @@ def test_each_algorithm_runs_over_real_processes(rule: str, system: SystemUnderT
     assert all(set(record.contributed) == sites for record in outcome.rounds)
     model = np.load(system.state("server", rule) / GLOBAL_MODEL_FILE)
     assert not [name for name in model.files if name.startswith("control:")], "the model alone is what is kept"
-    assert set(outcome.personal) == (sites if rule == "ditto" else set())
+    assert set(outcome.personal) == (sites if "personal" in training else set())
     for site in sites:
         kept = {path.name.split(".")[0] for path in system.state(site, rule).glob("*.npz")}
-        own = {"ditto": {"personal_model"}}.get(rule, {"site_state", "site_state_1"})
+        own = {"personal_model"} if "personal" in training else {"site_state", "site_state_1"}
         assert kept == {"local_model", *own}
     if rule == "fedbn":
         local = [name for name in model.files if ".adn.N." in name]

@@ -1,4 +1,4 @@
-"""SCAFFOLD, FedDyn, FedBN and Ditto, each against the paper's equations worked out apart, for two unequal sites."""
+"""SCAFFOLD, FedDyn, FedBN, Ditto, fine-tuning: the papers' equations worked out apart for two unequal sites."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -216,11 +216,42 @@ def test_ditto_may_take_more_steps_than_an_epoch_has(sites, gradients) -> None:
         _same(trainer.weights(), v)
 
 
-def test_a_site_without_cases_trains_no_personal_model(sites) -> None:
-    trainer = sites(personal={"name": "ditto", "steps_per_round": 5})["a"]
+@pytest.mark.parametrize(("asked", "rate"), [({}, RATE), ({"learning_rate": 0.01}, 0.01)])
+def test_a_fine_tuned_model_is_the_common_one_trained_further(sites, gradients, asked, rate) -> None:
+    steps = 2 * STEPS + 1
+    trainers = sites(personal={"name": "fine_tuned", "steps": steps, **asked})
+    common = {n: x + np.float32(0.01) for n, x in trainers["a"].weights().items()}
+    for k, trainer in trainers.items():
+        v = {n: x.astype(np.float64) for n, x in common.items()}
+        for _ in range(steps):
+            g = gradients[k](v)
+            v = {n: v[n] - rate * g[n] for n in v}
+        trainer.fine_tune(common)
+        trainer.evaluate(common, ())
+        trainer.evaluate_personal(())
+        _same(trainer.weights(), v)
+
+
+def test_fine_tuning_begins_with_moments_of_its_own(sites) -> None:
+    section = {"personal": {"name": "fine_tuned", "steps": 2}, "optimizer": {"name": "AdamW", "learning_rate": 0.01}}
+    fresh, used = (sites(**section)["a"] for _ in range(2))
+    common = fresh.weights()
+    used.train_round(common, 0, 1)
+    for trainer in (fresh, used):
+        trainer.fine_tune(common)
+    _same(used.weights(), fresh.weights())
+
+
+@pytest.mark.parametrize("personal", [{"name": "ditto", "steps_per_round": 5}, {"name": "fine_tuned", "steps": 5}])
+def test_a_site_without_cases_trains_no_personal_model(sites, personal) -> None:
+    trainer = sites(personal=personal)["a"]
     empty = Trainer(trainer.config, trainer.classes, (), "a", "cpu", trainer._state)
+    beside, after = (empty.train_personal, (0, 1)), (empty.fine_tune, ())
+    (train, rounds), (other, none) = (beside, after) if personal["name"] == "ditto" else (after, beside)
     with pytest.raises(TrainingError, match="no training case"):
-        empty.train_personal(empty.weights(), 0, 1)
+        train(empty.weights(), *rounds)
+    with pytest.raises(ConfigError, match=r"training\.personal is not"):
+        other(empty.weights(), *none)
 
 
 @pytest.mark.parametrize(

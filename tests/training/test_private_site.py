@@ -110,3 +110,13 @@ def test_steps_that_protect_patients_have_no_proximal_term() -> None:
     assert parse_config(TrainingTask, task, "the task").training.proximal_mu == 0.1
     with pytest.raises(ConfigError, match="proximal_mu: steps that protect each patient"):
         parse_config(TrainingTask, task | {"privacy": PRIVACY}, "the task")
+
+
+def test_no_model_is_fine_tuned_where_none_is_scored() -> None:
+    training = training_section(personal={"name": "fine_tuned", "steps": 5})
+    task = {"cohort": "blobs", "classes": ["blob"], "plan": {}, "training": training}
+    assert parse_config(TrainingTask, task, "the task").training.personal
+    hospital = {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 3.0, "sites": 3, "delta": 1e-3}
+    for section, said in ((hospital, "fine-tuned when its site scores"), (PRIVACY, "steps that protect each patient")):
+        with pytest.raises(ConfigError, match=said):
+            parse_config(TrainingTask, task | {"privacy": section}, "the task")

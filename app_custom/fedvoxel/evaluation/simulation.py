@@ -24,6 +24,7 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.secure_sum import Scale
 from fedvoxel.federation.selection import Selector
+from fedvoxel.training.config import Ditto, FineTuned
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_network, get_weights
 from fedvoxel.training.scoring import mean_dice_by_class
@@ -100,7 +101,7 @@ def simulate(
         records = _run(rounds, members, progress)
         model = dict(rounds.best_model or rounds.model)
         test = {name: member.score(model) for name, member in members.items()}
-        personal = {name: member.score_personal() for name, member in members.items() if member.has_personal}
+        personal = {name: member.score_personal(model) for name, member in members.items() if member.has_personal}
     return Simulation(model, rounds.best_round, records, test, personal, time.monotonic() - started)
 
 
@@ -152,7 +153,7 @@ class _Member:
         else:
             self.bytes_up = sum(array.nbytes for array in update.arrays.values())
         self.seconds = time.monotonic() - started
-        if self.has_personal:
+        if self.has_personal and isinstance(self._task.training.personal, Ditto):
             self.trainer.train_personal(rounds.outgoing, rounds.round, planned)
         return update
 
@@ -165,7 +166,9 @@ class _Member:
     def score(self, model: Arrays) -> tuple[CaseScore, ...]:
         return tuple(self.trainer.evaluate(model, self._cases.test, surfaces=True))
 
-    def score_personal(self) -> tuple[CaseScore, ...]:
+    def score_personal(self, model: Arrays) -> tuple[CaseScore, ...]:
+        if isinstance(self._task.training.personal, FineTuned):
+            self.trainer.fine_tune(model)
         return tuple(self.trainer.evaluate_personal(self._cases.test, surfaces=True))
 
 

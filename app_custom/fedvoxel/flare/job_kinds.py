@@ -26,7 +26,7 @@ from fedvoxel.governance.job_filters import check_job_filters
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
 from fedvoxel.privacy.sections import HospitalMechanismConfig
-from fedvoxel.training.config import check_goes_with_correction
+from fedvoxel.training.config import FineTuned, check_goes_with_correction
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ def understand(folder: JobFolder) -> JobContent:
     _check_study(server, client)
     _check_privacy(server, client)
     _check_correction(server, client)
+    _check_personal(server, client)
     rounds = server.rounds if isinstance(server, FedAvgArgs) else None
     secure = rounds is not None and rounds.secure_aggregation is not None
     _check_tasks(folder, kind.tasks | (_SECURE_TASKS if secure else frozenset()))
@@ -212,6 +213,18 @@ def _check_correction(server: FrozenModel, client: FrozenModel) -> None:
     """Checks that the rule that the server names with each round goes with the sites' training section."""
     if isinstance(server, FedAvgArgs) and isinstance(client, SiteArgs) and server.rounds.correction:
         check_goes_with_correction(client.training)
+
+
+def _check_personal(server: FrozenModel, client: FrozenModel) -> None:
+    """Checks that a personal model is one of a run that trains, and that it is asked for its scores."""
+    if not isinstance(client, SiteArgs) or client.training.personal is None:
+        return
+    if not isinstance(server, FedAvgArgs):
+        raise ConfigError("training.personal goes with a job that trains; write null")
+    if isinstance(client.training.personal, FineTuned) and not server.rounds.evaluate:
+        raise ConfigError(
+            "training.personal: a model is fine-tuned when its site scores it: write rounds.evaluate true, or null"
+        )
 
 
 def _check_denominator(content: JobContent) -> None:

@@ -130,6 +130,27 @@ class Ditto(FrozenModel):
     steps_per_round: int | None = Field(default=None, ge=1, le=100_000)
 
 
+class FineTuned(FrozenModel):
+    """Configures a personal model that is the finished common model, trained further at each site.
+
+    It is trained once, when the rounds are over and the site scores the tested model; the learning-rate schedule runs
+    over its steps anew. It never leaves the site, and is scored on its unseen cases.
+
+    Attributes:
+        steps: Its steps, the same at every site.
+        learning_rate: At the schedule's peak; null takes the optimiser's.
+
+    Source: Yu, Bagdasaryan and Shmatikov, "Salvaging Federated Learning by Local Adaptation", 2020, section 3.1.
+    """
+
+    name: Literal["fine_tuned"]
+    steps: int = Field(ge=1, le=100_000)
+    learning_rate: float | None = Field(default=None, gt=0, le=10)
+
+
+Personal = Annotated[Ditto | FineTuned, Field(discriminator="name")]
+
+
 class TrainingConfig(FrozenModel):
     """Is the whole training section of a job.
 
@@ -169,7 +190,7 @@ class TrainingConfig(FrozenModel):
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     proximal_mu: float | None = Field(default=None, gt=0, le=1000)
     site_local: Patterns | None = None
-    personal: Ditto | None = None
+    personal: Personal | None = None
     trainable: Patterns | None = None
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=1, ge=0, lt=2**32)

@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.privacy.sections import PrivacySection
-from fedvoxel.training.config import TrainingConfig
+from fedvoxel.training.config import FineTuned, TrainingConfig
 from fedvoxel.volumes.plan import PreprocessingPlan
 
 
@@ -33,6 +33,15 @@ class TrainingTask(FrozenModel):
             for name in ("proximal_mu", "site_local", "personal"):
                 if getattr(self.training, name) is not None:
                     raise ValueError(f"training.{name}: steps that protect each patient do not have it; write null")
+        return self
+
+    @model_validator(mode="after")
+    def _tuning_needs_scores(self) -> Self:
+        if self.privacy and isinstance(self.training.personal, FineTuned):
+            raise ValueError(
+                "training.personal: a model is fine-tuned when its site scores it, and no site does under a privacy "
+                "section; write null, or ditto with privacy of the hospital"
+            )
         return self
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ class SiteState:
         """Takes the run's folder in the site's state, and the cohort's name, which no path can be."""
         self._folder, self._cohort, self._kind = folder, cohort, kind
         self.personal_file = folder / f"personal_model.{cohort}.npz"
-        """Holds Ditto's personal model, which counts whatever the server accepts."""
+        """Holds the personal model, which counts whatever the server accepts."""
 
     def begin(self, round_index: int, accepted: int | None) -> Arrays:
         """Returns what counts at the start of a round; nothing in the first, whatever an earlier run has left.

@@ -12,6 +12,7 @@ from fedvoxel.errors import ConfigError, TrainingError
 from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.privacy.shared_noise import SharedNoise
+from fedvoxel.training.config import Ditto, FineTuned
 from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.messages import Message
 from fedvoxel.training.networks import build_network, get_weights
@@ -171,7 +172,7 @@ class SiteTrainer:
         if self._setup.task.privacy is None:
             # Under a privacy section these weights, neither clipped nor noised, are nobody's to fetch.
             save_weights(Path(header["keep_as"]), self.trainer.weights())
-        if self._setup.task.training.personal:
+        if isinstance(self._setup.task.training.personal, Ditto):
             self.trainer.train_personal(arrays, index, planned, progress)
         return update.arrays
 
@@ -205,7 +206,10 @@ class SiteTrainer:
         split: Split = header["split"]
         cases = self.cases(split)
         result = {"event": "result", "scores": _rows(self.trainer.evaluate(arrays, cases, surfaces=split == "test"))}
-        if self._setup.task.training.personal and self.trainer.case_count and split == "test":
+        personal = self._setup.task.training.personal
+        if personal and self.trainer.case_count and split == "test":
+            if isinstance(personal, FineTuned):
+                self.trainer.fine_tune(arrays, progress)
             result["personal_scores"] = _rows(self.trainer.evaluate_personal(cases, surfaces=True))
         return Message(result)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedvoxel.errors import ConfigError, TrainingError
-from fedvoxel.training.config import TrainingConfig, check_goes_with_correction
+from fedvoxel.training.config import Ditto, FineTuned, TrainingConfig, check_goes_with_correction
 from fedvoxel.training.gradient_term import GradientTerm
 from fedvoxel.training.local_correction import LocalCorrection
 from fedvoxel.training.local_steps import LocalSteps, Progress
@@ -57,12 +57,12 @@ class Trainer:
         self._trained = trained_parameters(self._network)
         self._site_local = names_like(config.site_local or (), list(self.weights()), "site_local")
         self._optimizer = self._new_optimizer()
-        self._personal_optimizer = self._new_optimizer() if config.personal else None
+        ditto = config.personal if isinstance(config.personal, Ditto) else None
+        self._personal_optimizer = self._new_optimizer() if ditto else None
         self._state = state
         self._samples = Samples(config, cases, site)
-        of_what = (config, self._segmenter, self._trained, self._samples)
-        self._steps = LocalSteps(*of_what)
-        self._personal_steps = LocalSteps(*of_what, config.personal.steps_per_round) if config.personal else None
+        self._steps = self._local_steps(config)
+        self._personal_steps = self._local_steps(config, ditto.steps_per_round) if ditto else None
 
     @property
     def case_count(self) -> int:
@@ -123,19 +123,44 @@ class Trainer:
 
         Raises:
             TrainingError: There is no training case, or the loss is not finite.
-            ConfigError: The training section has no personal model.
+            ConfigError: The training section has no personal model that is trained beside the common one.
         """
-        if not self.config.personal or not self._personal_optimizer or not self._personal_steps:
-            raise ConfigError("training.personal is null: there is no personal model to train")
+        ditto = self.config.personal
+        if not isinstance(ditto, Ditto) or not self._personal_optimizer or not self._personal_steps:
+            raise ConfigError("training.personal is not ditto: no personal model is trained beside the common one")
         self._require_cases()
         shared, _ = split_controls(model)
         file = self._own_state.personal_file
         self._segmenter.load(load_weights(file) if round_index and file.is_file() else shared)
         if not self.config.optimizer.keep_state:
             self._personal_optimizer = self._new_optimizer()
-        term = GradientTerm(self._trained, self.config.personal.strength, shared)
+        term = GradientTerm(self._trained, ditto.strength, shared)
         self._personal_steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
         save_weights(file, self.weights())
+
+    def fine_tune(self, model: Arrays, progress: Progress | None = None) -> None:
+        """Trains the finished common model further into this site's personal one; nothing of it is sent.
+
+        Args:
+            model: Global weights after the last round.
+            progress: Told after every step.
+
+        Raises:
+            TrainingError: There is no training case, or the loss is not finite.
+            ConfigError: The training section has no fine-tuned model.
+        """
+        tuned = self.config.personal
+        if not isinstance(tuned, FineTuned):
+            raise ConfigError("training.personal is not fine_tuned: the common model is not trained further")
+        self._require_cases()
+        optimizer = self.config.optimizer
+        if tuned.learning_rate is not None:
+            optimizer = optimizer.model_copy(update={"learning_rate": tuned.learning_rate})
+        steps = self._local_steps(self.config.model_copy(update={"optimizer": optimizer}), tuned.steps)
+        shared, _ = split_controls(model)
+        self._segmenter.load(shared)
+        steps.run(self._new_optimizer(), 0, 1, GradientTerm(self._trained, 0.0), None, progress)
+        save_weights(self._own_state.personal_file, self.weights())
 
     def predict(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Segments one prepared image; see `Segmenter.predict`."""
@@ -166,6 +191,9 @@ class Trainer:
         if self._site_local:
             self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
         return difference | {name: np.zeros_like(shared[name]) for name in self._site_local}
+
+    def _local_steps(self, config: TrainingConfig, steps: int | None = None) -> LocalSteps:
+        return LocalSteps(config, self._segmenter, self._trained, self._samples, steps)
 
     def _require_cases(self) -> None:
         if not self.case_count:
