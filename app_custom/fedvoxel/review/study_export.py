@@ -139,15 +139,19 @@ def _sentences(summaries: Sequence[CandidateSummary], agreement: Agreement) -> l
     ]
     said += [
         f"{' and '.join(pair.readers)} on {pair.candidate}: same verdict in {pair.same_verdict} of {pair.cases} cases, "
-        f"kappa {_figure(pair.kappa)}, of ratings {_figure(pair.weighted_kappa)}"
+        f"kappa {_figure(pair.kappa, pair.kappa_interval)}, of ratings "
+        f"{_figure(pair.weighted_kappa, pair.weighted_kappa_interval)}"
         for pair in agreement.verdicts
     ]
     said += [
-        f"volume of {one.structure} ({one.candidate}): ICC(2,1) {_figure(one.icc)} over {one.cases} cases"
+        f"volume of {one.structure} ({one.candidate}): ICC(2,1) {_figure(one.icc, one.icc_interval)} over "
+        f"{one.cases} cases"
         for one in agreement.volumes
     ]
     return said
 
 
-def _figure(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.2f}"
+def _figure(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None:
+        return "not defined"
+    return f"{value:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")

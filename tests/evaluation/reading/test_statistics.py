@@ -20,23 +20,23 @@ SHROUT_FLEISS = [(9, 2, 5, 8), (6, 1, 3, 2), (8, 4, 6, 8), (7, 1, 2, 6), (10, 5,
 
 
 def test_icc_of_the_published_example() -> None:
-    assert icc_2_1(SHROUT_FLEISS) == pytest.approx(0.2898, abs=5e-5)
+    assert icc_2_1(SHROUT_FLEISS).value == pytest.approx(0.2898, abs=5e-5)
 
 
 def test_icc_where_it_says_nothing() -> None:
-    assert icc_2_1([]) is None
-    assert icc_2_1([(1.0, 2.0)]) is None
-    assert icc_2_1([(1.0,), (2.0,)]) is None
-    assert icc_2_1([(1.0, 1.0), (1.0, 1.0)]) is None
-    assert icc_2_1([(1.0, 1.0), (3.0, 3.0)]) == 1.0
+    assert icc_2_1([]).value is None
+    assert icc_2_1([(1.0, 2.0)]).value is None
+    assert icc_2_1([(1.0,), (2.0,)]).value is None
+    assert icc_2_1([(1.0, 1.0), (1.0, 1.0)]).value is None
+    assert icc_2_1([(1.0, 1.0), (3.0, 3.0)]).value == 1.0
     with pytest.raises(ValueError, match="finite"):
         icc_2_1([(1.0, float("nan")), (1.0, 2.0)])
 
 
 def test_icc_counts_a_constant_difference_as_disagreement() -> None:
     values = np.arange(8.0)
-    assert icc_2_1(np.stack([values, values], axis=1).tolist()) == pytest.approx(1.0)
-    shifted = icc_2_1(np.stack([values, values + 5], axis=1).tolist())
+    assert icc_2_1(np.stack([values, values], axis=1).tolist()).value == pytest.approx(1.0)
+    shifted = icc_2_1(np.stack([values, values + 5], axis=1).tolist()).value
     assert shifted is not None and shifted < 0.5
 
 
@@ -48,12 +48,12 @@ pairs = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, ma
 def test_kappa_agrees_with_scikit_learn(answers: list[tuple[int, int]]) -> None:
     first, second = (list(column) for column in zip(*answers, strict=True))
     if len({*first, *second}) == 1:
-        assert cohen_kappa(first, second) is None
-        assert weighted_kappa(first, second, 5) is None
+        assert cohen_kappa(first, second).value is None
+        assert weighted_kappa(first, second, 5).value is None
         return
-    assert cohen_kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
+    assert cohen_kappa(first, second).value == pytest.approx(cohen_kappa_score(first, second))
     expected = cohen_kappa_score(first, second, weights="quadratic", labels=[1, 2, 3, 4, 5])
-    assert weighted_kappa(first, second, 5) == pytest.approx(expected)
+    assert weighted_kappa(first, second, 5).value == pytest.approx(expected)
 
 
 def test_kappa_refuses_what_cannot_be_compared() -> None:
@@ -63,6 +63,39 @@ def test_kappa_refuses_what_cannot_be_compared() -> None:
         cohen_kappa([1], [1, 2])
     with pytest.raises(ValueError, match="ratings from 1 to 5"):
         weighted_kappa([0], [1], 5)
+
+
+def _random_readers(cases: int, random: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Two readers who rate a latent quality of the case with an error of their own."""
+    quality = random.normal(3.0, 1.0, cases)
+    first, second = (np.clip(np.round(quality + random.normal(0, 0.6, cases)), 1, 5).astype(int) for _ in range(2))
+    return first.tolist(), second.tolist()
+
+
+def test_the_intervals_hold_the_truth_nearly_as_often_as_they_say() -> None:
+    random = np.random.default_rng(3)
+    many = _random_readers(200_000, random)
+    truths = cohen_kappa_score(*many), cohen_kappa_score(*many, weights="quadratic")
+    # Of normal values with spread 1 and an error of 0.6, the share of the variance that is the case's.
+    correlation = 1.0 / (1.0 + 0.6**2)
+    inside, tries = [0, 0, 0], 120
+    for _ in range(tries):
+        first, second = _random_readers(30, random)
+        cases = random.normal(0, 1, (30, 1))
+        found = (
+            cohen_kappa(first, second),
+            weighted_kappa(first, second, 5),
+            icc_2_1((cases + random.normal(0, 0.6, (30, 2))).tolist()),
+        )
+        for place, (one, truth) in enumerate(zip(found, (*truths, correlation), strict=True)):
+            assert one.low is not None and one.high is not None
+            inside[place] += one.low <= truth <= one.high
+    assert all(0.87 <= held / tries <= 0.995 for held in inside), inside
+
+
+def test_draws_in_which_nothing_varies_are_no_part_of_an_interval() -> None:
+    found = icc_2_1([(0.1, 0.1), (0.1, 0.1), (0.1, 0.1), (0.7, 0.7)])
+    assert found.low == pytest.approx(1.0) and found.high == pytest.approx(1.0)
 
 
 def test_edits_are_those_that_were_made() -> None:
@@ -112,7 +145,7 @@ def test_only_cases_that_both_answered_count() -> None:
     assert (pair.readers, pair.cases, pair.same_verdict, pair.kappa) == (("anna", "ben"), 2, 2, 1.0)
     (volumes,) = agreement.volumes
     assert (volumes.cases, volumes.readers) == (2, 2)
-    assert volumes.icc == pytest.approx(icc_2_1([(2.0, 2.5), (3.0, 3.0)]))
+    assert volumes.icc == pytest.approx(icc_2_1([(2.0, 2.5), (3.0, 3.0)]).value)
     (summary,) = summaries_of(opinions)
     assert (summary.answers, summary.accepted, summary.corrected, summary.rejected) == (6, 4, 1, 1)
     assert (summary.median_rating, summary.median_active_s, summary.median_edit_dice) == (4.0, 40.0, None)

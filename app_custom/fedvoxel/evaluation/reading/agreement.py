@@ -1,7 +1,8 @@
 """Says how far the readers of a study agree: on accepting, on the rating, and on the volume after correction.
 
 Only cases that both readers of a pair (or all readers, for volumes) have answered count, and how many these are is
-always said. Nothing is claimed from them: with few cases every figure here is rough.
+always said. Intervals hold 95 % and are of cases drawn anew, each taken for a patient of its own; what other readers
+would say is not in them.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,13 @@ from itertools import combinations
 from typing import Literal
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.evaluation.judgement.intervals import Estimate
 from fedvoxel.evaluation.reading.correlation import icc_2_1
 from fedvoxel.evaluation.reading.kappa import cohen_kappa, weighted_kappa
 
 RATINGS = 5
 Verdict = Literal["accept", "correct", "reject"]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ class PairAgreement(FrozenModel):
         cases: How many both have answered.
         same_verdict: In how many both accepted or neither did.
         kappa: Cohen's kappa of accepting; None where it is not defined.
+        kappa_interval: Its 95 % interval; None with one case.
         weighted_kappa: Cohen's kappa of the rating, quadratic weights; None where it is not defined.
+        weighted_kappa_interval: Likewise.
     """
 
     readers: tuple[str, str]
@@ -61,7 +66,9 @@ class PairAgreement(FrozenModel):
     cases: int
     same_verdict: int
     kappa: float | None
+    kappa_interval: Interval | None
     weighted_kappa: float | None
+    weighted_kappa_interval: Interval | None
 
 
 class VolumeAgreement(FrozenModel):
@@ -73,6 +80,7 @@ class VolumeAgreement(FrozenModel):
         readers: How many.
         cases: How many all of them have answered.
         icc: ICC(2,1); None where it is not defined.
+        icc_interval: Its 95 % interval; None with one case.
     """
 
     candidate: str
@@ -80,6 +88,7 @@ class VolumeAgreement(FrozenModel):
     readers: int
     cases: int
     icc: float | None
+    icc_interval: Interval | None
 
 
 class Agreement(FrozenModel):
@@ -109,13 +118,16 @@ def _pair(candidate: str, pair: tuple[str, str], readers: dict[str, dict[str, Op
     cases = sorted(one.keys() & other.keys())
     accepted = [[answers[case].verdict == "accept" for case in cases] for answers in (one, other)]
     ratings = [[answers[case].rating for case in cases] for answers in (one, other)]
+    kappa, weighted = cohen_kappa(*accepted), weighted_kappa(ratings[0], ratings[1], RATINGS)
     return PairAgreement(
         readers=pair,
         candidate=candidate,
         cases=len(cases),
         same_verdict=sum(first == second for first, second in zip(*accepted, strict=True)),
-        kappa=cohen_kappa(*accepted),
-        weighted_kappa=weighted_kappa(ratings[0], ratings[1], RATINGS),
+        kappa=kappa.value,
+        kappa_interval=_interval(kappa),
+        weighted_kappa=weighted.value,
+        weighted_kappa_interval=_interval(weighted),
     )
 
 
@@ -125,13 +137,22 @@ def _volumes(candidate: str, readers: dict[str, dict[str, Opinion]]) -> list[Vol
         return []
     names = sorted(readers)
     structures = readers[names[0]][cases[0]].volumes_ml
+    icc = {
+        structure: icc_2_1([[readers[name][case].volumes_ml[structure] for name in names] for case in cases])
+        for structure in structures
+    }
     return [
         VolumeAgreement(
             candidate=candidate,
             structure=structure,
             readers=len(names),
             cases=len(cases),
-            icc=icc_2_1([[readers[name][case].volumes_ml[structure] for name in names] for case in cases]),
+            icc=found.value,
+            icc_interval=_interval(found),
         )
-        for structure in structures
+        for structure, found in icc.items()
     ]
+
+
+def _interval(found: Estimate) -> Interval | None:
+    return None if found.low is None or found.high is None else (found.low, found.high)

@@ -1,13 +1,15 @@
-"""Says how far two readers agree beyond chance, on categories and on ratings."""
+"""Says how far two readers agree beyond chance, on categories and on ratings; intervals by drawing cases anew."""
 
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedvoxel.evaluation.judgement.intervals import Estimate, Numbers, estimate
 
-def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
-    """Returns Cohen's kappa of two readers over the same cases; None where chance alone would agree always.
+
+def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Estimate:
+    """Returns Cohen's kappa of two readers over the same cases; no value where chance alone would agree always.
 
     Raises:
         ValueError: The two are not of the same length, or empty.
@@ -19,8 +21,8 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float 
     return _kappa([categories[value] for value in first], [categories[value] for value in second], 1.0 - np.eye(size))
 
 
-def weighted_kappa(first: Sequence[int], second: Sequence[int], scale: int) -> float | None:
-    """Returns Cohen's kappa with quadratic weights of two readers' ratings 1 to `scale`; None as for `cohen_kappa`.
+def weighted_kappa(first: Sequence[int], second: Sequence[int], scale: int) -> Estimate:
+    """Returns Cohen's kappa with quadratic weights of two readers' ratings 1 to `scale`; no value as for `cohen_kappa`.
 
     Raises:
         ValueError: The two are not of the same length, empty, or a rating is not on the scale.
@@ -34,11 +36,19 @@ def weighted_kappa(first: Sequence[int], second: Sequence[int], scale: int) -> f
     return _kappa([rating - 1 for rating in first], [rating - 1 for rating in second], disagreement)
 
 
-def _kappa(first: Sequence[int], second: Sequence[int], disagreement: NDArray[np.float64]) -> float | None:
+def _kappa(first: Sequence[int], second: Sequence[int], disagreement: NDArray[np.float64]) -> Estimate:
     if len(first) != len(second) or not first:
         raise ValueError(f"expected as many answers of both readers, and one at least; got {len(first)}, {len(second)}")
-    observed = np.zeros(disagreement.shape)
-    np.add.at(observed, (np.asarray(first), np.asarray(second)), 1.0 / len(first))
-    chance = np.outer(observed.sum(axis=1), observed.sum(axis=0))
-    expected = float((disagreement * chance).sum())
-    return None if expected == 0.0 else 1.0 - float((disagreement * observed).sum()) / expected
+    answers, size = len(first), len(disagreement)
+    said = np.zeros((answers, size, size))
+    said[np.arange(answers), first, second] = 1.0 / answers
+
+    def kappa(drawn: Numbers) -> Numbers:
+        observed = np.tensordot(drawn, said, axes=1)
+        chance = observed.sum(axis=2)[:, :, np.newaxis] * observed.sum(axis=1)[:, np.newaxis, :]
+        expected = (disagreement * chance).sum(axis=(1, 2))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            agreed = 1.0 - (disagreement * observed).sum(axis=(1, 2)) / expected
+        return np.asarray(np.where(expected > 0.0, agreed, np.nan))
+
+    return estimate(kappa, answers, answers)
