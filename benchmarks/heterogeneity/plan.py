@@ -32,12 +32,13 @@ STRATEGIES: Mapping[str, Changes] = {
     "FedYogi": {"rounds.server_optimizer": {"name": "yogi", "learning_rate": 0.01}},
     "FedBN": _AFFINE | {"training.site_local": ["*.adn.N.*"]},
     "Ditto": {"training.personal": {"name": "ditto", "strength": 0.1}},
+    "fine-tuned": {"training.personal": {"name": "fine_tuned", "steps": 432, "learning_rate": 0.003}},
     "median": {"rounds.aggregation": {"name": "median"}, "rounds.min_sites": 3},
     "geometric median": {"rounds.aggregation": {"name": "geometric_median"}, "rounds.min_sites": 3},
 }
-"""Changes of the job by the name of the strategy; of Ditto, the personal models are scored."""
+"""Changes of the job by the name of the strategy; of Ditto and of fine-tuning, the personal models are scored."""
 
-ESSENTIAL = ("FedAvg", "FedProx", "SCAFFOLD", "FedBN", "Ditto", "median")
+ESSENTIAL = ("FedAvg", "FedProx", "SCAFFOLD", "FedBN", "Ditto", "fine-tuned", "median")
 """What a table cannot do without."""
 
 _EVERYWHERE: Changes = {"training.cpu_bfloat16": True}

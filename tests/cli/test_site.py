@@ -18,9 +18,10 @@ from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.kit_lock import is_running
 from fedvoxel.governance.local_policy import OUTBOUND_FILTER
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, grant
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, ReaderStudies, grant
 from tests.blob_job import give_blobs
 from tests.consortium_kits import small_consortium
+from tests.review.finished_sample import ACCEPT, finished_study, same
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,29 @@ def test_each_cohort_needs_a_decision_of_the_hospital(site: Path, capsys: pytest
     assert any("privacy policy is missing" in message for message in _said(_check(site, capsys)[1], "error"))
     (site / "local" / "fedvoxel_site.json").write_text("{")
     assert any("privacy policy is missing" in message for message in _said(_check(site, capsys)[1], "error"))
+
+
+def test_a_reader_study_that_a_job_would_get_nothing_of_is_a_warning(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_blobs(site)
+    path = site / "local" / "fedvoxel_site.json"
+    readings = {"spring": {"folder": "reading", "cohort": "blobs"}, "lost": {"folder": "reading", "cohort": "nobody"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reader_studies": readings}))
+
+    def said(level: str) -> list[str]:
+        return [one for one in _said(_check(site, capsys)[1], level) if one.startswith("readings: ")]
+
+    assert any(
+        "lost: a job that asks for it is told nothing: this site has no cohort" in one for one in said("warning")
+    )
+    assert any("spring: a job that asks for it is told nothing: the study is not" in one for one in said("warning"))
+    finished_study(site / "local" / "reading", [*same(ACCEPT, 20), None])
+    assert any("lets nothing of a reader study of cohort" in one for one in said("warning")), said("warning")
+    grant(site / "local", "blobs", NoBudget(reader_studies=ReaderStudies(minimum_cases=7)))
+    (good,) = said("ok")
+    assert good.startswith("readings: reader study spring: 20 of 21 cases of package abababababab are read"), good
+    assert good.endswith("counts of fewer than 7 cases are hidden")
 
 
 def test_a_delta_that_is_too_large_for_the_cohort_is_an_error(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

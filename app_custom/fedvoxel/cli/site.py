@@ -120,6 +120,7 @@ def _data_findings(kit: Kit) -> list[Finding]:
         return [*check_cohort_policy(kit, ()), error("data", f"{problem}; correct local/{SITE_FILE}")]
     decided = check_cohort_policy(kit, site.cohorts) + check_ledgers(kit, site.cohorts) + _promise_findings(kit, site)
     decided += [checked(site, name, kit.local, SHORT_S) for name in site.pacs]
+    decided += [_reading_finding(kit, site, name) for name in site.reader_studies]
     if not site.cohorts:
         none = f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}"
         return [*decided, warning("data", none)]
@@ -142,6 +143,22 @@ def _promise_findings(kit: Kit, site: "SiteConfig") -> list[Finding]:
     except FedVoxelError:
         return []
     return [error("policy", problem) for problem in problems if problem]
+
+
+def _reading_finding(kit: Kit, site: "SiteConfig", name: str) -> Finding:
+    """Says whether a reader study would get counts of a reading; none is no reason not to start."""
+    from fedvoxel.evaluation.reading.finished import read_finished
+    from fedvoxel.privacy.policy import load_privacy_policy
+
+    declared = site.reader_studies[name]
+    try:
+        site.reader_study(name, declared.cohort)
+        finished = read_finished(kit.local / declared.folder)
+        least = load_privacy_policy(kit.local).reader_studies(declared.cohort).minimum_cases
+    except FedVoxelError as problem:
+        return warning("readings", f"reader study {name}: a job that asks for it is told nothing: {problem}")
+    read = f"{len(finished.cases)} of {finished.listed} cases of package {finished.package[:12]} are read"
+    return ok("readings", f"reader study {name}: {read}; counts of fewer than {least} cases are hidden")
 
 
 def _cohort_finding(kit: Kit, name: str) -> Finding:
