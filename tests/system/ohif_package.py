@@ -1,4 +1,4 @@
-"""The OHIF viewer as its makers build it: one version, known by its hash, from the npm package. Nothing of it is kept here.
+"""The OHIF viewer as its makers build it: one version, known by its hash, from the npm package. It is not kept here.
 
 FEDVOXEL_OHIF may name the package as a file (`npm pack @ohif/app@3.13.2`), for a machine without a registry.
 """

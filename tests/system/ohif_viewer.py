@@ -48,7 +48,8 @@ _SEGMENTS = f"""() => {{ {_VIEWPORT}
         services.segmentationService.getSegmentColor(shown.id, held.segmentationId, segmentIndex).slice(0, 3)]);
 }}"""
 # Of each voxel that has a label: its label, column, row, and what its image says of where it lies.
-_LABEL_MAP = """() => services.segmentationService.getSegmentations()[0].representationData.Labelmap.imageIds.map((id) => {
+_LABEL_MAP = """() => services.segmentationService.getSegmentations()[0].representationData.Labelmap.imageIds.map(
+(id) => {
     const image = cornerstone.cache.getImage(id), pixels = image.getPixelData();
     const { imagePositionPatient, imageOrientationPatient, rowPixelSpacing, columnPixelSpacing } =
         cornerstone.metaData.get('imagePlaneModule', image.referencedImageId);
@@ -147,8 +148,16 @@ class OhifViewer:
         self.page.mouse.move(SIZE["width"] - 5, SIZE["height"] - 5)
         self.page.screenshot(path=path)
 
-    def close(self) -> None:
-        """Ends it."""
+    def listed(self) -> list[str]:
+        """Opens the list of segments at the side, and returns the names that stand in it."""
+        self.page.click("[data-cy=panelSegmentation-btn]")
+        chosen = self.page.inner_text("[data-cy=segmentation-select-value]")
+        return [chosen, *self.page.locator("[data-cy=data-row-title]").all_inner_texts()]
+
+    def __enter__(self) -> "OhifViewer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.page.close()
 
     def _comes(self, condition: Any, patience_s: float = PATIENCE_S) -> bool:
