@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from .networked import documented
+
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
 SHA512 = "WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
 """As the registry states it (`integrity`)."""
@@ -36,7 +38,8 @@ def _fetched(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("needs npm, or FEDVOXEL_OHIF with OHIF's package")
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
+    asked = documented(f"npm pack {PACKAGE}@{VERSION}", "clinician.md")[1:]
+    command = [npm, *asked, "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:

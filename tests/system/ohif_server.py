@@ -5,6 +5,7 @@ On loopback only. The PACS's password stays here: the browser never has it. Noth
 
 import http.client
 import mimetypes
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,41 +13,20 @@ from typing import Any
 
 from tests.orthanc import PASSWORD, USER, Orthanc, basic_auth
 
+from .networked import ROOT
+
 WEB = "/dicom-web"
-CONFIGURATION = """window.config = {
-  routerBasename: '/',
-  extensions: [],
-  modes: [],
-  showStudyList: true,
-  maxNumberOfWebWorkers: 1,
-  showLoadingIndicator: true,
-  strictZSpacingForVolumeViewport: true,
-  defaultDataSourceName: 'pacs',
-  dataSources: [{
-    namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
-    sourceName: 'pacs',
-    configuration: {
-      friendlyName: 'PACS',
-      name: 'pacs',
-      qidoRoot: '/dicom-web',
-      wadoRoot: '/dicom-web',
-      wadoUriRoot: '/dicom-web',
-      qidoSupportsIncludeField: false,
-      imageRendering: 'wadors',
-      thumbnailRendering: 'wadors',
-      enableStudyLazyLoad: true,
-      supportsFuzzyMatching: false,
-      supportsWildcard: true,
-      bulkDataURI: { enabled: true },
-      omitQuotationForMultipartRequest: true,
-    },
-  }],
-};
-"""
-"""What takes the place of OHIF's app-config.js; docs/clinician.md shows it."""
+"""Where the PACS's DICOMweb services are, here as in Orthanc itself."""
 
 _PASSED = ("Accept", "Host")
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".css": "text/css"}
+
+
+def configuration() -> str:
+    """What takes the place of OHIF's app-config.js: docs/clinician.md shows it, and the tests use just that."""
+    page = (ROOT / "docs" / "clinician.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```js\n(.*?)```", page, re.DOTALL)
+    return str(shown)
 
 
 class OhifServer:
@@ -94,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith(f"{WEB}/"):
             self._pass_on()
         elif path == "/app-config.js":
-            self._answer(200, "text/javascript", CONFIGURATION.encode())
+            self._answer(200, "text/javascript", configuration().encode())
         else:
             asked = (self.server.pages / path.lstrip("/")).resolve()
             known = asked.is_file() and asked.is_relative_to(self.server.pages)

@@ -82,15 +82,22 @@ class OhifViewer:
 
     @classmethod
     def on(cls, context: BrowserContext, url: str, study: str) -> "OhifViewer":
-        """Opens a study, and sends away what greets a newcomer."""
+        """Opens a study by its address."""
         viewer = cls(context.new_page())
-        page = viewer.page
-        page.on("console", lambda said: viewer.complaints.append(said.text) if said.type in ("error", "warning") else 0)
-        page.on("pageerror", lambda error: viewer.complaints.append(str(error)))
-        page.goto(f"{url}/viewer?StudyInstanceUIDs={study}")
-        page.wait_for_selector("[data-cy=viewport-overlay-bottom-right]:has-text('I:')", timeout=1000 * PATIENCE_S)
-        for greeting in ("text=Skip all", "[data-cy=confirm-and-hide-button]"):
-            page.add_locator_handler(page.locator(greeting), lambda button: button.click(), no_wait_after=True)
+        viewer._greeted()
+        viewer.page.goto(f"{url}/viewer?StudyInstanceUIDs={study}")
+        viewer._waits()
+        return viewer
+
+    @classmethod
+    def from_list(cls, context: BrowserContext, url: str, patient: str) -> "OhifViewer":
+        """Opens a patient's only study from the list of studies, as a person does."""
+        viewer = cls(context.new_page())
+        viewer._greeted()
+        viewer.page.goto(url)
+        viewer.page.click(f"text={patient}", timeout=1000 * PATIENCE_S)
+        viewer.page.click("button:has-text('Basic Viewer')")
+        viewer._waits()
         return viewer
 
     def choose(self, series: str) -> None:
@@ -159,6 +166,21 @@ class OhifViewer:
 
     def __exit__(self, *_: object) -> None:
         self.page.close()
+
+    def _greeted(self) -> None:
+        """Listens to the console, and sends away what greets a newcomer, whenever it comes."""
+        said, page = self.complaints, self.page
+        page.on("console", lambda one: said.append(one.text) if one.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        for greeting in ("text=Skip all", "[data-cy=confirm-and-hide-button]"):
+            # One greeting may lie over the other, so no mouse is moved.
+            page.add_locator_handler(
+                page.locator(greeting), lambda button: button.dispatch_event("click"), no_wait_after=True
+            )
+
+    def _waits(self) -> None:
+        shown = "[data-cy=viewport-overlay-bottom-right]:has-text('I:')"
+        self.page.wait_for_selector(shown, timeout=1000 * PATIENCE_S)
 
     def _comes(self, condition: Any, patience_s: float = PATIENCE_S) -> bool:
         deadline = time.monotonic() + patience_s

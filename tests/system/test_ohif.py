@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import BrowserContext
 from pydicom import Dataset, dcmread
 
+from fedvoxel.cli.main import main
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.model import open_model
 from fedvoxel.evaluation.inference.run import Job, predict_study
@@ -24,6 +25,7 @@ from tests.evaluation.inference.bright_studies import (
     levels,
     only_study,
 )
+from tests.evaluation.inference.command import root_file
 from tests.evaluation.inference.seg_places import places_in, places_of
 from tests.orthanc import Orthanc
 from tests.review.browser import chromium
@@ -96,11 +98,6 @@ def artefacts(tmp_path: Path) -> Path:
     return folder
 
 
-def made_up_job(folder: Path) -> Job:
-    """A job with the model for the made-up study."""
-    return Job(open_model(made_up_package(folder / "made"), MemoryBound(4096), threads=1), folder / "out")
-
-
 def palette(job: Job) -> list[tuple[int, int, int]]:
     """The colours of the model's structures, as its description has them."""
     return [tuple(one.colour_rgb) for one in job.model.predictor.description.structures]
@@ -168,10 +165,15 @@ def test_one_structure_alone_on_images_wider_than_high(lab: Lab, eight_bit: bool
         assert_shown(viewer, slices, codes, job)
 
 
-def test_names_and_colours_are_the_models_own(lab: Lab, artefacts: Path) -> None:
-    job = replace(made_up_job(lab.folder), eight_bit=True)
-    slices = made_up_slices()
-    with lab.view(slices, job) as viewer:
+def test_names_and_colours_of_what_the_command_wrote_are_the_models_own(lab: Lab, artefacts: Path) -> None:
+    package, slices = made_up_package(lab.folder / "made"), made_up_slices()
+    job = Job(open_model(package, MemoryBound(4096), threads=1), lab.folder / "unused")
+    images = store(lab.folder / "study", *slices)
+    asked = ["predict", str(package.path), str(images), "--root", str(root_file(lab.folder)), "--eight-bit"]
+    assert main([*asked, "--out", str(lab.folder / "out")]) == 0
+    lab.orthanc.clear()
+    lab.orthanc.store([*sorted(images.iterdir()), *lab.folder.glob("out/*/*.dcm")])
+    with OhifViewer.from_list(lab.context, lab.url, "Madeup, Phantom") as viewer:
         viewer.open(FOUND)
         wanted = dict(zip(LABELS, map(Segment, LABELS.values(), palette(job)), strict=True))
         assert viewer.segments() == wanted
