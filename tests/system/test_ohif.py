@@ -15,6 +15,7 @@ from playwright.sync_api import BrowserContext
 from pydicom import Dataset, dcmread
 
 from fedvoxel.cli.main import main
+from fedvoxel.dicom.viewer_limits import viewer_remarks
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.model import open_model
 from fedvoxel.evaluation.inference.run import Job, predict_study
@@ -140,7 +141,7 @@ def test_one_bit_is_shown_where_it_was_found_in_every_direction(lab: Lab, direct
     with lab.view(slices, job) as viewer:
         assert_the_image_is_as_bright(viewer, slices, codes)
         viewer.open(FOUND)
-        assert lab.written().BitsAllocated == 1
+        assert lab.written().BitsAllocated == 1 and viewer_remarks(lab.written()) == ()
         assert_shown(viewer, slices, codes, job)
 
 
@@ -162,6 +163,17 @@ def test_one_structure_alone_on_images_wider_than_high(lab: Lab, eight_bit: bool
     with lab.view(slices, job) as viewer:
         viewer.open(FOUND)
         assert [one.label for one in viewer.segments().values()] == [LABELS[2]]
+        assert viewer_remarks(lab.written()) == ()
+        assert_shown(viewer, slices, codes, job)
+
+
+def test_a_single_frame_of_one_bit_is_shown_whatever_its_size(lab: Lab) -> None:
+    codes, job = np.zeros(ODD, np.uint8), bright_job(lab.folder / "job")
+    codes[4] = one_structure(ODD)[4]
+    slices = bright_slices("axial", codes)
+    with lab.view(slices, job) as viewer:
+        viewer.open(FOUND)
+        assert lab.written().NumberOfFrames == 1 and viewer_remarks(lab.written()) == ()
         assert_shown(viewer, slices, codes, job)
 
 
@@ -190,6 +202,7 @@ def test_one_bit_of_another_size_is_misplaced_by_the_viewer(lab: Lab) -> None:
     with lab.view(slices, job) as viewer:
         viewer.open(FOUND)
         assert_written(lab, slices, codes)
+        assert "misplaces" in viewer_remarks(lab.written())[0]
         right, marked = places_in(lab.written()), viewer.labelled()
         assert all(len(marked[label] & places) < len(places) / 2 for label, places in right.items())
         assert not viewer.draws(slices[1], codes[1], palette(job))
@@ -208,4 +221,5 @@ def test_one_bit_with_an_odd_number_of_bytes_is_not_opened_by_the_viewer(
         viewer.choose(FOUND)
         assert viewer.complains(said) and viewer.complains("failed to load")
         assert not viewer.page.is_visible("[data-cy=yes-hydrate-btn]")
+        assert "does not open" in viewer_remarks(lab.written())[0]
         assert_written(lab, slices, codes)
