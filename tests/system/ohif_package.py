@@ -39,11 +39,11 @@ def _fetched(folder: Path) -> Path:
     if npm is None:
         pytest.skip("needs npm, or FEDVOXEL_OHIF with OHIF's package")
     asked = documented(f"npm pack {PACKAGE}@{VERSION}", "clinician.md")[1:]
-    command = [npm, *asked, "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
+    command = [npm, *asked, "--ignore-scripts", "--loglevel=error", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         pytest.skip(f"npm brought no {PACKAGE} {VERSION} within {_TIMEOUT_S} s")
     if done.returncode:
-        pytest.skip(f"npm cannot fetch {PACKAGE} {VERSION}: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"npm cannot fetch {PACKAGE} {VERSION}: {done.stderr.strip()[:200]}")
     return next(folder.glob("*.tgz"))
