@@ -47,6 +47,16 @@ def test_a_study_is_predicted_and_nobody_is_named(
     assert sorted(path.name for path in folder.iterdir()) == ["report.dcm", "segmentation.dcm", "summary.json"]
 
 
+def test_what_a_viewer_shows_wrong_is_a_note_on_the_screen(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = str(bright_study(tmp_path / "study", BodyPartExamined="HEAD"))
+    assert main([*asked, study]) == 0
+    assert "Note: OHIF 3.13 misplaces this segmentation" in capsys.readouterr().out
+    assert main([*asked, study, "--eight-bit"]) == 0
+    assert "Note:" not in capsys.readouterr().out
+
+
 def test_a_script_reads_json(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*asked, str(bright_study(tmp_path / "study")), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

@@ -167,10 +167,20 @@ def test_a_body_part_that_nobody_names_is_remarked_in_the_report(tmp_path: Path)
     outcome = predict_study(only_study(bright_study(tmp_path / "study")), bright_job(tmp_path / "job"))
     assert any("names no body part" in remark for remark in outcome.remarks)
     assert outcome.remarks[0] in [element.value for element in dcmread(outcome.objects[1]).iterall()]
-    named = predict_study(
-        only_study(bright_study(tmp_path / "two", BodyPartExamined="HEAD")), bright_job(tmp_path / "j")
-    )
+    job = replace(bright_job(tmp_path / "j"), eight_bit=True)
+    named = predict_study(only_study(bright_study(tmp_path / "two", BodyPartExamined="HEAD")), job)
     assert named.remarks == ()
+
+
+def test_a_size_that_a_viewer_shows_wrong_is_remarked_unless_it_takes_eight_bits(tmp_path: Path) -> None:
+    study = only_study(bright_study(tmp_path / "study", BodyPartExamined="HEAD"))
+    outcome = predict_study(study, bright_job(tmp_path / "job"))
+    (remark,) = outcome.remarks
+    assert "OHIF 3.13 misplaces" in remark and "14 rows x 11 columns" in remark and "--eight-bit" in remark
+    assert json.loads((outcome.folder / "summary.json").read_text())["remarks"] == [remark]
+    assert remark in [element.value for element in dcmread(outcome.objects[1]).iterall()]
+    even = only_study(bright_study(tmp_path / "even", codes=levels((9, 16, 11)), BodyPartExamined="HEAD"))
+    assert predict_study(even, bright_job(tmp_path / "other")).remarks == ()
 
 
 def flipped(made: Any) -> Any:

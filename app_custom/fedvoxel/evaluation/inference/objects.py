@@ -13,6 +13,7 @@ from fedvoxel.dicom.measurement_report import report_of
 from fedvoxel.dicom.result import Algorithm, Concept, Finding, Interval
 from fedvoxel.dicom.segmentation_object import segmentation_of
 from fedvoxel.dicom.study_series import StudySeries
+from fedvoxel.dicom.viewer_limits import viewer_remarks
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.evaluation.inference.prediction import Prediction
 from fedvoxel.evaluation.inference.self_test import Expected, check_report, check_segmentation
@@ -34,10 +35,13 @@ class ResultObjects:
     Attributes:
         segmentation: A DICOM file; None where no voxel of any structure was found.
         report: A DICOM file.
+        remarks: What a reader must know, as the report has it: what was to be said, and what viewers make of the
+            segmentation.
     """
 
     segmentation: bytes | None
     report: bytes
+    remarks: tuple[str, ...] = ()
 
 
 def findings_of(
@@ -128,25 +132,27 @@ def reviewed_objects(
 
 
 def _checked(expected: Expected, said: Said) -> ResultObjects:
-    segmentation, report = _made(expected, said)
+    segmentation, report, remarks = _made(expected, said)
     seg_bytes = None if segmentation is None else encoded(segmentation)
     if seg_bytes is not None:
         check_segmentation(seg_bytes, expected)
     report_bytes = encoded(report)
     check_report(report_bytes, expected, segmentation)
-    return ResultObjects(seg_bytes, report_bytes)
+    return ResultObjects(seg_bytes, report_bytes, remarks)
 
 
-def _made(expected: Expected, said: Said) -> tuple[Dataset | None, Dataset]:
+def _made(expected: Expected, said: Said) -> tuple[Dataset | None, Dataset, tuple[str, ...]]:
     headers, image = expected.series.headers, expected.image
     sources = [headers[instance] for instance in dict.fromkeys(instance for instance, _ in image.slices)]
     segmentation: Dataset | None = None
+    remarks = tuple(said.remarks)
     try:
         if any(finding.is_found for finding in said.findings):
             segmentation = segmentation_of(
                 sources, image.geometry, expected.label, said.findings, said.algorithm, said.eight_bit
             )
-        return segmentation, report_of(sources, segmentation, said.findings, said.algorithm, said.remarks)
+            remarks += viewer_remarks(segmentation)
+        return segmentation, report_of(sources, segmentation, said.findings, said.algorithm, remarks), remarks
     except FedVoxelError:
         raise
     except Exception as error:  # values of foreign headers; the error's own text may quote them

@@ -79,7 +79,7 @@ def predict_study(study: Study, job: Job, progress: Progress | None = None) -> O
     source = {"study": study.number, "series": entry.number, "modality": series.modality, "slices": entry.frames}
     with result_folder(job.out) as (waiting, place):
         names = (*_write(waiting, files), *_write_maps(waiting, judged, job, image.volume, progress))
-        outcome = Outcome(place, names, source, said.findings, tuple(said.remarks), image.left_out, judged.as_json())
+        outcome = Outcome(place, names, source, said.findings, made.remarks, image.left_out, judged.as_json())
         return _finished(outcome, waiting, job.model)
 
 
