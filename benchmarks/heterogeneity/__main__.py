@@ -15,8 +15,9 @@ from benchmarks import RESULTS, RUNS, WORK
 from benchmarks.heterogeneity.plan import ESSENTIAL, LEVERS, STRATEGIES, Run, configuration, planned
 from benchmarks.heterogeneity.report import write_results
 from benchmarks.heterogeneity.splits import SPLITS, make_split
-from benchmarks.heterogeneity.training import measure
+from benchmarks.heterogeneity.training import has_bfloat16, measure
 from benchmarks.parts import Parts, Values
+from fedvoxel.errors import ConfigError
 
 _METHODS = {"essential": ESSENTIAL, "strategies": tuple(STRATEGIES), "all": (*STRATEGIES, *LEVERS)}
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [run for split in files for run in planned(split, options.seeds, methods, list(files[split]))]
     for run in wanted:
         run.job()  # An unknown method is refused before anything is trained.
+    if not options.any_cpu and any(parts.get(run.name, configuration(run)) is None for run in wanted):
+        _require_bfloat16()
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
         found = _measure(parts, pool, wanted, files)
     write_results(found, options.out)
@@ -51,6 +54,19 @@ def _measure(
     return {run: found[run] for run in wanted}
 
 
+def _require_bfloat16() -> None:
+    """Checks that a run made here can stand beside the others.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not has_bfloat16():
+        raise ConfigError(
+            "the runs train in bfloat16, for which this CPU has no arithmetic (AVX-512 BF16); --any-cpu trains in "
+            "float32, takes three times as long, and the tables say which runs are so"
+        )
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -64,6 +80,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, default=WORK / "heterogeneity")
     parser.add_argument("--runs", type=Path, default=RUNS / "heterogeneity", help="where finished runs are kept")
+    parser.add_argument("--any-cpu", action="store_true", help="train in float32 where the CPU has no bfloat16")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args(arguments)
 

@@ -48,7 +48,10 @@ def _page(summary: Mapping[str, Any]) -> str:
 def _patients(said: Mapping[str, Any]) -> list[str]:
     counts = "; ".join(f"{site} {a} + {b} + {c}" for site, (a, b, c) in said["patients"].items())
     seeds = ", ".join(map(str, said["seeds"]))
-    return [f"Cases for training + validation + test: {counts}. Seeds {seeds}.", ""]
+    lines = [f"Cases for training + validation + test: {counts}. Seeds {seeds}.", ""]
+    if said["in_float32"]:
+        lines += [f"Trained in float32, on a CPU without bfloat16: {', '.join(said['in_float32'])}.", ""]
+    return lines
 
 
 def _compared(said: Mapping[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ def _split(found: Found) -> dict[str, Any]:
     values = {name: [found[run] for run in found if run.method == name] for name in methods}
     said = {
         "seeds": seeds,
+        "in_float32": [run.name for run in found if found[run].get("bfloat16") is False],
         "patients": next(iter(values.values()))[0]["patients"],
         "curves": {name: _curve(runs) for name, runs in values.items()},
     }

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import torch
+
 from benchmarks.heterogeneity.plan import Run
 from benchmarks.parts import Values
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases, train_together
@@ -23,9 +25,15 @@ def measure(run: Run, files: Mapping[str, Path]) -> Values:
     task, _ = run.job()
     chosen = {run.site: files[run.site]} if run.site else files
     cases = {site: load_site_cases(file, task) for site, file in chosen.items()}
+    kind = {"bfloat16": has_bfloat16()}
     if run.kind == "strategy":
-        return _federated(run, cases)
-    return _alone(run, cases, _longer(run, files, cases))
+        return kind | _federated(run, cases)
+    return kind | _alone(run, cases, _longer(run, files, cases))
+
+
+def has_bfloat16() -> bool:
+    """Whether runs train in bfloat16 on this machine's CPU, as `training.cpu_bfloat16` asks."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def _federated(run: Run, cases: Mapping[str, SiteCases]) -> Values:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.heterogeneity.__main__ import main
 from benchmarks.heterogeneity.findings import findings, good_everywhere
 from benchmarks.heterogeneity.plan import ESSENTIAL, LEVERS, LOCAL, POOLED, STRATEGIES, Run, configuration, planned
 from benchmarks.heterogeneity.report import write_results
@@ -170,7 +171,21 @@ def test_what_is_said_is_what_the_figures_show(tmp_path: Path) -> None:
     assert "more than 0.01 below pooled: SCAFFOLD, FedBN." in text
     assert "worse than alone, however little: SCAFFOLD (hospital-a, hospital-b)." in text
     assert "Far too few scans for any claim" in text
+    assert "Trained in float32" not in text
     assert (tmp_path / "heterogeneity.png").read_bytes().startswith(b"\x89PNG")
     rows = [line for line in text.splitlines() if line.startswith("| FedAvg |")]
     assert len(rows) == 3
     assert rows[0].split("|")[2].strip() == "0.8560"
+
+
+def test_runs_of_another_arithmetic_are_not_mixed_in_unsaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.heterogeneity.__main__.has_bfloat16", lambda: False)
+    monkeypatch.setattr("benchmarks.heterogeneity.__main__.make_split", lambda *_: {"hospital-a": tmp_path})
+    folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path), "--work", str(tmp_path)]
+    with pytest.raises(ConfigError, match="this CPU has no arithmetic"):
+        main(["--splits", "geometry", "--methods", "FedAvg", *folders])
+    found = _found()
+    found[Run("skewed", "strategy", "FedBN", 1)]["bfloat16"] = False
+    write_results(found, tmp_path)
+    said = "Trained in float32, on a CPU without bfloat16: skewed_strategy_FedBN_1."
+    assert said in (tmp_path / "heterogeneity.md").read_text()
