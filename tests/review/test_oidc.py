@@ -12,7 +12,7 @@ import pytest
 from joserfc.jwk import ECKey, OctKey
 
 from fedvoxel.review import sign_in as way
-from fedvoxel.review.oidc_provider import MOST_BYTES
+from fedvoxel.review.oidc_provider import MOST_AT_ONCE, MOST_BYTES
 from fedvoxel.review.pending_sign_ins import LIFE_S, MOST, PendingSignIns
 from tests.review import hospital_provider as hospital
 from tests.review.hospital_provider import CLIENT, PERSON, SECRET, HospitalProvider
@@ -308,6 +308,27 @@ def test_a_provider_that_is_down_is_said_and_tried_again(tmp_path: Path, caplog:
     assert "reason=unreachable detail=token:ConnectError" in caplog.text
     other = published(tmp_path / "other", provider.issuer)
     assert other.get("/sign-in").status_code == 502
+
+
+def test_the_description_is_asked_once_and_the_keys_each_time(page: Page, provider: HospitalProvider) -> None:
+    for _ in range(2):
+        assert sign_in(page).status_code == 200
+    assert (provider.asked.count("/.well-known/openid-configuration"), provider.asked.count("/keys")) == (1, 2)
+    page.way.provider._clock = lambda: time.time() + 601
+    page.get("/sign-in")
+    assert provider.asked.count("/.well-known/openid-configuration") == 2
+
+
+def test_many_at_once_leave_the_readers_their_pictures(page: Page) -> None:
+    turns = page.way.provider._turns
+    for _ in range(MOST_AT_ONCE):
+        assert turns.acquire(blocking=False)
+    answer = page.get("/sign-in")
+    assert answer.status_code == 503 and "in a few seconds" in answer.text
+    turns.release()
+    for _ in range(2):  # a turn that was taken is given back
+        assert sign_in(page).status_code == 200
+        page.way.provider._description = None
 
 
 def test_tls_is_checked_against_the_hospitals_certificates(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
