@@ -45,7 +45,7 @@ def refused(page: Page, caplog: pytest.LogCaptureFixture, status: int, text: str
     caplog.set_level(logging.INFO)
     answer = sign_in(page)
     assert (answer.status_code, "set-cookie" in answer.headers) == (status, False), answer.text
-    assert text in answer.text and 'href="/sign-in"' in answer.text
+    assert text in answer.text and 'href="/sign-in' in answer.text
     assert not is_in(page) and page.get("/").headers["location"] == "/sign-in"
     logged = [(record.name, record.getMessage()) for record in caplog.records]
     lines = [line for name, line in logged if name == way.__name__]
@@ -77,7 +77,10 @@ def test_a_reader_signs_in_reads_and_signs_out(page: Page, provider: HospitalPro
     assert page.post("/api/sign-out").status_code == 200 and not is_in(page)
     page.client.cookies.set(f"fedvoxel-review-{page.port}", session)
     assert not is_in(page)
-    assert "sign out of the hospital" in page.get("/signed-out").text
+    farewell = page.get("/signed-out").text
+    assert "sign out of the hospital" in farewell and 'href="/sign-in?other=true"' in farewell
+    assert page.get("/sign-in?other=true").headers["location"].endswith("&prompt=login")
+    assert "prompt" not in page.get("/sign-in").headers["location"]
 
 
 @pytest.mark.parametrize("methods", [None, ["client_secret_basic", "client_secret_post"], ["client_secret_post"]])

@@ -150,8 +150,8 @@ def test_a_reader_signs_in_reads_and_signs_out(browser: Browser, server: Server,
     page.click("#sign-out")
     page.wait_for_selector("h1:text-is('Signed out')")
     assert context.cookies(server.host) == []
-    page.click("text=Open the worklist again")
-    assert page.url.startswith(f"{issuer}/oauth2/authorize?")
+    page.click("text=Sign in as somebody else")
+    assert page.url.startswith(f"{issuer}/oauth2/authorize?") and "prompt=login" in page.url
     assert addresses and [one for one in addresses if not one.startswith((server.host, issuer, "blob:"))] == []
     context.close()
 
@@ -168,7 +168,7 @@ def test_who_comes_from_another_page_signs_in_and_a_stranger_is_told(
     page.wait_for_selector("text=you are no reader of this study")
     assert page.locator("text=mallory").count() == 0
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 18, 20)"
-    page.click("text=Sign in again")
+    page.click("text=Sign in as somebody else")
     sign_in(page, "a.miller")
     page.wait_for_selector("#cases tr", timeout=WAIT_MS)
     assert page.inner_text("#reader") == "anna"

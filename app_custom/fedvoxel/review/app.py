@@ -56,7 +56,7 @@ def _add_way_out(app: FastAPI, way: WayIn) -> None:
 
     @app.get(SIGNED_OUT)
     def signed_out() -> Response:
-        return notice("Signed out", f"Everything is kept. {way.farewell}", ("/", "Open the worklist again"))
+        return notice("Signed out", f"Everything is kept. {way.farewell}", way.back)
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -49,6 +49,7 @@ class WayIn(Protocol):
         entrances: Addresses that need no session.
         linkable: Addresses that pages of other sites may lead to.
         farewell: What who signs out is told.
+        back: Where who signed out comes in again: address and label.
     """
 
     @property
@@ -65,6 +66,9 @@ class WayIn(Protocol):
 
     @property
     def farewell(self) -> str: ...  # noqa: D102
+
+    @property
+    def back(self) -> tuple[str, str]: ...  # noqa: D102
 
     def routes(self) -> APIRouter:
         """Returns the entrances."""

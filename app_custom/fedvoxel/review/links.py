@@ -23,6 +23,7 @@ class Links:
     entrances = frozenset({ENTER})
     linkable = entrances
     farewell = "To come back, copy the newest link from the terminal of the program."
+    back = ("/", "Open the worklist again")
 
     def __init__(self, access: Access, port: int) -> None:
         """Takes who may enter, and the port that the server is asked on."""

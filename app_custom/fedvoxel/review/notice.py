@@ -4,7 +4,7 @@ from html import escape
 
 from fastapi.responses import HTMLResponse
 
-NEEDED = frozenset({"/static/theme.css", "/static/icon.svg"})
+NEEDED = frozenset({"/static/theme.css", "/static/notice.css", "/static/icon.svg"})
 """What the page asks for."""
 
 _PAGE = """<!doctype html>
@@ -15,6 +15,7 @@ _PAGE = """<!doctype html>
   {refresh}<title>{title} · FedVoxel review</title>
   <link rel="icon" href="/static/icon.svg">
   <link rel="stylesheet" href="/static/theme.css">
+  <link rel="stylesheet" href="/static/notice.css">
 </head>
 <body>
 <main>

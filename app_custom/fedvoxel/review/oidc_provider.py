@@ -68,8 +68,13 @@ class OidcProvider:
         self._description: tuple[float, ProviderDescription] | None = None
         self._turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 
-    def address_for(self, begun: PendingSignIn, redirect_uri: str) -> str:
+    def address_for(self, begun: PendingSignIn, redirect_uri: str, as_another: bool = False) -> str:
         """Returns where to send the browser.
+
+        Args:
+            begun: The sign-in.
+            redirect_uri: Where the browser comes back to.
+            as_another: Whether the provider is to ask who it is, even if it knows somebody in this browser.
 
         Raises:
             RefusedSignIn: The provider cannot be used.
@@ -85,6 +90,8 @@ class OidcProvider:
             "code_challenge": challenge.rstrip(b"=").decode("ascii"),
             "code_challenge_method": "S256",
         }
+        if as_another:
+            question["prompt"] = "login"
         door = self.description().authorization_endpoint
         return f"{door}{'&' if urlsplit(door).query else '?'}{urlencode(question)}"
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from fedvoxel.review.access import Access
-from fedvoxel.review.notice import NEEDED, notice
+from fedvoxel.review.notice import notice
 from fedvoxel.review.oidc_provider import OidcProvider
 from fedvoxel.review.oidc_settings import OidcClient
 from fedvoxel.review.page_address import published_at
@@ -21,15 +21,17 @@ from fedvoxel.review.refused_sign_in import RefusedSignIn
 SIGN_IN, SIGNED_IN = "/sign-in", "/signed-in"
 _PAGES = frozenset({"/", "/case", "/three"})
 _AGAIN = (SIGN_IN, "Sign in again")
+_AS_ANOTHER = (f"{SIGN_IN}?other=true", "Sign in as somebody else")
 _log = logging.getLogger(__name__)
 
 
 class SignIn:
     """Is the way in of a published review (see `gate.WayIn`)."""
 
-    entrances = frozenset({SIGN_IN, SIGNED_IN}) | NEEDED
+    entrances = frozenset({SIGN_IN, SIGNED_IN})
     linkable = frozenset({"/", SIGN_IN, SIGNED_IN})
     farewell = "On a computer that others use, sign out of the hospital's own sign-in, too."
+    back = _AS_ANOTHER
 
     def __init__(self, client: OidcClient) -> None:
         """Asks the provider nothing yet."""
@@ -55,11 +57,11 @@ class SignIn:
             return RedirectResponse(SIGN_IN, 303)
         return PlainTextResponse("You are not signed in, or no longer. Load the worklist again to sign in.", 401)
 
-    def begin(self) -> Response:
-        """Sends the browser to the provider."""
+    def begin(self, other: bool = False) -> Response:
+        """Sends the browser to the provider; as somebody `other` than whom it knows there, if that is wished."""
         browser, begun = self._pending.begin()
         try:
-            answer = RedirectResponse(self.provider.address_for(begun, self._redirect_uri), 303)
+            answer = RedirectResponse(self.provider.address_for(begun, self._redirect_uri, other), 303)
         except RefusedSignIn as refused:
             return _told(refused)
         # Lax, and not strict: it has to come back with the browser from the provider's page.
@@ -109,4 +111,5 @@ def _told(refused: RefusedSignIn) -> Response:
     # Anybody can ask for an answer to a sign-in that was never begun: that is no warning.
     level = logging.INFO if refused.reason in ("not_begun", "busy") else logging.WARNING
     _log.log(level, "sign-in refused reason=%s detail=%s", refused.reason, refused.detail or "none")
-    return notice("Not signed in", str(refused), _AGAIN, refused.status)
+    link = _AS_ANOTHER if refused.reason == "no_reader" else _AGAIN
+    return notice("Not signed in", str(refused), link, refused.status)
