@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -63,6 +63,8 @@ class HospitalProvider:
         keys: What it publishes.
         answers: For a path, a status and a body that it gives instead of its own.
         redirect: What goes back with the browser otherwise than it should.
+        secret: What its client proves itself with.
+        drip_s: How long it waits after each byte.
         asked: What it was asked, in order.
     """
 
@@ -72,9 +74,10 @@ class HospitalProvider:
     sign: Callable[[dict[str, Any]], str] = signed
     description: dict[str, Any] = field(default_factory=dict)
     keys: Any = field(default_factory=lambda: {"keys": [KEY.as_dict(private=False)]})
-    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, bytes | str]] = field(default_factory=dict)
     redirect: dict[str, str] = field(default_factory=dict)
     secret: str | None = None
+    drip_s: float = 0.0
     asked: list[str] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -156,7 +159,13 @@ class _Handler(BaseHTTPRequestHandler):
             said = b""
         self.send_header("content-length", str(len(said)))
         self.end_headers()
-        self.wfile.write(said)
+        if not self.provider.drip_s:
+            self.wfile.write(said)
+            return
+        with suppress(OSError):  # who asked may have gone
+            for byte in said:
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.provider.drip_s)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""

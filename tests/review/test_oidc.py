@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
+from fedvoxel.review import oidc_provider
 from fedvoxel.review import sign_in as way
 from fedvoxel.review.oidc_provider import MOST_AT_ONCE, MOST_BYTES
 from fedvoxel.review.pending_sign_ins import LIFE_S, MOST, PendingSignIns
@@ -281,6 +282,27 @@ def test_an_answer_that_cannot_be_used_lets_nobody_in(
 ) -> None:
     provider.answers[path] = answer
     refused(page, caplog, 502, BAD_ANSWER, detail)
+
+
+@pytest.mark.parametrize("path", ["/token", "/keys"])
+def test_no_secret_follows_a_redirect(
+    page: Page, provider: HospitalProvider, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    provider.answers[path] = (307, f"{provider.issuer}/elsewhere")
+    refused(page, caplog, 502, BAD_ANSWER, f"{path[1:]}:status_307")
+    assert "/elsewhere" not in provider.asked
+
+
+def test_an_answer_that_never_ends_is_left(
+    page: Page, provider: HospitalProvider, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = at_provider(page)
+    monkeypatch.setattr(oidc_provider, "TIMEOUT_S", 0.5)
+    provider.drip_s = 0.02  # each byte in time, and all of them in half a minute
+    began = time.monotonic()
+    answer = page.get(back)
+    assert answer.status_code == 502 and time.monotonic() - began < 5
+    assert "token:too_large_or_slow" in caplog.text and not is_in(page)
 
 
 @pytest.mark.parametrize(
