@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -136,7 +136,7 @@ class HospitalProvider:
         if authorization:
             assert name is None and secret is None, "a client proves itself in one way"
             said = base64.b64decode(authorization.removeprefix("Basic ")).decode()
-            name, secret = (unquote(word) for word in said.split(":", 1))
+            name, secret = (unquote_plus(word) for word in said.split(":", 1))
         return (name, secret) == (CLIENT, self.secret)
 
 
