@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +23,8 @@ from tests.cli.test_cohort import write_site
 from tests.evaluation.cohorts.cohort_folders import write_cohort
 from tests.evaluation.inference.bright_studies import RANGES, bright_study
 from tests.export.package_sample import sample_package, sample_root, sample_signer, sample_trust
+from tests.review.hospital_provider import hospital_provider
+from tests.review.oidc_sample import write_settings
 from tests.review.reading_sample import said, write_reading
 from tests.volumes.scans import csv_cohort
 
@@ -117,6 +121,53 @@ def test_it_listens_on_this_machine_only(tmp_path: Path, capsys: pytest.CaptureF
     assert "--port" in capsys.readouterr().err
 
 
+def test_readers_sign_in_at_the_hospital_and_no_link_is_printed(tmp_path: Path) -> None:
+    write_reading(tmp_path / "prepared", cases=1)
+    with hospital_provider() as provider, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        write_settings(tmp_path, provider.issuer, port)
+        arguments = ("prepared", "--oidc", "oidc.json", "--port", str(port), "--out", "study")
+        host = f"http://127.0.0.1:{port}"
+        with running(*arguments, folder=tmp_path) as said, httpx.Client(base_url=host, follow_redirects=True) as client:
+            assert said == [{"sign_in": f"{host}/", "port": port}]
+            assert "Signed in" in client.get("/").text
+            assert client.get("/api/reading").json()["reader"] == "anna"
+    assert json.loads((tmp_path / "study/study.json").read_text())["readers"] == ["anna"]
+
+
+def test_a_provider_that_is_down_is_said_at_the_start(tmp_path: Path) -> None:
+    write_reading(tmp_path / "prepared", cases=1)
+    write_settings(tmp_path, "http://127.0.0.1:9", 8000)
+    command = [*COMMAND, "prepared", "--oidc", "oidc.json"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    warned = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=30)[0]
+    assert "warning: nobody can sign in yet" in warned and "description:ConnectError" in warned
+    assert "Readers sign in at http://127.0.0.1:8000/" in told and "token=" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "text"),
+    [
+        (["--reader", "anna", "--reader", "ben"], {}, "it lacks ben"),
+        ([], {"readers": {"anna": "1", "ben": "1"}}, "one person each"),
+        ([], {"public_url": "http://review.hospital.example"}, "public_url"),
+        ([], {"client_secret_file": "nowhere"}, "client_secret_file"),
+    ],
+)
+def test_a_wrong_file_of_the_sign_in_ends_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], changes: dict[str, Any], text: str
+) -> None:
+    write_reading(tmp_path / "prepared", cases=1)
+    file = write_settings(tmp_path, "https://login.hospital.example", 8000, **changes)
+    command = ["review", str(tmp_path / "prepared"), "--out", str(tmp_path / "study"), "--oidc", str(file), *arguments]
+    assert main(command) == 3
+    assert text in capsys.readouterr().err and not (tmp_path / "study").exists()
+
+
 def test_a_sites_cohort_is_read(tmp_path: Path) -> None:
     write_cohort(tmp_path, 2, Manufacturer="Siemens")
     site = write_site(tmp_path, hippocampus=csv_cohort())
@@ -154,6 +205,7 @@ def test_a_signed_model_is_used_on_studies(tmp_path: Path, capsys: pytest.Captur
     ("arguments", "code", "text"),
     [
         (["nowhere"], 3, "reading.json"),
+        (["nowhere", "--oidc", "none.json"], 3, "the file of --oidc is missing"),
         (["export", "nowhere"], 3, "study.json"),
         (["one", "two", "three"], 2, "a package and a cohort"),
         (["setup", "--tarball", "nothing.tgz"], 11, "cannot be read"),
@@ -175,7 +227,8 @@ def test_what_goes_wrong_has_its_exit_code(
 def test_help_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["start"], ["setup"], ["export"]):
         assert main(["review", *arguments, "--help"]) == 0
-        assert "Example: fedvoxel review" in " ".join(capsys.readouterr().out.split())
+        told = " ".join(capsys.readouterr().out.split())
+        assert "Example: fedvoxel review" in told and ("--oidc" in told) == (arguments == ["start"])
 
 
 def test_a_clinicians_machine_needs_no_torch(tmp_path: Path) -> None:
@@ -200,7 +253,7 @@ print([name for name in ("torch", "monai", "nvflare", "matplotlib") if name in s
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
-    heavy = ("fastapi", "numpy", "nibabel", "fedvoxel.review", "fedvoxel.evaluation")
+    heavy = ("fastapi", "httpx", "joserfc", "numpy", "nibabel", "fedvoxel.review", "fedvoxel.evaluation")
     code = f"import sys, fedvoxel.cli.review\nprint([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

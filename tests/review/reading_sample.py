@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,10 @@ import uvicorn
 from fedvoxel.review.access import Access
 from fedvoxel.review.app import make_app
 from fedvoxel.review.desk import Desk
+from fedvoxel.review.gate import WayIn
+from fedvoxel.review.links import Links
 from fedvoxel.review.reading_folder import READING_FILE, open_reading_folder
+from fedvoxel.review.server import uvicorn_settings
 from fedvoxel.review.study import open_study, settings_of
 from fedvoxel.volumes.nifti_writer import write_nifti
 from tests.evaluation.reading.scans import affine_of
@@ -74,20 +78,21 @@ class Page:
 
     opened: ClassVar[list["Page"]] = []
 
-    def __init__(self, desk: Desk, reader: str = "anna") -> None:
-        self.access = Access()
+    def __init__(
+        self, desk: Desk, reader: str | None = "anna", way: Callable[[int], WayIn] = lambda port: Links(Access(), port)
+    ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.host = f"http://127.0.0.1:{self.port}"
-        settings = uvicorn.Config(
-            make_app(desk, self.access, self.port), log_config=None, log_level="warning", ws="none"
-        )
-        self._server = uvicorn.Server(settings)
+        self.way = way(self.port)
+        self.access = self.way.access
+        self._server = uvicorn.Server(uvicorn.Config(make_app(desk, self.way), **uvicorn_settings()))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
         self._thread.start()
         self.client = httpx.Client(base_url=self.host, timeout=60.0)
         Page.opened.append(self)
-        self.enter(reader)
+        if reader is not None:
+            self.enter(reader)
 
     def close(self) -> None:
         self.client.close()

@@ -13,6 +13,8 @@ from fedvoxel.cli.predict_options import EightBit
 from fedvoxel.cli.trust_options import Index, RevocationList, Unknown
 
 if TYPE_CHECKING:
+    from fedvoxel.review.gate import WayIn
+    from fedvoxel.review.oidc_settings import OidcClient
     from fedvoxel.review.reading import Reading
     from fedvoxel.review.study import Study
 
@@ -66,6 +68,15 @@ BlindedOption = Annotated[
 SeriesOption = Annotated[
     int | None, typer.Option("--series", min=1, help="The number of the series, where several fit the model.")
 ]
+OidcOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--oidc",
+        metavar="FILE",
+        help="Readers sign in through the hospital's OpenID Connect provider, as this file says, behind the hospital's "
+        "proxy; no links are printed. See docs/review.md.",
+    ),
+]
 
 
 @app.command(_START, epilog="Example: fedvoxel review prepared/ --reader anna --reader ben --blinded --seed 7")
@@ -83,28 +94,31 @@ def start(
     series: SeriesOption = None,
     eight_bit: EightBit = False,
     memory_mb: Annotated[int, typer.Option("--memory-mb", min=512, help="Most memory to take, in MiB.")] = 8192,
+    oidc: OidcOption = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print each link as a line of JSON.")] = False,
 ) -> None:
     """Start the review page on this machine and print a link for each reader. It ends with Ctrl-C.
 
-    Everything is kept as you go; run the same command again to go on. Nothing is sent anywhere.
+    Everything is kept as you go; run the same command again to go on. Nothing is sent anywhere. With --oidc no links
+    are made: readers sign in at the hospital, behind its proxy.
 
-    Exit codes: 3 if a file or option is wrong; 5 if the cohort is unknown or the folder cannot be used; 15 or 18 if
-    the images cannot be used; 17 if the package is not to be trusted; 19 if the folder keeps another study, or the
-    port is in use.
+    Exit codes: 3 if a file or option is wrong, or the readers of --oidc are not the study's; 5 if the cohort is unknown
+    or the folder cannot be used; 15 or 18 if the images cannot be used; 17 if the package is not to be trusted; 19 if
+    the folder keeps another study, or the port is in use.
     """
     from fedvoxel.cli.review_source import Asked, reading_of
     from fedvoxel.review.study import open_study, settings_of
 
     package, cohort = _package_and_cohort(what)
+    client, readers = _who_reads(oidc, reader)
     folder = out or Path(f"review-{Path(cohort).resolve().name}")
     reading, begin = reading_of(
         Asked(package, cohort, site, root, crl, releases, allow_unknown, folder, memory_mb, series)
     )
-    study = open_study(folder, settings_of(reading, tuple(reader or ["reader-1"]), blinded, seed))
+    study = open_study(folder, settings_of(reading, readers, blinded, seed))
     begin()
-    _serve(replace(reading, eight_bit=eight_bit), study, port, as_json)
+    _serve(replace(reading, eight_bit=eight_bit), study, client, port, as_json)
 
 
 @app.command(epilog="Example: fedvoxel review setup --tarball niivue-niivue-0.69.0.tgz")
@@ -180,17 +194,50 @@ def _package_and_cohort(what: list[str]) -> tuple[Path | None, str]:
     return (Path(what[0]) if len(what) == 2 else None), what[-1]
 
 
-def _serve(reading: "Reading", study: "Study", port: int, as_json: bool) -> None:
+def _who_reads(oidc: Path | None, named: list[str] | None) -> "tuple[OidcClient | None, tuple[str, ...]]":
+    """Returns the provider's client, if there is one, and the readers: those of its file where none are named."""
+    if oidc is None:
+        return None, tuple(named or ["reader-1"])
+    from fedvoxel.review.oidc_settings import open_oidc, require_same_readers
+
+    client = open_oidc(oidc)
+    readers = tuple(named or client.settings.readers)
+    require_same_readers(client.settings, readers)
+    return client, readers
+
+
+def _serve(reading: "Reading", study: "Study", client: "OidcClient | None", port: int, as_json: bool) -> None:
     from fedvoxel.review.desk import Desk
     from fedvoxel.review.server import listening, serve
 
     with listening(port) as listener:
         if not as_json:
             typer.echo(f"{reading.title}: {len(reading.cases)} cases; answers are kept in {study.folder}")
-            typer.echo("Open in a browser on this machine (each link works once; Ctrl-C ends):")
-        serve(Desk(reading, study), study.settings.readers, listener, lambda name, link: _say_link(name, link, as_json))
+        way = _way_in(client, study, listener.getsockname()[1], as_json)
+        serve(Desk(reading, study), way, listener)
     if not as_json:
         typer.echo(f"Ended. Everything is in {study.folder}; next: fedvoxel review export {study.folder}")
+
+
+def _way_in(client: "OidcClient | None", study: "Study", port: int, as_json: bool) -> "WayIn":
+    """Returns how readers come in, and says it."""
+    if client is None:
+        from fedvoxel.review.links import open_links
+
+        if not as_json:
+            typer.echo("Open in a browser on this machine (each link works once; Ctrl-C ends):")
+        return open_links(port, study.settings.readers, lambda name, link: _say_link(name, link, as_json))
+    from fedvoxel.review.refused_sign_in import RefusedSignIn
+    from fedvoxel.review.sign_in import SignIn
+
+    way, address = SignIn(client), f"{client.settings.public_url}/"
+    text = f"Readers sign in at {address} (the proxy asks 127.0.0.1:{port}; Ctrl-C ends)"
+    typer.echo(json.dumps({"sign_in": address, "port": port}) if as_json else text)
+    try:
+        way.provider.description()
+    except RefusedSignIn as refused:  # it may be up again before the first reader comes
+        typer.echo(f"warning: nobody can sign in yet: {refused} ({refused.detail})", err=True)
+    return way
 
 
 def _say_link(reader: str, link: str, as_json: bool) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from fedvoxel.errors import FedVoxelError
-from fedvoxel.review.access import Access
 from fedvoxel.review.case_record import ConflictError
 from fedvoxel.review.desk import Desk
 from fedvoxel.review.edit_routes import EditRoutes
-from fedvoxel.review.gate import ENTER, Gate
+from fedvoxel.review.gate import SIGNED_OUT, Gate, WayIn
+from fedvoxel.review.notice import notice
 from fedvoxel.review.picture_routes import PictureRoutes
 from fedvoxel.review.reading_routes import ReadingRoutes
 from fedvoxel.review.viewer_package import installed_viewer
@@ -24,36 +24,42 @@ _PAGES = {"/": "worklist.html", "/case": "case.html", "/three": "three.html"}
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def make_app(desk: Desk, access: Access, port: int) -> Gate:
+def make_app(desk: Desk, way: WayIn) -> Gate:
     """Returns the application.
 
     Args:
         desk: The cases.
-        access: Who may enter.
-        port: The port that it will be asked on.
+        way: How readers come in.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    gate = Gate(app, access, port)
-    _add_pages(app, access, gate.cookie)
+    # Without redirects of its own, which would name the scheme that the proxy used, and not the browser.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    _add_pages(app)
+    _add_way_out(app, way)
+    app.include_router(way.routes())
     visits = Visits()
     for group in (ReadingRoutes(desk, visits), EditRoutes(desk, visits), PictureRoutes(desk)):
         app.include_router(group.routes())
     app.add_exception_handler(FedVoxelError, _said)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(OSError, _disk_trouble)
-    return gate
+    return Gate(app, way)
 
 
-def _add_pages(app: FastAPI, access: Access, cookie: str) -> None:
-    @app.get(ENTER)
-    def enter(token: str = "") -> Response:
-        session = access.enter(token)
-        if session is None:
-            return PlainTextResponse("This link was used, or is no link of this program. Copy the newest one.", 401)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(cookie, session, httponly=True, samesite="strict", path="/")
+def _add_way_out(app: FastAPI, way: WayIn) -> None:
+    @app.post("/api/sign-out")
+    def sign_out(request: Request) -> Response:
+        way.access.leave(request.state.session)
+        answer = JSONResponse({})
+        address = way.address
+        answer.delete_cookie(address.cookie, path="/", secure=address.secure, httponly=True, samesite="strict")
         return answer
 
+    @app.get(SIGNED_OUT)
+    def signed_out() -> Response:
+        return notice("Signed out", f"Everything is kept. {way.farewell}", way.back)
+
+
+def _add_pages(app: FastAPI) -> None:
     for address, page in _PAGES.items():
         app.add_api_route(address, _page(page), methods=["GET"])
 

@@ -1,21 +1,24 @@
 """Stands before every page: refuses what does not come from this server's own pages, and says what pages may do.
 
-A browser elsewhere in the hospital cannot reach the server (it listens on 127.0.0.1), and another site in the same
-browser cannot use it: a foreign Host (DNS rebinding), a foreign origin, or a missing cookie is refused. What readers
-see is never kept by the browser, asks for nothing outside, and is shown in no foreign frame.
+A browser elsewhere in the hospital cannot reach the server (it listens on 127.0.0.1, and only a proxy on this machine
+can publish it), and another site in the same browser cannot use it: a foreign Host (DNS rebinding), a foreign origin,
+or a missing cookie is refused. What readers see is never kept by the browser, asks for nothing outside, and is shown in
+no foreign frame.
 """
 
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Protocol
 
+from fastapi import APIRouter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedvoxel.review.access import Access
+from fedvoxel.review.notice import NEEDED
+from fedvoxel.review.page_address import PageAddress
 
-ENTER = "/enter"
-"""Where a link leads; the one address that needs no cookie."""
+SIGNED_OUT = "/signed-out"
 
 MOST_BODY_BYTES = 2**20
 
@@ -35,26 +38,57 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_ASK_FOR_LINK = (
-    "This page needs the link that `fedvoxel review` printed. A link works once; after that the program prints the "
-    "next one in its terminal. Copy the newest link from there."
-)
+
+
+class WayIn(Protocol):
+    """Is how readers come in: by a link, or through the hospital's sign-in.
+
+    Attributes:
+        access: Who is in.
+        address: Under which address the page may be asked for.
+        entrances: Addresses that need no session.
+        linkable: Addresses that pages of other sites may lead to.
+        farewell: What who signs out is told.
+        back: Where who signed out comes in again: address and label.
+    """
+
+    @property
+    def access(self) -> Access: ...  # noqa: D102 - see the class
+
+    @property
+    def address(self) -> PageAddress: ...  # noqa: D102
+
+    @property
+    def entrances(self) -> frozenset[str]: ...  # noqa: D102
+
+    @property
+    def linkable(self) -> frozenset[str]: ...  # noqa: D102
+
+    @property
+    def farewell(self) -> str: ...  # noqa: D102
+
+    @property
+    def back(self) -> tuple[str, str]: ...  # noqa: D102
+
+    def routes(self) -> APIRouter:
+        """Returns the entrances."""
+
+    def ask_in(self, path: str) -> Response:
+        """Returns what who has no session is told."""
 
 
 class Gate:
     """Is the ASGI application that lets a request through to `app`, or answers itself."""
 
-    def __init__(self, app: ASGIApp, access: Access, port: int) -> None:
+    def __init__(self, app: ASGIApp, way: WayIn) -> None:
         """Takes the application behind it.
 
         Args:
             app: What answers readers.
-            access: Who may enter.
-            port: The port that this server is asked on.
+            way: How they come in.
         """
-        self._app, self._access = app, access
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
-        self.cookie = f"fedvoxel-review-{port}"
+        self._app, self._way = app, way
+        self._open = way.entrances | NEEDED | {SIGNED_OUT}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -69,30 +103,35 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if host not in self._hosts:
+        origin = self._way.address.origins.get(host)
+        if origin is None:
             return PlainTextResponse("This server answers under its own address only.", 421)
-        if not self._is_own(scope, headers, host):
+        if not self._is_own(scope, headers, origin):
             return PlainTextResponse("This request does not come from a page of this server.", 403)
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdigit() or int(length) > MOST_BODY_BYTES:
             return JSONResponse({"error": "the request is too large"}, 413)
-        if scope["path"] == ENTER:
+        if scope["path"] in self._open:
             return None
-        reader = self._access.reader_of(self._session(headers))
+        session = self._session(headers)
+        reader = self._way.access.reader_of(session)
         if reader is None:
-            return PlainTextResponse(_ASK_FOR_LINK, 401)
-        scope.setdefault("state", {})["reader"] = reader
+            return self._way.ask_in(scope["path"])
+        scope.setdefault("state", {}).update(reader=reader, session=session)
         return None
 
-    def _is_own(self, scope: Scope, headers: Headers, host: str) -> bool:
+    def _is_own(self, scope: Scope, headers: Headers, origin: str) -> bool:
         """Says whether a request can come from a page of this server, or from the address bar."""
-        if scope["method"] in ("GET", "HEAD"):
-            return headers.get("sec-fetch-site", "none") in ("none", "same-origin") or scope["path"] == ENTER
-        return scope["method"] == "POST" and headers.get("origin") == f"http://{host}"
+        if scope["method"] not in ("GET", "HEAD"):
+            return bool(scope["method"] == "POST" and headers.get("origin") == origin)
+        if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+            return True
+        # Others may lead a person here, and may not draw in what is here (a picture, a frame, a script).
+        return scope["path"] in self._way.linkable and headers.get("sec-fetch-dest", "document") == "document"
 
     def _session(self, headers: Headers) -> str | None:
         try:
-            found = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
+            found = SimpleCookie(headers.get("cookie", "")).get(self._way.address.cookie)
         except CookieError:
             return None
         return found.value if found else None

@@ -1,14 +1,14 @@
 """Listens on 127.0.0.1 and nowhere else, until it is interrupted."""
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fedvoxel.errors import ReviewError
-from fedvoxel.review.access import Access
 from fedvoxel.review.app import make_app
 from fedvoxel.review.desk import Desk
-from fedvoxel.review.gate import ENTER
+from fedvoxel.review.gate import WayIn
 
 LOOPBACK = "127.0.0.1"
 _GRACE_S = 2
@@ -31,37 +31,35 @@ def listening(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def serve(desk: Desk, readers: Sequence[str], listener: socket.socket, on_link: Callable[[str, str], None]) -> None:
+def serve(desk: Desk, way: WayIn, listener: socket.socket) -> None:
     """Answers readers until the process is interrupted.
 
     Args:
         desk: The cases.
-        readers: Who reads.
+        way: How readers come in.
         listener: Where to listen.
-        on_link: Is told each reader's link, and the next one when it was used.
     """
     import uvicorn
 
-    port = listener.getsockname()[1]
-    access = Access(lambda reader, token: on_link(reader, link(port, token)))
-    for reader in readers:
-        on_link(reader, link(port, access.invite(reader)))
+    for reader in desk.study.settings.readers:
         desk.prefetch(desk.study.order(reader)[0])
-    # No access log: an address holds a token.
-    settings = uvicorn.Config(
-        make_app(desk, access, port),
-        log_config=None,  # uvicorn's would close all handlers of this process, and absl's closes standard error with it
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
     try:
-        uvicorn.Server(settings).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(make_app(desk, way), **uvicorn_settings())).run(sockets=[listener])
     finally:
         desk.close()
 
 
-def link(port: int, token: str) -> str:
-    """Returns the address that lets a reader in."""
-    return f"http://{LOOPBACK}:{port}{ENTER}?token={token}"
+def uvicorn_settings() -> dict[str, Any]:
+    """Returns how requests are taken."""
+    return {
+        # uvicorn's would close all handlers of this process, and absl's closes standard error with it.
+        "log_config": None,
+        "log_level": "warning",
+        # An address holds a link's token, or what a sign-in brought back.
+        "access_log": False,
+        "server_header": False,
+        # Nobody on this machine may say, by X-Forwarded-..., whence a request came.
+        "proxy_headers": False,
+        "ws": "none",
+        "timeout_graceful_shutdown": _GRACE_S,
+    }

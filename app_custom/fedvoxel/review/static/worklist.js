@@ -1,6 +1,6 @@
 // The worklist: which cases there are, which are done, and where to go on.
 
-import { getJson } from "./api.js";
+import { getJson, post } from "./api.js";
 import { capital, caseAddress, element, timeText } from "./words.js";
 
 const STATUS = { new: "Not opened", open: "Begun", done: "Done" };
@@ -41,13 +41,27 @@ function show(reading) {
   return reading.cases.some((listed) => listed.waiting);
 }
 
+function complain(error) {
+  byId("trouble").textContent = error.message;
+  byId("trouble").hidden = false;
+}
+
 async function refresh() {
   try {
     if (show(await getJson("/api/reading"))) setTimeout(refresh, 2000);
   } catch (error) {
-    byId("trouble").textContent = error.message;
-    byId("trouble").hidden = false;
+    complain(error);
   }
 }
 
+async function signOut() {
+  try {
+    await post("/api/sign-out");
+    location.replace("/signed-out");
+  } catch (error) {
+    complain(error);
+  }
+}
+
+byId("sign-out").addEventListener("click", signOut);
 refresh();
