@@ -139,13 +139,17 @@ class FineTuned(FrozenModel):
     Attributes:
         steps: Its steps, the same at every site.
         learning_rate: At the schedule's peak; null takes the optimiser's.
+        share: How far the personal model goes from the common one, w, to the one trained further, v:
+            (1 - share) w + share v.
 
-    Source: Yu, Bagdasaryan and Shmatikov, "Salvaging Federated Learning by Local Adaptation", 2020, section 3.1.
+    Source: Yu, Bagdasaryan and Shmatikov, "Salvaging Federated Learning by Local Adaptation", 2020, section 3.1;
+    Wortsman et al., "Robust Fine-tuning of Zero-shot Models", CVPR 2022, section 3, with alpha = `share`.
     """
 
     name: Literal["fine_tuned"]
     steps: int = Field(ge=1, le=100_000)
     learning_rate: float | None = Field(default=None, gt=0, le=10)
+    share: float = Field(default=1.0, gt=0, le=1)
 
 
 Personal = Annotated[Ditto | FineTuned, Field(discriminator="name")]

@@ -160,7 +160,8 @@ class Trainer:
         shared, _ = split_controls(model)
         self._segmenter.load(shared)
         steps.run(self._new_optimizer(), 0, 1, GradientTerm(self._trained, 0.0), None, progress)
-        save_weights(self._own_state.personal_file, self.weights())
+        between = {name: shared[name] + tuned.share * (value - shared[name]) for name, value in self.weights().items()}
+        save_weights(self._own_state.personal_file, between)
 
     def predict(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Segments one prepared image; see `Segmenter.predict`."""
