@@ -32,7 +32,7 @@ STRATEGIES: Mapping[str, Changes] = {
     "FedYogi": {"rounds.server_optimizer": {"name": "yogi", "learning_rate": 0.01}},
     "FedBN": _AFFINE | {"training.site_local": ["*.adn.N.*"]},
     "Ditto": {"training.personal": {"name": "ditto", "strength": 0.1}},
-    "fine-tuned": {"training.personal": {"name": "fine_tuned", "steps": 432, "learning_rate": 0.003}},
+    "fine-tuned": {"training.personal": {"name": "fine_tuned", "steps": 432, "learning_rate": 0.003, "share": 0.75}},
     "median": {"rounds.aggregation": {"name": "median"}, "rounds.min_sites": 3},
     "geometric median": {"rounds.aggregation": {"name": "geometric_median"}, "rounds.min_sites": 3},
 }
