@@ -20,7 +20,8 @@ def figures(seeds: list[int]) -> tuple[dict[Start, Any], dict[Run, Any]]:
     return {run.start: values(0.75) for run in found if run.start}, found
 
 
-@pytest.mark.parametrize("wanted", [pytest.param(2.0, marks=pytest.mark.slow), 8.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [2.0, 8.0])
 def test_a_run_costs_the_epsilon_that_it_is_named_after(wanted: float) -> None:
     job = Run(wanted, "", 1).job()
     events = PatientMechanism(job.privacy).events(job.rounds.num_rounds)

@@ -27,6 +27,7 @@ def _explain(system: SystemUnderTest, job_id: str) -> str:
     return outcome.reason
 
 
+@pytest.mark.slow
 def test_an_unknown_network_is_named_with_the_nearest(system: SystemUnderTest, tmp_path: Path) -> None:
     job = job_variant(tmp_path, "unknown_network", rounds=2, training={"network": {"name": "UNett"}})
     assert "did you mean UNet" in _explain(system, system.submit(job))

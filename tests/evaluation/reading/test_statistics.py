@@ -78,7 +78,7 @@ def test_the_intervals_hold_the_truth_nearly_as_often_as_they_say() -> None:
     truths = cohen_kappa_score(*many), cohen_kappa_score(*many, weights="quadratic")
     # Of normal values with spread 1 and an error of 0.6, the share of the variance that is the case's.
     correlation = 1.0 / (1.0 + 0.6**2)
-    inside, tries = [0, 0, 0], 120
+    inside, tries = [0, 0, 0], 60
     for _ in range(tries):
         first, second = _random_readers(30, random)
         cases = random.normal(0, 1, (30, 1))
@@ -90,7 +90,7 @@ def test_the_intervals_hold_the_truth_nearly_as_often_as_they_say() -> None:
         for place, (one, truth) in enumerate(zip(found, (*truths, correlation), strict=True)):
             assert one.low is not None and one.high is not None
             inside[place] += one.low <= truth <= one.high
-    assert all(0.87 <= held / tries <= 0.995 for held in inside), inside
+    assert all(0.85 <= held / tries <= 1.0 for held in inside), inside
 
 
 def test_draws_in_which_nothing_varies_are_no_part_of_an_interval() -> None:
