@@ -96,7 +96,7 @@ class SignIn:
         person = claims.get(self._settings.claim)
         if not isinstance(person, str):
             raise RefusedSignIn("bad_answer", "claim_missing")
-        if self._settings.claim == "email" and claims.get("email_verified", True) not in (True, "true"):
+        if self._settings.claim == "email" and claims.get("email_verified") not in (True, "true"):
             raise RefusedSignIn("not_valid", "email_verified")
         reader = self._settings.reader_of(person)
         if reader is None:
