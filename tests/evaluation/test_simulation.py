@@ -173,6 +173,6 @@ def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, 
     # Adam turns a rounding of 1e-8 into as much as 1e-3 where a gradient is next to nothing: how much depends on the
     # processor, so the distance of the models is held against how far they went.
     moved, apart = (sum(np.sum((plain.model[n] - m[n]) ** 2) for n in plain.model) for m in (start, masked.model))
-    assert 0 < apart < 1e-4 * moved
+    assert 0 < apart < 3e-5 * moved, "with 12 bits in place of 16 it is 7e-5"
     size = sum(array.size for array in plain.model.values())
     assert [record.bytes_up for record in masked.rounds] == [3 * (21 + 4 * size), 3 * (21 + 2 * size)]
