@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import RUNS
+from benchmarks.arithmetic import has_bfloat16, require_bfloat16
 from benchmarks.hospitals import JOB, make_hospitals
 from benchmarks.parts import Parts
 from fedvoxel.config import parse_config
@@ -74,27 +75,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("work/benchmarks/compression"))
     parser.add_argument("--runs", type=Path, default=RUNS / "compression", help="where finished runs are kept")
+    parser.add_argument("--any-cpu", action="store_true", help="train in float32 where the CPU has no bfloat16")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args(arguments)
-    hospitals = make_hospitals(options.work.resolve(), options.data, PORT, None)
     parts = Parts(options.runs)
-    plans = [(name, seed) for seed in options.seeds for name in options.codecs]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=options.workers, mp_context=context) as pool:
-        waiting = [
-            (name, seed, pool.submit(_measure, hospitals.task, dict(hospitals.site_files), name, seed))
-            for name, seed in plans
-            if parts.get(_part(name, seed), _asked(name, seed)) is None
-        ]
-        for name, seed, future in waiting:
-            parts.run(_part(name, seed), _asked(name, seed), future.result)
-            print(f"seed {seed}: {name}", flush=True)
+    wanted = [(name, seed) for seed in options.seeds for name in options.codecs]
+    missing = [plan for plan in wanted if parts.get(_part(*plan), _asked(*plan)) is None]
+    if missing and not options.any_cpu:
+        require_bfloat16()
+    if missing:
+        hospitals = make_hospitals(options.work.resolve(), options.data, PORT, None)
+        _run(parts, missing, hospitals.task, dict(hospitals.site_files), options.workers)
     found = {
         name: [parts.get(_part(name, seed), _asked(name, seed)) or {} for seed in options.seeds]
         for name in options.codecs
     }
     write_json(options.out / "compression.json", {"seeds": options.seeds, "codecs": found})
     write_text(options.out / "compression.md", table(found, options.seeds))
+
+
+def _run(
+    parts: Parts, missing: Sequence[tuple[str, int]], task: TrainingTask, files: dict[str, Path], workers: int
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+        waiting = {pool.submit(_measure, task, files, *plan): plan for plan in missing}
+        for future in as_completed(waiting):
+            name, seed = waiting[future]
+            parts.run(_part(name, seed), _asked(name, seed), future.result)
+            print(f"seed {seed}: {name}", flush=True)
 
 
 def _part(name: str, seed: int) -> str:
@@ -120,6 +129,7 @@ def _measure(task: TrainingTask, files: dict[str, Path], name: str, seed: int) -
         value for scores in run.test.values() for score in scores for value in score.dice.values() if value is not None
     ]
     return {
+        "bfloat16": has_bfloat16(),
         "bytes_up": [record.bytes_up for record in run.rounds],
         "bytes_down": [record.bytes_down for record in run.rounds],
         "dice": fmean(dice),
@@ -165,6 +175,14 @@ def table(found: dict[str, list[Result]], seeds: Sequence[int]) -> str:
             f"| {name} | {fewer:.1f} | {fmean(run['dice'] for run in runs):.4f} "
             f"| {fmean(losses):+.4f} ({', '.join(f'{loss:+.4f}' for loss in losses)}) | {share:.2%} |"
         )
+    in_float32 = [
+        f"{name} of seed {seed}"
+        for name, runs in found.items()
+        for seed, run in zip(seeds, runs, strict=True)
+        if not run["bfloat16"]
+    ]
+    if in_float32:
+        lines += ["", f"Trained in float32, on a CPU without bfloat16: {', '.join(in_float32)}."]
     return "\n".join([*lines, ""])
 
 

@@ -12,12 +12,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks import RESULTS, RUNS, WORK
+from benchmarks.arithmetic import require_bfloat16
 from benchmarks.heterogeneity.plan import ESSENTIAL, LEVERS, STRATEGIES, Run, configuration, planned
 from benchmarks.heterogeneity.report import write_results
 from benchmarks.heterogeneity.splits import SPLITS, make_split
-from benchmarks.heterogeneity.training import has_bfloat16, measure
+from benchmarks.heterogeneity.training import measure
 from benchmarks.parts import Parts, Values
-from fedvoxel.errors import ConfigError
 
 _METHODS = {"essential": ESSENTIAL, "strategies": tuple(STRATEGIES), "all": (*STRATEGIES, *LEVERS)}
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for run in wanted:
         run.job()  # An unknown method is refused before anything is trained.
     if not options.any_cpu and any(parts.get(run.name, configuration(run)) is None for run in wanted):
-        _require_bfloat16()
+        require_bfloat16()
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
         found = _measure(parts, pool, wanted, files)
     write_results(found, options.out)
@@ -52,19 +52,6 @@ def _measure(
         found[run] = parts.run(run.name, configuration(run), future.result)
         print(f"{run.name}: {found[run]['seconds']:.0f} s", flush=True)
     return {run: found[run] for run in wanted}
-
-
-def _require_bfloat16() -> None:
-    """Checks that a run made here can stand beside the others.
-
-    Raises:
-        ConfigError: It cannot.
-    """
-    if not has_bfloat16():
-        raise ConfigError(
-            "the runs train in bfloat16, for which this CPU has no arithmetic (AVX-512 BF16); --any-cpu trains in "
-            "float32, takes three times as long, and the tables say which runs are so"
-        )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -7,8 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-
+from benchmarks.arithmetic import has_bfloat16
 from benchmarks.heterogeneity.plan import Run
 from benchmarks.parts import Values
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases, train_together
@@ -29,11 +28,6 @@ def measure(run: Run, files: Mapping[str, Path]) -> Values:
     if run.kind == "strategy":
         return kind | _federated(run, cases)
     return kind | _alone(run, cases, _longer(run, files, cases))
-
-
-def has_bfloat16() -> bool:
-    """Whether runs train in bfloat16 on this machine's CPU, as `training.cpu_bfloat16` asks."""
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def _federated(run: Run, cases: Mapping[str, SiteCases]) -> Values:

@@ -179,7 +179,7 @@ def test_what_is_said_is_what_the_figures_show(tmp_path: Path) -> None:
 
 
 def test_runs_of_another_arithmetic_are_not_mixed_in_unsaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.heterogeneity.__main__.has_bfloat16", lambda: False)
+    monkeypatch.setattr("benchmarks.arithmetic.has_bfloat16", lambda: False)
     monkeypatch.setattr("benchmarks.heterogeneity.__main__.make_split", lambda *_: {"hospital-a": tmp_path})
     folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path), "--work", str(tmp_path)]
     with pytest.raises(ConfigError, match="this CPU has no arithmetic"):
