@@ -80,8 +80,29 @@ def test_power_of_choice_takes_the_largest_losses_and_tries_the_unknown_first() 
     choice = selector.choose(1)
     assert choice.asked == ("h0", "h3") and choice.left_out["h1"].endswith("its last loss was 0.1")
     selector = _selector(SITES[:4], name="power_of_choice", fraction=0.5, candidates=1.0)
-    _tell(selector, 0, h0=(5, 0.9, 1.0), h1=(5, 0.1, 1.0), h2=(5, None, 1.0), h3=(5, 0.7, 1.0))
-    assert selector.choose(1).asked == ("h0", "h2"), "a loss that was withheld is not guessed"
+    _tell(selector, 0, h0=(5, 0.9, 1.0), h1=(5, 0.1, 1.0), h3=(5, 0.7, 1.0))
+    assert "h2" in selector.choose(1).asked, "a site that was never asked is tried"
+
+
+def test_a_loss_that_is_kept_back_or_never_came_counts_as_none() -> None:
+    selector = _selector(SITES[:4], name="power_of_choice", fraction=0.5, candidates=1.0)
+    _tell(selector, 0, h0=(5, 0.2, 1.0), h1=(5, None, 1.0), h2=(5, 0.1, 1.0))
+    selector.note_missed("h3")
+    choice = selector.choose(1)
+    assert choice.asked == ("h0", "h2")
+    assert choice.left_out["h3"].endswith("it brought nothing when it was last asked")
+    selector.note("h3", 1, 5, 0.9, 1.0)
+    assert "h3" in selector.choose(2).asked, "once it has answered it counts by its loss"
+
+
+def test_power_of_choice_is_not_won_by_a_lie() -> None:
+    drawn: Counter[str] = Counter()
+    for seed in range(200):
+        selector = _selector(SITES[:4], 1, name="power_of_choice", fraction=0.25, candidates=1.0, seed=seed)
+        _tell(selector, 0, h0=(5, 1e30, 1.0), h1=(5, 0.1, 1.0), h2=(5, 0.5, 1.0), h3=(5, 0.7, 1.0))
+        drawn.update(selector.choose(1).asked)
+    # The lie counts as the honest loss next to it, and between the two the draw decides.
+    assert set(drawn) == {"h0", "h3"} and 70 < drawn["h0"] < 130
 
 
 def test_oorts_utility_is_the_papers() -> None:
@@ -124,6 +145,35 @@ def test_the_slow_are_not_asked_unless_the_quorum_needs_them() -> None:
     selector = _selector(["a", "b", "c"], needed=2, **rule)
     _tell(selector, 0, a=(5, 0.1, 10.0), b=(5, 0.1, 30.0), c=(5, 0.1, 20.0))
     assert selector.choose(1).asked == ("a", "c")
+
+
+def test_a_site_that_brings_nothing_is_late_and_no_longer_unknown() -> None:
+    selector = _selector(["a", "b", "c"], needed=2, name="deadline", deadline_s=15.0)
+    _tell(selector, 0, a=(5, 0.1, 10.0), b=(5, 0.1, 12.0))
+    selector.note_missed("c")
+    assert selector.choose(1).asked == ("a", "b")
+    rule = {"name": "oort", "preferred_s": 10.0, "exploration": 0.0}
+    selector = _selector(["a", "b", "c"], **rule)
+    _tell(selector, 0, a=(5, 0.1, 10.0), b=(5, 0.1, 10.0))
+    selector.note_missed("c")
+    assert selector._utilities(READ.validate_python(rule), 1, ["a", "c"])[1] == 0.0
+    assert selector.choose(1).asked == ("a", "b"), "nothing is left of it to explore"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_site_that_is_not_connected_is_not_drawn(rule) -> None:
+    selector = _selector(fraction=1.0, **{key: value for key, value in rule.items() if key != "fraction"})
+    choice = selector.choose(0, away=lambda site: site == "h3")
+    assert set(choice.asked) == set(SITES) - {"h3"} and choice.left_out == {"h3": "is not connected"}
+    assert selector.instead(5) == ()
+
+
+def test_others_are_asked_in_the_place_of_some_those_left_out_longest_first() -> None:
+    selector = _selector(SITES[:4], needed=2, name="random", fraction=0.5, seed=1)
+    first = selector.choose(0)
+    assert set(selector.instead(1)) < set(first.left_out)
+    assert len(selector.instead(5)) == 1 and selector.instead(1) == (), "each is asked once in a round"
+    assert _selector(SITES[:4], name="all").instead(2) == ()
 
 
 @pytest.mark.parametrize("section", [{"name": "best"}, {"name": "random", "fraction": 0}, {"name": "deadline"}])

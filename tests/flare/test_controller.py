@@ -391,6 +391,21 @@ def _in_rounds(*replies: Shareable) -> Answer:
     return lambda task: [left.pop(0)] if task == TASK_TRAIN else well_behaved(task)
 
 
+def test_in_the_place_of_a_selected_site_that_brings_nothing_another_is_asked(tmp_path: Path) -> None:
+    names = (*GOOD, HOSTILE, "hospital-d")
+    answers = dict.fromkeys(names, well_behaved) | {HOSTILE: in_training(update(math.nan))}
+    rule = {"name": "random", "fraction": 0.5, "seed": 1, "most_rounds_left_out": 1}
+    outcome = run_sites(tmp_path, answers, selection=rule, num_rounds=4)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 4)
+    asked = [HOSTILE in record.refused for record in outcome.rounds]
+    assert any(asked) and not all(asked)
+    for record in outcome.rounds:
+        took_part = set(record.contributed) | set(record.refused)
+        assert len(record.contributed) == 2 and took_part.isdisjoint(record.not_selected)
+        assert took_part | set(record.not_selected) == set(names)
+        assert record.bytes_down == 36 * len(took_part)
+
+
 def test_a_bomb_and_a_codec_of_another_version_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
     codec = {"name": "fp16"}
     bomb = b"FVC" + bytes([1]) + zstandard.ZstdCompressor().compress(bytes(2**30))

@@ -79,7 +79,7 @@ class Hospital:
     """Is a site with its policy, and jobs that run there one after another under the run key "run"."""
 
     def __init__(self, folder: Path) -> None:
-        self.root, self.site = folder, Site(folder)
+        self.root, self.site, self.job = folder, Site(folder), "job"
 
     def get_startup_kit_dir(self) -> str:
         return str(self.root / "startup")
@@ -96,7 +96,7 @@ class Hospital:
     def context(self, task: str = "") -> FLContext:
         made = FLContext()
         made.set_prop(FLContextKey.WORKSPACE_OBJECT, self, private=True, sticky=False)
-        made.set_prop(FLContextKey.CURRENT_RUN, "job", private=True, sticky=False)
+        made.set_prop(FLContextKey.CURRENT_RUN, self.job, private=True, sticky=False)
         made.set_prop(FLContextKey.TASK_NAME, task, private=True, sticky=False)
         made.set_prop(ReservedKey.IDENTITY_NAME, "hospital-a", private=False, sticky=False)
         return made
@@ -134,6 +134,24 @@ def test_a_sites_own_model_leaves_for_the_cohort_that_it_was_trained_on(hospital
     hospital.answer(hospital.executor("open"), "train")
     left = FLModelUtils.from_shareable(hospital.answer(hospital.executor("open"), "submit_model"))
     assert np.array_equal(left.params["conv.weight"], OWN["conv.weight"])
+
+
+def test_another_job_of_the_same_run_key_finds_nothing_of_the_earlier_one(hospital: Hospital) -> None:
+    hospital.site.add("open", "p1", NoBudget()).add("other", "p2", NoBudget())
+    hospital.answer(hospital.executor("open"), "train", current_round=4)
+    hospital.answer(hospital.executor("other"), "train", current_round=4)
+    folder = hospital.root / "state/runs/run"
+    left = ["site_state.open.npz", "site_state_4.open.npz", "codec_memory.open.npz", "sum_memory_3.open.npz"]
+    left.append("personal_model.open.npz")
+    for name in [*left, "site_state.other.npz", "summed_rounds.json"]:
+        (folder / name).touch()
+    hospital.answer(hospital.executor("open"), "train", current_round=5)
+    assert all((folder / name).is_file() for name in left), "the same job goes on, in a new process too"
+    hospital.job = "later"
+    # Not even where the site has missed the later job's first rounds.
+    hospital.answer(hospital.executor("open"), "train", current_round=2)
+    assert not any((folder / name).exists() for name in left)
+    assert {"site_state.other.npz", "local_model.other.npz", "summed_rounds.json"} <= set(hospital.kept())
 
 
 def test_a_model_of_one_cohort_does_not_leave_under_anothers_name(hospital: Hospital) -> None:

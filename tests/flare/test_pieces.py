@@ -1,11 +1,15 @@
 """Large arrays travel in pieces and come out as they went in; a piece that does not fit is an error."""
 
 import json
+from collections.abc import Callable
+from copy import copy
 from io import BytesIO
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 
+from fedvoxel.flare import pieces
 from fedvoxel.flare.pieces import PIECE_BYTES, ArrayPieces, PieceConsumer
 
 RANDOM = np.random.default_rng(1)
@@ -48,3 +52,51 @@ def test_a_piece_that_does_not_fit_is_an_error(key: list) -> None:
     np.savez(stream, **{json.dumps(key): np.ones(3, np.float32)})
     with pytest.raises(ValueError, match="does not fit"):
         consumer.consume_items([stream.getvalue()], there)
+
+
+def _deflated() -> bytes:
+    stream = BytesIO()
+    np.savez_compressed(stream, T0=np.zeros(10**6, np.float32))
+    assert stream.tell() < 10_000
+    return stream.getvalue()
+
+
+def _twice_the_same() -> bytes:
+    """Many entries of an archive that all name the same bytes."""
+    stream = BytesIO()
+    with ZipFile(stream, "w") as archive:
+        member = BytesIO()
+        np.save(member, np.zeros(10_000, np.float32))
+        archive.writestr("T0.npy", member.getvalue())
+        for index in range(1, 9):
+            again = copy(archive.filelist[0])
+            again.filename = f"T{index}.npy"
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("item", "said"), [(_deflated, "a compressed piece"), (_twice_the_same, "more bytes than have come")]
+)
+def test_an_item_that_unpacks_to_more_than_it_is_is_an_error(item: Callable[[], bytes], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        PieceConsumer().consume_items([item()], None)
+
+
+@pytest.mark.parametrize("keys", [[["T0", 0, [2**20]]], [["T0", 0, [10]], ["T1", 0, [95]]], ["T0", "T1", "T2"]])
+def test_a_message_takes_no_more_memory_than_it_may(keys: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "MOST_BYTES", 400)
+    consumer, result = PieceConsumer(), None
+    for key in keys[:-1]:
+        result = consumer.consume_items([_item(key)], result)
+    with pytest.raises(ValueError, match="arrays of more than 400 bytes in one message"):
+        consumer.consume_items([_item(keys[-1])], result)
+
+
+def _item(key: str | list) -> bytes:
+    """A whole array of 160 bytes, or a piece of one."""
+    stream = BytesIO()
+    named, size = (key, 40) if isinstance(key, str) else (json.dumps(key), 3)
+    np.savez(stream, **{named: np.ones(size, np.float32)})
+    return stream.getvalue()

@@ -170,30 +170,30 @@ class FedAvgController(SiteTasks):
         replies = RoundReplies(state, self._vetting, self._run_files().recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
-        choice = selector.choose(index)
-        sites, notes.not_selected = choice.asked, dict(choice.left_out)
-        self._view.sites(sites, "training")
+        choice = selector.choose(index, self.is_away)
+        notes.not_selected = dict(choice.left_out)
+        self._view.sites(choice.asked, "training")
         self._view.absent("not_selected", choice.left_out)
         messages = RoundMessages(state, self.privacy)
         notes.codecs = messages.codecs
         try:
-            gathered, lacking = self._exchange(state).run(sites, messages, replies)
+            gathered, lacking = self._exchange(state, selector).run(choice.asked, messages, replies)
         finally:
             self._privacy.write()
-        for site, seconds in replies.seconds.items():
-            selector.note(site, index, notes.contributed[site], notes.loss.get(site), seconds)
+        replies.tell(selector, gathered.missing | gathered.refused)
         notes.missing, notes.refused = gathered.missing, gathered.refused
         self._view.absent("missing", gathered.missing)
         self._view.absent("refused", gathered.refused)
-        notes.bytes_down = messages.bytes_down(len(sites), len(lacking))
+        asked = len(choice.asked) + len(choice.left_out) - len(notes.not_selected)
+        notes.bytes_down = messages.bytes_down(asked, len(lacking))
         seconds = time.monotonic() - started
         self._look_at(worth, state, replies)
         self._close_round(state, notes, seconds)
 
-    def _exchange(self, state: Rounds) -> PlainRound | SecureRound:
+    def _exchange(self, state: Rounds, selector: Selector) -> PlainRound | SecureRound:
         secure = state.config.secure_aggregation
         if secure is None:
-            return PlainRound(state, self.ask)
+            return PlainRound(state, selector, self.ask)
         root = load_root(startup_folder(self.fl_ctx) / "rootCA.pem")
         return SecureRound(state, secure, self.run_key, root, self.ask)
 

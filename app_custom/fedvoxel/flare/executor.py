@@ -39,6 +39,7 @@ from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
@@ -178,6 +179,7 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN and rounds and self._secure:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
+            begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:

@@ -2,7 +2,8 @@
 
 FLARE sends an array whole, however large, and holds it several times over on its way: encoded, in a message, in the
 connection's buffers. Small pieces keep that to a few megabytes for each site that sends or receives. The receiver puts
-them together in place; what does not fit makes the transfer fail, as any other fault does.
+them together in place; what does not fit makes the transfer fail, as any other fault does. So does what would grow in
+memory: an item holds as many bytes as it says, and all of a message's arrays together no more than `MOST_BYTES`.
 """
 
 import json
@@ -10,6 +11,7 @@ import math
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
+from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ from nvflare.fuel.utils.fobs import dots
 from fedvoxel.federation.traffic import PIECE_BYTES
 
 Arrays = dict[str, NDArray[Any]]
+
+MOST_BYTES = 4 * 2**30
+"""What a message's arrays may take: a model of 500 million parameters with its control variates."""
 
 
 class ArrayPieces(ArrayDownloadable):
@@ -61,9 +66,14 @@ class PieceConsumer(ArrayConsumer):
         super().__init__(None, {})
 
     def consume_items(self, items: list[bytes], result: Arrays | None) -> Arrays:
-        """Adds what has come to what was there."""
+        """Adds what has come to what was there.
+
+        Raises:
+            ValueError: A piece does not fit its array, or would take more memory than it may.
+        """
         together = {} if result is None else result
         for item in items:
+            _require_stored(item)
             for key, values in self._to_dict(item).items():
                 _place(together, key, values)
         return together
@@ -98,12 +108,29 @@ def _cut(name: str, array: NDArray[Any]) -> Iterator[tuple[str, int, int]]:
         yield name, start, min(_step(array), array.size - start) * array.itemsize
 
 
+def _require_stored(item: bytes) -> None:
+    """Refuses an item that unpacks to more than it is: numpy would read a deflated one, of any size."""
+    with ZipFile(BytesIO(item)) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != ZIP_STORED for member in members):
+        raise ValueError("a compressed piece")
+    if sum(member.file_size for member in members) > len(item):
+        raise ValueError("a piece of more bytes than have come")
+
+
+def _require_room(together: Arrays, size_bytes: int) -> None:
+    if sum(array.nbytes for array in together.values()) + size_bytes > MOST_BYTES:
+        raise ValueError(f"arrays of more than {MOST_BYTES} bytes in one message")
+
+
 def _place(together: Arrays, key: str, values: NDArray[Any]) -> None:
     if not key.startswith("["):
+        _require_room(together, values.nbytes)
         together[key] = values
         return
     name, start, shape = json.loads(key)
     if name not in together:
+        _require_room(together, math.prod(shape) * values.itemsize)
         # Zeros cost nothing until they are written, so a false shape takes no memory; its layout is refused later.
         together[name] = np.zeros(shape, values.dtype)
     target = together[name]

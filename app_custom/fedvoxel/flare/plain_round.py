@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.selection import Selector
 from fedvoxel.flare.messages import TASK_TRAIN
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
@@ -14,14 +15,14 @@ Ask = Callable[..., Gathered]
 class PlainRound:
     """Has the sites train one round."""
 
-    def __init__(self, state: Rounds, ask: Ask) -> None:
-        """Takes the run's rounds, and `SiteTasks.ask`."""
-        self._state, self._ask = state, ask
+    def __init__(self, state: Rounds, selector: Selector, ask: Ask) -> None:
+        """Takes the run's rounds, who chooses the sites, and `SiteTasks.ask`."""
+        self._state, self._selector, self._ask = state, selector, ask
 
     def run(
         self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies
     ) -> tuple[Gathered, Collection[str]]:
-        """Runs the round.
+        """Runs the round; sites that were not chosen are asked in the place of some that a quorum lacks.
 
         Args:
             sites: Who is asked.
@@ -31,6 +32,18 @@ class PlainRound:
         Returns:
             Who gave no usable answer and why, and who had to be sent the whole model.
         """
+        needed = self._state.config.min_sites
+        gathered, lacking = self._train(sites, needed, messages, replies)
+        while (short := needed - self._state.accepted) > 0 and (others := self._selector.instead(short)):
+            replies.asked_instead(others)
+            more, lack = self._train(others, short, messages, replies)
+            gathered = Gathered(gathered.missing | more.missing, gathered.refused | more.refused)
+            lacking = [*lacking, *lack]
+        return gathered, lacking
+
+    def _train(
+        self, sites: Collection[str], enough: int, messages: RoundMessages, replies: RoundReplies
+    ) -> tuple[Gathered, Collection[str]]:
         config = self._state.config
-        wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
+        wait = Wait(config.round_timeout_s, enough, config.grace_s)
         return messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.take)

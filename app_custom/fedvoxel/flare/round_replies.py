@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
@@ -10,6 +10,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.recorder import RoundNotes, RunRecorder, read_filter_note
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.privacy.receipts import Receipts
@@ -33,6 +34,19 @@ class RoundReplies:
         """The accepted updates, where the job asks what each is worth."""
         self._rounds, self._vetting, self._recorder = rounds, vetting, recorder
         self._view, self._receipts = view, receipts
+
+    def tell(self, selector: Selector, absent: Iterable[str]) -> None:
+        """Tells who chooses the sites what those that were asked have brought."""
+        for site, seconds in self.seconds.items():
+            selector.note(site, self._rounds.round, self.notes.contributed[site], self.notes.loss.get(site), seconds)
+        for site in absent:
+            selector.note_missed(site)
+
+    def asked_instead(self, sites: Iterable[str]) -> None:
+        """Notes sites that were not chosen at first, and are asked after all."""
+        for site in sites:
+            del self.notes.not_selected[site]
+            self._view.site(site, "training")
 
     def take_masked(self, add: Callable[[str, bytes], None], site: str, reply: FLModel) -> None:
         """Takes a site's reply to a round of secure aggregation.

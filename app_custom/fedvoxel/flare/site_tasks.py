@@ -146,6 +146,10 @@ class SiteTasks(ModelController):
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
         return Gathered(missing, refused)
 
+    def is_away(self, site: str) -> bool:
+        """Says whether FLARE has found a site disconnected."""
+        return bool(self.communicator.get_client_disconnect_time(site))
+
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Notes which site comes for the open question."""
         super().handle_event(event_type, fl_ctx)
@@ -183,7 +187,7 @@ class SiteTasks(ModelController):
                 gc.collect()
                 tidied = time.monotonic()
             open_sites = sites - good - set(refused) - set(self._open.failed)
-            lost = {site for site in open_sites if self.communicator.get_client_disconnect_time(site)}
+            lost = {site for site in open_sites if self.is_away(site)}
             if self.abort_signal.triggered:
                 raise JobError(_ABORTED)
             if enough_since is None and len(good) >= wait.enough:

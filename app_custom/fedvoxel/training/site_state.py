@@ -7,12 +7,13 @@ it is dropped, as the update was. Everything is in files, so that it outlives th
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
 
 StateKind = Literal["site_state", "codec_memory", "sum_memory"]
+STATE_KINDS: tuple[StateKind, ...] = get_args(StateKind)
 
 
 class SiteState:
@@ -24,20 +25,19 @@ class SiteState:
         self.personal_file = folder / f"personal_model.{cohort}.npz"
         """Holds the personal model, which counts whatever the server accepts."""
 
-    def begin(self, round_index: int, accepted: int | None) -> Arrays:
-        """Returns what counts at the start of a round; nothing in the first, whatever an earlier run has left.
+    def begin(self, accepted: int | None) -> Arrays:
+        """Returns what counts at the start of a round; nothing as long as no update was accepted.
 
         Args:
-            round_index: 0-based round.
             accepted: The last round in which the server accepted this site's update, if any.
 
         Raises:
             UpdateError: A file is not one that this package wrote.
         """
         proposed = self._proposed()
-        if round_index == 0:
+        if accepted is None:
             self._kept().unlink(missing_ok=True)
-        elif accepted is not None and accepted in proposed:
+        elif accepted in proposed:
             proposed.pop(accepted).replace(self._kept())
         for path in proposed.values():
             path.unlink()
@@ -46,6 +46,14 @@ class SiteState:
     def forget(self) -> None:
         """Drops what counts; what was proposed stays proposed."""
         self._kept().unlink(missing_ok=True)
+
+    def forget_run(self) -> None:
+        """Drops all of it, and the personal model: another run begins in the same folder.
+
+        A site may miss the first round of that run, so that no round's number says that it is new.
+        """
+        for path in (self._kept(), self.personal_file, *self._proposed().values()):
+            path.unlink(missing_ok=True)
 
     def propose(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what counts from the next round on, if this round's update is accepted."""

@@ -207,9 +207,9 @@ class SiteTrainer:
         cases = self.cases(split)
         result = {"event": "result", "scores": _rows(self.trainer.evaluate(arrays, cases, surfaces=split == "test"))}
         personal = self._setup.task.training.personal
-        if personal and self.trainer.case_count and split == "test":
-            if isinstance(personal, FineTuned):
-                self.trainer.fine_tune(arrays, progress)
+        if split == "test" and isinstance(personal, FineTuned) and self.trainer.case_count:
+            self.trainer.fine_tune(arrays, progress)
+        if split == "test" and personal and self.trainer.has_personal_model:
             result["personal_scores"] = _rows(self.trainer.evaluate_personal(cases, surfaces=True))
         return Message(result)
 

@@ -36,7 +36,7 @@ class SumCodec:
             UpdateError: Values are not finite or absurd, or what was kept cannot be read.
         """
         check_values(difference)
-        left = self._memory.begin(round_index, accepted)
+        left = self._memory.begin(accepted)
         # Into one sum, once: what enters two can be told from their difference.
         self._memory.forget()
         weighed = {

@@ -100,7 +100,7 @@ class Trainer:
         if correction:
             check_goes_with_correction(self.config)
         shared, controls = split_controls(model)
-        kept = self._own_state.begin(round_index, accepted) if correction or self._keeps_own else {}
+        kept = self._own_state.begin(accepted) if correction or self._keeps_own else {}
         self._segmenter.load(self._with_own(shared, kept))
         if not self.config.optimizer.keep_state:
             self._optimizer = self._new_optimizer()
@@ -172,6 +172,11 @@ class Trainer:
         shared, _ = split_controls(model)
         own = self._own_state.latest() if self._site_local else {}
         return self._segmenter.evaluate(self._with_own(shared, own), cases, surfaces)
+
+    @property
+    def has_personal_model(self) -> bool:
+        """Is whether this site has one; one that no round has asked to train has none."""
+        return self._own_state.personal_file.is_file()
 
     def evaluate_personal(self, cases: Sequence[PreparedCase], surfaces: bool = False) -> list[CaseScore]:
         """Scores the personal model on `cases`; see `Segmenter.evaluate`.

@@ -31,7 +31,7 @@ class UpdateCodec:
         Raises:
             UpdateError: Values are not finite or absurd, or what was kept cannot be read.
         """
-        memory = self._memory.begin(round_index, accepted)
+        memory = self._memory.begin(accepted)
         random = np.random.default_rng([*self._seed, round_index])
         payload, kept = encode(difference, codec, random, memory)
         self._memory.propose(round_index, kept)
