@@ -69,7 +69,9 @@ def _show(console: "Console", account: "Account", job: Path, html: Path | None) 
         said = f"{' and '.join(flag.sites)}: {flag.kind}; {flag.reason}."
         console.print(f"[yellow]![/yellow] {escape(said)}", highlight=False)
     if not account.flags:
-        console.print("Nothing looks wrong: nobody harmful, no free rider, no two hospitals that are alike.")
+        console.print(
+            "Nothing looks wrong: nobody harmful, no free rider, no two hospitals that are alike, nothing refused."
+        )
     for caveat in account.caveats:
         console.print(f"[yellow]![/yellow] {escape(caveat)}", highlight=False)
     console.print(f"Cost: {cost_text(account)}", highlight=False)

@@ -49,6 +49,19 @@ def test_a_run_that_did_not_ask_is_refused_with_what_to_write() -> None:
         account_of(outcome_of(plain))
 
 
+def test_whose_updates_were_refused_is_named_though_it_has_no_value() -> None:
+    run = list(records(rounds=5))
+    for index in (1, 3):
+        run[index] = run[index].model_copy(update={"refused": {"hospital-z": f"the global model of round {index}"}})
+    account = account_of(outcome_of(tuple(run)))
+    assert "hospital-z" not in {credit.site for credit in account.sites}
+    (flag,) = account.flags
+    assert (flag.kind, flag.sites) == ("refused", ("hospital-z",))
+    assert flag.reason == "in 2 of 5 rounds what it sent was refused, at last as the global model of round 3"
+    page = render_account(account)
+    assert "hospital-z: refused." in page and "Nothing looks wrong" not in page
+
+
 def test_the_page_says_it_all_and_escapes_what_came_from_sites() -> None:
     outcome = outcome_of(records(last_step={"hospital-c": 0.999}))
     page = render_account(account_of(outcome.model_copy(update={"job_name": "<script>job</script>"})))

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import JobError
-from fedvoxel.evaluation.credit.flags import Flag, flags_of
+from fedvoxel.evaluation.credit.flags import Flag, flags_of, refusals_of
 from fedvoxel.evaluation.credit.rounds import LookedAt
 from fedvoxel.evaluation.credit.total import FEWEST_ROUNDS, Total, total_of
 from fedvoxel.federation.outcome import RunOutcome
@@ -81,7 +81,8 @@ def account_of(outcome: RunOutcome) -> Account:
     Raises:
         JobError: The run did not find out what anybody contributed.
     """
-    run = LookedAt.of(outcome.rounds[: outcome.rounds_committed])
+    committed = outcome.rounds[: outcome.rounds_committed]
+    run = LookedAt.of(committed)
     if not run.records:
         raise JobError(
             f"{outcome.job_name}: no round of this run says what each site contributed; expected a job with "
@@ -97,7 +98,7 @@ def account_of(outcome: RunOutcome) -> Account:
         rounds_looked_at=len(run.records),
         rounds=outcome.rounds_committed,
         sites=_credits(run, totals, method),
-        flags=flags_of(run),
+        flags=(*flags_of(run), *refusals_of(committed)),
         cost=_cost(run),
         caveats=_caveats(run, method),
     )

@@ -1,4 +1,4 @@
-"""Says which hospitals' part in a run looks wrong, and why: harmful data, free riders, copied cases.
+"""Says which hospitals' part in a run looks wrong, and why: harmful data, free riders, copied cases, refusals.
 
 A flag is a reason to ask, never a verdict: two hospitals with the same scanner are alike, and a hospital with rare
 patients may lower a score on common ones.
@@ -12,8 +12,9 @@ from typing import Literal
 from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.credit.rounds import LookedAt
 from fedvoxel.evaluation.credit.total import CONFIDENCE, total_of
+from fedvoxel.federation.outcome import RoundRecord
 
-FlagKind = Literal["harmful", "free rider", "alike"]
+FlagKind = Literal["harmful", "free rider", "alike", "refused"]
 
 SHORT = 0.01
 """An update is next to nothing at so small a share of the others' length for each case."""
@@ -57,6 +58,22 @@ def flags_of(run: LookedAt) -> tuple[Flag, ...]:
     good = _without(working, harmful)
     pairs = [flag for one, other in combinations(good, 2) if (flag := _pair(run, one, other, good))]
     return (*harmful, *riders, *pairs)
+
+
+def refusals_of(rounds: Sequence[RoundRecord]) -> tuple[Flag, ...]:
+    """Returns a flag for each site of which updates were refused: no value says anything of those."""
+    reasons: dict[str, list[str]] = {}
+    for record in rounds:
+        for site, reason in record.refused.items():
+            reasons.setdefault(site, []).append(reason)
+    return tuple(
+        Flag(
+            kind="refused",
+            sites=(site,),
+            reason=f"in {len(said)} of {len(rounds)} rounds what it sent was refused, at last as {said[-1]}",
+        )
+        for site, said in sorted(reasons.items())
+    )
 
 
 def _without(sites: Sequence[str], flags: Sequence[Flag]) -> list[str]:
