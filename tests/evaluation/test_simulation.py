@@ -11,10 +11,11 @@ from fedvoxel.errors import CohortError, ConfigError, UpdateError
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases
 from fedvoxel.evaluation.simulation import Simulation, simulate
 from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.traffic import PIECE_HEAD_BYTES, EncodedSizes, traffic_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.training.site_trainer import SiteTrainer
-from fedvoxel.updates.update import Update
+from fedvoxel.updates.update import Update, layout_of
 from fedvoxel.volumes.site import ComputeConfig
 from tests.private_section import PRIVACY
 from tests.training.conftest import training_section, write_site
@@ -168,7 +169,8 @@ def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, 
     files = files | {"hospital-c": write_site(tmp_path / "hospital-c", 8)}
     plain = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
     section |= {"secure_aggregation": {"bits": 16}}
-    masked = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
+    secure = parse_config(RoundsConfig, section, "rounds")
+    masked = _simulated(files, task, secure)
     start = _simulated(files, task, RoundsConfig(num_rounds=1)).model
     # Adam turns a rounding of 1e-8 into as much as 1e-3 where a gradient is next to nothing: how much depends on the
     # processor, so the distance of the models is held against how far they went.
@@ -176,3 +178,7 @@ def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, 
     assert 0 < apart < 3e-5 * moved, "with 12 bits in place of 16 it is 7e-5"
     size = sum(array.size for array in plain.model.values())
     assert [record.bytes_up for record in masked.rounds] == [3 * (21 + 4 * size), 3 * (21 + 2 * size)]
+    planned = traffic_of(layout_of(plain.model), secure, EncodedSizes(), len(files))
+    for record, update in zip(masked.rounds, (planned.first_update, planned.update), strict=True):
+        # The head of the one piece is the plan's only.
+        assert 3 * update.size_bytes == record.bytes_up + 3 * PIECE_HEAD_BYTES
