@@ -13,6 +13,7 @@ from fedvoxel.config import parse_config
 from fedvoxel.federation.line import LineConfig, line_of
 from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.federation.site_work import SiteWork
+from fedvoxel.federation.traffic import PIECE_HEAD_BYTES
 from fedvoxel.flare.job_kinds import understand
 from fedvoxel.flare.job_plan import plan_job
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
@@ -77,10 +78,10 @@ def test_the_sum_gives_the_plain_jobs_model_and_tells_nothing_else(system: Syste
     assert first == 4 * (21 + 4 * values) and second == 4 * (21 + 2 * values)
     planned = plan_job(understand(read_job_folder(job)), LINE, len(SITES), SiteWork())
     trained = [phase.step for phase in planned.transfer.phases if phase.step.trains]
+    heads = PIECE_HEAD_BYTES * len(_first_model(job))
     for step, record in zip(trained, outcome.rounds, strict=True):
-        assert len(SITES) * step.up.size_bytes == pytest.approx(record.bytes_up, rel=0.05)
-        down = step.down.size_bytes - step.down.said_bytes
-        assert len(SITES) * down == pytest.approx(record.bytes_down, rel=0.15), "heads of many small arrays"
+        assert len(SITES) * (step.up.size_bytes - PIECE_HEAD_BYTES) == record.bytes_up
+        assert len(SITES) * (step.down.size_bytes - step.down.said_bytes - heads) == record.bytes_down
     asked = Counter(re.findall(r"task_name=(secure_\w+), task_id=\S+\].*invoking task executor", _log(system, outcome)))
     around = {phase.step.name: phase.step.times for phase in planned.transfer.phases if phase.step.around}
     assert {f"secure_{name}" for name in ("keys", "shares", "confirm", "reveal")} == set(asked)
