@@ -156,7 +156,7 @@ def test_a_secure_round_sends_masked_values_and_four_exchanges_more() -> None:
         ("secure shares", 5, 4),
         ("first round", 1, 4),
         ("other rounds", 4, 4),
-        ("secure confirmation", 5, 4),
+        ("secure confirm", 5, 4),
         ("secure reveal", 5, 4),
         ("last validation", 1, 4),
         ("test", 1, 4),
@@ -201,7 +201,7 @@ def test_what_a_secure_round_says_is_what_its_messages_hold(sites: int) -> None:
     said["secure shares"] = roster, dealt["site-0"]
     round_of.mask()
     round_of.confirm()
-    said["secure confirmation"] = collector.alive, {"signature": ""}
+    said["secure confirm"] = collector.alive, {"signature": ""}
     confirmed = collector.confirmations()
     said["secure reveal"] = dict.fromkeys(confirmed, "0" * 512), member.reveal(confirmed).model_dump(mode="json")
     for name, (down, up) in said.items():

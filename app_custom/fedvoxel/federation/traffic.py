@@ -217,7 +217,7 @@ def _secure(words: SecureWords | None, rounds: int, sites: int) -> tuple[tuple[S
     if words is None:
         return (), 0, ()
     before = {"secure keys": words.keys, "secure shares": words.shares}
-    after = {"secure confirmation": words.confirmation, "secure reveal": words.reveal}
+    after = {"secure confirm": words.confirmation, "secure reveal": words.reveal}
     made = [tuple(_said(name, rounds, sites, said) for name, said in each.items()) for each in (before, after)]
     return made[0], words.dealt, made[1]
 

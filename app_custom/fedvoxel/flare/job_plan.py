@@ -63,8 +63,7 @@ def plan_job(
         on_step: Told what is being tried.
 
     Raises:
-        ConfigError: The job trains nothing, needs more sites, asks what cannot be found out of so many, or torch is not
-            installed here.
+        ConfigError: The job trains nothing, goes with more or with fewer sites, or torch is not installed here.
     """
     args = _trained(content)
     if sites < args.rounds.min_sites:
