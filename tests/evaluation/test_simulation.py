@@ -1,5 +1,6 @@
 """A simulated run is the run: the same commands that a site's trainer process gets over FLARE give the same model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from fedvoxel.errors import CohortError, ConfigError, UpdateError
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases
 from fedvoxel.evaluation.simulation import Simulation, simulate
 from fedvoxel.federation.rounds import Rounds, RoundsConfig
+from fedvoxel.federation.traffic import PIECE_HEAD_BYTES, EncodedSizes, traffic_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.training.site_trainer import SiteTrainer
-from fedvoxel.updates.update import Update
+from fedvoxel.updates.update import Update, layout_of
 from fedvoxel.volumes.site import ComputeConfig
 from tests.private_section import PRIVACY
 from tests.training.conftest import training_section, write_site
@@ -168,7 +170,8 @@ def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, 
     files = files | {"hospital-c": write_site(tmp_path / "hospital-c", 8)}
     plain = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
     section |= {"secure_aggregation": {"bits": 16}}
-    masked = _simulated(files, task, parse_config(RoundsConfig, section, "rounds"))
+    secure = parse_config(RoundsConfig, section, "rounds")
+    masked = _simulated(files, task, secure)
     start = _simulated(files, task, RoundsConfig(num_rounds=1)).model
     # Adam turns a rounding of 1e-8 into as much as 1e-3 where a gradient is next to nothing: how much depends on the
     # processor, so the distance of the models is held against how far they went.
@@ -176,3 +179,29 @@ def test_a_secure_sum_gives_nearly_the_model_of_the_plain_mean(files: dict[str, 
     assert 0 < apart < 3e-5 * moved, "with 12 bits in place of 16 it is 7e-5"
     size = sum(array.size for array in plain.model.values())
     assert [record.bytes_up for record in masked.rounds] == [3 * (21 + 4 * size), 3 * (21 + 2 * size)]
+    assert [record.codecs["up"] for record in masked.rounds] == ["masked, 32 bits", "masked, 16 bits"]
+    planned = traffic_of(layout_of(plain.model), secure, EncodedSizes(), len(files))
+    for record, update in zip(masked.rounds, (planned.first_update, planned.update), strict=True):
+        # The head of the one piece is the plan's only.
+        assert 3 * update.size_bytes == record.bytes_up + 3 * PIECE_HEAD_BYTES
+
+
+def test_a_guard_that_steps_back_is_in_the_records(files: dict[str, Path]) -> None:
+    task = _task()
+
+    def worse(update: Update, rounds: Rounds) -> Update:
+        """A first round as it should be, and then noise, which sinks the score."""
+        random = np.random.default_rng(rounds.round)
+        noise = {name: random.normal(0, 1, array.shape).astype(np.float32) for name, array in update.arrays.items()}
+        return replace(update, arrays=noise) if rounds.round else update
+
+    cases = {site: load_site_cases(file, task) for site, file in files.items()}
+    compression = {"up": {"name": "int8"}, "down": {"name": "int8"}, "guard_dice": 0.01}
+    config = parse_config(RoundsConfig, {"num_rounds": 7, "compression": compression}, "rounds")
+    got = simulate(task, config, cases, COMPUTE, sends=dict.fromkeys(files, worse))
+    # The scores of the models of rounds 1 and 2 are known when round 3 is closed; those of 3 and 4 with round 5.
+    both = [{"up": name, "down": name} for name in ["int8"] * 4 + ["fp16"] * 2]
+    assert [record.codecs for record in got.rounds] == [*both, {}]
+    size = 2 * sum(array.nbytes for array in got.model.values())
+    assert got.rounds[3].bytes_up < 0.4 * size < got.rounds[4].bytes_up < 0.7 * size
+    assert got.rounds[6].bytes_up == got.rounds[6].bytes_down == size

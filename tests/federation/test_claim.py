@@ -67,9 +67,40 @@ def test_a_codec_under_a_privacy_section_is_refused(way: str) -> None:
 
 
 def test_shares_of_noise_are_nothing_without_secure_aggregation() -> None:
-    sharing = {"sites": 5, "colluders": 1, "dropouts": 1}
     with pytest.raises(ConfigError, match="shared_noise without secure aggregation"):
-        claimed(PRIVACY | {"steps_per_round": 1, "shared_noise": sharing})
+        claimed(SHARED)
+
+
+SHARING = {"sites": 5, "colluders": 1, "dropouts": 1}
+SHARED = PRIVACY | {"steps_per_round": 1, "shared_noise": SHARING}
+ADAPTIVE = {
+    "quantile": 0.5,
+    "learning_rate": 0.2,
+    "count_noise_multiplier": 50.0,
+    "least_clip_norm": 1.0,
+    "greatest_clip_norm": 8.0,
+}
+
+
+def test_a_secure_sum_is_that_on_which_the_shares_of_noise_count() -> None:
+    sums = {"least_sites": 4, "dropouts": 1}
+    assert claimed(SHARED, secure_aggregation=sums).guarantee
+    for other in (sums | {"least_sites": 3}, sums | {"dropouts": 2}):
+        with pytest.raises(ConfigError, match="counts on sums of 4 sites at least and 1 dropouts: write those"):
+            claimed(SHARED, secure_aggregation=other)
+
+
+def test_whole_noise_of_each_site_is_not_added_up_in_secret() -> None:
+    with pytest.raises(ConfigError, match="noise that each site adds whole: write"):
+        claimed(PRIVACY, secure_aggregation={"dropouts": 1})
+
+
+def test_a_bound_that_adapts_needs_a_server_that_sees_who_is_within_it() -> None:
+    many = HOSPITAL | {"sites": 500}
+    assert claimed(many | {"adaptive_clip": ADAPTIVE}).guarantee
+    assert claimed(many, secure_aggregation={"dropouts": 1}).guarantee
+    with pytest.raises(ConfigError, match="adaptive_clip with secure_aggregation"):
+        claimed(many | {"adaptive_clip": ADAPTIVE}, secure_aggregation={"dropouts": 1})
 
 
 @pytest.mark.parametrize("privacy", [PRIVACY, HOSPITAL])

@@ -7,11 +7,13 @@ import pytest
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.contribution import (
+    Scored,
     Worth,
     agreement,
     gtg_shapley,
     leave_one_out,
     model_of,
+    most_models,
     shapley,
 )
 from fedvoxel.updates.update import Update
@@ -93,6 +95,18 @@ def test_truncation_saves_evaluations() -> None:
     found = gtg_shapley(sites, saturated, np.random.default_rng(0), tolerance=0.05)
     assert found.values == pytest.approx(dict.fromkeys(sites, 1 / 8), abs=0.05)
     assert found.evaluations <= 1 + 8 + 28 + 1, "sets of three and more are worth what the whole is"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 17])
+def test_no_more_models_are_scored_than_is_said_beforehand(count: int) -> None:
+    sites = [str(index) for index in range(count)]
+    random, worths = np.random.default_rng(5), dict[frozenset[str], float]()
+    # Every set is worth something else, so that nothing is truncated and no error is ever small.
+    scored = Scored(lambda chosen: worths.setdefault(chosen, float(random.normal())))
+    gtg_shapley(sites, scored, np.random.default_rng(1), tolerance=1e-9)
+    leave_one_out(sites, scored)
+    most = most_models("gtg_shapley", count)
+    assert most <= 2**count and 0.6 * most < scored.evaluations <= most
 
 
 def test_too_many_sites_for_all_subsets_are_refused() -> None:

@@ -57,6 +57,21 @@ def test_a_forecast_adds_up() -> None:
     assert (made.round_bytes, made.site_bytes) == (2_000_000, 8_000_000)
 
 
+def test_exchanges_around_a_round_are_counted_with_it_and_wait_for_no_turn() -> None:
+    said = Parcel().saying(100_000)
+    exchange = Step("keys", 3, 20, said, said, around=True)
+    assert step_seconds(exchange, LINE, work_s=0) == pytest.approx(0.5 + 0.1 + 0.2)
+    made = forecast((exchange, a_round(2, times=3), Step("test", 1, 2, MODEL)), LINE, SiteWork(train_s=10))
+    assert made.rounds_s == pytest.approx(3 * (0.8 + 0.5 + DOWN_S + 10 + UP_S))
+    assert made.round_s == pytest.approx(0.5 + DOWN_S + 10 + UP_S), "each question has a timeout of its own"
+    assert made.round_bytes == 2_200_000
+
+
+def test_what_is_said_with_a_model_does_not_make_fewer_answers_be_fetched_at_once() -> None:
+    said = Step("rounds", 1, 8, MODEL.saying(40 * 10**6), MODEL, trains=True)
+    assert step_seconds(said, LINE, 10) == pytest.approx(step_seconds(a_round(8), LINE, 10) + 2 * 40)
+
+
 def test_unknown_training_is_left_out() -> None:
     assert forecast((a_round(2),), LINE, SiteWork()).seconds == pytest.approx(0.5 + DOWN_S + UP_S)
 

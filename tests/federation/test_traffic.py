@@ -1,17 +1,28 @@
 """What a job sends: counted by hand, by the arrays' real way through FLARE, and with the real codecs."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fedvoxel.config import parse_config
+from fedvoxel.errors import ConfigError
+from fedvoxel.federation.forecast import forecast
+from fedvoxel.federation.line import Line
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.secure_words import CERTIFICATE_BYTES
+from fedvoxel.federation.site_work import SiteWork
 from fedvoxel.federation.traffic import EncodedSizes, Parcel, Step, encoded_bytes, parcel_of, steps_of, traffic_of
 from fedvoxel.flare.pieces import ArrayPieces
+from fedvoxel.records.identity import load_identity
 from fedvoxel.updates.compression.config import READ_CODEC
 from fedvoxel.updates.compression.payload import decode, encode
+from fedvoxel.updates.secure.config import SecureConfig
+from tests.consortium_kits import small_consortium
+from tests.updates.secure.secure_sites import Consortium
 
 LAYOUT = {"kernel": (64, 32, 3, 3, 3), "wide": (1000, 777), "bias": (64,)}
 VALUES = 64 * 32 * 27 + 1000 * 777 + 64
@@ -22,9 +33,9 @@ def rounds(**changes: Any) -> RoundsConfig:
     return parse_config(RoundsConfig, {"num_rounds": 5} | changes, "rounds")
 
 
-def steps(sites: int = 4, begins_with_run: bool = False, **changes: Any) -> dict[str, Step]:
+def steps(sites: int = 4, begins_with_run: bool = False, private: bool = False, **changes: Any) -> dict[str, Step]:
     config = rounds(**changes)
-    made = steps_of(config, traffic_of(LAYOUT, config, EncodedSizes()), sites, begins_with_run)
+    made = steps_of(config, traffic_of(LAYOUT, config, EncodedSizes(), sites, private), sites, begins_with_run)
     return {step.name: step for step in made}
 
 
@@ -118,8 +129,93 @@ def test_contribution_sends_a_model_for_each_that_is_scored(method: str, every: 
     assert (found and (found.times, found.sites)) == (times and (times, 1))
 
 
-def test_the_costliest_case_of_gtg_shapley_is_said_to_be_that() -> None:
-    assert steps(contribution={"method": "gtg_shapley"})["contribution (at most)"].times == 16 * 5
+@pytest.mark.parametrize(
+    ("sites", "models"),
+    [(4, 16), (25, 2 + 2 * 25 + 200 * 25 * 22), (2000, 2 + 2 * 2000 + 200 * 2000 * 1997)],
+)
+def test_the_costliest_case_of_gtg_shapley_is_said_to_be_that(sites: int, models: int) -> None:
+    step = steps(sites=sites, contribution={"method": "gtg_shapley", "evaluators": ["one"]})["contribution (at most)"]
+    assert step.times == models * 5
+    assert 0 < forecast([step], Line(1e6, 1e6), SiteWork()).seconds < math.inf
+
+
+def test_exact_values_of_too_many_sites_are_no_plan() -> None:
+    assert steps(sites=10, contribution={"method": "shapley"})["contribution"].times == 1024 * 5
+    with pytest.raises(ConfigError, match="11 sites: expected at most 10"):
+        steps(sites=11, contribution={"method": "shapley"})
+
+
+SECURE = {"secure_aggregation": {"bits": 16}, "min_sites": 3}
+
+
+def test_a_secure_round_sends_masked_values_and_four_exchanges_more() -> None:
+    found, plain = steps(**SECURE), steps()
+    assert [(step.name, step.times, step.sites) for step in found.values()] == [
+        ("first model", 1, 1),
+        ("secure keys", 5, 4),
+        ("secure shares", 5, 4),
+        ("first round", 1, 4),
+        ("other rounds", 4, 4),
+        ("secure confirm", 5, 4),
+        ("secure reveal", 5, 4),
+        ("last validation", 1, 4),
+        ("test", 1, 4),
+    ]
+    assert found["first round"].up == parcel_of([21 + 4 * VALUES]) and found["other rounds"].up == parcel_of(
+        [21 + 2 * VALUES]
+    )
+    down = found["other rounds"].down
+    assert down.size_bytes - down.said_bytes == plain["other rounds"].down.size_bytes
+    around = [step for step in found.values() if step.around]
+    assert len(around) == 4 and not any(step.down.requests or step.up.requests or step.trains for step in around)
+    eight = steps(**SECURE | {"secure_aggregation": {"bits": 8}})
+    assert eight["other rounds"].up == parcel_of([21 + VALUES]) and eight["first round"].up == found["first round"].up
+
+
+def test_under_a_privacy_section_every_secure_round_takes_the_widest_ring() -> None:
+    found = steps(private=True, **SECURE)
+    assert found["other rounds"].up == found["first round"].up == steps(**SECURE)["first round"].up
+
+
+def kit_sized(message: Any) -> Any:
+    """A message of the test's sites with certificates and signatures as long as those of kits."""
+    if isinstance(message, list):
+        return [kit_sized(each) for each in message]
+    if not isinstance(message, dict):
+        return message
+    long = {"certificate": "0" * CERTIFICATE_BYTES, "signature": "0" * 512}
+    return {key: long.get(key) or kit_sized(value) for key, value in message.items()}
+
+
+@pytest.mark.parametrize("sites", [4, 9])
+def test_what_a_secure_round_says_is_what_its_messages_hold(sites: int) -> None:
+    planned = steps(sites=sites, **SECURE)
+    round_of = Consortium(sites)
+    member, collector, said = round_of.members["site-0"], round_of.collector, dict[str, tuple[Any, Any]]()
+    round_of.announce()
+    roster = collector.roster()
+    keys = SecureConfig(bits=16).model_dump(mode="json")
+    said["secure keys"] = keys, roster[0]
+    round_of.share()
+    dealt = collector.dealt()
+    said["secure shares"] = roster, dealt["site-0"]
+    round_of.mask()
+    round_of.confirm()
+    said["secure confirm"] = collector.alive, {"signature": ""}
+    confirmed = collector.confirmations()
+    said["secure reveal"] = dict.fromkeys(confirmed, "0" * 512), member.reveal(confirmed).model_dump(mode="json")
+    for name, (down, up) in said.items():
+        got = (planned[name].down.size_bytes, planned[name].up.size_bytes)
+        real = tuple(len(json.dumps(kit_sized(each), separators=(",", ":"))) for each in (down, up))
+        # The sites of the plan have longer names.
+        assert got == pytest.approx(real, rel=0.06, abs=6 * sites), name
+    assert planned["other rounds"].down.said_bytes == pytest.approx(len(json.dumps(dealt)), rel=0.06)
+
+
+def test_the_certificates_and_signatures_of_kits_are_as_long_as_is_planned(tmp_path: Path) -> None:
+    identity = load_identity(small_consortium(tmp_path).kit("hospital-a") / "startup")
+    assert len(identity.certificate) == pytest.approx(CERTIFICATE_BYTES, rel=0.05)
+    assert len(identity.sign(b"")) == 512
 
 
 @pytest.mark.parametrize("codec", [{"name": "stepped"}, INT8, {"name": "topk"}, {"name": "powersgd", "rank": 2}])

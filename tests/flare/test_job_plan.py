@@ -48,6 +48,18 @@ def test_what_a_codec_writes_of_trained_updates_is_what_was_planned() -> None:
     assert "float32, both ways" in words(made) and "stepped 1, both ways" not in words(made)
 
 
+def test_a_secure_job_is_planned_in_the_widths_that_its_updates_have() -> None:
+    made = plan("hippocampus_secure")
+    first, others = (phase.step for phase in made.transfer.phases if phase.step.trains)
+    # Four bytes a value in the first round, and two in the others.
+    assert first.up.size_bytes == pytest.approx(TRAINED_BYTES, rel=0.02)
+    assert others.up.size_bytes == pytest.approx(TRAINED_BYTES / 2, rel=0.02)
+    plain = plan("hippocampus_fedavg")
+    assert made.transfer.rounds_s > plain.transfer.rounds_s * 0.75 + 4 * made.rounds * LINE.task_s
+    assert made.transfer.round_bytes == pytest.approx(1.5 * TRAINED_BYTES, rel=0.1)
+    assert words(made) == {"half the rounds", "no scores"}
+
+
 def test_every_setting_that_is_shown_can_be_exported() -> None:
     job = content("hippocampus_contribution")
     made = plan_job(job, LINE, 4, SiteWork())

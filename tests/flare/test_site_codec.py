@@ -111,3 +111,26 @@ def test_without_a_codec_arrays_travel_as_they_are(tmp_path: Path) -> None:
     assert messages.codecs == {} and messages.bytes_down(3, 0) == 3 * 4 * 600
     assert _site(tmp_path).model_of(message, _initial) is message.params
     assert _site(tmp_path).encoded(message, _initial()).keys() == {"w"} and list(tmp_path.iterdir()) == []
+
+
+def test_both_ends_follow_the_guard_back_to_float32(tmp_path: Path) -> None:
+    coarse = {"name": "int8"}
+    config = RoundsConfig(num_rounds=9, min_sites=1, compression={"up": coarse, "down": coarse, "guard_dice": 0.1})
+    rounds, site, names = Rounds(config, _initial()), _site(tmp_path), []
+    for index in range(8):
+        messages = RoundMessages(rounds, None)
+        message = _told(messages.change())
+        held = site.model_of(message, _initial)
+        np.testing.assert_array_equal(held["w"], rounds.outgoing["w"])
+        difference = {"w": np.random.default_rng(index).normal(0, 0.1, (30, 20)).astype(np.float32)}
+        arrays = site.encoded(message, difference)
+        payload = payload_of(arrays)
+        assert (payload is None) == (rounds.up is None)
+        taken = arrays if payload is None else decode(payload, rounds.layout, rounds.up)
+        rounds.add("a", Update(taken, 5))
+        if index:
+            rounds.add_validation("a", {"cases": 3, "dice": {"lesion": 0.8 if index == 1 else 0.2}})
+        names.append(messages.codecs.get("up"))
+        rounds.close_round()
+    assert names == ["int8"] * 4 + ["fp16"] * 2 + [None] * 2
+    np.testing.assert_array_equal(taken["w"], difference["w"])

@@ -5,6 +5,7 @@ table of scores.
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from fedvoxel.evaluation.case_table import case_table_name, write_case_table
 from fedvoxel.evaluation.experiment import load_site_cases
 from fedvoxel.evaluation.summary import summarise
 from fedvoxel.federation.outcome import RoundRecord, RunOutcome, write_outcome
+from fedvoxel.flare.job_kinds import variant
 from fedvoxel.governance.job_folder import read_job_folder
-from fedvoxel.ops.experiment import Experiment, read_jobs
+from fedvoxel.ops.experiment import Experiment, ExperimentJob, read_jobs
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.volumes.site import SITE_FILE
 from tests.blob_job import META, controller_of, executor_of, job_documents, write_job
@@ -30,14 +32,25 @@ PERSON = Path("scientist")
 
 
 class Server:
-    """Ends every job at once, with Dice that grow with the seed, unless it is told to fail."""
+    """Ends every job at once, with Dice that grow with the seed, unless it is told to fail or to be interrupted.
+
+    As hospitals do, it refuses secure rounds under a key under which they were summed up before.
+    """
 
     def __init__(self, kits: dict[str, Path]) -> None:
-        self.kits, self.ran, self.fails = kits, [], False
+        self.kits, self.ran, self.fails, self.interrupted = kits, [], False, False
+        self.summed: set[str] = set()
 
     def run(self, kit: Path, folder: Path, out: Path, show: Callable[[Any], None]) -> Path:
-        args = read_job_folder(folder).executor.executor.args
+        job = read_job_folder(folder)
+        args = job.executor.executor.args
         self.ran.append((folder.name, args["run_key"], args["training"]["seed"]))
+        if "secure_aggregation" in job.controller.args["rounds"]:
+            if args["run_key"] in self.summed:
+                raise JobError("round 0 went into a sum of this run before; give the run a new run_key")
+            self.summed.add(args["run_key"])
+        if self.interrupted:
+            raise KeyboardInterrupt
         outcome = self._outcome(args["run_key"], args["training"]["seed"])
         result = out / f"job{len(self.ran)}"
         write_outcome(outcome, result / "workspace" / "outcome.json")
@@ -75,9 +88,13 @@ def server(kits: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Server:
     return made
 
 
-def job(folder: Path, name: str, **training: Any) -> Path:
+def job(folder: Path, name: str, secure: bool = False, **training: Any) -> Path:
     documents = job_documents(**training)
     documents[META]["name"] = name
+    if secure:
+        rounds = {"num_rounds": 1, "min_sites": 3, "secure_aggregation": {"dropouts": 0}}
+        controller_of(documents)["args"]["rounds"] = rounds
+        executor_of(documents)["tasks"] += ["secure_keys", "secure_shares", "secure_confirm", "secure_reveal"]
     return write_job(folder / name, documents)
 
 
@@ -89,9 +106,12 @@ def carry_out(experiment: Experiment) -> None:
 def test_every_job_runs_with_every_seed_and_none_twice(server: Server, kits: dict[str, Path], tmp_path: Path) -> None:
     jobs = read_jobs([job(tmp_path, "plain"), job(tmp_path, "near", proximal_mu=0.1)])
     carry_out(Experiment(jobs, [1, 2], kits, tmp_path / "out"))
-    assert server.ran == [
-        (f"{name}_seed{seed}", f"blobs_seed{seed}", seed) for seed in (1, 2) for name in ("plain", "near")
+    assert [(name, seed) for name, _, seed in server.ran] == [
+        (f"{name}_seed{seed}", seed) for seed in (1, 2) for name in ("plain", "near")
     ]
+    keys = [key for _, key, _ in server.ran]
+    assert len(set(keys)) == 4, "runs of one key would share the hospitals' state"
+    assert [re.sub(r"_[0-9a-f]{8}$", "", key) for key in keys] == ["blobs_seed1"] * 2 + ["blobs_seed2"] * 2
     again = Experiment(read_jobs([tmp_path / "plain", tmp_path / "near"]), [1, 2, 3], kits, tmp_path / "out")
     assert [(one.name, seed) for one, seed in again.missing] == [("plain", 3), ("near", 3)]
     first = Experiment(jobs, [1, 2], kits, tmp_path / "out")
@@ -127,6 +147,35 @@ def test_a_failed_run_is_not_kept_and_is_tried_again(server: Server, kits: dict[
     server.fails = False
     carry_out(experiment)
     assert experiment.missing == []
+
+
+def test_a_plain_job_keeps_its_key_and_a_long_one_has_room(
+    server: Server, kits: dict[str, Path], tmp_path: Path
+) -> None:
+    experiment = Experiment(read_jobs([job(tmp_path, "plain")]), [1], kits, tmp_path / "out")
+    server.interrupted = True
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(experiment)
+    assert len({key for _, key, _ in server.ran}) == 1
+    long = variant(experiment.jobs[0].content, {"run_key": "k" * 80})
+    assert len(ExperimentJob(long, blob_task(), 1).with_seed(2**32 - 1).client.run_key) <= 80 - 9
+
+
+def test_an_interrupted_secure_run_begins_anew_under_another_key_and_a_finished_one_is_kept(
+    server: Server, kits: dict[str, Path], tmp_path: Path
+) -> None:
+    jobs, out = read_jobs([job(tmp_path, "secure", secure=True)]), tmp_path / "out"
+    server.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(Experiment(jobs, [1, 2], kits, out))
+    server.interrupted = False
+    again = Experiment(jobs, [1, 2], kits, out)
+    carry_out(again)
+    assert [name for name, _, _ in server.ran] == ["secure_seed1", "secure_seed1", "secure_seed2"]
+    assert again.missing == Experiment(jobs, [1, 2], kits, out).missing == []
+    assert again.compare().seeds == (1, 2)
+    carry_out(Experiment(jobs, [1], kits, tmp_path / "elsewhere"))
 
 
 def test_own_and_pooled_models_are_trained_once(server: Server, kits: dict[str, Path], tmp_path: Path) -> None:

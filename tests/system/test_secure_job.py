@@ -1,6 +1,8 @@
 """Secure aggregation over real processes: the plain job's model, no update of any site, and a site lost in a round."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,12 @@ import numpy as np
 import pytest
 
 from fedvoxel.config import parse_config
+from fedvoxel.federation.line import LineConfig, line_of
+from fedvoxel.federation.outcome import RunOutcome
+from fedvoxel.federation.site_work import SiteWork
+from fedvoxel.federation.traffic import PIECE_HEAD_BYTES
+from fedvoxel.flare.job_kinds import understand
+from fedvoxel.flare.job_plan import plan_job
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 from fedvoxel.governance.job_folder import read_job_folder
 from fedvoxel.privacy.in_sums import InSums
@@ -21,6 +29,7 @@ from .conftest import ROOT, SITES, SystemUnderTest, job_variant
 pytestmark = pytest.mark.slow
 
 EXAMPLE = ROOT / "jobs" / "hippocampus_secure"
+LINE = line_of(LineConfig(mbit=4, rtt_ms=60))
 TASKS = list(read_job_folder(EXAMPLE).executor.tasks)
 
 
@@ -46,12 +55,17 @@ def _first_model(job: Path) -> Arrays:
     return get_weights(build_network(training.network, len(args["classes"]) + 1, training.seed))
 
 
+def _log(system: SystemUnderTest, outcome: RunOutcome) -> str:
+    return (system.kit("hospital-a") / outcome.job_id / "log.txt").read_text(errors="replace")
+
+
 def _flat(model: Arrays) -> np.ndarray:
     return np.concatenate([model[name].reshape(-1) for name in sorted(model)])
 
 
 def test_the_sum_gives_the_plain_jobs_model_and_tells_nothing_else(system: SystemUnderTest, tmp_path: Path) -> None:
-    outcome = system.run(_secure_job(tmp_path, "secure", 2))
+    job = _secure_job(tmp_path, "secure", 2)
+    outcome = system.run(job)
     assert (outcome.status, outcome.rounds_committed) == ("finished", 2), outcome.reason
     for record in outcome.rounds:
         assert record.contributed == dict.fromkeys(SITES, 1) and not record.loss
@@ -62,6 +76,15 @@ def test_the_sum_gives_the_plain_jobs_model_and_tells_nothing_else(system: Syste
     values = masked.size
     first, second = (record.bytes_up for record in outcome.rounds)
     assert first == 4 * (21 + 4 * values) and second == 4 * (21 + 2 * values)
+    planned = plan_job(understand(read_job_folder(job)), LINE, len(SITES), SiteWork())
+    trained = [phase.step for phase in planned.transfer.phases if phase.step.trains]
+    heads = PIECE_HEAD_BYTES * len(_first_model(job))
+    for step, record in zip(trained, outcome.rounds, strict=True):
+        assert len(SITES) * (step.up.size_bytes - PIECE_HEAD_BYTES) == record.bytes_up
+        assert len(SITES) * (step.down.size_bytes - step.down.said_bytes - heads) == record.bytes_down
+    asked = Counter(re.findall(r"task_name=(secure_\w+), task_id=\S+\].*invoking task executor", _log(system, outcome)))
+    around = {phase.step.name: phase.step.times for phase in planned.transfer.phases if phase.step.around}
+    assert {task.replace("_", " "): times for task, times in asked.items()} == around
 
 
 def test_a_site_lost_in_the_middle_of_a_round_is_recovered_from(system: SystemUnderTest, tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_config_errors_name_the_key() -> None:
         ({"sampling": {"kind": "slice", "size": [8, 8, 8]}}, "sampling"),
         ({"sampling": {"kind": "patch", "size": [8, 8, 8]}}, "shift_voxels"),
         ({"seed": float("nan")}, "seed"),
+        ({"site_local": ["*.bias"], "personal": {"name": "ditto"}}, "site_local and training.personal are two ways"),
     ]:
         with pytest.raises(ConfigError, match=key):
             parse_config(TrainingConfig, training_section(**change), "the job's training section")

@@ -150,7 +150,7 @@ def _forecast_as_json(found: "Forecast") -> dict[str, Any]:
 
 
 def _mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.3g}"
+    return f"{size_bytes / 1e6:.3g}" if not 0 < size_bytes < 1000 else "<0.001"
 
 
 def _hours(seconds: float) -> str:

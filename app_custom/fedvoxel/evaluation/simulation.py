@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord
+from fedvoxel.federation.round_codecs import codecs_of
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
@@ -212,6 +213,7 @@ def _one_round(
         evaluation_only=tuple(sorted(members.keys() - trained.keys())),
         not_selected=dict(choice.left_out),
         loss={name: update.metrics["loss"] for name, update in trained.items()},
+        codecs=codecs_of(rounds),
         bytes_up=sum(members[name].bytes_up for name in trained),
         bytes_down=len(members) * rounds.broadcast.size_bytes,
     )

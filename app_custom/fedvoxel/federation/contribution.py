@@ -22,6 +22,9 @@ Worth = Callable[[frozenset[str]], float]
 MOST_EXACT_SITES = 10
 """More sites than these have too many subsets to score each."""
 
+MOST_PERMUTATIONS = 200
+"""Permutations after which `gtg_shapley` draws no more, for each site that stands first."""
+
 
 class Scored:
     """Scores each set of sites once, and counts how many were."""
@@ -75,6 +78,36 @@ def model_of(model: Arrays, updates: Mapping[str, Update], sites: frozenset[str]
     return {name: array + mean[name] for name, array in model.items()}
 
 
+def most_models(method: str, sites: int) -> int:
+    """Returns how many models of one round are scored for a method; with `gtg_shapley`, how many at most.
+
+    Raises:
+        ConfigError: There are too many sites for it.
+    """
+    if method == "agreement":
+        return 0
+    if method == "leave_one_out":
+        return sites + 1
+    if method == "shapley":
+        check_exact(sites)
+        return 1 << sites
+    # Nobody and everybody, each site alone, all without it, and what lies between on each permutation: sets of 2 to
+    # sites - 2.
+    return min(1 << sites, 2 + 2 * sites + MOST_PERMUTATIONS * sites * max(0, sites - 3))
+
+
+def check_exact(sites: int) -> None:
+    """Checks that each subset of so many sites can be scored.
+
+    Raises:
+        ConfigError: They are more than `MOST_EXACT_SITES`.
+    """
+    if sites > MOST_EXACT_SITES:
+        raise ConfigError(
+            f"exact Shapley values of {sites} sites: expected at most {MOST_EXACT_SITES}; draw them with gtg_shapley"
+        )
+
+
 def leave_one_out(sites: Sequence[str], worth: Worth) -> Estimate:
     """Returns by how much the round is worse without each site: v(N) - v(N without i)."""
     scored, everybody = Scored(worth), frozenset(sites)
@@ -92,8 +125,7 @@ def shapley(sites: Sequence[str], worth: Worth) -> Estimate:
     Source: Shapley, "A Value for n-Person Games", 1953.
     """
     count = len(sites)
-    if count > MOST_EXACT_SITES:
-        raise ConfigError(f"exact Shapley values of {count} sites: expected at most {MOST_EXACT_SITES}; draw them")
+    check_exact(count)
     scored, values = Scored(worth), dict.fromkeys(sites, 0.0)
     for size in range(count):
         weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
@@ -103,13 +135,7 @@ def shapley(sites: Sequence[str], worth: Worth) -> Estimate:
     return Estimate(values, dict.fromkeys(sites, 0.0), scored.evaluations)
 
 
-def gtg_shapley(
-    sites: Sequence[str],
-    worth: Worth,
-    random: np.random.Generator,
-    tolerance: float = 0.01,
-    most_permutations: int = 200,
-) -> Estimate:
+def gtg_shapley(sites: Sequence[str], worth: Worth, random: np.random.Generator, tolerance: float = 0.01) -> Estimate:
     """Returns Shapley values estimated from guided, truncated permutations.
 
     Args:
@@ -117,8 +143,8 @@ def gtg_shapley(
         worth: Scores a set of them.
         random: Draws the permutations.
         tolerance: A round that changes the score by no more than this gives everybody 0; a permutation ends where the
-            rest could change it by no more; drawing ends where the standard errors are no more. In units of the score.
-        most_permutations: Drawing ends at so many in any case.
+            rest could change it by no more; drawing ends where the standard errors are no more, or after
+            `MOST_PERMUTATIONS`. In units of the score.
 
     Source: Liu et al., "GTG-Shapley", ACM TIST 2022, Algorithm 1: each site stands first in the same number of
     permutations, and truncation is between rounds and within them. There drawing ends where the estimates have moved
@@ -129,7 +155,7 @@ def gtg_shapley(
     if abs(whole - nobody) <= tolerance:
         return Estimate(dict.fromkeys(sites, 0.0), dict.fromkeys(sites, 0.0), scored.evaluations)
     drawn: list[dict[str, float]] = []
-    while len(drawn) < most_permutations:
+    while len(drawn) < MOST_PERMUTATIONS:
         # One permutation with each site first: their mean is one draw.
         marginals = [_walk(site, sites, scored, whole, random, tolerance) for site in sites]
         drawn.append({site: float(np.mean([each[site] for each in marginals])) for site in sites})

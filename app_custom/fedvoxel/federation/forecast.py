@@ -47,18 +47,20 @@ class Forecast:
 
     @property
     def round_s(self) -> float:
-        """Is the time of the longest round."""
-        return max((phase.seconds / phase.step.times for phase in self.phases if phase.step.trains), default=0.0)
+        """Is the time of the longest question of a round; without secure aggregation a round has one."""
+        return max((phase.seconds / phase.step.times for phase in self.phases if phase.step.of_round), default=0.0)
 
     @property
     def rounds_s(self) -> float:
         """Is the time of all rounds."""
-        return sum(phase.seconds for phase in self.phases if phase.step.trains)
+        return sum(phase.seconds for phase in self.phases if phase.step.of_round)
 
     @property
     def round_bytes(self) -> int:
         """Is what passes the line of a site in each round but the first, both ways."""
-        return next((phase.step.site_bytes for phase in reversed(self.phases) if phase.step.trains), 0)
+        steps = [phase.step for phase in self.phases]
+        trained = next((step.site_bytes for step in reversed(steps) if step.trains), 0)
+        return trained + sum(step.site_bytes for step in steps if step.around)
 
     @property
     def site_bytes(self) -> int:
@@ -78,9 +80,9 @@ def forecast(steps: Sequence[Step], line: Line, work: SiteWork) -> Forecast:
 def step_seconds(step: Step, line: Line, work_s: float) -> float:
     """Returns how long one question takes until the last of its sites has answered.
 
-    Sites load the model in turns, work, and have their answer fetched in turns.
+    Sites load the model in turns, work, and have their answer fetched in turns; what has no arrays waits for no turn.
     """
-    loading, fetching = min(step.sites, LOADING_AT_ONCE), min(step.sites, fetched_at_once(step.down.size_bytes))
+    loading, fetching = _at_once(step)
     down_s = line.seconds(step.down, "down", loading)
     up_s = line.seconds(step.up, "up", fetching)
     free = [0.0] * fetching
@@ -90,6 +92,13 @@ def step_seconds(step: Step, line: Line, work_s: float) -> float:
     return line.task_s + max(free)
 
 
+def _at_once(step: Step) -> tuple[int, int]:
+    """Returns how many sites load, and how many answers are fetched, at once."""
+    loading = LOADING_AT_ONCE if step.down.requests else step.sites
+    fetching = fetched_at_once(step.down.size_bytes - step.down.said_bytes) if step.up.requests else step.sites
+    return min(step.sites, loading), min(step.sites, fetching)
+
+
 def fetched_at_once(sent_bytes: int) -> int:
     """Returns how many answers the server fetches at once to a message of `sent_bytes` bytes of arrays."""
     return max(1, min(FETCHING_AT_ONCE, FETCHING_BYTES // max(1, sent_bytes)))
@@ -97,8 +106,8 @@ def fetched_at_once(sent_bytes: int) -> int:
 
 def slowest_request_s(step: Step, line: Line) -> float:
     """Returns how long the largest answer to one request for arrays is on its way."""
-    fetching = min(step.sites, fetched_at_once(step.down.size_bytes))
-    down_s = step.down.largest_bytes / line.bytes_s("down", min(step.sites, LOADING_AT_ONCE))
+    loading, fetching = _at_once(step)
+    down_s = step.down.largest_bytes / line.bytes_s("down", loading)
     return max(down_s, step.up.largest_bytes / line.bytes_s("up", fetching))
 
 
@@ -114,7 +123,7 @@ def troubles(planned: Forecast, line: Line, round_timeout_s: float) -> tuple[str
     slowest_s = max(slowest_request_s(phase.step, line) for phase in planned.phases)
     if slowest_s > RESENT_AFTER_S:
         found.append(
-            f"one piece of the model takes {slowest_s:.0f} s on this line, and FLARE sends again what has not arrived "
+            f"one message takes {slowest_s:.0f} s on this line, and FLARE sends again what has not arrived "
             f"in {RESENT_AFTER_S:.0f} s: everything would travel twice or more, or never arrive; use a codec both "
             "ways, or fewer sites at once"
         )

@@ -1,21 +1,27 @@
 """What a job sends, phase by phase: the messages that the server's rounds make, their bytes and their requests.
 
-Exact for arrays in float32. What a codec writes depends on the update: a made-up one of the same shapes is encoded,
-with the same codec, and counted.
+Exact for arrays in float32 and for masked updates. What a codec writes depends on the update: a made-up one of the same
+shapes is encoded, with the same codec, and counted.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedvoxel.federation.contribution import most_models
 from fedvoxel.federation.contribution_config import ContributionConfig
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.secure_sum import RING_BITS
+from fedvoxel.federation.secure_words import SecureWords, secure_words
 from fedvoxel.federation.selection_config import AllSites
 from fedvoxel.updates.compression.config import AnyCodec
 from fedvoxel.updates.compression.payload import Memory, encode
 from fedvoxel.updates.correction import CONTROL, Scaffold
+from fedvoxel.updates.secure.grid import size_of
+from fedvoxel.updates.secure.masked import masked_bytes
+from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.update import Layout
 
 PIECE_BYTES = 2**20
@@ -24,7 +30,7 @@ PIECE_BYTES = 2**20
 MESSAGE_BYTES = 2 * 2**20
 """Pieces are put together up to so many bytes for each request (FLARE's np_download_chunk_size)."""
 
-_PIECE_HEAD_BYTES = 330
+PIECE_HEAD_BYTES = 330
 """What `.npz` adds to each piece."""
 
 _TYPICAL_CHANGE = 0.01
@@ -32,17 +38,24 @@ _TYPICAL_CHANGE = 0.01
 
 @dataclass(frozen=True)
 class Parcel:
-    """Is the arrays of one message to or from one site.
+    """Is what is counted of one message to or from one site: its arrays, and what secure aggregation says beside them.
 
     Attributes:
-        size_bytes: Their bytes, packed.
-        requests: How many requests fetch them, the one that finds nothing left included.
+        size_bytes: All bytes, packed.
+        requests: How many requests fetch the arrays, the one that finds nothing left included.
         largest_bytes: The largest answer to one request.
+        said_bytes: How many of `size_bytes` stand in the message itself and are not fetched.
     """
 
     size_bytes: int = 0
     requests: int = 0
     largest_bytes: int = 0
+    said_bytes: int = 0
+
+    def saying(self, said_bytes: int) -> "Parcel":
+        """Returns the parcel with so many bytes in the message itself."""
+        largest = max(self.largest_bytes, said_bytes)
+        return Parcel(self.size_bytes + said_bytes, self.requests, largest, self.said_bytes + said_bytes)
 
 
 @dataclass(frozen=True)
@@ -53,13 +66,17 @@ class Traffic:
         model: The model alone.
         outgoing: What a round sends to a site that holds nothing: the model, and control variates where there are any.
         change: What it sends to a site that holds the last model; None without a codec on the way down.
-        update: What a site sends.
+        first_update: What a site sends in the first round.
+        update: What it sends in the others.
+        secure: What secure aggregation says in each round besides; None without it.
     """
 
     model: Parcel
     outgoing: Parcel
     change: Parcel | None
+    first_update: Parcel
     update: Parcel
+    secure: SecureWords | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,7 @@ class Step:
         down: What each is sent.
         up: What each sends.
         trains: Whether the sites train for it.
+        around: Whether it belongs to a round and nobody trains for it.
     """
 
     name: str
@@ -80,6 +98,12 @@ class Step:
     down: Parcel = Parcel()
     up: Parcel = Parcel()
     trains: bool = False
+    around: bool = False
+
+    @property
+    def of_round(self) -> bool:
+        """Says whether it is asked in a round."""
+        return self.trains or self.around
 
     @property
     def site_bytes(self) -> int:
@@ -96,7 +120,7 @@ def parcel_of(array_bytes: Iterable[int]) -> Parcel:
     for piece in pieces:
         if messages[-1] and messages[-1] + piece >= MESSAGE_BYTES:
             messages.append(0)
-        messages[-1] += piece + _PIECE_HEAD_BYTES
+        messages[-1] += piece + PIECE_HEAD_BYTES
     return Parcel(sum(messages), len(messages) + 1, max(messages))
 
 
@@ -117,20 +141,31 @@ class EncodedSizes:
         return self._known[key]
 
 
-def traffic_of(layout: Layout, config: RoundsConfig, sizes: EncodedSizes) -> Traffic:
+def traffic_of(layout: Layout, config: RoundsConfig, sizes: EncodedSizes, sites: int, private: bool = False) -> Traffic:
     """Returns what the messages of a job hold.
 
     Args:
         layout: The model's shapes by name.
         config: The job's rounds.
         sizes: Of this model.
+        sites: Sites in the job.
+        private: Whether it has a privacy section, under which every round's sum takes the widest ring.
     """
     shapes = dict(layout)
     if isinstance(config.correction, Scaffold):
         shapes |= {CONTROL + name: shape for name, shape in layout.items()}
     up, down, whole = config.compression.up, config.compression.down, _plain(shapes)
     change = sizes.of(shapes, down) if down else None
-    return Traffic(_plain(layout), whole, change, sizes.of(shapes, up) if up else whole)
+    update = sizes.of(shapes, up) if up else whole
+    plain = Traffic(_plain(layout), whole, change, update, update)
+    secure = config.secure_aggregation
+    if secure is None:
+        return plain
+    first, later = (
+        parcel_of([masked_bytes(Ring(bits), size_of(layout))])
+        for bits in (RING_BITS, RING_BITS if private else secure.bits)
+    )
+    return replace(plain, first_update=first, update=later, secure=secure_words(secure, sites, layout))
 
 
 def encoded_bytes(layout: Layout, codec: AnyCodec, random: np.random.Generator) -> int:
@@ -162,10 +197,13 @@ def steps_of(config: RoundsConfig, traffic: Traffic, sites: int, begins_with_run
         asked = config.selection.wanted(sites, config.min_sites)
     later = traffic.outgoing if traffic.change is None else traffic.change
     first = Parcel() if traffic.change is not None and not begins_with_run else traffic.outgoing
+    before, dealt, after = _secure(traffic.secure, rounds, asked)
     steps = [
         Step("first model", 0 if begins_with_run else 1, 1, up=traffic.model),
-        Step("first round", 1, asked, first, traffic.update, trains=True),
-        Step("other rounds", rounds - 1, asked, later, traffic.update, trains=True),
+        *before,
+        Step("first round", 1, asked, first.saying(dealt), traffic.first_update, trains=True),
+        Step("other rounds", rounds - 1, asked, later.saying(dealt), traffic.update, trains=True),
+        *after,
         *_contribution(config.contribution, rounds, asked, sites, traffic.model),
         Step("last validation", int(config.evaluate), sites, traffic.change or traffic.model),
         # With a codec nothing is sent where the best model, which is tested, is the last one, which all then hold.
@@ -174,16 +212,31 @@ def steps_of(config: RoundsConfig, traffic: Traffic, sites: int, begins_with_run
     return tuple(step for step in steps if step.times)
 
 
+def _secure(words: SecureWords | None, rounds: int, sites: int) -> tuple[tuple[Step, ...], int, tuple[Step, ...]]:
+    """Returns the exchanges before and after each round's training, and what is said with the model in between."""
+    if words is None:
+        return (), 0, ()
+    before = {"secure keys": words.keys, "secure shares": words.shares}
+    after = {"secure confirm": words.confirmation, "secure reveal": words.reveal}
+    made = [tuple(_said(name, rounds, sites, said) for name, said in each.items()) for each in (before, after)]
+    return made[0], words.dealt, made[1]
+
+
+def _said(name: str, rounds: int, sites: int, said_bytes: tuple[int, int]) -> Step:
+    """Returns an exchange without arrays that each round has."""
+    down, up = (Parcel().saying(size) for size in said_bytes)
+    return Step(name, rounds, sites, down, up, around=True)
+
+
 def _contribution(
     config: ContributionConfig | None, rounds: int, asked: int, sites: int, model: Parcel
 ) -> tuple[Step, ...]:
     """Returns the models that are scored to find out what updates are worth."""
     if config is None:
         return ()
-    models = {"agreement": 0, "leave_one_out": asked + 1}.get(config.method, 2**asked)
     name = "contribution (at most)" if config.method == "gtg_shapley" else "contribution"
     scored_by = len(config.evaluators) if config.evaluators else sites
-    return (Step(name, models * math.ceil(rounds / config.every), scored_by, model),)
+    return (Step(name, most_models(config.method, asked) * math.ceil(rounds / config.every), scored_by, model),)
 
 
 def _plain(layout: Layout) -> Parcel:

@@ -63,7 +63,7 @@ def plan_job(
         on_step: Told what is being tried.
 
     Raises:
-        ConfigError: The job trains nothing, needs more sites, or torch is not installed here.
+        ConfigError: The job trains nothing, goes with more or with fewer sites, or torch is not installed here.
     """
     args = _trained(content)
     if sites < args.rounds.min_sites:
@@ -71,7 +71,7 @@ def plan_job(
     layout, sizes = _layout(content), EncodedSizes()
 
     def steps(of: FedAvgArgs) -> tuple[Step, ...]:
-        traffic = traffic_of(layout, of.rounds, sizes)
+        traffic = traffic_of(layout, of.rounds, sizes, sites, private=of.privacy is not None)
         return steps_of(of.rounds, traffic, sites, begins_with_run=of.start_from is not None)
 
     on_step("the job as it is")

@@ -1,11 +1,10 @@
 """What the server sends for one round: the whole model, or the change to the one that the sites hold."""
 
-from typing import Any, Literal
+from typing import Any
 
-from fedvoxel.federation.outcome import MASKED
+from fedvoxel.federation.round_codecs import Codecs, codecs_of
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.model_messages import ModelMessages
-from fedvoxel.updates.compression.config import AnyCodec
 
 
 class RoundMessages(ModelMessages):
@@ -25,8 +24,6 @@ class RoundMessages(ModelMessages):
         super().__init__(state.broadcast, meta, current_round=state.round, total_rounds=config.num_rounds)
 
     @property
-    def codecs(self) -> dict[Literal["up", "down"], str]:
+    def codecs(self) -> Codecs:
         """Are the names of the codecs in use, by direction."""
-        both: dict[Literal["up", "down"], AnyCodec | None] = {"up": self._state.up, "down": self._state.down}
-        names: dict[Literal["up", "down"], str] = {way: codec.name for way, codec in both.items() if codec}
-        return names | ({"up": f"{MASKED}, {self._state.scale.ring.bits} bits"} if self._state.scale else {})
+        return codecs_of(self._state)

@@ -1,5 +1,6 @@
 """Runs several jobs with several seeds over the same hospitals, keeping each finished run, and compares them."""
 
+import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,13 @@ from fedvoxel.governance.job_folder import read_job_folder, write_job_folder
 from fedvoxel.ops.demo_run import run_with_kit
 from fedvoxel.ops.reference_models import ReferenceModels, describe
 from fedvoxel.ops.snapshot import Snapshot
+from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.setup import TrainingTask
 
 Show = Callable[[Snapshot], None]
+
+_KEY_BEGINS, _KEY_DIGITS = 40, 8
+"""How much of a job's own run key, and how many digits after it, name a run; keys have 80 characters at most."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,25 @@ class ExperimentJob:
         return self.content.folder.meta.name
 
     def with_seed(self, seed: int) -> JobContent:
-        """Returns the job with another seed, under a run key of its own."""
-        key = f"{self.content.folder.executor.executor.args['run_key'][:60]}_seed{seed}"
-        return variant(self.content, {"training.seed": seed, "run_key": key})
+        """Returns the job with another seed, under a run key that no job with other content has."""
+        seeded = variant(self.content, {"training.seed": seed})
+        digest = sha256_of(_documents(seeded))[:_KEY_DIGITS]
+        return variant(seeded, {"run_key": f"{self._run_key[:_KEY_BEGINS]}_seed{seed}_{digest}"})
+
+    def to_submit(self, seed: int) -> JobContent:
+        """Returns the job with another seed as it can be run now.
+
+        With secure aggregation every start has a key of its own: a hospital goes into one sum of each round of a run,
+        so that an interrupted run cannot be run again under its key, here or from another experiment's folder.
+        """
+        seeded = self.with_seed(seed)
+        if not isinstance(seeded.server, FedAvgArgs) or seeded.server.rounds.secure_aggregation is None:
+            return seeded
+        return variant(seeded, {"run_key": f"{seeded.server.run_key}_{secrets.token_hex(_KEY_DIGITS // 2)}"})
+
+    @property
+    def _run_key(self) -> str:
+        return str(self.content.folder.executor.executor.args["run_key"])
 
 
 def read_jobs(folders: Sequence[Path]) -> list[ExperimentJob]:
@@ -101,7 +122,7 @@ class Experiment:
         """
         folder = self.out / "jobs" / f"{job.name}_seed{seed}"
         shutil.rmtree(folder, ignore_errors=True)
-        write_job_folder(job.with_seed(seed).folder, folder)
+        write_job_folder(job.to_submit(seed).folder, folder)
 
         def finish() -> Values:
             result = run_with_kit(person, folder, self.out / "results", show)
@@ -140,8 +161,7 @@ class Experiment:
         return kept if kept and (self.out / "results" / kept["result"]).is_dir() else None
 
     def _configuration(self, job: ExperimentJob, seed: int) -> dict[str, Any]:
-        documents = {name: dict(value) for name, value in job.with_seed(seed).folder.documents.items()}
-        return {"job": documents, "cohorts": describe(self.kits, job.task.cohort)}
+        return {"job": _documents(job.with_seed(seed)), "cohorts": describe(self.kits, job.task.cohort)}
 
 
 def _read_job(folder: Path) -> ExperimentJob:
@@ -150,6 +170,10 @@ def _read_job(folder: Path) -> ExperimentJob:
     if not isinstance(client, SiteArgs) or not isinstance(server, FedAvgArgs):
         raise ConfigError(f"{content.folder.meta.name} trains nothing: expected a job with the FedAvgController")
     return ExperimentJob(content, client, server.rounds.num_rounds)
+
+
+def _documents(content: JobContent) -> dict[str, Any]:
+    return {name: dict(value) for name, value in content.folder.documents.items()}
 
 
 def _name(job: ExperimentJob, seed: int) -> str:

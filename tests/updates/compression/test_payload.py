@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.updates.compression.arrays import read_array
 from fedvoxel.updates.compression.config import READ_CODEC, AnyCodec, finer
 from fedvoxel.updates.compression.payload import PAYLOAD, as_array, decode, encode, payload_of
 from fedvoxel.updates.compression.stream import Reader, pack_symbols, symbols_per_byte, unpack_symbols
@@ -127,7 +128,61 @@ def test_a_matrix_of_low_rank_travels_whole_and_the_last_factor_is_the_next_ones
     assert np.linalg.norm(full - decoded["w"]) < 1.01 * best
 
 
-@given(st.integers(2, 256), st.integers(0, 700), st.integers(0, 2**32 - 1))
+class NoMatrices(np.ndarray):
+    """Is an array that no matrix product is made of."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **named: Any) -> Any:
+        assert ufunc is not np.matmul, "a BLAS adds up in an order of its own"
+        plain = [np.asarray(each) if isinstance(each, NoMatrices) else each for each in inputs]
+        return getattr(ufunc, method)(*plain, **named)
+
+
+def test_a_low_rank_array_is_read_to_the_same_bits_on_every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    finite = Reader.finite
+    monkeypatch.setattr(Reader, "finite", lambda reader, count: finite(reader, count).view(NoMatrices))
+    random = np.random.default_rng(3)
+    p, q = (random.normal(size=(size, 4)).astype(np.float16) for size in (40, 300))
+    codec = READ_CODEC.validate_python({"name": "powersgd", "rank": 4})
+    got = read_array(Reader(p.tobytes() + q.tobytes()), (40, 10, 30), codec).reshape(40, 300)
+    p, q = p.astype(np.float32), q.astype(np.float32)
+    for row, column in random.integers((40, 300), size=(200, 2)):
+        total = np.float32(0)
+        for place in range(4):
+            total = total + p[row, place] * q[column, place]
+        assert got[row, column].tobytes() == total.tobytes()
+
+
+def test_the_places_that_follow_from_a_seed_are_the_same_in_every_version_of_numpy() -> None:
+    codec = READ_CODEC.validate_python({"name": "randomk", "fraction": 0.01})
+    part = (12345).to_bytes(4, "little") + np.ones(10, np.float16).tobytes()
+    places = np.flatnonzero(read_array(Reader(part), (1000,), codec))
+    assert places.tolist() == [45, 80, 222, 321, 355, 356, 423, 456, 607, 825]
+
+
+def test_places_are_as_many_as_were_asked_for_also_where_draws_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Equal:
+        def __init__(self, key: int) -> None:
+            self.key = key
+
+        def random_raw(self, size: int) -> np.ndarray:
+            return np.full(size, self.key, np.uint64)
+
+    monkeypatch.setattr("numpy.random.Philox", Equal)
+    codec = READ_CODEC.validate_python({"name": "randomk", "fraction": 0.01})
+    values = np.arange(1, 1001, dtype=np.float32)
+    np.testing.assert_array_equal(np.flatnonzero(_through({"w": values}, codec)[0]["w"]), np.arange(10))
+
+
+def test_places_are_drawn_evenly() -> None:
+    codec = READ_CODEC.validate_python({"name": "randomk", "fraction": 0.1})
+    hit = np.zeros(1000)
+    for seed in range(400):
+        hit += _through({"w": np.ones(1000, np.float32)}, codec, seed=seed)[0]["w"]
+    # 400 draws of one in ten: 40 each, with a standard deviation of 6.
+    assert abs(hit.mean() - 40) < 1e-9 and hit.min() > 10 and hit.max() < 70 and 5 < hit.std() < 7
+
+
+@given(st.integers(2, 255), st.integers(0, 700), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=60)
 def test_symbols_come_back(base: int, count: int, seed: int) -> None:
     symbols = np.random.default_rng(seed).integers(0, base, count).astype(np.uint8)

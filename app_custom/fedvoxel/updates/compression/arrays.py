@@ -154,7 +154,13 @@ def _read_random(reader: Reader, size: int, codec: RandomK) -> Values:
 
 
 def _chosen(seed: int, size: int, fraction: float) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).choice(size, _count(size, fraction), replace=False, shuffle=False)
+    """Returns places in ascending order, the same ones at both ends.
+
+    NumPy promises what its bit generators draw, and not what `Generator.choice` makes of it: the ends may have other
+    versions of it.
+    """
+    count, drawn = _count(size, fraction), np.random.Philox(key=seed).random_raw(size)
+    return np.flatnonzero(drawn <= np.partition(drawn, count - 1)[count - 1])[:count]
 
 
 def _count(size: int, fraction: float) -> int:
@@ -184,7 +190,18 @@ def _read_factors(reader: Reader, shape: Shape, codec: LowRank) -> Values:
     if not rank:
         return reader.finite(rows * columns).reshape(shape)
     p, q = reader.finite(rows * rank).reshape(rows, rank), reader.finite(columns * rank).reshape(columns, rank)
-    return (p @ q.T).reshape(shape)
+    return _product(p, q).reshape(shape)
+
+
+def _product(p: Values, q: Values) -> Values:
+    """Returns p q^T, the same bits on every processor.
+
+    A BLAS adds up in an order of its own; each of these operations is rounded as IEEE 754 says.
+    """
+    total: Values = np.multiply.outer(p[:, 0], q[:, 0])
+    for place in range(1, p.shape[1]):
+        total += np.multiply.outer(p[:, place], q[:, place])
+    return total
 
 
 def _rank(shape: Shape, codec: LowRank) -> int:

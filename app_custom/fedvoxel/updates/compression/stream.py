@@ -86,7 +86,7 @@ def unpack_symbols(reader: Reader, count: int, base: int) -> NDArray[np.uint8]:
 
 
 def symbols_per_byte(base: int) -> int:
-    """Returns how many symbols below `base` (2 to 256) one byte holds."""
+    """Returns how many symbols below `base` (2 to 255) one byte holds."""
     count = 1
     while base ** (count + 1) <= 256:
         count += 1
