@@ -1,7 +1,7 @@
 """Compares algorithms on unequal hospitals: FEDVOXEL_DATA=... python -m benchmarks.heterogeneity.
 
 Every run is one process with one thread, several at a time; each finished run is kept, so that the command can be
-stopped and repeated. The tables are written from all runs that are finished, and say which seeds they hold.
+stopped and repeated; --finished makes the tables of those alone.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import RESULTS, RUNS, WORK
@@ -33,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [run for split in files for run in planned(split, options.seeds, methods, list(files[split]))]
     for run in wanted:
         run.job()  # An unknown method is refused before anything is trained.
-    if not options.any_cpu and any(parts.get(run.name, configuration(run)) is None for run in wanted):
+    finished = {run for run in wanted if parts.get(run.name, configuration(run)) is not None}
+    if options.finished:
+        wanted = [run for run in wanted if {replace(run, seed=seed) for seed in options.seeds} <= finished]
+    elif not options.any_cpu and finished != set(wanted):
         require_bfloat16()
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
         found = _measure(parts, pool, wanted, files)
@@ -67,6 +71,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, default=WORK / "heterogeneity")
     parser.add_argument("--runs", type=Path, default=RUNS / "heterogeneity", help="where finished runs are kept")
+    parser.add_argument(
+        "--finished", action="store_true", help="train nothing: tables of what is finished for all seeds"
+    )
     parser.add_argument("--any-cpu", action="store_true", help="train in float32 where the CPU has no bfloat16")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args(arguments)

@@ -58,15 +58,15 @@ def _compared(said: Mapping[str, Any]) -> list[str]:
     best = said["pooled"][said["best_pooled"]]
     lines = [
         "| method | Dice | by seed | mean of hospitals | worst hospital | minus pooled (95 %) | least gain over alone "
-        "(95 %) | MB up + down | s on one core |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        f"| pooled, {said['best_pooled']} | {_scores(best)} | | | | |",
+        "(95 %) | MB up + down |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| pooled, {said['best_pooled']} | {_scores(best)} | | | |",
     ]
     rows = said["rows"]
     for name in sorted(rows, key=lambda name: (name in LEVERS, -rows[name]["dice_of_cases"])):
         row = rows[name]
         gain = f"{row['least_gain']} {_interval(row['gains'][row['least_gain']])}"
-        costs = f"{row['bytes_up'] / 1e6:.1f} + {row['bytes_down'] / 1e6:.1f} | {row['seconds']:.0f}"
+        costs = f"{row['bytes_up'] / 1e6:.1f} + {row['bytes_down'] / 1e6:.1f}"
         lines.append(f"| {name} | {_scores(row)} | {_interval(row['to_pooled'])} | {gain} | {costs} |")
     return [*lines, "", *_other_pooled(said), "", *_hospitals(said)]
 
@@ -106,11 +106,11 @@ def _unclaimed(said: Mapping[str, Any]) -> list[str]:
     lines = [
         "Far too few scans for any claim of quality; the table shows that every method runs here.",
         "",
-        "| method | Dice where nobody trained | MB up + down | s on one core |",
-        "| --- | --- | --- | --- |",
+        "| method | Dice where nobody trained | MB up + down |",
+        "| --- | --- | --- |",
     ]
     for name, row in said["rows"].items():
-        costs = f"{row['bytes_up'] / 1e6:.1f} + {row['bytes_down'] / 1e6:.1f} | {row['seconds']:.0f}"
+        costs = f"{row['bytes_up'] / 1e6:.1f} + {row['bytes_down'] / 1e6:.1f}"
         lines.append(f"| {name} | {row['dice_of_cases']:.3f} | {costs} |")
     return lines
 

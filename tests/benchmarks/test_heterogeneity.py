@@ -22,6 +22,7 @@ from benchmarks.heterogeneity.splits import (
 )
 from benchmarks.heterogeneity.summary import summarise
 from benchmarks.heterogeneity.training import measure
+from benchmarks.parts import Parts
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import load_site_cases
 from fedvoxel.volumes.site import SITE_FILE
@@ -176,6 +177,18 @@ def test_what_is_said_is_what_the_figures_show(tmp_path: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| FedAvg |")]
     assert len(rows) == 3
     assert rows[0].split("|")[2].strip() == "0.8560"
+
+
+def test_tables_of_what_is_finished_train_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.heterogeneity.__main__.make_split", lambda *_: {})
+    monkeypatch.setattr("benchmarks.arithmetic.has_bfloat16", lambda: False)
+    parts, values = Parts(tmp_path / "runs"), _values(0.5)
+    for run in (Run("geometry", "strategy", name, seed) for name, seed in (("FedAvg", 1), ("FedAvg", 2), ("FedBN", 1))):
+        parts.run(run.name, configuration(run), lambda: values)
+    folders = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path), "--work", str(tmp_path)]
+    assert main(["--splits", "geometry", "--finished", "--seeds", "1", "2", *folders]) == 0
+    (said,) = json.loads((tmp_path / "heterogeneity.json").read_text()).values()
+    assert list(said["rows"]) == ["FedAvg"] and said["seeds"] == [1, 2], "FedBN lacks a seed"
 
 
 def test_runs_of_another_arithmetic_are_not_mixed_in_unsaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
