@@ -120,16 +120,25 @@ def _nifti(path: Path) -> Image:
 def _studies(folder: Path, everybody: bool) -> list[Image]:
     from fedvoxel.dicom.series import find_series
     from fedvoxel.evaluation.inference.run import predict_study
-    from fedvoxel.evaluation.inference.study import check_one_patient, studies_in
+    from fedvoxel.evaluation.inference.study import check_one_patient, strays_beside, studies_in
 
-    studies = studies_in(find_series(folder))
+    inventory = find_series(folder)
+    studies = studies_in(inventory)
     if not everybody:
         check_one_patient(studies)
 
     def image(study: Any) -> Image:
         return Image(f"study {study.number}", lambda job, progress: predict_study(study, job, progress))
 
-    return [image(study) for study in studies]
+    strays = strays_beside(studies, inventory)
+    return [*map(image, studies), *([] if strays is None else [_refused("other files", strays)])]
+
+
+def _refused(name: str, problem: DicomError) -> Image:
+    def predict(job: "Job", progress: "Progress | None") -> "Outcome":
+        raise problem
+
+    return Image(name, predict)
 
 
 def _pull(asked: Asked, job: "Job", folder: Path, console: "Console") -> None:
