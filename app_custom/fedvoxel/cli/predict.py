@@ -65,7 +65,8 @@ def predict(
     """
     asked = asked_for(Asked(study, pacs, query, site, store, everybody))
     trust = read(root, crl)
-    model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
+    model = _model(package, trust, memory_mb, threads, runtime)
+    model = model if calibration is None else _calibrated(model, calibration)
     warning = warning_of(model.package, releases, trust, allow_unknown)
     remarks = (f"{warning}.",) if warning else ()
     _run(asked, _job(model, out, series, remarks, (not quick, maps, explain, eight_bit)), as_json)
@@ -96,12 +97,10 @@ def _job(
     return Job(model, out, series, remarks, *how)
 
 
-def _calibrated(model: "Model", own: Path | None) -> "Model":
-    from dataclasses import replace
+def _calibrated(model: "Model", own: Path) -> "Model":
+    from fedvoxel.evaluation.uncertainty.own_calibration import with_own_calibration
 
-    from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
-
-    return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
+    return with_own_calibration(model, own)
 
 
 def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":

@@ -31,7 +31,7 @@ StoreAt = Annotated[
 SiteFile = Annotated[Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
 OwnCalibration = Annotated[
     Path | None,
-    typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`, in the place of the package's."),
+    typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`: its volume intervals instead of theirs."),
 ]
 Quick = Annotated[
     bool, typer.Option("--quick", help="No changed copies of the image: no estimate of quality, several times faster.")

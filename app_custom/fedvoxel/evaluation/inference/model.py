@@ -10,7 +10,7 @@ from fedvoxel.evaluation.inference.openvino_session import OpenVinoRuntime, is_i
 from fedvoxel.evaluation.inference.prediction import Predictor
 from fedvoxel.evaluation.inference.refusal import prediction_error
 from fedvoxel.evaluation.inference.session import OnnxRuntime, Runtime
-from fedvoxel.evaluation.uncertainty.packaged import calibration_of
+from fedvoxel.export.calibration import calibration_of
 from fedvoxel.export.manifest import ONNX
 from fedvoxel.export.package import Package
 from fedvoxel.federation.calibration.calibration import Calibration
