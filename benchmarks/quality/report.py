@@ -105,8 +105,8 @@ def _images(seeds: Sequence[Values]) -> list[str]:
         lines.append(f"| {name} | {' | '.join(map(str, count))} | {ends[0]:.2f}, {ends[1]:.1f} |")
     limits = ", ".join(f"{seed['limits']['warn']:.2f} and {seed['limits']['refuse']:.2f}" for seed in seeds)
     pooled = (
-        "All seeds together: the images in the first three rows are the same for each seed's model, so that each "
-        f"counts three times. Limits: {limits}."
+        "All seeds together: other body parts and the hippocampus studies are the same images for each seed's model, "
+        f"and count three times; boxes and test patients are drawn anew. Limits: {limits}."
     )
     return [*lines, "", pooled, ""]
 
