@@ -43,6 +43,7 @@ def predict(
     pacs: o.FromPacs = None,
     query: o.Query = None,
     store: o.StoreAt = None,
+    new_study: o.NewStudy = False,
     site: o.SiteFile = None,
     calibration: o.OwnCalibration = None,
     quick: o.Quick = False,
@@ -63,7 +64,7 @@ def predict(
     15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
     model was made for or like, does not fit into memory, or the result failed its test (of several: the first).
     """
-    asked = asked_for(Asked(study, pacs, query, site, store, everybody))
+    asked = asked_for(Asked(study, pacs, query, site, store, everybody, new_study))
     trust = read(root, crl)
     model = _model(package, trust, memory_mb, threads, runtime)
     model = model if calibration is None else _calibrated(model, calibration)

@@ -28,6 +28,9 @@ Query = Annotated[
 StoreAt = Annotated[
     str | None, typer.Option("--store", help="Store segmentation and report at this PACS of the site's file.")
 ]
+NewStudy = Annotated[
+    bool, typer.Option("--new-study", help="Store also where that PACS does not know the study: another archive.")
+]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
 OwnCalibration = Annotated[
     Path | None,

@@ -29,6 +29,7 @@ class Asked:
     site: Path | None
     store: str | None
     everybody: bool
+    new_study: bool
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ def store_at(asked: Asked, paths: Sequence[Path]) -> DicomError | None:
     from fedvoxel.dicom.confirming import store_confirmed
 
     try:
-        store_confirmed(opened_pacs(asked, asked.store), paths)
+        store_confirmed(opened_pacs(asked, asked.store), paths, asked.new_study)
     except DicomError as error:
-        kept = f"the {len(paths)} objects stay on the disk; store them later with: fedvoxel pacs store"
-        return DicomError(error.reason, f"{error}; {kept}")
+        later = "" if error.reason == "pacs_other_patient" else "; store them later with: fedvoxel pacs store"
+        return DicomError(error.reason, f"{error}; the {len(paths)} objects stay on the disk{later}")
     return None
 
 
