@@ -1,4 +1,4 @@
-"""Nothing is sent under another patient than the PACS has; a PACS that says stored and does not have it is found out."""
+"""Nothing is sent under another patient than the PACS has; a PACS that does not have what it took is found out."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_nothing_is_sent_under_another_patient_than_the_pacs_has(
     site.orthanc.store([changed(head[0], tmp_path, **at_the_pacs)])
     paths = [changed(path, tmp_path / "ours", **ours) for path in head[1:3]]
     for new_study in (False, True):
-        with pytest.raises(DicomError, match="another PatientID .* nothing was sent: fetch the study") as caught:
+        with pytest.raises(DicomError, match=r"another PatientID .* nothing was sent: fetch the study") as caught:
             store_confirmed(site.pacs(door), paths, new_study)
         assert caught.value.reason == "pacs_other_patient" and "MERGED" not in str(caught.value)
     assert held(site) == 1
@@ -92,7 +92,7 @@ def test_nothing_is_sent_under_another_patient_than_the_pacs_has(
 
 @pytest.mark.parametrize("door", ["get", "dicomweb"])
 def test_a_study_that_the_pacs_does_not_know_needs_a_word(site: Site, head: list[Path], door: str) -> None:
-    with pytest.raises(DicomError, match="does not know 1 of .*--new-study") as caught:
+    with pytest.raises(DicomError, match=r"does not know 1 of .*--new-study") as caught:
         store_confirmed(site.pacs(door), head[:2])
     assert caught.value.reason == "pacs_unknown_study" and held(site) == 0
 

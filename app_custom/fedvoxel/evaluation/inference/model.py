@@ -34,6 +34,11 @@ class Model:
     calibration: Calibration | None = None
 
     @property
+    def temperature(self) -> float:
+        """Returns what its logits are divided by where its confidence is told: 1 without a calibration."""
+        return 1.0 if self.calibration is None else self.calibration.plan.temperature
+
+    @property
     def algorithm(self) -> Algorithm:
         """Returns what identifies it in results."""
         said = self.package.description
