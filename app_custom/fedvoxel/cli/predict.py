@@ -66,11 +66,9 @@ def predict(
     """
     asked = asked_for(Asked(study, pacs, query, site, store, everybody, new_study))
     trust = read(root, crl)
-    model = _model(package, trust, memory_mb, threads, runtime)
-    model = model if calibration is None else _calibrated(model, calibration)
+    model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
     warning = warning_of(model.package, releases, trust, allow_unknown)
-    remarks = (f"{warning}.",) if warning else ()
-    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain, eight_bit)), as_json)
+    _run(asked, _job(model, out, series, warning, (not quick, maps, explain, eight_bit)), as_json)
 
 
 def _run(asked: Asked, job: "Job", as_json: bool) -> None:
@@ -90,18 +88,18 @@ def _job(
     model: "Model",
     out: Path,
     series: int | None,
-    remarks: tuple[str, ...],
+    warning: str | None,
     how: tuple[bool, bool, float | None, bool],
 ) -> "Job":
     from fedvoxel.evaluation.inference.run import Job
 
-    return Job(model, out, series, remarks, *how)
+    return Job(model, out, series, (f"{warning}.",) if warning else (), *how)
 
 
-def _calibrated(model: "Model", own: Path) -> "Model":
+def _calibrated(model: "Model", own: Path | None) -> "Model":
     from fedvoxel.evaluation.uncertainty.own_calibration import with_own_calibration
 
-    return with_own_calibration(model, own)
+    return model if own is None else with_own_calibration(model, own)
 
 
 def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":
