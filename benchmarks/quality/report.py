@@ -104,7 +104,11 @@ def _images(seeds: Sequence[Values]) -> list[str]:
         ends = min(group["least"] for group in groups), max(group["most"] for group in groups)
         lines.append(f"| {name} | {' | '.join(map(str, count))} | {ends[0]:.2f}, {ends[1]:.1f} |")
     limits = ", ".join(f"{seed['limits']['warn']:.2f} and {seed['limits']['refuse']:.2f}" for seed in seeds)
-    return [*lines, "", f"All seeds together. Limits: {limits}.", ""]
+    pooled = (
+        "All seeds together: other body parts and the hippocampus studies are the same images for each seed's model, "
+        f"and count three times; boxes and test patients are drawn anew. Limits: {limits}."
+    )
+    return [*lines, "", pooled, ""]
 
 
 def _spoilt(seeds: Sequence[Values]) -> list[str]:

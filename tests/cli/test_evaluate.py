@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.cli.main import main
-from tests.evaluation.judgement.made_up import NAME, image, package, right_scans, root_file, truth, write_site
+from tests.evaluation.judgement.made_up import (
+    NAME,
+    breaking_package,
+    image,
+    package,
+    right_scans,
+    root_file,
+    truth,
+    write_site,
+)
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +156,16 @@ def test_another_root_is_not_trusted(hospital: Path, tmp_path: Path, capsys: pyt
     asked = [str(other) if word.endswith("rootCA.pem") else word for word in arguments(hospital, tmp_path / "out")]
     assert main(asked) == 17
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_fails_on_a_case_ends_with_a_code_after_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    breaking_package(tmp_path, version="1.0.0")
+    root_file(tmp_path)
+    shown = truth()
+    shown[0, 0, 0] = 3
+    write_site(tmp_path / "north", [*right_scans(5), (image(shown), truth())])
+    assert main(arguments(tmp_path, tmp_path / "out", "--no-pdf")) == 18
+    assert "The model failed on 1 case" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "out" / "to_share.json").is_file()

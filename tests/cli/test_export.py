@@ -83,7 +83,7 @@ def test_it_is_found_without_the_word_job(capsys: pytest.CaptureFixture[str]) ->
         (["--model", "personal"], "personal model never leaves", 3),
         (["--describe", "missing.json"], "missing.json", 3),
         (["--sign", "nowhere"], "client.crt", 8),
-        (["--calibration", "missing.json"], "calibration is missing", 3),
+        (["--calibration", "missing.json"], "calibration or the licence cannot be read", 3),
         (["--model", "worst"], "worst", 2),
         (["--audit-head", "3e"], "64 hexadecimal digits", 3),
     ],

@@ -87,6 +87,18 @@ def test_of_several_studies_each_is_predicted_and_a_bad_one_passed_over(
     assert len(said.err.strip().splitlines()) == 1 and len(results(tmp_path)) == 2
 
 
+def test_what_is_left_of_a_lost_study_is_told(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two", "lost"):
+        bright_study(tmp_path / "studies" / name)
+    for path in (tmp_path / "studies" / "lost").iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    assert main([*asked, str(tmp_path / "studies")]) == 15
+    said = capsys.readouterr().out
+    assert "2 predicted, 1 not" in said and "other files: not predicted" in said and len(results(tmp_path)) == 2
+
+
 def test_studies_of_several_patients_need_a_word(
     asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +130,13 @@ def damaged(folder: Path) -> Path:
     return folder
 
 
+def cut_off(folder: Path) -> Path:
+    """The last slice is an empty file: what is left is a stack as regular as the whole one."""
+    bright_study(folder)
+    max(folder.iterdir(), key=lambda path: dcmread(path).ImagePositionPatient[2]).write_bytes(b"")
+    return folder
+
+
 def two_in_one(folder: Path) -> Path:
     slices: list[Dataset] = bright_slices("axial", levels())
     slices[0].PatientID = "SOMEBODY"
@@ -131,6 +150,7 @@ def two_in_one(folder: Path) -> Path:
         (knee, 18, "the header says KNEE"),
         (nothing, 18, "no DICOM series"),
         (damaged, 15, "copy or export the file again"),
+        (cut_off, 15, "1 files beside the study's images cannot be used"),
         (two_in_one, 15, "several patients"),
         (lambda folder: folder, 3, "a name that does not exist"),
     ],

@@ -16,6 +16,7 @@ from fedvoxel.export.provenance import Provenance, provenance_of
 from fedvoxel.federation.outcome import RoundRecord
 from fedvoxel.records.atomic import write_json
 from fedvoxel.training.setup import TrainingTask
+from tests.export.made_calibration import made_calibration
 from tests.export.package_sample import description_values, sample_description, sample_signer, structure
 from tests.export.throwaway_root import NOW
 from tests.finished_job import blob_task, finished_job
@@ -46,8 +47,10 @@ def job_model(job: Path, choice: ModelChoice = "best") -> JobModel:
 def exported_with_forms() -> tuple[Package, Forms]:
     """The blob job's package, signed by the throw-away consortium's lead, and the forms in it."""
     folder = Path(mkdtemp(prefix="fedvoxel_test_"))
-    beside = Beside(calibration=b'{"temperature": 1.5}', licence="Ours.\n", audit_head="3e" * 32)
-    return export_model(job_model(told_job(folder)), sample_description(**LABELS), sample_signer(), folder, NOW, beside)
+    model = job_model(told_job(folder))
+    calibration = made_calibration(model.file.sha256).model_dump_json().encode()
+    beside = Beside(calibration=calibration, licence="Ours.\n", audit_head="3e" * 32)
+    return export_model(model, sample_description(**LABELS), sample_signer(), folder, NOW, beside)
 
 
 def exported() -> Package:

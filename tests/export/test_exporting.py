@@ -13,6 +13,7 @@ import torch
 from fedvoxel.errors import ConfigError, JobError, PackageError
 from fedvoxel.export.agreement import LARGEST_SOFTMAX, LEAST_ARGMAX
 from fedvoxel.export.bundle import bundle_of
+from fedvoxel.export.calibration import calibration_of
 from fedvoxel.export.exporting import Beside, export_model
 from fedvoxel.export.job_model import read_description
 from fedvoxel.export.manifest import ONNX_OPSET
@@ -23,7 +24,8 @@ from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.weights_file import save_weights
 from tests.export.exported_job import LABELS, SITES, description_file, exported, job_model, told_job, told_of
-from tests.export.package_sample import sample_description, sample_signer, sample_trust
+from tests.export.made_calibration import made_calibration
+from tests.export.package_sample import sample_description, sample_package, sample_signer, sample_trust
 from tests.export.throwaway_root import NOW
 from tests.finished_job import JOB_ID, blob_task, finished_job, initial_weights
 from tests.sample_run import private_outcome
@@ -38,7 +40,7 @@ def provenance() -> Provenance:
 
 def test_the_package_opens_with_the_consortiums_root() -> None:
     package = open_package(exported().path, sample_trust(), NOW)
-    assert package.description == sample_description(**LABELS) and package.calibration == {"temperature": 1.5}
+    assert package.description == sample_description(**LABELS) and package.calibration is not None
     assert {"model.onnx", "provenance.json", "sbom.cdx.json", "docs/model_card.md"} <= set(package.names)
 
 
@@ -185,6 +187,32 @@ def test_an_argument_that_monai_would_run_is_refused(tmp_path: Path, text: str) 
     for arguments in ({"norm": text}, {"act": ["PRELU", {"x": text}]}, {"act": {"_target_": "os.system"}}):
         with pytest.raises(ConfigError, match="MONAI reads"):
             bundle_of(sample_description(**LABELS), "UNet", arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_sha256": "b" * 64}, "is of other weights"),
+        ({"model_sha256": None}, "is of other weights"),
+        ({"structures": ("other",)}, "is of a model of other; this one finds blob"),
+    ],
+)
+def test_a_calibration_of_another_model_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    model = job_model(told_job(tmp_path))
+    made = made_calibration(**{"model_sha256": model.file.sha256} | changes)
+    beside = Beside(calibration=made.model_dump_json().encode())
+    with pytest.raises(ConfigError, match=said):
+        export_model(model, sample_description(**LABELS), sample_signer(), tmp_path / "out", NOW, beside)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_package_whose_calibration_is_of_other_weights_is_not_used(tmp_path: Path) -> None:
+    whole = exported()
+    assert calibration_of(whole) is not None
+    made = made_calibration("b" * 64).model_dump_json().encode()
+    members = {"provenance.json": whole.member("provenance.json"), "calibration.json": made}
+    with pytest.raises(PackageError, match="is of other weights"):
+        calibration_of(sample_package(tmp_path, members=members, **LABELS))
 
 
 def test_a_calibration_that_is_no_json_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 
 from fedvoxel.cli.main import main
 from tests.evaluation.inference.bright_studies import bright_slices, levels
@@ -145,6 +146,59 @@ def test_what_a_pacs_refuses_stays_on_the_disk_and_can_be_stored_later(
         assert main(["pacs", "store", str(folder), "--site", str(refusing), "--pacs", "web"]) == 0
     assert "lists every one" in capsys.readouterr().out
     assert len(held(orthanc, "SEG")) == len(held(orthanc, "SR")) == 1
+
+
+def move_to_another_patient(orthanc: Orthanc, slices: list[Dataset], folder: Path) -> None:
+    """Does what a PACS does when a patient is merged: the study gets another number."""
+    for one in slices:
+        one.PatientID = "MERGED"
+    orthanc.clear()
+    orthanc.store(sorted(store(folder, *slices).iterdir()))
+
+
+def test_results_of_a_patient_who_was_merged_meanwhile_are_not_stored(
+    orthanc: Orthanc, slices: list[Dataset], asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    move_to_another_patient(orthanc, slices, tmp_path / "merged")
+    site = ["--site", str(site_file(tmp_path, orthanc))]
+    assert main([*asked, str(tmp_path / "here"), *site, "--store", "web"]) == 15
+    said = capsys.readouterr()
+    assert "another PatientID than the objects; nothing was sent: fetch the study" in said.err
+    assert "stay on the disk" in said.err and "pacs store" not in said.err and "Stored" not in said.out
+    assert not any(secret in said.err for secret in ("4711", "MERGED", slices[0].StudyInstanceUID))
+    (folder,) = (tmp_path / "out").iterdir()
+    assert main(["pacs", "store", str(folder), *site, "--pacs", "dimse", "--new-study"]) == 15
+    assert held(orthanc, "SEG") == held(orthanc, "SR") == []
+
+
+def test_another_archive_takes_a_study_that_is_new_to_it_where_that_was_said(
+    orthanc: Orthanc, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orthanc.clear()
+    site = ["--site", str(site_file(tmp_path, orthanc))]
+    assert main([*asked, str(tmp_path / "here"), *site, "--store", "web"]) == 15
+    assert "does not know 1 of" in capsys.readouterr().err and held(orthanc, "SEG") == []
+    assert main([*asked, str(tmp_path / "here"), *site, "--store", "web", "--new-study"]) == 0
+    assert len(held(orthanc, "SEG")) == 1
+
+
+def test_only_results_are_stored_unless_others_are_asked_for(
+    orthanc: Orthanc, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*asked, str(tmp_path / "here")]) == 0
+    (folder,) = (tmp_path / "out").iterdir()
+    image = dcmread(sorted((tmp_path / "here").iterdir())[0])
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    image.save_as(folder / "image.dcm")
+    command = ["pacs", "store", str(folder), "--site", str(site_file(tmp_path, orthanc)), "--pacs", "web"]
+    before = len(held(orthanc, "MR"))
+    capsys.readouterr()
+    assert main(command) == 3
+    said = capsys.readouterr().err
+    assert "To web: 3 objects (1 MR, 1 SEG, 1 SR); studies: 1, patients: 1" in said
+    assert "1 of 3 objects are no segmentation or report" in said and held(orthanc, "SEG") == []
+    assert main([*command, "--others"]) == 0
+    assert len(held(orthanc, "MR")) == before + 1 and len(held(orthanc, "SEG")) == 1
 
 
 def test_a_folder_without_results_is_not_stored(

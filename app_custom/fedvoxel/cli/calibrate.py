@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from fedvoxel.evaluation.inference.model import Model
     from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
+    from fedvoxel.evaluation.uncertainty.own_calibration import OwnCalibration
     from fedvoxel.federation.calibration.calibration import Calibration
 
 app = typer.Typer(add_completion=False, help="Learn how far a model can be trusted on your own patients.")
@@ -28,19 +29,14 @@ def calibrate(
     root: Root,
     crl: RevocationList = None,
     out: Annotated[Path, typer.Option("--out", help="Where the calibration goes.")] = Path("calibration.json"),
-    anew: Annotated[
-        bool,
-        typer.Option(
-            "--anew", help="Fit everything on this cohort, and not the volume intervals alone; takes minutes."
-        ),
-    ] = False,
     memory_mb: Annotated[int, typer.Option("--memory-mb", min=512, help="Most memory, in MiB.")] = 4096,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use; all by default.")] = None,
 ) -> None:
-    """Calibrate a package's model on one cohort: by default the volume intervals alone, the rest stays the package's.
+    """Calibrate a package's model on one cohort: the volume intervals alone, where the package has a calibration.
 
-    The file is yours: predict takes it with --calibration. Exit codes: 0; 3 if a file is wrong, or the package has no
-    calibration and --anew is not given; 5 for too few patients; 17 if the package is not trusted; 18 if it is unusable.
+    Of a package without one all is fitted, which takes minutes. The file is yours, and of this package: predict takes
+    it with --calibration. Exit codes: 0; 3 if a file is wrong; 5 for too few patients; 17 if the package is not
+    trusted; 18 if it is unusable.
     """
     from rich.console import Console
 
@@ -52,17 +48,17 @@ def calibrate(
 
     console = Console(stderr=True)
     model = open_model(open_package(package, read(root, crl)), MemoryBound(memory_mb), threads)
-    made = _made(model, package_cases(model, site, cohort), anew, console)
+    made = _made(model, package_cases(model, site, cohort), console)
     write_json(out, made.model_dump(mode="json"))
-    _show(made, out)
+    _show(made.calibration, out)
 
 
-def _made(model: "Model", cases: "HospitalCases", anew: bool, console: "Console") -> "Calibration":
+def _made(model: "Model", cases: "HospitalCases", console: "Console") -> "OwnCalibration":
     from fedvoxel.cli.progress import counting
-    from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_anew, calibrate_volumes
+    from fedvoxel.evaluation.uncertainty.own_calibration import calibrate as calibrated
 
     with counting(console, "looking at cases") as progress:
-        return calibrate_anew(cases, model, progress) if anew else calibrate_volumes(cases, model, progress)
+        return calibrated(cases, model, progress)
 
 
 def _show(made: "Calibration", out: Path) -> None:

@@ -53,7 +53,7 @@ def evaluate(
 
     Exit codes: 0; 3 if a file or option is wrong, or another margin was stated before; 5 if the cohort cannot be used;
     8 or 17 if the package is not to be trusted; 12 if the record of margins cannot be; and if a case could not be
-    judged, after the report was written, that of the first one: 4 or 18.
+    judged, after the report was written, that of the first one: 4 or 18; 18 too if a model failed on a case.
     """
     _evaluate(option.Options(**locals()))
 
@@ -72,8 +72,10 @@ def _evaluate(asked: option.Options) -> None:
     with console.status("writing the report"):
         written = write_judgement(judgement, views, folder, asked.pdf)
     show(judgement, written, asked.as_json)
-    if judgement.skipped:
-        raise typer.Exit(_exit_code(judgement.skipped[0].reason))
+    reasons = [one.reason for one in judgement.skipped]
+    reasons += [reason for case in judgement.cases for reason in (case.failure, case.other_failure) if reason]
+    if reasons:
+        raise typer.Exit(_exit_code(reasons[0]))
 
 
 def _task(asked: option.Options) -> "Task":

@@ -69,7 +69,7 @@ def job(
     console = Console()
     source = _read_job(result, model)
     description = read_description(describe, source.task)
-    beside = _beside(_checked(calibration, description, source), licence, audit_head)
+    beside = _beside(calibration, licence, audit_head)
     with console.status("converting and checking the network (up to some minutes)"):
         identity = load_identity(sign / "startup")
         package, forms = export_model(source, description, identity, out, datetime.now(UTC), beside)
@@ -177,14 +177,6 @@ def _read_job(result: Path, choice: Literal["best", "last", "personal"]) -> "Job
 
     opened = open_job_result(result)
     return read_job_model(opened.workspace, opened.outcome, read_task(opened), choice)
-
-
-def _checked(calibration: Path | None, description: "ModelDescription", source: "JobModel") -> Path | None:
-    from fedvoxel.evaluation.uncertainty.packaged import check_for_package
-
-    if calibration is not None:
-        check_for_package(calibration, description, source.file.sha256)
-    return calibration
 
 
 def _beside(calibration: Path | None, licence: Path | None, audit_head: str | None) -> Any:

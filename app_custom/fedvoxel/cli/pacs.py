@@ -1,7 +1,8 @@
 """`fedvoxel pacs`: says whether a hospital's PACS answers, counts and fetches series, and stores results."""
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from fedvoxel.errors import ConfigError, DicomError
 from fedvoxel.governance.finding import has_errors
 
 if TYPE_CHECKING:
+    from fedvoxel.dicom.outgoing import Outgoing
     from fedvoxel.dicom.query import FoundSeries
     from fedvoxel.volumes.site import SiteConfig
 
@@ -142,24 +144,49 @@ def store(
     folder: Annotated[Path, typer.Argument(help="A folder with results: its .dcm files, and those of its folders.")],
     site: SiteOption,
     pacs: Annotated[str | None, typer.Option("--pacs", help="The PACS; needed if there are several.")] = None,
+    others: Annotated[
+        bool, typer.Option("--others", help="Also objects that are no segmentation or report of fedvoxel.")
+    ] = False,
+    new_study: Annotated[
+        bool, typer.Option("--new-study", help="Also where the PACS does not know the study: another archive.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Store results at the PACS, and ask it whether it lists them; storing the same again is harmless.
 
-    Exit codes: 0 if the PACS lists every object; 3 if the site's file or the folder is wrong; 15 if the PACS fails.
+    First it says what goes, and asks the PACS whose the studies are: another patient's are not sent.
+
+    Exit codes: 0 if the PACS lists every object; 3 if the site's file or the folder is wrong, or an object is no
+    result; 15 if the PACS fails, does not know the study, or has it under another patient.
     """
     from fedvoxel.dicom.confirming import store_confirmed
+    from fedvoxel.dicom.outgoing import read_outgoing
 
     config = _site(site)
     name = _only(config, pacs)
     paths = sorted(path for path in folder.rglob("*.dcm") if _is_shown(path.relative_to(folder)))
     if not paths:
         raise ConfigError("expected a folder with .dcm files, got one without")
-    store_confirmed(opened(config, name, site.parent), paths)
+    outgoing = read_outgoing(paths)
+    typer.echo(f"To {name}: {_said_of(outgoing)}", err=True)
+    foreign = sum(not one.is_result for one in outgoing)
+    if foreign and not others:
+        raise ConfigError(
+            f"{foreign} of {len(paths)} objects are no segmentation or report that fedvoxel made; nothing was sent: "
+            "name the folder of the results alone, or say --others"
+        )
+    store_confirmed(opened(config, name, site.parent), paths, new_study)
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, "pacs": name, "objects": len(paths)}, indent=2))
     else:
         typer.echo(f"{name} has {len(paths)} objects, and lists every one. Next: open the study in your viewer.")
+
+
+def _said_of(outgoing: "Sequence[Outgoing]") -> str:
+    kinds = Counter(one.modality for one in outgoing)
+    listed = ", ".join(f"{count} {modality}" for modality, count in sorted(kinds.items()))
+    studies, patients = ({getattr(one, what) for one in outgoing} for what in ("study_uid", "patient"))
+    return f"{len(outgoing)} objects ({listed}); studies: {len(studies)}, patients: {len(patients)}"
 
 
 def _is_shown(path: Path) -> bool:

@@ -43,6 +43,7 @@ def predict(
     pacs: o.FromPacs = None,
     query: o.Query = None,
     store: o.StoreAt = None,
+    new_study: o.NewStudy = False,
     site: o.SiteFile = None,
     calibration: o.OwnCalibration = None,
     quick: o.Quick = False,
@@ -63,12 +64,11 @@ def predict(
     15 if a DICOM file or the PACS fails; 17 if the package is not to be trusted; 18 if the study is not one that the
     model was made for or like, does not fit into memory, or the result failed its test (of several: the first).
     """
-    asked = asked_for(Asked(study, pacs, query, site, store, everybody))
+    asked = asked_for(Asked(study, pacs, query, site, store, everybody, new_study))
     trust = read(root, crl)
     model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
     warning = warning_of(model.package, releases, trust, allow_unknown)
-    remarks = (f"{warning}.",) if warning else ()
-    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain, eight_bit)), as_json)
+    _run(asked, _job(model, out, series, warning, (not quick, maps, explain, eight_bit)), as_json)
 
 
 def _run(asked: Asked, job: "Job", as_json: bool) -> None:
@@ -88,20 +88,18 @@ def _job(
     model: "Model",
     out: Path,
     series: int | None,
-    remarks: tuple[str, ...],
+    warning: str | None,
     how: tuple[bool, bool, float | None, bool],
 ) -> "Job":
     from fedvoxel.evaluation.inference.run import Job
 
-    return Job(model, out, series, remarks, *how)
+    return Job(model, out, series, (f"{warning}.",) if warning else (), *how)
 
 
 def _calibrated(model: "Model", own: Path | None) -> "Model":
-    from dataclasses import replace
+    from fedvoxel.evaluation.uncertainty.own_calibration import with_own_calibration
 
-    from fedvoxel.evaluation.uncertainty.packaged import read_own_calibration
-
-    return model if own is None else replace(model, calibration=read_own_calibration(own, model.package.description))
+    return model if own is None else with_own_calibration(model, own)
 
 
 def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":

@@ -28,10 +28,13 @@ Query = Annotated[
 StoreAt = Annotated[
     str | None, typer.Option("--store", help="Store segmentation and report at this PACS of the site's file.")
 ]
+NewStudy = Annotated[
+    bool, typer.Option("--new-study", help="Store also where that PACS does not know the study: another archive.")
+]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
 OwnCalibration = Annotated[
     Path | None,
-    typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`, in the place of the package's."),
+    typer.Option("--calibration", help="Your own, from `fedvoxel calibrate`: its volume intervals instead of theirs."),
 ]
 Quick = Annotated[
     bool, typer.Option("--quick", help="No changed copies of the image: no estimate of quality, several times faster.")

@@ -29,6 +29,7 @@ class Asked:
     site: Path | None
     store: str | None
     everybody: bool
+    new_study: bool
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ def store_at(asked: Asked, paths: Sequence[Path]) -> DicomError | None:
     from fedvoxel.dicom.confirming import store_confirmed
 
     try:
-        store_confirmed(opened_pacs(asked, asked.store), paths)
+        store_confirmed(opened_pacs(asked, asked.store), paths, asked.new_study)
     except DicomError as error:
-        kept = f"the {len(paths)} objects stay on the disk; store them later with: fedvoxel pacs store"
-        return DicomError(error.reason, f"{error}; {kept}")
+        later = "" if error.reason == "pacs_other_patient" else "; store them later with: fedvoxel pacs store"
+        return DicomError(error.reason, f"{error}; the {len(paths)} objects stay on the disk{later}")
     return None
 
 
@@ -120,16 +121,25 @@ def _nifti(path: Path) -> Image:
 def _studies(folder: Path, everybody: bool) -> list[Image]:
     from fedvoxel.dicom.series import find_series
     from fedvoxel.evaluation.inference.run import predict_study
-    from fedvoxel.evaluation.inference.study import check_one_patient, studies_in
+    from fedvoxel.evaluation.inference.study import check_one_patient, strays_beside, studies_in
 
-    studies = studies_in(find_series(folder))
+    inventory = find_series(folder)
+    studies = studies_in(inventory)
     if not everybody:
         check_one_patient(studies)
 
     def image(study: Any) -> Image:
         return Image(f"study {study.number}", lambda job, progress: predict_study(study, job, progress))
 
-    return [image(study) for study in studies]
+    strays = strays_beside(studies, inventory)
+    return [*map(image, studies), *([] if strays is None else [_refused("other files", strays)])]
+
+
+def _refused(name: str, problem: DicomError) -> Image:
+    def predict(job: "Job", progress: "Progress | None") -> "Outcome":
+        raise problem
+
+    return Image(name, predict)
 
 
 def _pull(asked: Asked, job: "Job", folder: Path, console: "Console") -> None:

@@ -102,17 +102,17 @@ class DicomwebSearch:
     def __init__(self, client: DICOMwebClient) -> None:
         self._client = client
 
-    def ask(self, level: Level, keys: Mapping[str, str], most: int) -> list[dict[str, str]]:
+    def ask(self, level: Level, keys: Mapping[str, str], most: int, more: Sequence[str] = ()) -> list[dict[str, str]]:
         """Returns the answers of the PACS, page by page, as keyword and text.
 
         Raises:
             DicomError: It fails, or has more than `most` answers.
         """
         answers: dict[str, dict[str, str]] = {}
-        offset = 0
+        offset, wanted = 0, (*RETURN_KEYS[level], *more)
         while True:
             with explained_http():
-                page = [_texts(entry, RETURN_KEYS[level]) for entry in self._page(level, dict(keys), offset)]
+                page = [_texts(entry, wanted) for entry in self._page(level, dict(keys), offset, wanted)]
             known, offset = len(answers), offset + len(page)
             answers |= {answer.get(_UID_KEYS[level], ""): answer for answer in page}
             if len(answers) > most:
@@ -121,7 +121,7 @@ class DicomwebSearch:
             if len(answers) == known:
                 return list(answers.values())
 
-    def _page(self, level: Level, keys: dict[str, str], offset: int) -> list[dict[str, Any]]:
+    def _page(self, level: Level, keys: dict[str, str], offset: int, wanted: Sequence[str]) -> list[dict[str, Any]]:
         path = {}
         if level != "STUDY":
             path["study_instance_uid"] = keys.pop("StudyInstanceUID")
@@ -132,8 +132,7 @@ class DicomwebSearch:
             "SERIES": self._client.search_for_series,
             "IMAGE": self._client.search_for_instances,
         }
-        fields = list(RETURN_KEYS[level])
-        return searches[level](**path, search_filters=keys, fields=fields, offset=offset or None)
+        return searches[level](**path, search_filters=keys, fields=list(wanted), offset=offset or None)
 
 
 def _texts(entry: dict[str, Any], keywords: Sequence[str]) -> dict[str, str]:

@@ -155,7 +155,7 @@ class DimseSearch:
         _expect_context(association, FindModel, "find")
         self._association, self._watch = association, watch
 
-    def ask(self, level: Level, keys: Mapping[str, str], most: int) -> list[dict[str, str]]:
+    def ask(self, level: Level, keys: Mapping[str, str], most: int, more: Sequence[str] = ()) -> list[dict[str, str]]:
         """Returns the answers of the PACS as keyword and text.
 
         Raises:
@@ -163,7 +163,8 @@ class DimseSearch:
         """
         question = Dataset()
         question.QueryRetrieveLevel = level
-        for keyword in RETURN_KEYS[level]:
+        wanted = (*RETURN_KEYS[level], *more)
+        for keyword in wanted:
             setattr(question, keyword, keys.get(keyword, ""))
         answers: list[dict[str, str]] = []
         status = -1
@@ -173,7 +174,7 @@ class DimseSearch:
                 break
             if identifier is None:
                 raise dicom_error("pacs_garbled", "the PACS answers C-FIND with what is no data set")
-            answers.append(_texts(identifier, RETURN_KEYS[level]))
+            answers.append(_texts(identifier, wanted))
             if len(answers) > most:
                 self._watch.fail(dicom_error("pacs_too_much", f"the PACS has more than {most} answers"))
         if status != 0:

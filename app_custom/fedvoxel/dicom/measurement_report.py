@@ -33,10 +33,9 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from fedvoxel.dicom.quiet import quiet
-from fedvoxel.dicom.result import REPORT_SERIES, RESEARCH, Algorithm, Finding
+from fedvoxel.dicom.result import MANUFACTURER, REPORT_SERIES, RESEARCH, Algorithm, Finding
 from fedvoxel.dicom.source_header import source_headers, write_text_as_unicode
 
-_MANUFACTURER = "FedVoxel"
 _ML = CodedConcept("mL", "UCUM", "milliliter")
 _NO_UNITS = CodedConcept("1", "UCUM", "no units")
 _COMMENT = CodedConcept("121106", "DCM", "Comment")
@@ -75,7 +74,7 @@ def report_of(
             series_number=REPORT_SERIES,
             sop_instance_uid=UID(),
             instance_number=1,
-            manufacturer=_MANUFACTURER,
+            manufacturer=MANUFACTURER,
             is_complete=True,
             is_final=False,
             is_verified=False,
@@ -92,7 +91,7 @@ def _content(
     device = DeviceObserverIdentifyingAttributes(
         uid=algorithm.device_uid,
         name=f"{algorithm.name} {algorithm.version}",
-        manufacturer_name=_MANUFACTURER,
+        manufacturer_name=MANUFACTURER,
         model_name=algorithm.name,
         serial_number=algorithm.package_sha256[:16],
     )
@@ -119,7 +118,7 @@ def _group(
         version=algorithm.version,
         parameters=[f"{name}={value}" for name, value in algorithm.parameters.items()],
         family=codes.DCM.ArtificialIntelligence,
-        manufacturer=_MANUFACTURER,
+        manufacturer=MANUFACTURER,
     )
     common: dict[str, Any] = {
         "tracking_identifier": TrackingIdentifier(uid=finding.tracking_uid, identifier=finding.tracking_id),

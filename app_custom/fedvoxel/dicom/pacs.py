@@ -42,8 +42,8 @@ _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
 class Search(Protocol):
     """Asks one PACS several questions."""
 
-    def ask(self, level: Level, keys: Mapping[str, str], most: int) -> list[dict[str, str]]:
-        """Returns the answers as keyword and text.
+    def ask(self, level: Level, keys: Mapping[str, str], most: int, more: Sequence[str] = ()) -> list[dict[str, str]]:
+        """Returns the answers as keyword and text, with those of the keywords `more` that the PACS returns.
 
         Raises:
             DicomError: The PACS fails, or has more than `most` answers.
@@ -151,6 +151,19 @@ class Pacs:
             DicomError: The PACS fails.
         """
         return frozenset(self._listed(study_uid, series_uid))
+
+    def owners(self, study_uid: str) -> frozenset[tuple[str, str]]:
+        """Returns (PatientID, IssuerOfPatientID) of the patients that the PACS has a study of, none if it has none.
+
+        Raises:
+            DicomError: The PACS fails.
+        """
+        keys = {"StudyInstanceUID": study_uid}
+        with self.transport.searching() as search:
+            answers = search.ask("STUDY", keys, self.config.limits.series, more=("IssuerOfPatientID",))
+        if any(answer.get("StudyInstanceUID", study_uid) != study_uid for answer in answers):
+            raise dicom_error("pacs_garbled", "the PACS lists another study than it was asked about")
+        return frozenset((answer.get("PatientID", ""), answer.get("IssuerOfPatientID", "")) for answer in answers)
 
     def _studies(self, search: Search, query: SeriesQuery) -> Iterator[dict[str, str]]:
         seen: set[str] = set()

@@ -6,6 +6,8 @@ from highdicom import UID
 from highdicom.sr.coding import CodedConcept
 
 RESEARCH = "research use only"
+MANUFACTURER = "FedVoxel"
+"""Who made a result, as its objects say."""
 SEG_SERIES, REPORT_SERIES = 900, 901
 """Series numbers that come after those of the scanner."""
 

@@ -18,10 +18,9 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from fedvoxel.dicom.quiet import quiet
-from fedvoxel.dicom.result import SEG_SERIES, Algorithm, Finding
+from fedvoxel.dicom.result import MANUFACTURER, SEG_SERIES, Algorithm, Finding
 from fedvoxel.dicom.source_header import source_headers, write_text_as_unicode
 
-_MANUFACTURER = "FedVoxel"
 _ONE_BIT: dict[str, Any] = {"segmentation_type": "BINARY"}
 _EIGHT_BIT: dict[str, Any] = {
     "segmentation_type": "FRACTIONAL",
@@ -77,7 +76,7 @@ def _on_grid(label: NDArray[np.uint8], geometry: VolumeGeometry, source: Dataset
 
 def _made_by(algorithm: Algorithm) -> dict[str, Any]:
     return {
-        "manufacturer": _MANUFACTURER,
+        "manufacturer": MANUFACTURER,
         "manufacturer_model_name": algorithm.name,
         "software_versions": algorithm.software_version,
         "device_serial_number": algorithm.package_sha256[:16],
@@ -89,7 +88,7 @@ def _described(number: int, finding: Finding, algorithm: Algorithm) -> SegmentDe
         name=algorithm.name,
         family=codes.DCM.ArtificialIntelligence,
         version=algorithm.version,
-        source=_MANUFACTURER,
+        source=MANUFACTURER,
         parameters=algorithm.parameters,
     )
     made = SegmentDescription(

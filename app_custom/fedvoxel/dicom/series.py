@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fedvoxel.dicom.doubtful import may_be_an_image
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.inventory_entry import Entry, read_entry
 from fedvoxel.errors import DicomError
@@ -49,10 +50,25 @@ class Inventory:
     Attributes:
         series: The series, sorted by their UID.
         refused: (reason, number of files) of what is not used, sorted by reason.
+        doubtful: What is not used and may be an image all the same: damaged files, links, folders that are closed.
     """
 
     series: tuple[SeriesFiles, ...]
     refused: tuple[tuple[str, int], ...]
+    doubtful: tuple[Path, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class _Refusals:
+    """Collects what is not used."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    doubtful: list[Path] = field(default_factory=list)
+
+    def note(self, path: Path, reason: str) -> None:
+        self.counts[reason] += 1
+        if may_be_an_image(path, reason):
+            self.doubtful.append(path)
 
 
 def find_series(folder: Path, progress: Progress | None = None) -> Inventory:
@@ -64,24 +80,24 @@ def find_series(folder: Path, progress: Progress | None = None) -> Inventory:
     Raises:
         DicomError: The folder cannot be read.
     """
-    refused: Counter[str] = Counter()
+    refused = _Refusals()
     paths = sorted(_files(folder, refused))
     entries = []
     for done, path in enumerate(paths, start=1):
         try:
             entries.append(read_entry(path))
         except DicomError as error:
-            refused[error.reason] += 1
+            refused.note(path, error.reason)
         if progress is not None:
             progress(done, len(paths))
     groups: dict[str, list[Entry]] = defaultdict(list)
-    for entry in _without_copies(entries, refused):
+    for entry in _without_copies(entries, refused.counts):
         groups[entry.series_uid].append(entry)
-    series = [found for uid in sorted(groups) if (found := _series_of(groups[uid], refused))]
-    return Inventory(tuple(series), tuple(sorted(refused.items())))
+    series = [found for uid in sorted(groups) if (found := _series_of(groups[uid], refused.counts))]
+    return Inventory(tuple(series), tuple(sorted(refused.counts.items())), tuple(refused.doubtful))
 
 
-def _files(folder: Path, refused: Counter[str]) -> Iterator[Path]:
+def _files(folder: Path, refused: _Refusals) -> Iterator[Path]:
     """Yields the regular files below a folder; counts links, and what is neither file nor folder, as refused."""
     waiting = [folder]
     while waiting:
@@ -92,17 +108,17 @@ def _files(folder: Path, refused: Counter[str]) -> Iterator[Path]:
         except OSError as error:
             if inner == folder:
                 raise dicom_error("unreadable_file", f"the folder cannot be read ({type(error).__name__})") from None
-            refused["unreadable_file"] += 1
+            refused.note(inner, "unreadable_file")
             continue
         for entry in entries:
             if entry.is_symlink():
-                refused["link"] += 1
+                refused.note(Path(entry.path), "link")
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))
             elif entry.is_file(follow_symlinks=False):
                 yield Path(entry.path)
             else:
-                refused["unreadable_file"] += 1
+                refused.counts["unreadable_file"] += 1
 
 
 def _without_copies(entries: Sequence[Entry], refused: Counter[str]) -> Iterator[Entry]:

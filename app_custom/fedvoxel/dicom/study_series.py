@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.identity import are_several, identity_of
 from fedvoxel.dicom.pixels import Stored, stored_pixels
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import SeriesFiles
@@ -59,9 +60,9 @@ def read_study_series(files: SeriesFiles) -> StudySeries:
         headers = tuple(read_header(path) for path in files.paths)
         if any(_texts(header, _UIDS) != (files.study_uid, files.series_uid) for header in headers):
             raise dicom_error("changed_file", "a file is not of the study and series that it was of before")
-        patients = {_texts(header, _PATIENT) for header in headers}
-        if len(patients) > 1:
-            raise dicom_error("mixed_patients", f"the files of one series name {len(patients)} patients")
+        numbers = {_texts(header, _NUMBER) for header in headers}
+        if len(numbers) > 1 or are_several(identity_of(header) for header in headers):
+            raise dicom_error("mixed_patients", "the files of one series name several patients")
     return StudySeries(files, headers)
 
 
@@ -70,4 +71,4 @@ def _texts(header: Dataset, keywords: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
-_PATIENT = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate")
+_NUMBER = ("PatientID", "IssuerOfPatientID")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.export.bundle import NO_LICENCE, PROGRAM, WEIGHTS, bundle_of
+from fedvoxel.export.calibration import check_calibration
 from fedvoxel.export.description import ModelDescription
 from fedvoxel.export.forms import Forms, forms_of
 from fedvoxel.export.job_model import JobModel
@@ -15,7 +16,7 @@ from fedvoxel.export.model_card import MODEL_CARD, model_card
 from fedvoxel.export.package import Package, write_package
 from fedvoxel.export.provenance import PROVENANCE, provenance_of
 from fedvoxel.export.sbom import SBOM, sbom_of
-from fedvoxel.export.signature import moment, read_object
+from fedvoxel.export.signature import moment
 from fedvoxel.export.written import text_of_json
 from fedvoxel.records.identity import Identity
 from fedvoxel.training.networks import build_network, network_arguments, set_weights
@@ -59,16 +60,18 @@ def export_model(
         beside: What else goes into it.
 
     Raises:
-        ConfigError: The network cannot be converted, or its arguments not be written into a MONAI bundle.
+        ConfigError: The network cannot be converted, its arguments not be written into a MONAI bundle, or the
+            calibration is of another model.
         PackageError: A form does not agree with the network, the signer is not one whose signature counts, or the
             package cannot be written.
     """
+    if beside.calibration is not None:
+        check_calibration(beside.calibration, description, model.file.sha256)
     config, channels = model.task.training, description.channels
     network = build_network(config.network, channels, config.seed)
     set_weights(network, model.weights)
     members = bundle_of(description, config.network.name, network_arguments(config.network, channels), beside.licence)
     if beside.calibration is not None:
-        read_object(beside.calibration, CALIBRATION)
         members[CALIBRATION] = beside.calibration
     forms = forms_of(network, config.inference.roi_size, channels)
     provenance = provenance_of(model, forms, beside.audit_head)

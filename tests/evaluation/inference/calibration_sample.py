@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
-from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_anew
+from fedvoxel.evaluation.uncertainty.own_calibration import calibrate
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.volumes.plan import PreparedCase, PreprocessingPlan, prepare_image
@@ -32,4 +32,4 @@ def cases(folder: Path, training: int = 25, validation: int = 12) -> HospitalCas
 def bright_calibration(folder: Path) -> Calibration:
     """What 25 training and 12 validation patients say of the model."""
     model = bright_model(folder)
-    return calibrate_anew(cases(folder), model, views=ViewPlan(shift_voxels=0, intensity_scale=0.1))
+    return calibrate(cases(folder), model, views=ViewPlan(shift_voxels=0, intensity_scale=0.1)).calibration

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from pydicom import dcmread
 
 from fedvoxel.errors import ConfigError, PackageError, PredictionError
+from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.inference.run import Job, predict_nifti, predict_study
-from fedvoxel.evaluation.uncertainty.own_calibration import calibrate_volumes
-from fedvoxel.evaluation.uncertainty.packaged import check_for_package, read_own_calibration
+from fedvoxel.evaluation.uncertainty.own_calibration import OwnCalibration, calibrate, with_own_calibration
 from fedvoxel.federation.calibration.calibration import Calibration
 from tests.dicom.dicom_checker import errors_in
 from tests.evaluation.inference.bright_studies import SHAPE, bright_model, bright_study, levels, only_study
 from tests.evaluation.inference.calibration_sample import bright_calibration, cases
+from tests.export.package_sample import structure
 from tests.volumes.scans import write_nifti
 
 
@@ -70,21 +72,60 @@ def test_a_file_that_is_nothing_like_the_training_images_is_refused_without_any_
     assert refused.value.reason == "unlike_training" and not list((tmp_path / "out").glob("*"))
 
 
+def calibrated_model(folder: Path, calibration: Calibration, **changes: Any) -> Model:
+    folder.mkdir(parents=True)
+    return bright_model(folder, members={"calibration.json": calibration.model_dump_json().encode()}, **changes)
+
+
+def own_file(folder: Path, own: OwnCalibration) -> Path:
+    path = folder / "own.json"
+    path.write_text(own.model_dump_json())
+    return path
+
+
 def test_a_hospital_uses_intervals_of_its_own(tmp_path: Path, calibration: Calibration) -> None:
-    folder = tmp_path / "package"
-    folder.mkdir()
-    members = {"calibration.json": calibration.model_dump_json().encode()}
-    model = bright_model(folder, members=members)
-    own = calibrate_volumes(cases(tmp_path, validation=10), model)
-    assert own.patients == 10 and own.hospitals == 1 and own.plan == calibration.plan
-    assert own.volume_errors != calibration.volume_errors and own.quality == calibration.quality
-    (tmp_path / "own.json").write_text(own.model_dump_json())
-    assert read_own_calibration(tmp_path / "own.json", model.package.description) == own
-    with pytest.raises(ConfigError, match="the package has no calibration"):
-        calibrate_volumes(cases(tmp_path), bright_model(tmp_path))
+    model = calibrated_model(tmp_path / "package", calibration)
+    own = calibrate(cases(tmp_path, validation=10), model)
+    made = own.calibration
+    assert made.patients == 10 and made.hospitals == 1 and made.plan == calibration.plan
+    assert made.volume_errors != calibration.volume_errors and made.quality == calibration.quality
+    assert with_own_calibration(model, own_file(tmp_path, own)).calibration == made
 
 
-def test_a_calibration_of_another_model_or_a_newer_version_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+def test_an_own_file_changes_the_intervals_and_no_limit(tmp_path: Path, calibration: Calibration) -> None:
+    model = calibrated_model(tmp_path / "package", calibration)
+    distances = calibration.distances
+    lenient = distances.model_copy(update={"edges": tuple(100 * edge for edge in distances.edges)})
+    plan = calibration.plan.model_copy(update={"temperature": 50.0})
+    edited = calibration.model_copy(update={"distances": lenient, "plan": plan, "coverage": 0.5, "patients": 99})
+    own = own_file(tmp_path, OwnCalibration(package_sha256=model.package.sha256, calibration=edited))
+    used = with_own_calibration(model, own)
+    assert used.calibration == calibration.model_copy(update={"patients": 99})
+    smooth = np.add.outer(np.add.outer(np.arange(40), np.arange(40)), np.arange(40)).astype(np.int16)
+    path = write_nifti(tmp_path / "scan.nii.gz", smooth)
+    with pytest.raises(PredictionError) as refused:
+        predict_nifti(path, Job(used, tmp_path / "out"))
+    assert refused.value.reason == "unlike_training"
+
+
+def test_a_package_without_a_calibration_takes_the_whole_of_ones_own(tmp_path: Path, calibration: Calibration) -> None:
+    model = bright_model(tmp_path)
+    own = OwnCalibration(package_sha256=model.package.sha256, calibration=calibration)
+    assert with_own_calibration(model, own_file(tmp_path, own)).calibration == calibration
+
+
+def test_an_own_file_of_another_package_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+    model = calibrated_model(tmp_path / "one", calibration)
+    other = calibrated_model(tmp_path / "two", calibration, version="1.0.1")
+    own = OwnCalibration(package_sha256=other.package.sha256, calibration=calibration)
+    with pytest.raises(ConfigError, match="with another package or version"):
+        with_own_calibration(model, own_file(tmp_path, own))
+    (tmp_path / "plain.json").write_text(calibration.model_dump_json())
+    with pytest.raises(ConfigError, match="package_sha256"):
+        with_own_calibration(model, tmp_path / "plain.json")
+
+
+def test_a_calibration_of_a_newer_version_is_refused(tmp_path: Path, calibration: Calibration) -> None:
     for name, change, said in (
         ("newer", {"schema_version": 2}, "of version 2"),
         ("more", {"note": "x"}, "note"),
@@ -94,23 +135,11 @@ def test_a_calibration_of_another_model_or_a_newer_version_is_refused(tmp_path: 
         (tmp_path / name).mkdir()
         with pytest.raises(PackageError, match=said):
             bright_model(tmp_path / name, members={"calibration.json": json.dumps(values).encode()})
-    description = bright_model(tmp_path).package.description
-    other = description.model_copy(update={"structures": description.structures[:1]})
-    (tmp_path / "c.json").write_text(calibration.model_dump_json())
-    with pytest.raises(ConfigError, match="is of a model of anterior, posterior; this one finds anterior"):
-        read_own_calibration(tmp_path / "c.json", other)
 
 
-def test_a_calibration_of_other_weights_does_not_go_into_a_package(tmp_path: Path, calibration: Calibration) -> None:
-    description = bright_model(tmp_path).package.description
-    for sha256, fits in ((None, True), ("a" * 64, True), ("b" * 64, False)):
-        made = calibration.model_copy(update={"model_sha256": sha256})
-        (tmp_path / "c.json").write_text(made.model_dump_json())
-        if fits:
-            check_for_package(tmp_path / "c.json", description, "a" * 64)
-        else:
-            with pytest.raises(ConfigError, match="is of other weights"):
-                check_for_package(tmp_path / "c.json", description, "a" * 64)
+def test_a_calibration_of_other_structures_is_refused(tmp_path: Path, calibration: Calibration) -> None:
+    with pytest.raises(PackageError, match="is of a model of anterior, posterior; this one finds anterior"):
+        calibrated_model(tmp_path / "package", calibration, structures=[structure("anterior")])
 
 
 def test_an_image_too_large_for_views_is_said_to_be(tmp_path: Path, calibration: Calibration) -> None:

@@ -1,15 +1,17 @@
 """One series of a study is taken, or the person is told which there are; nobody is named."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from fedvoxel.config import parse_config
 from fedvoxel.dicom.series import find_series
 from fedvoxel.errors import DicomError, GeometryError, PredictionError
-from fedvoxel.evaluation.inference.study import check_one_patient, choose_series, studies_in
+from fedvoxel.evaluation.inference.study import check_one_patient, choose_series, strays_beside, studies_in
 from fedvoxel.export.description import InputRange
 from tests.dicom.phantom import NAME, PATIENT, Phantom, write_all
 from tests.evaluation.inference.bright_studies import RANGES, only_study
@@ -151,3 +153,117 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PredictionError) as caught:
         studies_in(find_series(tmp_path))
     assert caught.value.reason == "no_image"
+
+
+def cut_off(folder: Path, kept_bytes: int | None = None) -> Path:
+    """Cuts the last slice off, as an aborted copy does: after some bytes, or in the middle of its header."""
+    _, last = max((float(dcmread(path).ImagePositionPatient[2]), path) for path in folder.iterdir())
+    content = last.read_bytes()
+    middle = content.index(b"\x20\x00\x0d\x00")  # StudyInstanceUID
+    last.write_bytes(content[: middle + 12 if kept_bytes is None else kept_bytes])
+    return last
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 60, 131, 140, None])
+def test_a_slice_that_was_cut_off_is_no_shorter_volume(tmp_path: Path, kept_bytes: int | None) -> None:
+    cut_off(Phantom().write(tmp_path), kept_bytes)
+    study = only_study(tmp_path)
+    assert len(study.series[0].paths) == 7
+    with pytest.raises(DicomError, match=r"1 files beside .* may be images of it; copy or export") as caught:
+        choose_series(study, expected())
+    assert caught.value.reason == "unreadable_beside" and str(tmp_path) not in str(caught.value)
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("IM9.dcm"))
+
+
+def closed(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/null")
+
+
+def zeroed(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def without_preamble(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[132:])
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(b"\xa5" * 4000)
+    renamed(path)
+
+
+@pytest.mark.parametrize("damage", [closed, zeroed, without_preamble, garbled])
+def test_whatever_may_be_a_slice_refuses_the_study(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    damage(next(Phantom().write(tmp_path).iterdir()))
+    with pytest.raises(DicomError) as caught:
+        choose_series(only_study(tmp_path), expected())
+    assert caught.value.reason == "unreadable_beside"
+
+
+def test_what_plainly_is_no_image_is_passed_over(tmp_path: Path) -> None:
+    folder = Phantom().write(tmp_path)
+    (folder / "README").write_text("Exported by a workstation")
+    (folder / "thumbnail.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(400))
+    (folder / "._IM1.dcm").write_bytes(b"\0\x05\x16\x07\0\2\0\0Mac OS X" + bytes(400))
+    (folder / "DICOMDIR").write_bytes(b"")
+    assert choose_series(only_study(tmp_path), expected()).frames == 8
+
+
+def test_an_unreadable_file_is_held_against_the_studies_of_its_own_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Phantom().write(tmp_path / name)
+    cut_off(tmp_path / "b", 0)
+    inventory = find_series(tmp_path)
+    studies = studies_in(inventory)
+    assert sorted(study.doubtful for study in studies) == [0, 1] and strays_beside(studies, inventory) is None
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "IM1").write_bytes(b"")
+    inventory = find_series(tmp_path)
+    studies = studies_in(inventory)
+    assert sorted(study.doubtful for study in studies) == [0, 1]
+    assert "1 files in folders of no study" in str(strays_beside(studies, inventory))
+
+
+def test_in_a_folder_of_one_study_an_unreadable_file_is_of_it_wherever_it_lies(tmp_path: Path) -> None:
+    Phantom().write(tmp_path / "first")
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "IM9").write_bytes(b"")
+    assert only_study(tmp_path).doubtful == 1
+
+
+@pytest.mark.parametrize(
+    ("keyword", "one", "other", "same"),
+    [
+        ("PatientName", "DOE^JANE", "Doe^Jane^^", True),
+        ("PatientName", "Doe^Jane", "Doe^Jane=ドウ^ジェーン", True),
+        ("PatientName", "Doe^Jane", "Doe^John", False),
+        ("PatientBirthDate", "19700101", "", True),
+        ("PatientBirthDate", "19700101", "19710101", False),
+        ("PatientSex", "F", "M", False),
+    ],
+)
+@pytest.mark.parametrize("number", ["4711", ""])
+def test_two_series_of_one_study_that_name_two_people_are_refused(
+    tmp_path: Path, keyword: str, one: str, other: str, same: bool, number: str
+) -> None:
+    for value in (one, other):
+        header = {"SpecificCharacterSet": "ISO_IR 192", "PatientID": number, keyword: value}
+        add(tmp_path, 1, Phantom(), **header)
+    if same:
+        assert len(only_study(tmp_path).series) == 2
+        return
+    with pytest.raises(DicomError) as caught:
+        only_study(tmp_path)
+    assert caught.value.reason == "mixed_patients" and other not in str(caught.value)
+
+
+def test_patients_without_a_number_are_not_one_patient(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Phantom().write(tmp_path / name, lambda slices: [setattr(each, "PatientID", "") for each in slices] and None)
+    with pytest.raises(PredictionError) as caught:
+        check_one_patient(studies_in(find_series(tmp_path)))
+    assert caught.value.reason == "several_patients"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from fedvoxel.export.package import Package
 from tests.export.package_sample import bright_onnx, sample_package, sample_root
@@ -21,12 +22,32 @@ NAME = "MUSTERMANN^ERIKA"
 STRUCTURES = ("anterior", "posterior")
 PLAN = {"intensity": {"lower_percentile": 0, "upper_percentile": 100}}
 STEP = 2.0
+BREAKS_AT = 5.0
 
 
 def package(folder: Path, version: str = "1.0.0", **changes: Any) -> Package:
     """Writes the package."""
     values = {"plan": PLAN, "input": INPUT, "version": version} | changes
-    return sample_package(folder, members={"model.onnx": bright_onnx(1 + len(STRUCTURES), STEP)}, **values)
+    members = {"model.onnx": bright_onnx(1 + len(STRUCTURES), STEP)} | values.pop("members", {})
+    return sample_package(folder, members=members, **values)
+
+
+def breaking_package(folder: Path, **changes: Any) -> Package:
+    """Writes the package of a model that gives no numbers where an image is brighter than `BREAKS_AT`."""
+    values = {"plan": PLAN, "input": INPUT, "version": "0.9.0"} | changes
+    model = onnx.load_from_string(bright_onnx(1 + len(STRUCTURES), STEP))
+    graph = model.graph
+    graph.node[0].output[0] = "found"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(BREAKS_AT, np.float32), "most"))
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(0, np.float32), "zero"))
+    for kind, inputs, output in (
+        ("Sub", ["most", "image"], "left"),
+        ("Sqrt", ["left"], "root"),  # of less than nothing: no number
+        ("Mul", ["root", "zero"], "nothing"),
+        ("Add", ["found", "nothing"], "logits"),
+    ):
+        graph.node.append(onnx.helper.make_node(kind, inputs, [output]))
+    return sample_package(folder, members={"model.onnx": model.SerializeToString()}, **values)
 
 
 INPUT = {

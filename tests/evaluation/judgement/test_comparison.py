@@ -66,3 +66,12 @@ def test_who_is_harmed_is_named() -> None:
     assert {row.group: row.verdict for row in groups} == {"hospital-a": "better", "hospital-b": "worse"}
     assert [row.worse_patients for row in groups] == [0, 6]
     assert whole.non_inferior is False
+
+
+def test_a_model_that_fails_is_not_right_where_nothing_is() -> None:
+    def difference(failure: str | None) -> float | None:
+        false_alarm = {NAME: score(0.0, finding="false_alarm", truth_ml=0.0)}
+        one = replace(case(0, None, failure=failure), other=false_alarm)
+        return compare_structure(NAME, [one], "dice", None, 5)[0].whole.difference.value
+
+    assert (difference(None), difference("not_finite")) == (1.0, 0.0)

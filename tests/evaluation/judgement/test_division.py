@@ -4,14 +4,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fedvoxel.evaluation.judgement.division import Person, divide, people_of, tells_of_few
+from fedvoxel.evaluation.judgement.division import Person, divide, in_order, people_of, tells_of_few
 from tests.evaluation.judgement.case_results import case
 
 MINIMUM = 5
 
 
 def people(*groups: tuple[int, dict[str, object]]) -> list[Person]:
-    usual = {"hospital": "hospital-a", "scanner": ("Alpha", "3 T"), "sex": "female", "age": None}
+    usual = {"hospital": "hospital-a", "strength": "3 T", "scanner": ("Alpha", "3 T"), "sex": "female", "age": None}
     found: list[Person] = []
     for count, facts in groups:
         found += [Person(f"p{len(found) + number}", **(usual | facts)) for number in range(count)]
@@ -59,6 +59,7 @@ def test_no_small_sum_follows_from_what_is_shown(seed: int) -> None:
         Person(
             person=f"p{number}",
             hospital=str(random.choice(["a", "b", "c"])),
+            strength=str(random.choice(["1.5 T", "3 T"])),
             scanner=(str(random.choice(["Alpha", "Beta"])),),
             sex=str(random.choice(["female", "male"])),
             age=float(random.integers(20, 80)),
@@ -86,3 +87,37 @@ def test_a_patient_is_what_all_scans_say() -> None:
     (found,) = people_of(scans)
     assert (found.scanner, found.sex, found.age) == (("Alpha", "3 T"), "differs between scans", 60.0)
     assert people_of([case(2)])[0].scanner == ("not known",)
+
+
+@pytest.mark.parametrize(
+    ("tesla", "name"),
+    [
+        (0.55, "below 1.5 T"),
+        (1.494, "1.5 T"),
+        (1.5, "1.5 T"),
+        (2.0, "1.8 to 2.6 T"),
+        (2.89362, "3 T"),
+        (3.0, "3 T"),
+        (7.0, "above 3 T"),
+        (15000.0, "not known"),
+        (0.0, "not known"),
+        (None, "not known"),
+    ],
+)
+def test_field_strengths_are_told_in_bands(tesla: float | None, name: str) -> None:
+    known = {} if tesla is None else {"MagneticFieldStrength": tesla}
+    assert people_of([case(1, known=known)])[0].strength == name
+
+
+def test_a_patient_scanned_at_two_field_strengths_is_said_to_be() -> None:
+    scans = [case(1, known={"MagneticFieldStrength": tesla}) for tesla in (1.5, 3.0)]
+    assert people_of(scans)[0].strength == "differs between scans"
+
+
+def test_field_strength_is_a_subgroup_of_its_own() -> None:
+    groups = ((6, {"strength": "1.5 T"}), (9, {}), (5, {"strength": "not known"}), (3, {"strength": "above 3 T"}))
+    place = divide(people(*groups), MINIMUM)["strength"]
+    assert Counter(place.values()) == {"3 T": 9, "1.5 T": 6, "other": 8}
+    assert divide(people((6, {"strength": "1.5 T"}), (4, {})), MINIMUM).get("strength") is None
+    groups = ((6, {"strength": "not known"}), (9, {}), (5, {"strength": "below 1.5 T"}))
+    assert in_order(divide(people(*groups), MINIMUM)["strength"]) == ["below 1.5 T", "3 T", "not known"]

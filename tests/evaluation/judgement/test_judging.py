@@ -18,12 +18,15 @@ from fedvoxel.evaluation.judgement.judgement_page import render_judgement
 from fedvoxel.evaluation.judgement.run import Against, Task, evaluate, one_voxel_mm
 from fedvoxel.evaluation.judgement.sharing import shareable
 from fedvoxel.evaluation.judgement.subject import Asked, cohort_subjects, paired_subjects
+from fedvoxel.evaluation.judgement.surface import diagonal_mm
 from fedvoxel.evaluation.judgement.writing import prepare, write_judgement
 from fedvoxel.export.description import ModelDescription
 from tests.evaluation.judgement.made_up import (
     AFFINE,
     NAME,
+    SHAPE,
     STRUCTURES,
+    breaking_package,
     image,
     package,
     right_scans,
@@ -31,6 +34,7 @@ from tests.evaluation.judgement.made_up import (
     truth,
     write_site,
 )
+from tests.export.made_calibration import made_calibration
 from tests.export.package_sample import sample_description
 from tests.volumes.scans import write_nifti
 
@@ -133,6 +137,59 @@ def test_pieces_are_counted_where_asked(model: Model, tmp_path: Path) -> None:
     assert judgement.structures[1].pieces is None
     with pytest.raises(ConfigError, match="structures of the model"):
         evaluate(task_of(model, site, pieces=frozenset({"liver"})))
+
+
+def scans_with_a_break(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Right scans, the last of which has a voxel that the breaking model gives no number for."""
+    shown = truth()
+    shown[0, 0, 0] = 3
+    return [*right_scans(count - 1), (image(shown), truth())]
+
+
+@pytest.fixture
+def breaking(tmp_path: Path) -> Model:
+    return open_model(breaking_package(tmp_path), BOUND, threads=1)
+
+
+def test_a_case_on_which_the_model_fails_counts_as_missed(breaking: Model, tmp_path: Path) -> None:
+    judgement, views = evaluate(task_of(breaking, write_site(tmp_path, scans_with_a_break(6))))
+    whole, _ = evaluate(task_of(breaking, write_site(tmp_path / "without", right_scans(5))))
+    (failed,) = [row for row in judgement.cases if row.failure]
+    assert failed.failure == "not_finite" and judgement.skipped == () and judgement.data.cases == 6
+    for structure, before in zip(judgement.structures, whole.structures, strict=True):
+        assert structure.counts.missed == 1 and structure.counts.patients == 6
+        assert structure.dice.value == pytest.approx(5 / 6 * before.dice.value)
+        assert failed.scores[structure.name].hd95_mm == pytest.approx(diagonal_mm(SHAPE, (1.0, 1.0, 1.5)))
+        assert structure.calibration.ece.value == pytest.approx(before.calibration.ece.value)
+    assert any(text.startswith("The model failed on 1 case, which counts as") for text in judgement.cautions)
+    page = render_judgement(judgement, views)
+    assert "the model failed</span>" in page and "failed on this image (not_finite)" in page
+
+
+def test_a_case_on_which_one_of_two_models_fails_stays_in_the_comparison(
+    breaking: Model, model: Model, tmp_path: Path
+) -> None:
+    site = write_site(tmp_path, scans_with_a_break(6))
+    for own, other, sign in ((breaking, model, -1), (model, breaking, 1)):
+        asked = task_of(own, site, against=against(tmp_path / f"state{sign}", other))
+        judgement, _ = evaluate(asked)
+        (test, _) = judgement.comparison.tests
+        assert test.whole.difference.cases == 6 and test.whole.difference.value * sign > 0.1
+        assert [bool(row.failure) for row in judgement.cases].count(True) == (sign < 0)
+        assert [bool(row.other_failure) for row in judgement.cases].count(True) == (sign > 0)
+
+
+def test_confidence_is_judged_as_a_clinician_sees_it(model: Model, tmp_path: Path) -> None:
+    site = write_site(tmp_path, right_scans(6))
+    plain, views = evaluate(task_of(model, site))
+    assert plain.model.temperature is None and "no calibration" in render_judgement(plain, views)
+    made = made_calibration(None, STRUCTURES, temperature=20.0)
+    (tmp_path / "package").mkdir()
+    packed = package(tmp_path / "package", members={"calibration.json": made.model_dump_json().encode()})
+    unsure, views = evaluate(task_of(open_model(packed, BOUND, 1), site))
+    assert unsure.model.temperature == 20.0 and "temperature 20" in render_judgement(unsure, views)
+    assert unsure.structures[1].calibration.ece.value > plain.structures[1].calibration.ece.value + 0.1
+    assert unsure.structures[1].dice == plain.structures[1].dice
 
 
 def against(record: Path, model: Model | None, margin: float | None = 0.02) -> Against:

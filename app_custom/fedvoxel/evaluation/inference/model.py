@@ -10,7 +10,7 @@ from fedvoxel.evaluation.inference.openvino_session import OpenVinoRuntime, is_i
 from fedvoxel.evaluation.inference.prediction import Predictor
 from fedvoxel.evaluation.inference.refusal import prediction_error
 from fedvoxel.evaluation.inference.session import OnnxRuntime, Runtime
-from fedvoxel.evaluation.uncertainty.packaged import calibration_of
+from fedvoxel.export.calibration import calibration_of
 from fedvoxel.export.manifest import ONNX
 from fedvoxel.export.package import Package
 from fedvoxel.federation.calibration.calibration import Calibration
@@ -32,6 +32,11 @@ class Model:
     package: Package
     predictor: Predictor
     calibration: Calibration | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Returns what its logits are divided by where its confidence is told: 1 without a calibration."""
+        return 1.0 if self.calibration is None else self.calibration.plan.temperature
 
     @property
     def algorithm(self) -> Algorithm:

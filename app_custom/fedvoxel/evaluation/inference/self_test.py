@@ -1,7 +1,9 @@
-"""Reads a segmentation that was just made as a stranger would, and holds it against what it must say.
+"""Reads a segmentation that was just made from its bytes, and holds it against what it must say.
 
-This is the last look before anything is written or sent. It shares nothing with what made the object: each frame is
-placed by its own position and orientation, and every voxel is compared.
+This is the last look before anything is written or sent. Each frame is placed by its own position and orientation, and
+every voxel is compared: what went wrong from the label to the object is found. It shares the label on the series' grid
+and the grid itself with what made the object: how the model's result came there it does not see. Tests do, with a
+reader that shares nothing.
 """
 
 from collections.abc import Sequence

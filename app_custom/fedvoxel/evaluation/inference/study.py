@@ -6,9 +6,11 @@ Studies and series are numbered; nobody is named. Where several series fit nothi
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fedvoxel.dicom.faults import dicom_error
 from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.identity import are_several, read_identity
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import Inventory, SeriesFiles
 from fedvoxel.errors import DicomError, FedVoxelError, GeometryError, PredictionError
@@ -70,36 +72,69 @@ class Study:
     Attributes:
         number: From 1, in the order of their UIDs.
         series: Its series, images and others.
+        doubtful: How many files beside them cannot be used and may be images of it.
     """
 
     number: int
     series: tuple[SeriesFiles, ...] = field(repr=False)
+    doubtful: int = 0
 
     @property
-    def patient(self) -> tuple[str, str]:
-        """Returns what tells its patient from others; never shown."""
-        return self.series[0].issuer, self.series[0].patient_id
+    def patient(self) -> tuple[str, ...]:
+        """Returns what tells its patient from others; never shown. A patient without a number is nobody else."""
+        first = self.series[0]
+        return (first.issuer, first.patient_id) if first.patient_id else ("", "", first.study_uid)
 
 
 def studies_in(inventory: Inventory) -> tuple[Study, ...]:
     """Returns the studies of a folder.
 
     Raises:
-        DicomError: mixed_patients; two patients share a study.
+        DicomError: mixed_patients; two patients share a study. Or a file cannot be read any more.
         PredictionError: no_image; there is none.
     """
     groups: dict[str, list[SeriesFiles]] = defaultdict(list)
     for series in inventory.series:
         groups[series.study_uid].append(series)
-    studies = tuple(Study(number, tuple(groups[uid])) for number, uid in enumerate(sorted(groups), start=1))
-    if any(len({(one.issuer, one.patient_id) for one in study.series}) > 1 for study in studies):
-        raise dicom_error("mixed_patients", "the series of one study name several patients")
+    for group in groups.values():
+        _check_one_person(group)
     if "mixed_patients" in dict(inventory.refused):
         raise dicom_error("mixed_patients", "one series holds images of several patients or studies")
-    if not studies:
+    if not groups:
         refused = sum(count for _, count in inventory.refused)
         raise prediction_error("no_image", f"the folder holds no DICOM series that can be used ({refused} other files)")
-    return studies
+    return tuple(
+        Study(number, tuple(groups[uid]), _doubtful(inventory, groups[uid], only=len(groups) == 1))
+        for number, uid in enumerate(sorted(groups), start=1)
+    )
+
+
+def strays_beside(studies: Sequence[Study], inventory: Inventory) -> DicomError | None:
+    """Returns what is to be said of files that may be images of a study of which nothing else can be read."""
+    folders = _folders(series for study in studies for series in study.series)
+    strays = sum(path.parent not in folders for path in inventory.doubtful)
+    return _unreadable(strays, "in folders of no study") if strays and len(studies) > 1 else None
+
+
+def _doubtful(inventory: Inventory, study: Sequence[SeriesFiles], only: bool) -> int:
+    """Returns how many files may be images of a study: all, if it is the only one, else those in its own folders."""
+    folders = _folders(study)
+    return sum(only or path.parent in folders for path in inventory.doubtful)
+
+
+def _folders(series: Iterable[SeriesFiles]) -> set[Path]:
+    return {path.parent for one in series for path in one.paths}
+
+
+def _unreadable(count: int, where: str) -> DicomError:
+    return dicom_error("unreadable_beside", f"{count} files {where} cannot be used and may be images of it")
+
+
+def _check_one_person(study: Sequence[SeriesFiles]) -> None:
+    with quiet():
+        persons = [read_identity(series.paths[0]) for series in study]
+    if len({(series.issuer, series.patient_id) for series in study}) > 1 or are_several(persons):
+        raise dicom_error("mixed_patients", "the series of one study name several patients")
 
 
 def check_one_patient(studies: Iterable[Study]) -> None:
@@ -123,9 +158,11 @@ def choose_series(study: Study, expected: InputRange, wanted: int | None = None)
 
     Raises:
         PredictionError: no_image, wrong_modality, wrong_body_part, no_such_series, or several_series, which lists them.
-        DicomError: No series can be read.
+        DicomError: unreadable_beside; a series may lack slices. Or no series can be read.
         GeometryError: No series says where its frames lie.
     """
+    if study.doubtful:
+        raise _unreadable(study.doubtful, "beside the study's images")
     images, unreadable = _images_of(study)
     if not images:
         raise unreadable or prediction_error("no_image", "the study holds no images")

@@ -25,6 +25,8 @@ class CaseResult:
         other: Those of the model or reader that it is compared with; None where there is none.
         reliability: How sure the model was, by structure.
         remarks: What is unusual in the image for this model.
+        failure: Why the model itself failed, which counts as having found nothing; None where it did not.
+        other_failure: The same of the model that it is compared with.
     """
 
     case: str
@@ -35,6 +37,8 @@ class CaseResult:
     other: Scores | None
     reliability: Mapping[str, Reliability]
     remarks: tuple[str, ...] = ()
+    failure: str | None = None
+    other_failure: str | None = None
 
     @property
     def person(self) -> str:

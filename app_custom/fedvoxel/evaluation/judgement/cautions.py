@@ -17,7 +17,21 @@ def cautions_of(
     data: "DataFacts", structures: Sequence[StructureResult], cases: Sequence[CaseResult]
 ) -> tuple[str, ...]:
     """Returns the cautions, the gravest first, one sentence each."""
-    return tuple(text for text in (*_of_data(data), *_of_structures(structures), *_of_images(cases)) if text)
+    first = (*_of_failures(cases), *_of_data(data))
+    return tuple(text for text in (*first, *_of_structures(structures), *_of_images(cases)) if text)
+
+
+def _of_failures(cases: Sequence[CaseResult]) -> list[str]:
+    told = []
+    for who, failures in (("The model", "failure"), ("The other model", "other_failure")):
+        count = sum(getattr(case, failures) is not None for case in cases)
+        if count:
+            told.append(
+                f"{who} failed on {_counted(count, 'case')}, which {'counts' if count == 1 else 'count'} as if it had "
+                "found nothing: Dice 0 and the image's diagonal for what is there. The table of cases marks them; "
+                "figures of confidence are without them."
+            )
+    return told
 
 
 def _of_data(data: "DataFacts") -> list[str]:

@@ -117,18 +117,23 @@ def _counts(case: CaseResult, name: str) -> bool:
     return other is not None and not (case.scores[name].finding == other[name].finding == "absent")
 
 
-def _value(score: StructureScore, metric: Metric) -> float:
-    """Returns a score; that of one who rightly finds nothing is 1, beside one who finds what is not there."""
+def _value(score: StructureScore, metric: Metric, failure: str | None) -> float:
+    """Returns a score; that of one who rightly finds nothing is 1, beside one who finds what is not there.
+
+    A model that fails is not right where nothing is: that gives 0.
+    """
+    if failure is not None:
+        return 0.0
     value = score.dice if metric == "dice" else score.nsd
     return 1.0 if value is None else value
 
 
 def _other(case: CaseResult, name: str, metric: Metric) -> float:
-    return _value(case.other[name], metric) if case.other is not None else float("nan")
+    return _value(case.other[name], metric, case.other_failure) if case.other is not None else float("nan")
 
 
 def _change(case: CaseResult, name: str, metric: Metric) -> float:
-    return _value(case.scores[name], metric) - _other(case, name, metric)
+    return _value(case.scores[name], metric, case.failure) - _other(case, name, metric)
 
 
 def _by_patient(name: str, cases: Sequence[CaseResult], metric: Metric) -> list[float]:

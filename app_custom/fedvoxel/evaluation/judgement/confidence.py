@@ -35,6 +35,11 @@ class Reliability:
     truth: NDArray[np.float64]
     squares: float
 
+    @classmethod
+    def nothing(cls) -> "Reliability":
+        """Returns sums over no voxels: those of an image of which the model says nothing."""
+        return cls(np.zeros(BINS), np.zeros(BINS), np.zeros(BINS), 0.0)
+
     @property
     def table(self) -> NDArray[np.float64]:
         """Returns voxels, probability and truth as (3, BINS)."""

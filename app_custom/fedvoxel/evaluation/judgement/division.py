@@ -18,8 +18,8 @@ from fedvoxel.evaluation.cohorts.cells import AGE_EDGES, band_name
 from fedvoxel.evaluation.judgement.case_result import CaseResult
 from fedvoxel.volumes.disclosure import OTHER, merged_bands, merged_counts, rolled_up_names
 
-Kind = Literal["hospital", "scanner", "sex", "age"]
-KINDS: tuple[Kind, ...] = ("hospital", "scanner", "sex", "age")
+Kind = Literal["hospital", "strength", "scanner", "sex", "age"]
+KINDS: tuple[Kind, ...] = ("hospital", "strength", "scanner", "sex", "age")
 """In the order in which tables are given up last."""
 
 Place = Mapping[str, str]
@@ -28,6 +28,9 @@ Place = Mapping[str, str]
 _SEXES = {"F": "female", "M": "male", "O": "other than female or male"}
 _UNKNOWN = "not known"
 _DIFFERS = "differs between scans"
+_STRENGTHS = ((1.2, "below 1.5 T"), (1.8, "1.5 T"), (2.6, "1.8 to 2.6 T"), (3.4, "3 T"), (25.0, "above 3 T"))
+"""Where bands of field strength end, in tesla: magnets are not exactly what they are called (1.494, 2.894)."""
+
 _MOST_SETS = 400_000
 _BLOCK = 20_000
 _ZERO = 1e-9
@@ -40,6 +43,7 @@ class Person:
     Attributes:
         person: Hospital and pseudonym.
         hospital: The site.
+        strength: In which band the field strength is.
         scanner: Maker, then field strength where it has one.
         sex: In words.
         age: In years at the first scan; None where nobody says.
@@ -47,6 +51,7 @@ class Person:
 
     person: str
     hospital: str
+    strength: str
     scanner: tuple[str, ...]
     sex: str
     age: float | None
@@ -73,9 +78,8 @@ def divide(people: Sequence[Person], minimum: int) -> dict[Kind, Place]:
 
 def in_order(place: Place) -> list[str]:
     """Returns the names of the subgroups as they are listed: the youngest first, others last."""
-    return sorted(
-        set(place.values()), key=lambda name: (name in (OTHER, _UNKNOWN), not name.startswith("under "), name)
-    )
+    first = ("under ", "below ")
+    return sorted(set(place.values()), key=lambda name: (name in (OTHER, _UNKNOWN), not name.startswith(first), name))
 
 
 def tells_of_few(tables: Sequence[Place], minimum: int) -> bool:
@@ -118,22 +122,30 @@ def _place(kind: Kind, people: Sequence[Person], minimum: int) -> Place:
         bands = merged_bands([one.age for one in people if one.age is not None], AGE_EDGES, minimum)
         values = [band_name(one.age, bands) for one in people]
     else:
-        values = [one.hospital if kind == "hospital" else one.sex for one in people]
+        values = [getattr(one, kind) for one in people]
     told = merged_counts(Counter(values), minimum)
     return {one.person: value if value in told else OTHER for one, value in zip(people, values, strict=True)}
 
 
 def _person(name: str, cases: Sequence[CaseResult]) -> Person:
-    scanners = {_scanner(case) for case in cases}
+    strengths, scanners = {_strength(case) for case in cases}, {_scanner(case) for case in cases}
     sexes = {_SEXES.get(str(case.known.get("PatientSex")), _UNKNOWN) for case in cases}
     ages = [age for case in cases if isinstance(age := case.known.get("PatientAge"), float)]
     return Person(
         person=name,
         hospital=cases[0].hospital,
+        strength=strengths.pop() if len(strengths) == 1 else _DIFFERS,
         scanner=scanners.pop() if len(scanners) == 1 else ("several scanners",),
         sex=sexes.pop() if len(sexes) == 1 else _DIFFERS,
         age=min(ages, default=None),
     )
+
+
+def _strength(case: CaseResult) -> str:
+    field = case.known.get("MagneticFieldStrength")
+    if not isinstance(field, float) or field <= 0:
+        return _UNKNOWN
+    return next((name for end, name in _STRENGTHS if field < end), _UNKNOWN)
 
 
 def _scanner(case: CaseResult) -> tuple[str, ...]:

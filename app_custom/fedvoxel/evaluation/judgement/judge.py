@@ -1,4 +1,8 @@
-"""Uses a model on one case after the other and scores it; a case that cannot be used is told and passed over."""
+"""Uses a model on one case after the other and scores it; a case that cannot be used is told and passed over.
+
+Where the model itself fails, the case is not passed over: a model would look better for each hard case that it breaks
+on. It counts as having found nothing there.
+"""
 
 from bisect import insort
 from collections.abc import Callable, Sequence
@@ -15,10 +19,14 @@ from fedvoxel.evaluation.judgement.case_views import CaseViews, case_views
 from fedvoxel.evaluation.judgement.confidence import Reliability, reliability_of, truth_on_prepared
 from fedvoxel.evaluation.judgement.structure_score import Yardstick, score_structure
 from fedvoxel.evaluation.judgement.subject import Subject
+from fedvoxel.evaluation.uncertainty.probability import tempered
 from fedvoxel.export.description import InputRange
 from fedvoxel.volumes.volume import LabelledVolume
 
 Label = NDArray[np.uint8]
+_OWN_FAILURES = frozenset({"not_finite", "unusable_model"})
+"""Reasons that are the model's, and neither the image's nor this machine's."""
+
 Progress = Callable[[int, int], None]
 _Worst = list[tuple[CaseResult, CaseViews]]
 
@@ -30,12 +38,14 @@ class Judge:
     Attributes:
         predictor: The model.
         yardstick: How structures are measured.
+        temperature: What its logits are divided by where confidence is judged, as where it is used.
         other: A model that it is compared with.
         pictured: Of how many cases, the worst, slices are shown.
     """
 
     predictor: Predictor
     yardstick: Yardstick
+    temperature: float = 1.0
     other: Predictor | None = None
     pictured: int = 0
 
@@ -87,20 +97,38 @@ def judge_all(judge: Judge, subjects: Sequence[Subject], progress: Progress | No
 def _judge(judge: Judge, subject: Subject) -> tuple[CaseResult, LabelledVolume, Label]:
     volume = subject.read()
     remarks = _remarks(subject, volume, judge.predictor.description.input)
-    prediction = judge.predictor.predict(volume.image)
-    found, reliability = prediction.label, _reliability(judge, prediction, volume)
-    del prediction  # its probabilities are large, and another model may be next
+    found, reliability, failure = _found(judge, volume)
+    other, other_failure = _other(judge, subject, volume)
     result = CaseResult(
         case=subject.case,
         patient=subject.patient,
         hospital=subject.hospital,
         known=subject.known,
         scores=_scores(judge, found, volume),
-        other=_other(judge, subject, volume),
+        other=other,
         reliability=reliability,
         remarks=remarks,
+        failure=failure,
+        other_failure=other_failure,
     )
     return result, volume, found
+
+
+def _found(judge: Judge, volume: LabelledVolume) -> tuple[Label, dict[str, Reliability], str | None]:
+    """Returns what the model finds and how sure it is; where it fails itself, nothing, and why."""
+    prediction, failure = _predicted(judge.predictor, volume)
+    if prediction is None:
+        return np.zeros_like(volume.label), {name: Reliability.nothing() for name in judge.structures}, failure
+    return prediction.label, _reliability(judge, prediction, volume), None
+
+
+def _predicted(predictor: Predictor, volume: LabelledVolume) -> tuple[Prediction | None, str | None]:
+    try:
+        return predictor.predict(volume.image), None
+    except PredictionError as error:
+        if error.reason not in _OWN_FAILURES:
+            raise
+        return None, error.reason
 
 
 def _scores(judge: Judge, found: Label, volume: LabelledVolume) -> Scores:
@@ -113,19 +141,21 @@ def _scores(judge: Judge, found: Label, volume: LabelledVolume) -> Scores:
     }
 
 
-def _other(judge: Judge, subject: Subject, volume: LabelledVolume) -> Scores | None:
+def _other(judge: Judge, subject: Subject, volume: LabelledVolume) -> tuple[Scores | None, str | None]:
     if subject.second is not None:
-        return _scores(judge, subject.second(volume.image), volume)
-    if judge.other is not None:
-        return _scores(judge, judge.other.predict(volume.image).label, volume)
-    return None
+        return _scores(judge, subject.second(volume.image), volume), None
+    if judge.other is None:
+        return None, None
+    prediction, failure = _predicted(judge.other, volume)
+    found = np.zeros_like(volume.label) if prediction is None else prediction.label
+    return _scores(judge, found, volume), failure
 
 
 def _reliability(judge: Judge, prediction: Prediction, volume: LabelledVolume) -> dict[str, Reliability]:
+    probabilities = tempered(prediction.probabilities, judge.temperature)
     truth = truth_on_prepared(volume.label, prediction.prepared, judge.predictor.description.plan.orientation)
     return {
-        name: reliability_of(prediction.probabilities[code], truth == code)
-        for code, name in enumerate(judge.structures, start=1)
+        name: reliability_of(probabilities[code], truth == code) for code, name in enumerate(judge.structures, start=1)
     }
 
 

@@ -21,7 +21,12 @@ from fedvoxel.evaluation.judgement.summary import GroupRow, StructureResult, gro
 
 
 class ModelFacts(FrozenModel):
-    """Says which model was judged, and what computed it."""
+    """Says which model was judged, and what computed it.
+
+    Attributes:
+        temperature: What its logits were divided by where confidence was judged; None where the package has no
+            calibration, and its confidence is judged as it comes.
+    """
 
     name: str
     version: str
@@ -30,6 +35,7 @@ class ModelFacts(FrozenModel):
     signed_by: str
     signed_at: str
     runtime: str
+    temperature: float | None
 
 
 class DataFacts(FrozenModel):
@@ -79,7 +85,7 @@ class ScoreRow(FrozenModel):
 
 
 class CaseRow(FrozenModel):
-    """Is one case, by pseudonyms, with the scores of each structure."""
+    """Is one case, by pseudonyms, with the scores of each structure; see `CaseResult` for the failures."""
 
     case: str
     patient: str
@@ -87,6 +93,8 @@ class CaseRow(FrozenModel):
     scores: dict[str, ScoreRow]
     other: dict[str, ScoreRow] | None
     remarks: tuple[str, ...]
+    failure: str | None
+    other_failure: str | None
 
 
 class Judgement(FrozenModel):
@@ -184,6 +192,7 @@ def _model_facts(model: Model) -> ModelFacts:
         signed_by=str(package.signed_by),
         signed_at=package.signed_at.isoformat(),
         runtime=model.predictor.runtime.name,
+        temperature=None if model.calibration is None else model.temperature,
     )
 
 
@@ -213,6 +222,8 @@ def _row(case: CaseResult) -> CaseRow:
         scores=_score_rows(case.scores),
         other=None if case.other is None else _score_rows(case.other),
         remarks=case.remarks,
+        failure=case.failure,
+        other_failure=case.other_failure,
     )
 
 

@@ -17,7 +17,13 @@ from fedvoxel.evaluation.judgement.metric_choice import CHOICES
 from fedvoxel.evaluation.judgement.summary import GroupRow
 
 _WIDTH, _HEIGHT = 720.0, 300.0
-_KINDS = {"hospital": "Hospital", "scanner": "Scanner", "sex": "Sex", "age": "Age in years"}
+_KINDS = {
+    "hospital": "Hospital",
+    "strength": "Field strength",
+    "scanner": "Scanner",
+    "sex": "Sex",
+    "age": "Age in years",
+}
 _FINDINGS = {
     "missed": "missed",
     "misplaced": "in another place",

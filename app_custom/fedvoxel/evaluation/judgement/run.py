@@ -86,6 +86,7 @@ def evaluate(task: Task, progress: Callable[[int, int], None] | None = None) -> 
     judge = Judge(
         predictor=task.model.predictor,
         yardstick=Yardstick(tolerance, task.pieces),
+        temperature=task.model.temperature,
         other=second.predictor if second else None,
         pictured=task.pictured,
     )

@@ -1,19 +1,59 @@
-"""One hospital calibrates a package for itself, with the same sums that many hospitals would add up."""
+"""One hospital calibrates a package for itself, with the same sums that many hospitals would add up.
+
+Nobody signs what comes of it. Where the package has a calibration, a hospital's own therefore replaces the volume
+intervals alone: what refuses an image stays as it was signed.
+"""
 
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.uncertainty.examination import Progress
 from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
+from fedvoxel.export.calibration import check_structures
 from fedvoxel.federation.calibration.answers import MINIMUM_PATIENTS, FirstAnswer, SecondAnswer
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.fitting import make_calibration, make_plan
 from fedvoxel.federation.calibration.plan import ViewPlan
+from fedvoxel.records.names import Sha256
 from fedvoxel.volumes.loading import load_cases
 from fedvoxel.volumes.site import load_site_config
+
+
+class OwnCalibration(FrozenModel):
+    """Is the file that `fedvoxel calibrate` writes.
+
+    Attributes:
+        package_sha256: The package that it was made with, and that alone it may be used with.
+        calibration: What was found.
+    """
+
+    schema_version: Literal[1] = 1
+    package_sha256: Sha256
+    calibration: Calibration
+
+
+def with_own_calibration(model: Model, path: Path) -> Model:
+    """Returns a model that speaks by the calibration that a hospital has made for itself.
+
+    Of a package with a calibration only the volume intervals, and the number of patients that they are of, change; one
+    without takes the whole.
+
+    Raises:
+        ConfigError: It is missing, malformed, or was made with another package.
+    """
+    own = load_json_config(OwnCalibration, path, "the calibration (of `fedvoxel calibrate`)")
+    if own.package_sha256 != model.package.sha256:
+        raise ConfigError(
+            "the calibration was made with another package or version: run fedvoxel calibrate with this one"
+        )
+    check_structures(own.calibration, model.package.description, "the calibration")
+    packed = model.calibration
+    return replace(model, calibration=own.calibration if packed is None else _with_volumes(packed, own.calibration))
 
 
 def package_cases(model: Model, site_file: Path, cohort: str) -> HospitalCases:
@@ -31,15 +71,26 @@ def package_cases(model: Model, site_file: Path, cohort: str) -> HospitalCases:
     return HospitalCases(model.predictor.window, names, training, validation, said.plan.intensity)
 
 
-def calibrate_volumes(cases: HospitalCases, model: Model, progress: Progress | None = None) -> Calibration:
-    """Returns a package's calibration with volume intervals of these validation cases alone.
+def calibrate(
+    cases: HospitalCases, model: Model, progress: Progress | None = None, views: ViewPlan | None = None
+) -> OwnCalibration:
+    """Returns volume intervals of these cases for a package with a calibration, and all for one without.
+
+    Args:
+        cases: The hospital's.
+        model: The package's.
+        progress: Is told how many cases are done, and of how many.
+        views: Changed copies that the model is to endure, where all is fitted.
 
     Raises:
-        ConfigError: The package has none.
         CohortError: There are too few patients.
     """
-    if model.calibration is None:
-        raise ConfigError("the package has no calibration of which the rest could be kept; give --anew")
+    packed = model.calibration
+    made = _volumes(cases, packed, progress) if packed else _whole(cases, views or ViewPlan(), progress)
+    return OwnCalibration(package_sha256=model.package.sha256, calibration=made)
+
+
+def _volumes(cases: HospitalCases, packed: Calibration, progress: Progress | None) -> Calibration:
     first = replace(cases, training=()).first(progress)
     if not isinstance(first, FirstAnswer):
         raise _too_few()
@@ -48,26 +99,22 @@ def calibrate_volumes(cases: HospitalCases, model: Model, progress: Progress | N
         "patients": first.validation_patients,
         "hospitals": 1,
     }
-    return model.calibration.model_copy(update=changed)
+    return packed.model_copy(update=changed)
 
 
-def calibrate_anew(
-    cases: HospitalCases, model: Model, progress: Progress | None = None, views: ViewPlan | None = None
-) -> Calibration:
-    """Returns a calibration of these cases alone.
-
-    Raises:
-        CohortError: There are too few patients.
-    """
+def _whole(cases: HospitalCases, views: ViewPlan, progress: Progress | None) -> Calibration:
     first = cases.first(progress)
     if not isinstance(first, FirstAnswer):
         raise _too_few()
-    kept = views or (model.calibration.plan.views if model.calibration else ViewPlan())
-    plan = make_plan([first], kept)
+    plan = make_plan([first], views)
     second = cases.second(plan, progress)
     if not isinstance(second, SecondAnswer):
         raise _too_few()
     return make_calibration(plan, [first], [second])
+
+
+def _with_volumes(packed: Calibration, own: Calibration) -> Calibration:
+    return packed.model_copy(update={name: getattr(own, name) for name in ("volume_errors", "patients", "hospitals")})
 
 
 def factor_of(bound: float) -> float:
