@@ -26,6 +26,7 @@ from fedvoxel.review.events import (
     Spent,
     Undone,
     Unmeasured,
+    Visited,
 )
 
 EVENTS_FOLDER, EVENTS_FILE = "events", "events.jsonl"
@@ -42,6 +43,7 @@ class CaseState:
     Attributes:
         entries: How many there are.
         opened: Whether the case was ever opened.
+        read_from: What it was read from; see `CaseVolumes`. None where it was not noted.
         revision: Number of edits.
         base: The candidate that the correction began from, or None.
         edits: The edits since then, to be played back.
@@ -54,6 +56,7 @@ class CaseState:
 
     entries: int = 0
     opened: bool = False
+    read_from: str | None = None
     revision: int = 0
     base: str | None = None
     edits: list[Painted | Undone | Redone] = field(default_factory=list)
@@ -78,7 +81,9 @@ class CaseState:
         self.entries += 1
         self.opened = True
         self.revision += isinstance(event, EDITS)
-        if isinstance(event, Begun):
+        if isinstance(event, Visited):
+            self.read_from = event.read_from
+        elif isinstance(event, Begun):
             self.base, self.edits = event.candidate, []
         elif isinstance(event, Painted | Undone | Redone):
             self.edits.append(event)

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedvoxel.dicom.series import find_series
-from fedvoxel.dicom.study_series import read_study_series
+from fedvoxel.dicom.study_series import StudySeries, read_study_series
 from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.inference.study import Study, choose_series, studies_in
 from fedvoxel.evaluation.inference.suitability import ImageFacts, known_body_part, remarks_on
 from fedvoxel.export.description import InputRange
+from fedvoxel.records.canonical import sha256_of, sha256_of_file
 from fedvoxel.review.reading import CaseVolumes, DicomOrigin
 from fedvoxel.volumes.dicom_volume import volume_of_study
-from fedvoxel.volumes.nifti_file import read_nifti
+from fedvoxel.volumes.nifti_file import claimed_voxels, read_nifti
 from fedvoxel.volumes.pseudonym import pseudonym
 from fedvoxel.volumes.volume import Volume
 
@@ -29,6 +30,10 @@ class NiftiImage:
     candidates: tuple[str, ...] = ()
     waiting: str | None = None
 
+    def claimed_voxels(self) -> int:
+        """Returns what the file's header claims."""
+        return claimed_voxels(self.path)
+
     def load(self) -> CaseVolumes:
         """Reads the file.
 
@@ -37,7 +42,8 @@ class NiftiImage:
         """
         volume = Volume(*read_nifti(self.path, "image", "missing_image"))
         facts = ImageFacts.of(None, None, volume.shape, volume.affine)
-        return CaseVolumes(volume, {}, remarks=tuple(remarks_on(facts, self.expected)))
+        remarks = tuple(remarks_on(facts, self.expected))
+        return CaseVolumes(volume, {}, sha256_of_file(self.path), remarks=remarks)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,14 @@ class StudyImage:
     series: int | None = None
     candidates: tuple[str, ...] = ()
     waiting: str | None = None
+
+    def claimed_voxels(self) -> int:
+        """Returns what the series' first header and the number of its slices come to.
+
+        Raises:
+            PredictionError: There is no series that the model is for, or several.
+        """
+        return choose_series(self.study, self.expected, self.series).voxels
 
     def load(self) -> CaseVolumes:
         """Reads the series that the model is for.
@@ -65,8 +79,14 @@ class StudyImage:
         body_part = known_body_part(series.headers[0].get("BodyPartExamined"))
         facts = ImageFacts.of(series.modality, body_part, image.volume.shape, image.volume.affine)
         remarks = tuple(remarks_on(facts, self.expected))
-        origin = DicomOrigin(series, image)
-        return CaseVolumes(image.volume, {}, modality=series.modality, remarks=remarks, origin=origin)
+        return CaseVolumes(
+            image.volume,
+            {},
+            _read_from(series),
+            modality=series.modality,
+            remarks=remarks,
+            origin=DicomOrigin(series, image),
+        )
 
 
 def images_in(
@@ -92,3 +112,8 @@ def images_in(
         return [NiftiImage(pseudonym(key, path.name), path, expected) for path in files]
     studies = studies_in(find_series(folder))
     return [StudyImage(pseudonym(key, one.series[0].study_uid), one, expected, series) for one in studies]
+
+
+def _read_from(series: StudySeries) -> str:
+    """Returns what stands for a series' images: changed pixels bear another SOPInstanceUID (PS3.3 C.12.1)."""
+    return sha256_of([series.series_uid, sorted(str(header.get("SOPInstanceUID")) for header in series.headers)])

@@ -7,7 +7,7 @@ from fedvoxel.evaluation.reading.slice_picture import HEAT
 from fedvoxel.review.desk import Desk
 from fedvoxel.review.events import ERROR_TYPES
 from fedvoxel.review.open_case import OpenCase
-from fedvoxel.review.reading import CORRECTED
+from fedvoxel.review.reading import CORRECTED, CaseVolumes
 from fedvoxel.review.viewer_package import installed_viewer
 
 
@@ -45,7 +45,7 @@ def case_facts(desk: Desk, reader: str, case: str) -> dict[str, Any]:
         "uncertainty": shown.uncertainty is not None and not settings.blinded,
         "heat": [list(colour) for _, colour in HEAT],
         "error_types": ERROR_TYPES,
-        "remarks": [] if settings.blinded else list(shown.volumes.remarks),
+        "remarks": _remarks(desk, shown.volumes),
         "viewer": installed_viewer() is not None,
         "measured": [one.model_dump(mode="json") for one in state.measured],
         "active_s": state.active_s,
@@ -82,6 +82,13 @@ def edit_facts(opened: OpenCase) -> dict[str, Any]:
         "can_redo": correction.can_redo,
         "volumes_ml": opened.volumes_ml(CORRECTED),
     }
+
+
+def _remarks(desk: Desk, volumes: CaseVolumes) -> list[str]:
+    """Returns what the reader must know; of the images only, where more would tell which label map is the model's."""
+    if desk.study.settings.blinded:
+        return list(volumes.remarks)
+    return [*desk.reading.remarks, *volumes.remarks, *volumes.of_model]
 
 
 def _listed(desk: Desk, reader: str, case: str) -> dict[str, Any]:
