@@ -26,11 +26,14 @@ from tests.evaluation.inference.bright_studies import DIRECTIONS, bright_model, 
 from tests.evaluation.inference.calibration_sample import bright_calibration
 from tests.review.reading_sample import Page, said, stroke, write_reading
 
+RELEASE = "hippocampus 1.0.0 is candidate."
+
 
 def desk_on(model: Model, cohort: Path, folder: Path, series: int | None = None, blinded: bool = False) -> Desk:
     """Opens a reading of the model's results, and waits until the model was used on all of it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     reading, cases = open_model_reading(model, base_reading(model, str(cohort), folder, None, series), folder)
+    reading = replace(reading, remarks=(RELEASE,))
     desk = Desk(reading, open_study(folder, settings_of(reading, ("anna",), blinded, 0)))
     predict_in_background(cases, model).join()
     return desk
@@ -175,12 +178,43 @@ def test_a_calibrated_model_shows_calibrated_doubt_and_what_is_estimated(tmp_pat
     for name, model in {"plain": bright_model(tmp_path / "plain"), "calibrated": calibrated}.items():
         desk = desk_on(model, tmp_path / "cohort", tmp_path / f"{name}-study")
         case = desk.reading.cases[0].case
-        said[name] = " ".join(Page(desk).visit(case)["remarks"])
+        said[name] = Page(desk).visit(case)["remarks"]
         shown[name] = desk.at("anna", case).shown.volumes.uncertainty
-    assert said["plain"] == ""
-    assert " hippocampus as the model found it: volume " in said["calibrated"]
-    assert "estimated Dice" in said["calibrated"]
+    assert said["plain"] == [RELEASE]
+    estimates = " ".join(said["calibrated"])
+    assert " hippocampus as the model found it: volume " in estimates and "estimated Dice" in estimates
     assert not np.allclose(shown["plain"], shown["calibrated"], atol=1e-4)
+
+
+@pytest.mark.parametrize("blinded", [False, True])
+def test_what_must_be_known_is_in_the_report_and_on_the_page_where_it_does_not_unblind(
+    tmp_path: Path, blinded: bool
+) -> None:
+    calibration = bright_calibration(tmp_path / "plain")
+    model = bright_model(tmp_path, members={"calibration.json": calibration.model_dump_json().encode()})
+    bright_study(tmp_path / "cohort", codes=levels(seed=99))
+    desk = desk_on(model, tmp_path / "cohort", tmp_path / "study", blinded=blinded)
+    page, case = Page(desk), desk.reading.cases[0].case
+    facts = page.visit(case)
+    image, of_model = "The header names no body part", " as the model found it: volume "
+    shown = " ".join(facts["remarks"])
+    assert image in shown and (of_model in shown, RELEASE in shown) == (not blinded, not blinded)
+    assert page.get("/api/reading").json()["remarks"] == ([] if blinded else [RELEASE])
+    name = facts["candidates"][0]
+    sent = {"visit": facts["visit"], "active_s": 1}
+    if not blinded:
+        page.post(f"/api/cases/{case}/begin", {**sent, "candidate": name, "revision": 0})
+        page.edit(case, facts, 1, action="paint", stroke=stroke(index=1, points=[[2, 2]]))
+    verdicts = ["accept"] if blinded else ["accept", "correct"]
+    for verdict in verdicts:
+        done = page.post(f"/api/cases/{case}/answer", {**sent, "said": said(**{name: verdict})})
+        assert done.status_code == 200, done.text
+        newest = max((tmp_path / "study").rglob("report-*.dcm"))
+        texts = [str(one.value) for one in dcmread(newest).iterall() if one.keyword == "TextValue"]
+        assert errors_in(newest) == []
+        assert RELEASE in texts and any(image in text for text in texts)
+        (estimate,) = {text for text in texts if "anterior hippocampus" + of_model in text}
+        assert estimate.startswith("Before the correction: ") == (verdict == "correct")
 
 
 def test_an_image_that_is_unlike_all_training_images_is_not_shown_with_an_outline(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ def reading_facts(desk: Desk, reader: str) -> dict[str, Any]:
     return {
         "title": "Blinded reading" if settings.blinded else settings.title,
         "reader": reader,
+        "remarks": [] if settings.blinded else list(desk.reading.remarks),
         "blinded": settings.blinded,
         "several": any(len(names) > 1 for names in settings.cases.values()),
         "done": sum(case["status"] == "done" for case in cases),

@@ -30,6 +30,8 @@ function show(reading) {
   byId("title").textContent = reading.title;
   byId("reader").textContent = reading.reader;
   byId("mode").textContent = reading.blinded ? "blinded: A and B are not told, and an answer is final" : "answers can be changed";
+  byId("remarks").textContent = reading.remarks.join(" ");
+  byId("remarks").hidden = !reading.remarks.length;
   byId("done").max = reading.cases.length;
   byId("done").value = reading.done;
   byId("done-text").textContent = `${reading.done} of ${reading.cases.length} done`;
