@@ -1,12 +1,17 @@
 """Images without label maps, for a model to be used on: NIfTI files, and series of DICOM studies."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from pydicom import Dataset
+
+from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import find_series
 from fedvoxel.dicom.study_series import StudySeries, read_study_series
-from fedvoxel.errors import ReviewError
+from fedvoxel.errors import FedVoxelError, ReviewError
 from fedvoxel.evaluation.inference.study import Study, choose_series, studies_in
 from fedvoxel.evaluation.inference.suitability import ImageFacts, known_body_part, remarks_on
 from fedvoxel.export.description import InputRange
@@ -29,6 +34,7 @@ class NiftiImage:
     expected: InputRange = field(repr=False)
     candidates: tuple[str, ...] = ()
     waiting: str | None = None
+    examination: str | None = None
 
     def claimed_voxels(self) -> int:
         """Returns what the file's header claims."""
@@ -56,6 +62,15 @@ class StudyImage:
     series: int | None = None
     candidates: tuple[str, ...] = ()
     waiting: str | None = None
+
+    @cached_property
+    def examination(self) -> str | None:
+        """Is when the examination was, and what its series is; None where no series can be used, which `load` says."""
+        try:
+            entry = choose_series(self.study, self.expected, self.series)
+        except FedVoxelError:
+            return None
+        return ", ".join([*_when(entry.first.header), entry.files.modality, f"{entry.frames} slices"])
 
     def claimed_voxels(self) -> int:
         """Returns what the series' first header and the number of its slices come to.
@@ -117,3 +132,14 @@ def images_in(
 def _read_from(series: StudySeries) -> str:
     """Returns what stands for a series' images: changed pixels bear another SOPInstanceUID (PS3.3 C.12.1)."""
     return sha256_of([series.series_uid, sorted(str(header.get("SOPInstanceUID")) for header in series.headers)])
+
+
+def _when(header: Dataset) -> list[str]:
+    """Returns date and time of a study, where they are digits as the standard has them (PS3.5 6.2); nothing else."""
+    with quiet():
+        date, time = (str(header.get(keyword) or "") for keyword in ("StudyDate", "StudyTime"))
+    day = re.fullmatch(r"(\d{4})(\d{2})(\d{2})", date)
+    if day is None:
+        return []
+    hour = re.match(r"(\d{2})(\d{2})", time)
+    return ["-".join(day.groups()) + (f" {hour[1]}:{hour[2]}" if hour else "")]

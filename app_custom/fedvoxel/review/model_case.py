@@ -78,6 +78,11 @@ class ModelCase:
         except Exception as error:  # of a library, or too little memory; its own text may quote the case
             self._waiting = f"Cannot be shown: {type(error).__name__}"
 
+    @property
+    def examination(self) -> str | None:
+        """Is what tells the examination."""
+        return self._base.examination
+
     def claimed_voxels(self) -> int:
         """Returns what the image claims."""
         return self._base.claimed_voxels()

@@ -33,6 +33,7 @@ def case_facts(desk: Desk, reader: str, case: str) -> dict[str, Any]:
     candidates = list(opened.terms.candidates)
     return {
         "case": case,
+        "examination": None if settings.blinded else desk.reading.case(case).examination,
         "reader": reader,
         "blinded": settings.blinded,
         "order": list(desk.study.order(reader)),
@@ -93,13 +94,14 @@ def _remarks(desk: Desk, volumes: CaseVolumes) -> list[str]:
 
 
 def _listed(desk: Desk, reader: str, case: str) -> dict[str, Any]:
-    state = desk.record(reader, case).read()
+    state, source = desk.record(reader, case).read(), desk.reading.case(case)
     judgements = state.answer.said.judgements if state.answer else ()
     named = {which: name for name, which in desk.study.shown_candidates(case).items()}
     return {
         "case": case,
+        "examination": None if desk.study.settings.blinded else source.examination,
         "status": state.status,
-        "waiting": desk.reading.case(case).waiting,
+        "waiting": source.waiting,
         "verdicts": {named[one.candidate]: one.verdict for one in judgements},
         "ratings": {named[one.candidate]: one.rating for one in judgements},
         "active_s": round(state.active_s, 1),

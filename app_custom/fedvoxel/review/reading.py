@@ -124,6 +124,14 @@ class CaseSource(Protocol):
         """Says what the case still waits for, such as its prediction; None when it can be opened."""
         ...
 
+    @property
+    def examination(self) -> str | None:
+        """Tells the examination to who treats the patient, without naming them; None where nothing does.
+
+        It is for the page of a reading that is not blinded, and for no log, file or message.
+        """
+        ...
+
     def claimed_voxels(self) -> int:
         """Returns how many voxels the image claims to have, before it is read; 0 where nobody can tell.
 

@@ -78,6 +78,7 @@ class FolderCase:
     listed: ListedCase
     structures: int
     waiting: str | None = None
+    examination: str | None = None
 
     @property
     def case(self) -> str:

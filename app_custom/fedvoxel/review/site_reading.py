@@ -28,6 +28,7 @@ class SiteCase:
     cohort: CohortConfig
     classes: tuple[str, ...]
     waiting: str | None = None
+    examination: str | None = None
     candidates: tuple[str, ...] = (MANUAL,)
 
     def claimed_voxels(self) -> int:

@@ -18,7 +18,7 @@ function row(listed, place) {
   const name = listed.waiting ? listed.case : element("a", { href: caseAddress(listed.case) }, listed.case);
   return element("tr", {},
     element("td", { class: "number" }, String(place + 1)),
-    element("td", {}, name),
+    element("td", {}, name, ...(listed.examination ? [element("div", { class: "soft" }, listed.examination)] : [])),
     element("td", {}, element("span", { class: `status ${status}` }, listed.waiting ?? STATUS[listed.status])),
     element("td", {}, said(listed.verdicts, VERDICT)),
     element("td", {}, said(listed.ratings)),
