@@ -7,6 +7,7 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.cli.trust_options import read, remarks_on_release
 from fedvoxel.export.package import open_package
+from fedvoxel.review.server import listening
 from tests.evaluation.inference.bright_studies import bright_study
 from tests.evaluation.inference.command import RANGES, crl_file, root_file
 from tests.export.package_sample import sample_package
@@ -22,7 +23,9 @@ def test_a_signer_who_was_revoked_by_then_is_refused(
     study, package = str(bright_study(tmp_path / "study")), str(sample_package(tmp_path, input=RANGES).path)
     images = ["--images", study, "--labels", study, "--no-pdf"] if command == "evaluate" else [study]
     trust = ["--root", str(root_file(tmp_path)), "--crl", str(crl_file(tmp_path, revoked_from=NOW - DAY))]
-    assert main([command, package, *images, *trust, "--out", str(tmp_path / "out")]) == 17
+    with listening(0) as taken:  # so that a review which begins all the same ends, too
+        port = ["--port", str(taken.getsockname()[1])] if command == "review" else []
+        assert main([command, package, *images, *trust, *port, "--out", str(tmp_path / "out")]) == 17
     assert "already revoked" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 

@@ -81,14 +81,14 @@ class CaseState:
         self.entries += 1
         self.opened = True
         self.revision += isinstance(event, EDITS)
-        if isinstance(event, Visited):
-            self.read_from = event.read_from
-        elif isinstance(event, Begun):
+        if isinstance(event, Begun):
             self.base, self.edits = event.candidate, []
         elif isinstance(event, Painted | Undone | Redone):
             self.edits.append(event)
         elif isinstance(event, Spent):
             self.visits[event.visit] = max(event.active_s, self.visits.get(event.visit, 0.0))
+        elif isinstance(event, Visited):
+            self.read_from = event.read_from
         elif isinstance(event, Measured):
             self.measured.append(event)
         elif isinstance(event, Unmeasured):
