@@ -4,11 +4,13 @@ import re
 import shutil
 import stat
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.export.publishing import Publisher
 from tests.evaluation.judgement.made_up import (
     NAME,
     breaking_package,
@@ -19,6 +21,7 @@ from tests.evaluation.judgement.made_up import (
     truth,
     write_site,
 )
+from tests.export.package_sample import sample_signer, sample_trust
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,7 @@ def test_the_report_is_whole_closed_and_private(
     out = tmp_path / "out"
     assert main(arguments(hospital, out)) == 0
     said = capsys.readouterr().out
+    assert "! No index of releases was consulted" in said
     assert "missed in 1 of 7 cases" in " ".join(said.split()) and "Next: open it in a browser" in said
     assert sorted(os.listdir(out)) == ["evaluation.html", "evaluation.json", "evaluation.pdf", "to_share.json"]
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
@@ -81,6 +85,21 @@ def test_a_browser_opens_the_page_without_a_complaint(hospital: Path, tmp_path: 
     other = tmp_path / "other.html"
     other.write_text(page.read_text().replace("<main>", '<main style="color: red">'))
     assert any("Content Security Policy" in line for line in complaints(other, tmp_path))
+
+
+def test_what_the_index_of_releases_says_is_in_the_report(hospital: Path, tmp_path: Path) -> None:
+    made, index, now = hospital / "hippocampus-1.0.0.fvpkg", tmp_path / "releases", datetime.now(UTC)
+    lead = Publisher(index, sample_signer(), sample_trust(), tmp_path / "lead.json")
+    lead.publish(made, "candidate", "to be evaluated", now)
+    asked = ["--no-pdf", "--worst", "0", "--releases", str(index)]
+    assert main(arguments(hospital, tmp_path / "one", *asked)) == 0
+    cautions = json.loads((tmp_path / "one" / "evaluation.json").read_text())["cautions"]
+    assert "is candidate" in cautions[-1] and "No index" not in str(cautions)
+    assert "is candidate" in (tmp_path / "one" / "evaluation.html").read_text()
+    assert "is candidate" not in (tmp_path / "one" / "to_share.json").read_text()
+    lead.set_state("hippocampus", "1.0.0", "withdrawn", "misses small ones", now)
+    assert main(arguments(hospital, tmp_path / "two", *asked)) == 17
+    assert not (tmp_path / "two").exists()
 
 
 def test_json_alone_is_what_was_written(hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from fedvoxel.cli.main import main
 from fedvoxel.export.publishing import Publisher
 from tests.dicom.phantom import Phantom
 from tests.evaluation.inference.bright_studies import bright_slices, bright_study, levels
-from tests.evaluation.inference.command import RANGES, root_file
+from tests.evaluation.inference.command import RANGES, crl_file, root_file
 from tests.export.package_sample import sample_package, sample_signer, sample_trust
 from tests.export.throwaway_root import Root
 from tests.volumes.scans import write_nifti
@@ -26,7 +26,8 @@ NAMED = {"PatientName": "Doe^Jane", "PatientID": "4711", "AccessionNumber": "ACC
 def asked(tmp_path: Path) -> list[str]:
     """The command line but for the study."""
     package = sample_package(tmp_path, input=RANGES)
-    return ["predict", str(package.path), "--root", str(root_file(tmp_path)), "--out", str(tmp_path / "out")]
+    trust = ["--root", str(root_file(tmp_path)), "--crl", str(crl_file(tmp_path))]
+    return ["predict", str(package.path), *trust, "--out", str(tmp_path / "out")]
 
 
 def results(folder: Path) -> list[Path]:
@@ -54,7 +55,7 @@ def test_what_a_viewer_shows_wrong_is_a_note_on_the_screen(
     assert main([*asked, study]) == 0
     assert "Note: OHIF 3.13 misplaces this segmentation" in capsys.readouterr().out
     assert main([*asked, study, "--eight-bit"]) == 0
-    assert "Note:" not in capsys.readouterr().out
+    assert "OHIF" not in capsys.readouterr().out
 
 
 def test_a_script_reads_json(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,7 +217,8 @@ def test_what_the_index_of_releases_says_is_heeded(
     now = datetime.now(UTC)
     lead.publish(package, "released", "good", now)
     assert main([*asked, study, "--releases", index]) == 0
-    assert "says lead" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "says lead" not in said and "index of releases" not in said
     lead.set_state("hippocampus", "1.0.0", "superseded", "there is a better one", now)
     assert main([*asked, study, "--releases", index]) == 0
     assert "is superseded" in capsys.readouterr().out
@@ -225,6 +227,17 @@ def test_what_the_index_of_releases_says_is_heeded(
     lead.set_state("hippocampus", "1.0.0", "withdrawn", "misses small ones", now)
     assert main([*asked, study, "--releases", index]) == 17
     assert "misses small ones" in capsys.readouterr().err and len(results(tmp_path)) == 2
+
+
+def test_that_no_index_of_releases_was_consulted_is_in_every_result(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*asked, str(bright_study(tmp_path / "study"))]) == 0
+    assert "Note: No index of releases was consulted" in capsys.readouterr().out
+    (folder,) = results(tmp_path)
+    assert "No index of releases" in json.loads((folder / "summary.json").read_text())["remarks"][0]
+    report = dcmread(folder / "report.dcm")
+    assert any("No index of releases" in str(element.value) for element in report.iterall() if element.VR == "UT")
 
 
 def test_a_package_that_the_index_does_not_know_needs_a_word(

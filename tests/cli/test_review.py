@@ -188,7 +188,9 @@ def test_a_signed_model_is_used_on_studies(tmp_path: Path, capsys: pytest.Captur
     assert "--root" in capsys.readouterr().err
     arguments = (package, "studies", "--root", str(root), "--out", "study")
     with running(*arguments, folder=tmp_path) as links, entered(links[0]["link"]) as client:
-        (case,) = client.get("/api/reading").json()["cases"]
+        reading = client.get("/api/reading").json()
+        assert "No index of releases was consulted" in reading["remarks"][0]
+        (case,) = reading["cases"]
         while case["waiting"] in ("Waits for the model", "The model is at work"):
             (case,) = client.get("/api/reading").json()["cases"]
         assert case["waiting"] is None

@@ -1,18 +1,24 @@
 """A signed model is used on studies in the background, and what a reader accepts or corrects becomes a segmentation."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from highdicom.seg import segread
 from pydicom import dcmread
 
 from fedvoxel.errors import ReviewError
+from fedvoxel.evaluation.inference.memory import MemoryBound, resident_bytes
 from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.reading.doubt import doubt_of
 from fedvoxel.review.desk import Desk
+from fedvoxel.review.image_sources import StudyImage
 from fedvoxel.review.model_case import predict_in_background
 from fedvoxel.review.model_reading import base_reading, open_model_reading
+from fedvoxel.review.reading import CaseVolumes
 from fedvoxel.review.study import open_study, settings_of
 from fedvoxel.review.study_export import export_study
 from tests.dicom.dicom_checker import errors_in
@@ -20,12 +26,15 @@ from tests.evaluation.inference.bright_studies import DIRECTIONS, bright_model, 
 from tests.evaluation.inference.calibration_sample import bright_calibration
 from tests.review.reading_sample import Page, said, stroke, write_reading
 
+RELEASE = "hippocampus 1.0.0 is candidate."
 
-def desk_on(model: Model, cohort: Path, folder: Path) -> Desk:
+
+def desk_on(model: Model, cohort: Path, folder: Path, series: int | None = None, blinded: bool = False) -> Desk:
     """Opens a reading of the model's results, and waits until the model was used on all of it."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    reading, cases = open_model_reading(model, base_reading(model, str(cohort), folder, None, None), folder)
-    desk = Desk(reading, open_study(folder, settings_of(reading, ("anna",), False, 0)))
+    reading, cases = open_model_reading(model, base_reading(model, str(cohort), folder, None, series), folder)
+    reading = replace(reading, remarks=(RELEASE,))
+    desk = Desk(reading, open_study(folder, settings_of(reading, ("anna",), blinded, 0)))
     predict_in_background(cases, model).join()
     return desk
 
@@ -169,12 +178,43 @@ def test_a_calibrated_model_shows_calibrated_doubt_and_what_is_estimated(tmp_pat
     for name, model in {"plain": bright_model(tmp_path / "plain"), "calibrated": calibrated}.items():
         desk = desk_on(model, tmp_path / "cohort", tmp_path / f"{name}-study")
         case = desk.reading.cases[0].case
-        said[name] = " ".join(Page(desk).visit(case)["remarks"])
+        said[name] = Page(desk).visit(case)["remarks"]
         shown[name] = desk.at("anna", case).shown.volumes.uncertainty
-    assert said["plain"] == ""
-    assert " hippocampus as the model found it: volume " in said["calibrated"]
-    assert "estimated Dice" in said["calibrated"]
+    assert said["plain"] == [RELEASE]
+    estimates = " ".join(said["calibrated"])
+    assert " hippocampus as the model found it: volume " in estimates and "estimated Dice" in estimates
     assert not np.allclose(shown["plain"], shown["calibrated"], atol=1e-4)
+
+
+@pytest.mark.parametrize("blinded", [False, True])
+def test_what_must_be_known_is_in_the_report_and_on_the_page_where_it_does_not_unblind(
+    tmp_path: Path, blinded: bool
+) -> None:
+    calibration = bright_calibration(tmp_path / "plain")
+    model = bright_model(tmp_path, members={"calibration.json": calibration.model_dump_json().encode()})
+    bright_study(tmp_path / "cohort", codes=levels(seed=99))
+    desk = desk_on(model, tmp_path / "cohort", tmp_path / "study", blinded=blinded)
+    page, case = Page(desk), desk.reading.cases[0].case
+    facts = page.visit(case)
+    image, of_model = "The header names no body part", " as the model found it: volume "
+    shown = " ".join(facts["remarks"])
+    assert image in shown and (of_model in shown, RELEASE in shown) == (not blinded, not blinded)
+    assert page.get("/api/reading").json()["remarks"] == ([] if blinded else [RELEASE])
+    name = facts["candidates"][0]
+    sent = {"visit": facts["visit"], "active_s": 1}
+    if not blinded:
+        page.post(f"/api/cases/{case}/begin", {**sent, "candidate": name, "revision": 0})
+        page.edit(case, facts, 1, action="paint", stroke=stroke(index=1, points=[[2, 2]]))
+    verdicts = ["accept"] if blinded else ["accept", "correct"]
+    for verdict in verdicts:
+        done = page.post(f"/api/cases/{case}/answer", {**sent, "said": said(**{name: verdict})})
+        assert done.status_code == 200, done.text
+        newest = max((tmp_path / "study").rglob("report-*.dcm"))
+        texts = [str(one.value) for one in dcmread(newest).iterall() if one.keyword == "TextValue"]
+        assert errors_in(newest) == []
+        assert RELEASE in texts and any(image in text for text in texts)
+        (estimate,) = {text for text in texts if "anterior hippocampus" + of_model in text}
+        assert estimate.startswith("Before the correction: ") == (verdict == "correct")
 
 
 def test_an_image_that_is_unlike_all_training_images_is_not_shown_with_an_outline(tmp_path: Path) -> None:
@@ -201,3 +241,115 @@ def test_segmentations_are_whole_dicom_files(tmp_path: Path) -> None:
     answer(page, case, page.visit(case), "accept")
     (path,) = (tmp_path / "study").rglob("segmentation-*.dcm")
     assert dcmread(path).Modality == "SEG" and path.stat().st_mode & 0o077 == 0
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(desk: Desk, folder: Path, words: str) -> None:
+    """Opens the only case, which must be refused in those words, with nothing changed on the disk."""
+    page, before = Page(desk), content_of(folder)
+    answer = page.post(f"/api/cases/{desk.reading.cases[0].case}/visit")
+    assert answer.status_code == 422 and words in answer.json()["error"] and "--out" in answer.json()["error"]
+    assert content_of(folder) == before
+
+
+OTHERS = "not those that the kept work is of"
+
+
+def test_another_series_of_the_same_study_gets_no_label_of_the_first(tmp_path: Path) -> None:
+    for number in (1, 2):
+        uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": f"1.2.4.{number}", "SeriesNumber": number}
+        bright_study(tmp_path / "cohort" / str(number), codes=levels(seed=number), **uids)
+    model, cohort, study = bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study"
+    first = desk_on(model, cohort, study, series=1)
+    refused(desk_on(model, cohort, study, series=2), study, OTHERS)
+    assert Page(first).visit(first.reading.cases[0].case)["candidates"] == ["model"]
+
+
+@pytest.mark.parametrize("kept", ["the model's label", "the reader's work"])
+def test_work_on_a_file_that_was_exchanged_is_not_shown_on_the_new_one(tmp_path: Path, kept: str) -> None:
+    cohort, study = tmp_path / "cohort", tmp_path / "study"
+    cohort.mkdir()
+    prepared = write_reading(tmp_path / "prepared", cases=2)
+    images = [prepared / f"case-{number:012x}" / "image.nii.gz" for number in range(2)]
+    (cohort / "scan.nii.gz").write_bytes(images[0].read_bytes())
+    (cohort / "other.nii.gz").write_bytes(images[1].read_bytes())
+    model = bright_model(tmp_path)
+    desk = desk_on(model, cohort, study)
+    scan = desk.reading.cases[1].case
+    page = Page(desk)
+    facts = page.visit(scan)
+    answer(page, scan, facts, "accept")
+    (cohort / "scan.nii.gz").write_bytes(images[1].read_bytes())
+    predicted = next((study / "predicted").glob(f"*/{scan}"))
+    if kept == "the reader's work":
+        predicted.rename(tmp_path / "gone")
+    else:
+        (study / "readers").rename(tmp_path / "gone")
+    again = desk_on(model, cohort, study)
+    page, before = Page(again), content_of(study)
+    sent = page.post(f"/api/cases/{scan}/visit")
+    assert sent.status_code == 422 and OTHERS in sent.json()["error"]
+    assert content_of(study) == before
+    assert page.visit(again.reading.cases[0].case)["candidates"] == ["model"]
+    (cohort / "scan.nii.gz").write_bytes(images[0].read_bytes())
+    assert kept == "the reader's work" or Page(desk_on(model, cohort, study)).visit(scan)["candidates"] == ["model"]
+
+
+def test_a_prediction_of_a_version_that_did_not_note_its_images_is_not_shown(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    model, study = bright_model(tmp_path), tmp_path / "study"
+    desk_on(model, tmp_path / "cohort", study)
+    (done,) = (study / "predicted").rglob("done.json")
+    done.write_text('{"schema_version": 1, "remarks": []}')
+    refused(desk_on(model, tmp_path / "cohort", study), study, "did not note which images")
+
+
+def test_an_image_that_does_not_fit_into_memory_is_refused_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    """The header of one file claims a volume of 16 GiB; the other, and what a bound has room for, go on."""
+    cohort = tmp_path / "cohort"
+    cohort.mkdir()
+    huge = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
+    huge.header["dim"][1:4] = 1600
+    (cohort / "huge.nii").write_bytes(huge.header.binaryblock + bytes(4))
+    source = write_reading(tmp_path / "prepared", cases=1)
+    (source / "case-000000000000" / "image.nii.gz").rename(cohort / "small.nii.gz")
+    model = bright_model(tmp_path)
+    bound = MemoryBound(resident_bytes() // 2**20 + 1024)
+    model = replace(model, predictor=replace(model.predictor, bound=bound))
+    desk = desk_on(model, cohort, tmp_path / "study")
+    waiting = [case.waiting for case in desk.reading.cases]
+    assert waiting[1] is None and "preparing the image would take about" in str(waiting[0])
+
+
+@pytest.mark.parametrize("error", [MemoryError("of mary_miller"), RuntimeError("of mary_miller")])
+def test_whatever_goes_wrong_with_a_case_is_that_cases_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for number in range(2):
+        uids = {"StudyInstanceUID": f"1.2.3.{number}", "SeriesInstanceUID": f"1.2.4.{number}"}
+        bright_study(tmp_path / "cohort" / str(number), codes=levels(seed=number), **uids)
+    monkeypatch.setattr(StudyImage, "load", failing_once(StudyImage.load, error))
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    assert [case.waiting for case in desk.reading.cases] == [f"Cannot be shown: {type(error).__name__}", None]
+    page, case = Page(desk), desk.reading.cases[1].case
+    monkeypatch.setattr(StudyImage, "load", failing_once(StudyImage.load, error))
+    sent = page.post(f"/api/cases/{case}/visit")
+    assert sent.status_code == 422 and sent.json()["error"] == f"this case cannot be shown ({type(error).__name__})"
+    assert page.visit(case)["candidates"] == ["model"]
+
+
+def failing_once(load: Callable[[StudyImage], CaseVolumes], error: Exception) -> Callable[[StudyImage], CaseVolumes]:
+    """Fails as a library may, whatever it is, and then works."""
+    left = [error]
+
+    def loaded(self: StudyImage) -> CaseVolumes:
+        if left:
+            raise left.pop()
+        return load(self)
+
+    return loaded

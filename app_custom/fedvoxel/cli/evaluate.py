@@ -8,7 +8,7 @@ import typer
 from fedvoxel.cli import evaluate_options as option
 from fedvoxel.cli.evaluate_source import against_of, cohort_name, opened_model, split_of, subjects_of
 from fedvoxel.cli.evaluate_view import show
-from fedvoxel.cli.trust_options import RevocationList, Root, read
+from fedvoxel.cli.trust_options import Index, RevocationList, Root, Unknown, read, remarks_on_release
 
 if TYPE_CHECKING:
     from fedvoxel.evaluation.judgement.run import Task
@@ -29,6 +29,8 @@ def evaluate(
     cohort: option.Cohort = None,
     site: option.Sites = None,
     crl: RevocationList = None,
+    releases: Index = None,
+    allow_unknown: Unknown = False,
     out: option.Out = None,
     split: option.WhichSplit = "test",
     images: option.Images = None,
@@ -83,6 +85,7 @@ def _task(asked: option.Options) -> "Task":
 
     trust = read(asked.root, asked.crl)
     model = opened_model(asked.package, trust, asked)
+    remarks = remarks_on_release(model.package, asked.releases, trust, asked.allow_unknown)
     subjects = subjects_of(asked, model)
     other = opened_model(asked.against, trust, asked) if asked.against else None
     return Task(
@@ -95,6 +98,7 @@ def _task(asked: option.Options) -> "Task":
         minimum_patients=asked.minimum_patients,
         pictured=asked.worst,
         against=against_of(asked, other),
+        remarks=remarks,
     )
 
 

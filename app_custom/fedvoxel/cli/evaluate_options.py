@@ -58,6 +58,8 @@ class Options:
     package: Path
     root: Path
     crl: Path | None
+    releases: Path | None
+    allow_unknown: bool
     cohort: str | None
     site: list[Path] | None
     out: Path | None

@@ -8,7 +8,7 @@ import typer
 from fedvoxel.cli import predict_options as o
 from fedvoxel.cli.predict_source import Asked, asked_for, images_of, store_at
 from fedvoxel.cli.predict_view import Done, Failure, show
-from fedvoxel.cli.trust_options import Index, RevocationList, Root, Unknown, read, warning_of
+from fedvoxel.cli.trust_options import Index, RevocationList, Root, Unknown, read, remarks_on_release
 from fedvoxel.errors import ConfigError, FedVoxelError
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def predict(
     asked = asked_for(Asked(study, pacs, query, site, store, everybody, new_study))
     trust = read(root, crl)
     model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
-    warning = warning_of(model.package, releases, trust, allow_unknown)
-    _run(asked, _job(model, out, series, warning, (not quick, maps, explain, eight_bit)), as_json)
+    remarks = remarks_on_release(model.package, releases, trust, allow_unknown)
+    _run(asked, _job(model, out, series, remarks, (not quick, maps, explain, eight_bit)), as_json)
 
 
 def _run(asked: Asked, job: "Job", as_json: bool) -> None:

@@ -1,13 +1,13 @@
 """What `fedvoxel review` reads: a prepared folder, a site's cohort, or a signed model on one of them or on images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from fedvoxel.cli.trust_options import read, warning_of
+from fedvoxel.cli.trust_options import read, remarks_on_release
 from fedvoxel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,14 +73,15 @@ def _with_model(asked: Asked, path: Path) -> "tuple[Reading, Callable[[], object
         raise ConfigError("expected the consortium's root that you have from your own kit: --root, or FEDVOXEL_ROOT")
     trust = read(asked.root, asked.crl)
     package = open_package(path, trust)
-    if warning := warning_of(package, asked.releases, trust, asked.allow_unknown):
-        typer.echo(f"warning: {warning}", err=True)
+    remarks = remarks_on_release(package, asked.releases, trust, asked.allow_unknown)
+    for remark in remarks:
+        typer.echo(f"warning: {remark}", err=True)
     model = open_model(package, MemoryBound(asked.memory_mb))
     private_folder(asked.folder)
     site = None if asked.site is None else (load_site_config(asked.site), asked.site.parent)
     base = base_reading(model, asked.cohort, asked.folder, site, asked.series)
     reading, cases = open_model_reading(model, base, asked.folder)
-    return reading, lambda: predict_in_background(cases, model)
+    return replace(reading, remarks=remarks), lambda: predict_in_background(cases, model)
 
 
 def _nothing() -> None:

@@ -47,15 +47,21 @@ def read(root: Path, crl: Path | None) -> "Trust":
     return read_trust(root, crl)
 
 
-def warning_of(package: "Package", index: Path | None, trust: "Trust", allow_unknown: bool) -> str | None:
-    """Returns what the index of releases says against a package that may be used; None where there is no index.
+def remarks_on_release(package: "Package", index: Path | None, trust: "Trust", allow_unknown: bool) -> tuple[str, ...]:
+    """Returns what a reader of every result must know of a package that may be used, one sentence each.
+
+    That is what the index of releases says against it, or that no index was asked. That nobody looked for revoked
+    certificates is said on standard error only: it is a matter of the one who gives the command.
 
     Raises:
         PackageError: It may not be used, or the index is not to be trusted.
     """
+    if trust.crl is None:
+        typer.echo("note: no revocation list was given (--crl): nobody looked for revoked certificates", err=True)
     if index is None:
-        return None
+        return ("No index of releases was consulted: nobody looked whether this model was released or withdrawn.",)
     from fedvoxel.export.releases import Releases
 
     said = package.description
-    return Releases(index, trust).admit(package.sha256, f"{said.name} {said.version}", allow_unknown)
+    warning = Releases(index, trust).admit(package.sha256, f"{said.name} {said.version}", allow_unknown)
+    return (f"{warning}.",) if warning else ()

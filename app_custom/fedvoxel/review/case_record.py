@@ -26,6 +26,7 @@ from fedvoxel.review.events import (
     Spent,
     Undone,
     Unmeasured,
+    Visited,
 )
 
 EVENTS_FOLDER, EVENTS_FILE = "events", "events.jsonl"
@@ -42,6 +43,7 @@ class CaseState:
     Attributes:
         entries: How many there are.
         opened: Whether the case was ever opened.
+        read_from: What it was read from; see `CaseVolumes`. None where it was not noted.
         revision: Number of edits.
         base: The candidate that the correction began from, or None.
         edits: The edits since then, to be played back.
@@ -54,6 +56,7 @@ class CaseState:
 
     entries: int = 0
     opened: bool = False
+    read_from: str | None = None
     revision: int = 0
     base: str | None = None
     edits: list[Painted | Undone | Redone] = field(default_factory=list)
@@ -84,6 +87,8 @@ class CaseState:
             self.edits.append(event)
         elif isinstance(event, Spent):
             self.visits[event.visit] = max(event.active_s, self.visits.get(event.visit, 0.0))
+        elif isinstance(event, Visited):
+            self.read_from = event.read_from
         elif isinstance(event, Measured):
             self.measured.append(event)
         elif isinstance(event, Unmeasured):

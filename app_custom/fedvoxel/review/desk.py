@@ -2,7 +2,6 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fedvoxel.errors import FedVoxelError, ReviewError
@@ -101,11 +100,18 @@ class Desk:
                 self._shown.pop(case, None)  # the file may be mended meanwhile
             raise
 
+    def _load(self, case: str) -> ShownCase:
+        try:
+            return shown_case(self.reading.case(case).load(), self.reading.presets)
+        except FedVoxelError:
+            raise
+        except Exception as error:  # of a library, or too little memory; its own text may quote the case
+            raise ReviewError(f"this case cannot be shown ({type(error).__name__})") from None
+
     def _future(self, case: str) -> "Future[ShownCase]":
-        load: Callable[[], ShownCase] = lambda: shown_case(self.reading.case(case).load(), self.reading.presets)  # noqa: E731
         with self._lock:
             if case not in self._shown:
-                self._shown[case] = self._loader.submit(load)
+                self._shown[case] = self._loader.submit(self._load, case)
             self._shown.move_to_end(case)
             while len(self._shown) > MOST_LOADED:
                 gone, _ = self._shown.popitem(last=False)

@@ -8,6 +8,7 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.evaluation.reading.agreement import RATINGS, Verdict
 from fedvoxel.evaluation.reading.edits import StructureEdit
 from fedvoxel.evaluation.reading.stroke import Stroke
+from fedvoxel.records.names import Sha256
 
 ErrorType = Literal["missed", "too_large", "too_small", "wrong_place", "leak", "mixed_up", "rough", "image", "other"]
 
@@ -32,10 +33,16 @@ _Seconds = Annotated[float, Field(ge=0, le=10_000_000)]
 
 
 class Visited(FrozenModel):
-    """Says that the case was opened."""
+    """Says that the case was opened.
+
+    Attributes:
+        visit: The visit.
+        read_from: What the case was read from; see `CaseVolumes`. A version that did not note it left None.
+    """
 
     kind: Literal["visited"] = "visited"
     visit: VisitId
+    read_from: Sha256 | None = None
 
 
 class Spent(FrozenModel):

@@ -15,6 +15,7 @@ from fedvoxel.evaluation.inference.judging import ENTROPY, Judged, judge
 from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.reading.doubt import doubt_of
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.names import Sha256
 from fedvoxel.review.reading import MODEL, CaseSource, CaseVolumes
 from fedvoxel.review.reading_folder import uncertainty_on
 from fedvoxel.volumes.nifti_file import read_nifti
@@ -27,9 +28,15 @@ _QUEUED = "Waits for the model"
 
 
 class _Done(FrozenModel):
-    """Is written when all of a case's results are: what the model's calibration has to say of them."""
+    """Is written when all of a case's results are.
+
+    Attributes:
+        read_from: What the case was read from; see `CaseVolumes`. A version that did not note it left None.
+        remarks: What the model's calibration has to say of the results.
+    """
 
     schema_version: Literal[1] = 1
+    read_from: Sha256 | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -57,7 +64,7 @@ class ModelCase:
         return self._waiting
 
     def predict(self, model: Model) -> None:
-        """Uses the model, if it was not used yet; what goes wrong is said in `waiting`."""
+        """Uses the model, if it was not used yet; whatever goes wrong is said in `waiting`, and is no other case's."""
         if self._waiting is None:
             return
         self._waiting = "The model is at work"
@@ -68,36 +75,52 @@ class ModelCase:
             self._waiting = f"Cannot be shown: {error}"
         except OSError as error:
             self._waiting = f"Cannot be kept: {error.strerror}"
+        except Exception as error:  # of a library, or too little memory; its own text may quote the case
+            self._waiting = f"Cannot be shown: {type(error).__name__}"
+
+    @property
+    def examination(self) -> str | None:
+        """Is what tells the examination."""
+        return self._base.examination
+
+    def claimed_voxels(self) -> int:
+        """Returns what the image claims."""
+        return self._base.claimed_voxels()
 
     def load(self) -> CaseVolumes:
         """Reads the case, and what the model found.
 
         Raises:
-            FedVoxelError: It cannot be shown.
+            FedVoxelError: It cannot be shown, or is not of the images that the model was used on.
         """
         volumes = self._base.load()
+        done = load_json_config(_Done, self._folder / _DONE, "what is kept of the model's use")
+        volumes.require_read_from(done.read_from)
         codes = {code: code for code in range(1, self._structures + 1)}
         label = label_on(volumes.image, *read_nifti(self._folder / _LABEL, "label", "missing_label"), codes)
         doubt = read_nifti(self._folder / _UNCERTAINTY, "uncertainty", "missing_label")
-        done = load_json_config(_Done, self._folder / _DONE, "what is kept of the model's use")
         return CaseVolumes(
             image=volumes.image,
             labels={MODEL: label, **volumes.labels},
+            read_from=volumes.read_from,
             uncertainty=uncertainty_on(volumes.image, *doubt),
             modality=volumes.modality,
-            remarks=(*volumes.remarks, *done.remarks),
+            remarks=volumes.remarks,
+            of_model=done.remarks,
             origin=volumes.origin,
         )
 
     def _predict(self, model: Model) -> None:
-        image = self._base.load().image
+        model.predictor.bound.require_preparing((self._base.claimed_voxels(),))
+        volumes = self._base.load()
+        image = volumes.image
         prediction = model.predictor.predict(image)
         judged = judge(model, prediction, views=True)
         shutil.rmtree(self._folder, ignore_errors=True)  # of a program that was killed at work
         self._folder.mkdir(mode=0o700, parents=True)
         write_nifti(self._folder / _LABEL, prediction.label, image.affine)
         write_nifti(self._folder / _UNCERTAINTY, np.clip(_doubt(judged), 0.0, 1.0), image.affine)
-        done = _Done(remarks=(*judged.remarks, *_estimates(judged)))
+        done = _Done(read_from=volumes.read_from, remarks=(*judged.remarks, *_estimates(judged)))
         write_json(self._folder / _DONE, done.model_dump(mode="json"), 0o600)
 
 

@@ -49,8 +49,11 @@ class OpenCase:
 
         Raises:
             LedgerError: The record cannot be trusted.
+            ReviewError: It is of other images or label maps than are shown.
         """
         self.shown, self.terms, self.state = shown, terms, record.read()
+        if self.state.opened:
+            shown.volumes.require_read_from(self.state.read_from)
         self.correction: Correction | None = None
         self.lock = threading.RLock()
         self._record = record

@@ -7,7 +7,7 @@ from fedvoxel.evaluation.reading.slice_picture import HEAT
 from fedvoxel.review.desk import Desk
 from fedvoxel.review.events import ERROR_TYPES
 from fedvoxel.review.open_case import OpenCase
-from fedvoxel.review.reading import CORRECTED
+from fedvoxel.review.reading import CORRECTED, CaseVolumes
 from fedvoxel.review.viewer_package import installed_viewer
 
 
@@ -18,6 +18,7 @@ def reading_facts(desk: Desk, reader: str) -> dict[str, Any]:
     return {
         "title": "Blinded reading" if settings.blinded else settings.title,
         "reader": reader,
+        "remarks": [] if settings.blinded else list(desk.reading.remarks),
         "blinded": settings.blinded,
         "several": any(len(names) > 1 for names in settings.cases.values()),
         "done": sum(case["status"] == "done" for case in cases),
@@ -32,6 +33,7 @@ def case_facts(desk: Desk, reader: str, case: str) -> dict[str, Any]:
     candidates = list(opened.terms.candidates)
     return {
         "case": case,
+        "examination": None if settings.blinded else desk.reading.case(case).examination,
         "reader": reader,
         "blinded": settings.blinded,
         "order": list(desk.study.order(reader)),
@@ -45,7 +47,7 @@ def case_facts(desk: Desk, reader: str, case: str) -> dict[str, Any]:
         "uncertainty": shown.uncertainty is not None and not settings.blinded,
         "heat": [list(colour) for _, colour in HEAT],
         "error_types": ERROR_TYPES,
-        "remarks": [] if settings.blinded else list(shown.volumes.remarks),
+        "remarks": _remarks(desk, shown.volumes),
         "viewer": installed_viewer() is not None,
         "measured": [one.model_dump(mode="json") for one in state.measured],
         "active_s": state.active_s,
@@ -84,14 +86,22 @@ def edit_facts(opened: OpenCase) -> dict[str, Any]:
     }
 
 
+def _remarks(desk: Desk, volumes: CaseVolumes) -> list[str]:
+    """Returns what the reader must know; of the images only, where more would tell which label map is the model's."""
+    if desk.study.settings.blinded:
+        return list(volumes.remarks)
+    return [*desk.reading.remarks, *volumes.remarks, *volumes.of_model]
+
+
 def _listed(desk: Desk, reader: str, case: str) -> dict[str, Any]:
-    state = desk.record(reader, case).read()
+    state, source = desk.record(reader, case).read(), desk.reading.case(case)
     judgements = state.answer.said.judgements if state.answer else ()
     named = {which: name for name, which in desk.study.shown_candidates(case).items()}
     return {
         "case": case,
+        "examination": None if desk.study.settings.blinded else source.examination,
         "status": state.status,
-        "waiting": desk.reading.case(case).waiting,
+        "waiting": source.waiting,
         "verdicts": {named[one.candidate]: one.verdict for one in judgements},
         "ratings": {named[one.candidate]: one.rating for one in judgements},
         "active_s": round(state.active_s, 1),

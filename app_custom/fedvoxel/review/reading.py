@@ -15,6 +15,7 @@ from pydantic import StringConstraints
 from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.reading.windows import WindowPreset
 from fedvoxel.export.description import Structure
+from fedvoxel.records.names import Sha256
 from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.volume import Volume
 
@@ -55,9 +56,11 @@ class CaseVolumes:
     Attributes:
         image: The image.
         labels: uint8 (X, Y, Z) for each candidate; 1 + i is structure i.
+        read_from: SHA-256 of the files, or of the UIDs of series and instances, that image and labels were read from.
         uncertainty: float32 (X, Y, Z) in [0, 1], or None.
         modality: DICOM Modality, or None where it is not known.
         remarks: What a reader must know of the image, one sentence each.
+        of_model: What is known of the label map "model", one sentence each; it would unblind.
         origin: Where it is from, if it is from DICOM.
 
     Raises:
@@ -67,9 +70,11 @@ class CaseVolumes:
 
     image: Volume
     labels: Mapping[str, NDArray[np.uint8]]
+    read_from: Sha256
     uncertainty: NDArray[np.float32] | None = None
     modality: str | None = None
     remarks: tuple[str, ...] = ()
+    of_model: tuple[str, ...] = ()
     origin: DicomOrigin | None = None
 
     def __post_init__(self) -> None:
@@ -79,6 +84,26 @@ class CaseVolumes:
             shapes.add(self.uncertainty.shape)
         if shapes - {self.image.shape}:
             raise geometry_error("shape_mismatch", "a label or uncertainty map is not on the image's grid")
+
+    def require_read_from(self, kept: str | None) -> None:
+        """Refuses the case where something that is kept of it was made of other images or label maps.
+
+        Args:
+            kept: The `read_from` of what is kept; None where a version kept it that did not note it.
+
+        Raises:
+            ReviewError: They are others, or nobody can tell.
+        """
+        if kept is None:
+            raise ReviewError(
+                "what is kept of this case is of a version that did not note which images it is of: nothing is shown "
+                "or changed; begin anew in another folder with --out"
+            )
+        if kept != self.read_from:
+            raise ReviewError(
+                "the files of this case are not those that the kept work is of (exchanged, or another --series): "
+                "nothing is shown or changed; bring the former ones back, or begin anew in another folder with --out"
+            )
 
 
 class CaseSource(Protocol):
@@ -97,6 +122,22 @@ class CaseSource(Protocol):
     @property
     def waiting(self) -> str | None:
         """Says what the case still waits for, such as its prediction; None when it can be opened."""
+        ...
+
+    @property
+    def examination(self) -> str | None:
+        """Tells the examination to who treats the patient, without naming them; None where nothing does.
+
+        It is for the page of a reading that is not blinded, and for no log, file or message.
+        """
+        ...
+
+    def claimed_voxels(self) -> int:
+        """Returns how many voxels the image claims to have, before it is read; 0 where nobody can tell.
+
+        Raises:
+            FedVoxelError: The case cannot be shown.
+        """
         ...
 
     def load(self) -> CaseVolumes:
@@ -122,6 +163,7 @@ class Reading:
         eight_bit: Whether segmentations are written with 8 bits for each pixel, for viewers that draw no frames of 1.
         package: Identity of the package that made the label map "model", if one did.
         images: Identity of what the package was used on; None without one.
+        remarks: What a reader must know of the package, one sentence each.
     """
 
     title: str
@@ -133,6 +175,7 @@ class Reading:
     eight_bit: bool = False
     package: str | None = None
     images: str | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses a reading without cases, or with a case twice."""

@@ -13,9 +13,9 @@ from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.reading.windows import WindowPreset
 from fedvoxel.export.description import Structure
-from fedvoxel.records.canonical import sha256_of
+from fedvoxel.records.canonical import sha256_of, sha256_of_file
 from fedvoxel.review.reading import CORRECTED, CandidateName, CaseName, CaseVolumes, Reading
-from fedvoxel.volumes.nifti_file import read_nifti
+from fedvoxel.volumes.nifti_file import claimed_voxels, read_nifti
 from fedvoxel.volumes.nifti_label import label_on
 from fedvoxel.volumes.refusal import geometry_error
 from fedvoxel.volumes.volume import Affine, Volume
@@ -78,6 +78,7 @@ class FolderCase:
     listed: ListedCase
     structures: int
     waiting: str | None = None
+    examination: str | None = None
 
     @property
     def case(self) -> str:
@@ -88,6 +89,10 @@ class FolderCase:
     def candidates(self) -> tuple[str, ...]:
         """Names the case's label maps."""
         return tuple(self.listed.labels)
+
+    def claimed_voxels(self) -> int:
+        """Returns what the image's header claims."""
+        return claimed_voxels(self.folder / self.listed.image)
 
     def load(self) -> CaseVolumes:
         """Reads the case's files.
@@ -105,7 +110,9 @@ class FolderCase:
             codes = {code: code for code in range(1, self.structures + 1)}
             labels = {name: label_on(image, *other.result(), codes) for name, other in others.items()}
             doubt = None if uncertainty is None else uncertainty_on(image, *uncertainty.result())
-        return CaseVolumes(image, labels, doubt, self.listed.modality)
+        read = {name: file for name, file in {"": self.listed.image, **files}.items() if file is not None}
+        read_from = sha256_of({name: sha256_of_file(self.folder / file) for name, file in read.items()})
+        return CaseVolumes(image, labels, read_from, doubt, self.listed.modality)
 
     def _read(self, file: str) -> tuple[NDArray[Any], Affine]:
         return read_nifti(self.folder / file, "label", "missing_label")

@@ -52,7 +52,7 @@ class ReadingRoutes:
         reader = request.state.reader
         opened = self._desk.reopen(reader, case)
         name = self._visits.begin(reader, case)
-        opened.note(Visited(visit=name))
+        opened.note(Visited(visit=name, read_from=opened.shown.volumes.read_from))
         self._desk.prefetch_after(reader, case)
         return {"visit": name, **case_facts(self._desk, reader, case)}
 

@@ -33,12 +33,17 @@ def write_objects(
     verdicts = {opened.candidate(one.candidate): one for one in said.judgements}
     if origin is None or algorithm is None or MODEL not in verdicts or verdicts[MODEL].verdict == "reject":
         return {}
-    from fedvoxel.evaluation.inference.objects import reviewed_objects
+    from fedvoxel.evaluation.inference.objects import Said as Result
+    from fedvoxel.evaluation.inference.objects import findings_in, reviewed_objects
 
     corrected = verdicts[MODEL].verdict == "correct"
     label = opened.label(CORRECTED if corrected else verdicts[MODEL].candidate)
     by = replace(algorithm, corrected=corrected)
-    made = reviewed_objects(origin.series, origin.image, label, reading.structures, by, reading.eight_bit)
+    volumes = opened.shown.volumes
+    of_model = (f"Before the correction: {one}" if corrected else one for one in volumes.of_model)
+    findings = findings_in(label, volumes.image.affine, reading.structures)
+    result = Result(findings, by, (*reading.remarks, *volumes.remarks, *of_model), reading.eight_bit)
+    made = reviewed_objects(origin.series, origin.image, label, result)
     written = {}
     for kind, content in (("segmentation", made.segmentation), ("report", made.report)):
         if content is not None:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedvoxel.export.description import Code, Structure
-from fedvoxel.records.canonical import sha256_of
+from fedvoxel.records.canonical import sha256_of, sha256_of_file
 from fedvoxel.review.reading import CaseVolumes, Reading
 from fedvoxel.volumes.layouts import CaseFiles, list_cases
 from fedvoxel.volumes.nifti import read_labelled_volume
+from fedvoxel.volumes.nifti_file import claimed_voxels
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 
 MANUAL = "manual"
@@ -27,7 +28,12 @@ class SiteCase:
     cohort: CohortConfig
     classes: tuple[str, ...]
     waiting: str | None = None
+    examination: str | None = None
     candidates: tuple[str, ...] = (MANUAL,)
+
+    def claimed_voxels(self) -> int:
+        """Returns what the image's header claims."""
+        return 0 if self.files.image is None else claimed_voxels(self.files.image)
 
     def load(self) -> CaseVolumes:
         """Reads the scan and its label.
@@ -36,7 +42,9 @@ class SiteCase:
             GeometryError: The case cannot be used.
         """
         volume = read_labelled_volume(self.files, self.cohort, self.classes, self.case)
-        return CaseVolumes(volume.image, {MANUAL: volume.label})
+        read = (self.files.image, *self.files.label)
+        read_from = sha256_of([sha256_of_file(path) for path in read if path is not None])
+        return CaseVolumes(volume.image, {MANUAL: volume.label}, read_from)
 
 
 def open_site_cohort(site: SiteConfig, cohort_name: str, base: Path, classes: tuple[str, ...] | None = None) -> Reading:

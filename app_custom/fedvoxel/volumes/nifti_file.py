@@ -57,6 +57,16 @@ def read_nifti(path: Path, what: str, missing: Reason) -> tuple[NDArray[Any], Af
         raise geometry_error("unreadable", f"{what}: expected a NIfTI file ({kind})") from None
 
 
+def claimed_voxels(path: Path) -> int:
+    """Returns how many voxels a file's header claims; 0 if nobody can tell, which `read_nifti` then judges."""
+    try:
+        with _open(path) as stream:
+            sizes = _header(stream.read(_NIFTI2_BYTES))["dim"]
+    except Exception:  # a parser of foreign bytes
+        return 0
+    return math.prod(max(int(size), 0) for size in sizes[1 : int(sizes[0]) + 1])
+
+
 def _read(path: Path) -> tuple[NDArray[Any], Affine]:
     with _open(path) as stream:
         head = stream.read(_NIFTI2_BYTES)

@@ -1,7 +1,7 @@
 """Makes the DICOM objects of one prediction, and lets none pass that does not say what was found where it was found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -108,9 +108,7 @@ def reviewed_objects(
     series: StudySeries,
     image: DicomVolume,
     label: NDArray[np.uint8],
-    structures: Sequence[Structure],
-    by: Algorithm,
-    eight_bit: bool = False,
+    said: Said,
 ) -> ResultObjects:
     """Returns segmentation and report of a label map that a reader accepted or corrected, both read back and compared.
 
@@ -118,17 +116,14 @@ def reviewed_objects(
         series: The original.
         image: Its volume.
         label: uint8 (X, Y, Z) on the voxels of `image.volume`.
-        structures: In the order of their codes.
-        by: What found them, and whether a person changed it.
-        eight_bit: Whether its pixels take 8 bits; see `segmentation_of`.
+        said: What is said of it; see `findings_in`. That a reader saw it is said first.
 
     Raises:
         DicomError: The original's headers are such that nothing can be made against them.
         PredictionError: self_test; nothing is handed out then.
     """
-    findings = findings_in(label, image.volume.affine, structures)
-    said = Said(findings, by, (_SEEN[by.corrected],), eight_bit)
-    return _checked(Expected(series, image, image.to_grid(label), findings), said)
+    seen = replace(said, remarks=(_SEEN[said.algorithm.corrected], *said.remarks))
+    return _checked(Expected(series, image, image.to_grid(label), said.findings), seen)
 
 
 def _checked(expected: Expected, said: Said) -> ResultObjects:

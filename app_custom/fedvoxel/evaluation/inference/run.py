@@ -1,11 +1,9 @@
 """Uses a model on a study or on a NIfTI file, from the files that are there to the files that come of it."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from fedvoxel.dicom.study_series import read_study_series
 from fedvoxel.evaluation.inference.judging import Judged, explained, judge
@@ -17,7 +15,7 @@ from fedvoxel.evaluation.inference.study import Study, choose_series
 from fedvoxel.evaluation.inference.suitability import ImageFacts, known_body_part, remarks_on
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.volumes.dicom_volume import volume_of_study
-from fedvoxel.volumes.nifti_file import read_nifti
+from fedvoxel.volumes.nifti_file import claimed_voxels, read_nifti
 from fedvoxel.volumes.nifti_writer import write_nifti
 from fedvoxel.volumes.volume import Volume
 
@@ -92,7 +90,7 @@ def predict_nifti(path: Path, job: Job, progress: Progress | None = None) -> Out
         ConfigError: The results cannot be written.
     """
     predictor = job.model.predictor
-    predictor.bound.require(_claimed_voxels(path) * _NIFTI_BYTES, "reading the file")
+    predictor.bound.require(claimed_voxels(path) * _NIFTI_BYTES, "reading the file")
     volume = Volume(*read_nifti(path, "image", "missing_image"))
     facts = ImageFacts.of(None, None, volume.shape, volume.affine)
     remarks = (*job.remarks, *remarks_on(facts, predictor.description.input))
@@ -128,14 +126,3 @@ def _finished(outcome: Outcome, waiting: Path, model: Model) -> Outcome:
     text = json.dumps(summary_of(outcome, model), indent=2, allow_nan=False) + "\n"
     write_bytes(waiting / SUMMARY, text.encode(), _OWNER_ONLY)
     return replace(outcome, files=(*outcome.files, SUMMARY))
-
-
-def _claimed_voxels(path: Path) -> int:
-    """Returns how many voxels a file's header claims; 0 if nobody can tell, which `read_nifti` then judges."""
-    import nibabel
-
-    try:
-        image: Any = nibabel.load(path)
-        return math.prod(image.shape)
-    except Exception:  # a parser of foreign bytes
-        return 0

@@ -143,6 +143,7 @@ class Frame:
         patients_named: Whether the lists name them.
         settings: By what was judged.
         other: With whom the model is compared.
+        remarks: What a reader must know of the package, one sentence each.
     """
 
     cohort: str
@@ -150,6 +151,7 @@ class Frame:
     patients_named: bool
     settings: Settings
     other: Other | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def make_judgement(model: Model, judged: Judged, frame: Frame, now: datetime | None = None) -> Judgement:
@@ -171,7 +173,7 @@ def make_judgement(model: Model, judged: Judged, frame: Frame, now: datetime | N
         model=_model_facts(model),
         data=data,
         settings=frame.settings,
-        cautions=cautions_of(data, structures, cases),
+        cautions=(*cautions_of(data, structures, cases), *frame.remarks),
         implementations={choice.metric: choice.implementation for choice in CHOICES},
         structures=structures,
         groups=tuple(row for one in described for row in group_rows(one.name, cases, minimum)),

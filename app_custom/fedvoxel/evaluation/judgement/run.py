@@ -58,6 +58,7 @@ class Task:
         minimum_patients: No subgroup is of fewer.
         pictured: Of how many cases, the worst, slices are shown.
         against: With whom it is compared.
+        remarks: What a reader must know of the package, one sentence each.
     """
 
     model: Model
@@ -69,6 +70,7 @@ class Task:
     minimum_patients: int = MINIMUM_CASES
     pictured: int = PICTURED
     against: Against | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def evaluate(task: Task, progress: Callable[[int, int], None] | None = None) -> tuple[Judgement, Views]:
@@ -142,5 +144,5 @@ def _made(task: Task, judged: Judged, tolerance_mm: float, other: Other | None) 
         tolerance_from="asked for" if task.tolerance_mm else "one voxel of the images that the model was made for",
         minimum_patients=task.minimum_patients,
     )
-    frame = Frame(task.cohort, task.split, task.subjects.patients_named, settings, other)
+    frame = Frame(task.cohort, task.split, task.subjects.patients_named, settings, other, task.remarks)
     return make_judgement(task.model, judged, frame)

@@ -164,6 +164,7 @@ function showFacts(facts, views) {
   }
   byId("remarks").textContent = facts.remarks.join(" ");
   byId("remarks").hidden = !facts.remarks.length;
+  byId("examination").textContent = facts.examination ?? "";
   byId("voxels").textContent = `Voxels ${facts.spacing_mm.map((mm) => Number(mm.toPrecision(3))).join(" × ")} mm`;
 }
 

@@ -18,7 +18,7 @@ function row(listed, place) {
   const name = listed.waiting ? listed.case : element("a", { href: caseAddress(listed.case) }, listed.case);
   return element("tr", {},
     element("td", { class: "number" }, String(place + 1)),
-    element("td", {}, name),
+    element("td", {}, name, ...(listed.examination ? [element("div", { class: "soft" }, listed.examination)] : [])),
     element("td", {}, element("span", { class: `status ${status}` }, listed.waiting ?? STATUS[listed.status])),
     element("td", {}, said(listed.verdicts, VERDICT)),
     element("td", {}, said(listed.ratings)),
@@ -30,6 +30,8 @@ function show(reading) {
   byId("title").textContent = reading.title;
   byId("reader").textContent = reading.reader;
   byId("mode").textContent = reading.blinded ? "blinded: A and B are not told, and an answer is final" : "answers can be changed";
+  byId("remarks").textContent = reading.remarks.join(" ");
+  byId("remarks").hidden = !reading.remarks.length;
   byId("done").max = reading.cases.length;
   byId("done").value = reading.done;
   byId("done-text").textContent = `${reading.done} of ${reading.cases.length} done`;
