@@ -88,12 +88,12 @@ def _job(
     model: "Model",
     out: Path,
     series: int | None,
-    warning: str | None,
+    remarks: tuple[str, ...],
     how: tuple[bool, bool, float | None, bool],
 ) -> "Job":
     from fedvoxel.evaluation.inference.run import Job
 
-    return Job(model, out, series, (f"{warning}.",) if warning else (), *how)
+    return Job(model, out, series, remarks, *how)
 
 
 def _calibrated(model: "Model", own: Path | None) -> "Model":
