@@ -71,6 +71,7 @@ def edit_facts(opened: OpenCase) -> dict[str, Any]:
         return {
             "revision": opened.state.revision,
             "base": None,
+            "changed": False,
             "can_undo": False,
             "can_redo": False,
             "volumes_ml": None,
@@ -78,6 +79,7 @@ def edit_facts(opened: OpenCase) -> dict[str, Any]:
     return {
         "revision": opened.state.revision,
         "base": opened.base,
+        "changed": opened.is_changed,
         "can_undo": correction.can_undo,
         "can_redo": correction.can_redo,
         "volumes_ml": opened.volumes_ml(CORRECTED),

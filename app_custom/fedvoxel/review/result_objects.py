@@ -37,7 +37,7 @@ def write_objects(
 
     corrected = verdicts[MODEL].verdict == "correct"
     label = opened.label(CORRECTED if corrected else verdicts[MODEL].candidate)
-    by = replace(algorithm, corrected=corrected)
+    by = replace(algorithm, corrected=corrected, reader=opened.terms.reader)
     made = reviewed_objects(origin.series, origin.image, label, reading.structures, by, reading.eight_bit)
     written = {}
     for kind, content in (("segmentation", made.segmentation), ("report", made.report)):
