@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from fedvoxel.errors import ConfigError, ReviewError
+from fedvoxel.records.atomic import copy_file
 from fedvoxel.review.export_folder import EXPORTED_FILE, ExportFolder, exported_in
 
 RESULT = "segmentations/case-1-anna.dcm"
@@ -64,7 +65,8 @@ def test_an_export_that_was_killed_is_taken_up(tmp_path: Path, monkeypatch: pyte
     out, made = tmp_path / "export", object_of(tmp_path / "made.dcm", "1.2.3")
     ExportFolder(out).replace({"study.csv": "a"}, {RESULT: made})
 
-    def killed(*_: object) -> None:
+    def killed(source: Path, target: Path, mode: int) -> None:
+        copy_file(source, target, mode)
         raise KeyboardInterrupt
 
     other = object_of(tmp_path / "other.dcm", "1.2.4")
@@ -72,7 +74,7 @@ def test_an_export_that_was_killed_is_taken_up(tmp_path: Path, monkeypatch: pyte
         patch.setattr("fedvoxel.review.export_folder.copy_file", killed)
         with pytest.raises(KeyboardInterrupt):
             ExportFolder(out).replace({"study.csv": "b"}, {"reports/case-1-anna.dcm": other, RESULT: other})
-    assert RESULT not in files_in(out)
+    assert files_in(out) == {EXPORTED_FILE, "study.csv", "reports/case-1-anna.dcm"}
     kept = ExportFolder(out).replace({"study.csv": "b"}, {RESULT: other})
     assert files_in(out) == {EXPORTED_FILE, "study.csv", RESULT} and kept.earlier[RESULT] == ("1.2.3",)
 

@@ -118,6 +118,21 @@ def test_what_is_rejected_later_leaves_the_export_and_is_said(tmp_path: Path) ->
     assert not stored & {str(dcmread(path).SeriesInstanceUID) for path in out.rglob("*.dcm")}
 
 
+def test_what_is_unsaved_alone_leaves_nothing_in_the_export(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page, out = Page(desk), tmp_path / "export"
+    case = desk.reading.cases[0].case
+    answer(page, case, page.visit(case), "accept")
+    export_study(desk.study, out)
+    facts = page.visit(case)
+    body = {"visit": facts["visit"], "active_s": 1, "candidate": "model", "revision": 0}
+    assert page.post(f"/api/cases/{case}/begin", body).status_code == 200
+    with pytest.raises(ReviewError, match="anna changed it after the answer"):
+        export_study(desk.study, out)
+    assert result_files(out) == set()
+
+
 def test_results_of_two_readers_are_told_apart(tmp_path: Path) -> None:
     bright_study(tmp_path / "cohort")
     desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study", ("anna", "ben"))
