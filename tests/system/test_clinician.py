@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -308,8 +309,10 @@ def answer_of(clinic: Clinic, exam: str, verdict: str) -> None:
     """Reviews an examination with the page's command, and answers its only case without a browser."""
     review = documented(f"fedvoxel review hippocampus-1.0.0.fvpkg {exam} --eight-bit", "clinician.md")
     with running(*review[2:], folder=clinic.folder) as links, entered(links[0]["link"]) as client:
-        case = {"waiting": "Waits for the model"}
-        while case["waiting"]:
+        deadline = time.monotonic() + 60
+        (case,) = client.get("/api/reading").json()["cases"]
+        while case["waiting"] and time.monotonic() < deadline:
+            time.sleep(0.1)
             (case,) = client.get("/api/reading").json()["cases"]
         visit = client.post(f"/api/cases/{case['case']}/visit").json()["visit"]
         body = {"visit": visit, "active_s": 1, "said": said(model=verdict)}
