@@ -11,6 +11,8 @@ from fedvoxel.cli.main import main
 from tests.orthanc import CALLED, CALLING, PASSWORD, USER, Orthanc, free_port
 from tests.volumes.scans import site_values
 
+NOBODY = {"protocol": "dimse", "host": "127.0.0.1", "port": 1, "plaintext": True}
+
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Iterator[Orthanc]:
@@ -120,3 +122,14 @@ def test_names_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "describes no PACS" in capsys.readouterr().err
     assert main(["pacs", "find", "--site", site, "--pacs", "radiology"]) == 3
     assert "no PACS 'radiology'" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_review_is_not_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It holds every answer that was ever given: its export is what counts."""
+    site = site_file(tmp_path, {"radiology": {**NOBODY, "calling_ae_title": "A", "called_ae_title": "B"}})
+    study = tmp_path / "review-exam-1"
+    (study / "readers" / "anna" / "case").mkdir(parents=True)
+    (study / "readers" / "anna" / "case" / "segmentation-000009.dcm").write_bytes(b"superseded")
+    (study / "study.json").write_text("{}")
+    assert main(["pacs", "store", str(study), "--site", site]) == 3
+    assert "call `fedvoxel review export`" in capsys.readouterr().err

@@ -186,7 +186,11 @@ def test_every_prediction_has_uids_of_its_own(tmp_path: Path) -> None:
 
 def test_a_description_fits_whatever_the_name_and_ends_with_the_warning() -> None:
     long = Algorithm("a" * 60, "10.20.30", "0" * 64, "0.1.0").described("segmentation")
-    assert len(long) <= 64 and long.endswith(RESEARCH)
+    assert len(long) <= 64 and long.endswith(f"10.20.30 segmentation, {RESEARCH}")
+    read = replace(ALGORITHM, name="a" * 60, reader="reader-of-thirty-two-characters-")
+    for what in ("segmentation", "corrected report"):
+        assert len(read.described(what)) <= 64 and f"1.2.3 {what}, reader-of" in read.described(what)
+        assert read.described(what).endswith(RESEARCH)
     assert ALGORITHM.device_uid.startswith("2.25.") and len(ALGORITHM.device_uid) <= 64
 
 

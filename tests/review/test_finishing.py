@@ -10,6 +10,8 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.errors import CohortError, ConfigError, FedVoxelError, LedgerError, ReviewError
 from fedvoxel.evaluation.reading.finished import FINISHED_FILE, read_finished
+from fedvoxel.review.case_record import CaseRecord
+from fedvoxel.review.events import Begun
 from fedvoxel.review.finishing import finish_study
 from fedvoxel.review.study import STUDY_FILE, StudySettings, load_study
 from tests.review.finished_sample import (
@@ -49,6 +51,15 @@ def test_what_was_said_is_read_back_without_a_name(tmp_path: Path) -> None:
 def test_a_case_that_one_reader_has_not_answered_does_not_count(tmp_path: Path) -> None:
     finished_study(tmp_path, [(ACCEPT, ACCEPT), (ACCEPT,)])
     assert len(read_finished(tmp_path).cases) == 1
+
+
+def test_a_case_that_was_painted_on_since_does_not_count(tmp_path: Path) -> None:
+    study = write_study(tmp_path, [(ACCEPT,), (ACCEPT,)])
+    record = CaseRecord(study.case_folder("reader-1", FIRST))
+    record.append(Begun(candidate="model"), record.read())
+    assert finish_study(study).cases == 1
+    say(study, "reader-1", FIRST, ACCEPT)
+    assert finish_study(study).cases == 2
 
 
 def _edit_record(folder: Path) -> None:

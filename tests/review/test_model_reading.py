@@ -1,5 +1,6 @@
 """A signed model is used on studies in the background, and what a reader accepts or corrects becomes a segmentation."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +30,19 @@ from tests.review.reading_sample import Page, said, stroke, write_reading
 RELEASE = "hippocampus 1.0.0 is candidate."
 
 
-def desk_on(model: Model, cohort: Path, folder: Path, series: int | None = None, blinded: bool = False) -> Desk:
+def desk_on(
+    model: Model,
+    cohort: Path,
+    folder: Path,
+    series: int | None = None,
+    blinded: bool = False,
+    readers: tuple[str, ...] = ("anna",),
+) -> Desk:
     """Opens a reading of the model's results, and waits until the model was used on all of it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     reading, cases = open_model_reading(model, base_reading(model, str(cohort), folder, None, series), folder)
     reading = replace(reading, remarks=(RELEASE,))
-    desk = Desk(reading, open_study(folder, settings_of(reading, ("anna",), blinded, 0)))
+    desk = Desk(reading, open_study(folder, settings_of(reading, readers, blinded, 0)))
     predict_in_background(cases, model).join()
     return desk
 
@@ -80,10 +88,10 @@ def test_what_is_accepted_and_corrected_lies_on_the_right_voxels(tmp_path: Path,
     assert np.array_equal(shown.origin.image.to_grid(found.array), correction.label)
     assert not np.array_equal(found.array, truth)
     assert segmentation.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
-    assert segmentation.PatientName == "Miller^Mary" and "corrected" in segmentation.SeriesDescription
+    assert segmentation.PatientName == "Miller^Mary" and "corrected, anna" in segmentation.SeriesDescription
     (path,) = (tmp_path / "corrected" / "reports").iterdir()
     report = dcmread(path)
-    assert errors_in(path) == []
+    assert errors_in(path) == [] and errors_in(next((tmp_path / "corrected" / "segmentations").iterdir())) == []
     said = [str(one.value) for one in report.iterall() if one.keyword in ("TextValue", "ReferencedSOPInstanceUID")]
     assert any("A reader corrected the outline" in one for one in said) and segmentation.SOPInstanceUID in said
     # Both structures' volumes are those of the correction.
@@ -101,6 +109,82 @@ def test_what_is_rejected_leaves_no_segmentation(tmp_path: Path) -> None:
     answer(page, case, page.visit(case), "reject")
     assert export_study(desk.study, tmp_path / "export").segmentations == 0
     assert list((tmp_path / "study").rglob("*.dcm")) == []
+
+
+def result_files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm")}
+
+
+def test_what_is_rejected_later_leaves_the_export_and_is_said(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page, out = Page(desk), tmp_path / "export"
+    case = desk.reading.cases[0].case
+    answer(page, case, page.visit(case), "accept")
+    assert export_study(desk.study, out).remarks == ()
+    assert result_files(out) == {f"{kind}/{case}-anna.dcm" for kind in ("segmentations", "reports")}
+    stored = {str(dcmread(path).SeriesInstanceUID) for path in out.rglob("*.dcm")}
+    answer(page, case, page.visit(case), "reject")
+    (remark,) = export_study(desk.study, out).remarks
+    assert result_files(out) == set() and f"other results of {case}-anna" in remark
+    answer(page, case, page.visit(case), "accept")
+    assert f"other results of {case}-anna" in export_study(desk.study, out).remarks[-1]
+    earlier = json.loads((out / "exported.json").read_text())["earlier"]
+    assert {uid for uids in earlier.values() for uid in uids} == stored
+    assert not stored & {str(dcmread(path).SeriesInstanceUID) for path in out.rglob("*.dcm")}
+
+
+def test_what_is_unsaved_alone_leaves_nothing_in_the_export(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study")
+    page, out = Page(desk), tmp_path / "export"
+    case = desk.reading.cases[0].case
+    answer(page, case, page.visit(case), "accept")
+    export_study(desk.study, out)
+    facts = page.visit(case)
+    body = {"visit": facts["visit"], "active_s": 1, "candidate": "model", "revision": 0}
+    assert page.post(f"/api/cases/{case}/begin", body).status_code == 200
+    with pytest.raises(ReviewError, match="anna changed it after the answer"):
+        export_study(desk.study, out)
+    assert result_files(out) == set()
+
+
+def test_results_of_two_readers_are_told_apart(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study", readers=("anna", "ben"))
+    case = desk.reading.cases[0].case
+    for reader in ("anna", "ben"):
+        page = Page(desk, reader)
+        answer(page, case, page.visit(case), "accept")
+    assert export_study(desk.study, tmp_path / "export").remarks == ()
+    for reader in ("anna", "ben"):
+        paths = [tmp_path / "export" / kind / f"{case}-{reader}.dcm" for kind in ("segmentations", "reports")]
+        segmentation, report = (dcmread(path) for path in paths)
+        assert [errors_in(path) for path in paths] == [[], []]
+        assert segmentation.ContentCreatorName == f"{reader}^"
+        assert segmentation.SeriesDescription.endswith(f"segmentation, {reader}, research use only")
+        assert report.SeriesDescription.endswith(f"report, {reader}, research use only")
+        # Source: PS3.16 TID 1002 and TID 1003.
+        said = {one.ConceptNameCodeSequence[0].CodeValue: one for one in report.ContentSequence}
+        assert said["121008"].PersonName == f"{reader}^" and "121012" in said
+
+
+def test_what_readers_disagree_about_is_stored_once_somebody_says_whose(tmp_path: Path) -> None:
+    bright_study(tmp_path / "cohort")
+    desk = desk_on(bright_model(tmp_path), tmp_path / "cohort", tmp_path / "study", readers=("anna", "ben", "cleo"))
+    case, out = desk.reading.cases[0].case, tmp_path / "export"
+    for reader, verdict in (("anna", "accept"), ("ben", "reject"), ("cleo", "accept")):
+        page = Page(desk, reader)
+        answer(page, case, page.visit(case), verdict)
+    exported = export_study(desk.study, out)
+    assert result_files(out) == set() and (exported.answers, exported.segmentations) == (3, 0)
+    assert [f"{case}: ben rejected" in remark for remark in exported.remarks] == [True]
+    assert json.loads((out / "study.json").read_text())["withheld"] == [case]
+    assert export_study(desk.study, out, "cleo").remarks == ()
+    assert result_files(out) == {f"{kind}/{case}-cleo.dcm" for kind in ("segmentations", "reports")}
+    assert export_study(desk.study, out, "ben").segmentations == 0 and result_files(out) == set()
+    with pytest.raises(ReviewError, match="one of the study's readers, anna, ben, cleo"):
+        export_study(desk.study, out, "dora")
 
 
 def test_a_study_of_another_body_part_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
@@ -202,11 +286,10 @@ def test_what_must_be_known_is_in_the_report_and_on_the_page_where_it_does_not_u
     assert page.get("/api/reading").json()["remarks"] == ([] if blinded else [RELEASE])
     name = facts["candidates"][0]
     sent = {"visit": facts["visit"], "active_s": 1}
-    if not blinded:
-        page.post(f"/api/cases/{case}/begin", {**sent, "candidate": name, "revision": 0})
-        page.edit(case, facts, 1, action="paint", stroke=stroke(index=1, points=[[2, 2]]))
-    verdicts = ["accept"] if blinded else ["accept", "correct"]
-    for verdict in verdicts:
+    for verdict in ["accept"] if blinded else ["accept", "correct"]:
+        if verdict == "correct":
+            page.post(f"/api/cases/{case}/begin", {**sent, "candidate": name, "revision": 0})
+            page.edit(case, facts, 1, action="paint", stroke=stroke(index=1, points=[[2, 2]]))
         done = page.post(f"/api/cases/{case}/answer", {**sent, "said": said(**{name: verdict})})
         assert done.status_code == 200, done.text
         newest = max((tmp_path / "study").rglob("report-*.dcm"))

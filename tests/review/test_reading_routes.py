@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from fedvoxel.errors import ReviewError
 from fedvoxel.review.study_export import export_study
 from tests.review.reading_sample import SHAPE, Page, desk_of, said, stroke, write_reading
 
@@ -203,6 +204,7 @@ def test_a_corrected_file_that_was_exchanged_is_not_exported(folder: Path, tmp_p
     page = Page(desk)
     facts = page.visit(CASE)
     begin(page, facts)
+    page.edit(CASE, facts, 1, action="paint", stroke=stroke())
     page.post(
         f"/api/cases/{CASE}/answer",
         {"visit": facts["visit"], "active_s": 1.0, "said": said(model="correct", manual="accept")},
@@ -230,6 +232,82 @@ def test_an_answer_that_does_not_fit_is_refused(folder: Path, tmp_path: Path, an
     refused = page.post(f"/api/cases/{CASE}/answer", {"visit": facts["visit"], "active_s": 1.0, "said": answer})
     assert refused.status_code == 422 and text in refused.json()["error"]
     assert page.get("/api/reading").json()["done"] == 0
+
+
+def answered(page: Page, facts: dict, **verdicts: str) -> tuple[int, str]:
+    body = {"visit": facts["visit"], "active_s": 1.0, "said": said(**verdicts)}
+    sent = page.post(f"/api/cases/{CASE}/answer", body)
+    return sent.status_code, sent.json().get("error", "")
+
+
+def test_what_was_painted_is_not_left_out_by_accept(folder: Path, tmp_path: Path) -> None:
+    page = Page(desk_of(folder, tmp_path / "study"))
+    facts = page.visit(CASE)
+    assert begin(page, facts)["changed"] is False
+    assert page.edit(CASE, facts, 1, action="paint", stroke=stroke()).json()["changed"] is True
+    code, text = answered(page, facts, model="accept", manual="accept")
+    assert code == 422 and "answer correct to save what was painted, or choose Restart" in text
+    assert page.get("/api/reading").json()["done"] == 0 and not list((tmp_path / "study").rglob("corrected-*"))
+    assert answered(page, facts, model="correct", manual="accept")[0] == 200
+    assert begin(page, facts, revision=2)["changed"] is False
+    assert answered(page, facts, model="accept", manual="accept")[0] == 200
+
+
+def test_what_was_not_changed_is_not_corrected(folder: Path, tmp_path: Path) -> None:
+    page = Page(desk_of(folder, tmp_path / "study"))
+    facts = page.visit(CASE)
+    begin(page, facts)
+    for revision, what in enumerate(({}, {"action": "paint", "stroke": stroke()}, {"action": "undo"})):
+        if what and what["action"] == "paint":
+            assert page.edit(CASE, facts, revision, **what).json()["changed"]
+            continue
+        if what:
+            assert not page.edit(CASE, facts, revision, **what).json()["changed"]
+        code, text = answered(page, facts, model="correct", manual="accept")
+        assert code == 422 and "nothing is changed by the correction" in text
+    assert page.get("/api/reading").json()["done"] == 0 and not list((tmp_path / "study").rglob("corrected-*"))
+
+
+def test_what_was_painted_after_the_answer_is_said_and_not_exported(folder: Path, tmp_path: Path) -> None:
+    desk = desk_of(folder, tmp_path / "study")
+    page = Page(desk)
+    facts = page.visit(CASE)
+    assert answered(page, facts, model="accept", manual="accept")[0] == 200
+    again = page.visit(CASE)
+    begin(page, again)
+    listed = page.get("/api/reading").json()
+    assert listed["cases"][0]["status"] == "unsaved" and listed["done"] == 0
+    with pytest.raises(ReviewError, match=f"{CASE}: anna changed it after the answer and did not save it"):
+        export_study(desk.study, tmp_path / "export")
+    page.edit(CASE, again, 1, action="paint", stroke=stroke())
+    assert answered(page, again, model="correct", manual="accept")[0] == 200
+    assert page.get("/api/reading").json()["cases"][0]["status"] == "done"
+    exported = export_study(desk.study, tmp_path / "export")
+    assert (exported.answers, exported.corrected, exported.remarks) == (2, 1, ())
+
+
+def test_a_form_that_was_changed_after_the_answer_is_not_saved_either(folder: Path, tmp_path: Path) -> None:
+    desk = desk_of(folder, tmp_path / "study", readers=("anna", "ben"))
+    page, ben = Page(desk), Page(desk, "ben")
+    facts = page.visit(CASE)
+
+    def draft(verdict: str) -> str:
+        judgements = [{"candidate": "model", "verdict": verdict}, {"candidate": "manual", "verdict": "accept"}]
+        body = {"visit": facts["visit"], "active_s": 0, "draft": {"judgements": judgements}}
+        assert page.post(f"/api/cases/{CASE}/draft", body).status_code == 200
+        return str(page.get("/api/reading").json()["cases"][0]["status"])
+
+    assert draft("accept") == "open"
+    assert answered(page, facts, model="accept", manual="accept")[0] == 200
+    assert answered(ben, ben.visit(CASE), model="accept", manual="accept")[0] == 200
+    assert draft("accept") == "done" and draft("reject") == "unsaved"
+    exported = export_study(desk.study, tmp_path / "export")
+    assert exported.answers == 2 and exported.remarks == (
+        f"{CASE}: anna changed it after the answer and did not save it; it is left out until that is done",
+    )
+    study = json.loads((tmp_path / "export" / "study.json").read_text())
+    assert study["unsaved"] == [{"reader": "anna", "case": CASE}]
+    assert {row["reader"] for row in study["answers"]} == {"ben"}
 
 
 def test_an_answer_may_be_changed_and_the_last_counts(folder: Path, tmp_path: Path) -> None:
@@ -294,8 +372,9 @@ def test_a_blinded_reader_is_told_nothing_that_unblinds(folder: Path, tmp_path: 
     assert np.array_equal(label_cut(page, "A"), stored[:, :, 12].T)
     body = {"visit": facts["visit"], "active_s": 1.0, "said": said(A="accept", B="reject")}
     assert page.post(f"/api/cases/{CASE}/answer", body).status_code == 200
-    refused = page.post(f"/api/cases/{CASE}/answer", body)
-    assert refused.status_code == 422 and "final" in refused.json()["error"]
+    draft = {"visit": facts["visit"], "active_s": 0, "draft": {"judgements": []}}
+    for refused in (page.post(f"/api/cases/{CASE}/answer", body), page.post(f"/api/cases/{CASE}/draft", draft)):
+        assert refused.status_code == 422 and "final" in refused.json()["error"]
     assert (
         page.post(
             f"/api/cases/{CASE}/begin", {"visit": facts["visit"], "active_s": 0, "candidate": "A", "revision": 0}
@@ -332,6 +411,7 @@ def test_a_full_disk_saves_nothing_and_says_so(folder: Path, tmp_path: Path, mon
     page = Page(desk_of(folder, tmp_path / "study"))
     facts = page.visit(CASE)
     begin(page, facts)
+    page.edit(CASE, facts, 1, action="paint", stroke=stroke())
 
     def full(path: Path, *_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -7,6 +7,9 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,11 +27,12 @@ from pydicom import Dataset, dcmread
 
 from fedvoxel.cli.main import main
 from tests.cli.test_export import kit_of
-from tests.cli.test_review import running
+from tests.cli.test_review import entered, running
 from tests.evaluation.inference.seg_places import places_in, places_of
 from tests.export.package_sample import sample_package, sample_root
 from tests.orthanc import CALLED, CALLING, Orthanc
 from tests.review.browser import SIZE, Window, chromium
+from tests.review.reading_sample import said
 from tests.volumes.dicom_cases import affine_of
 from tests.volumes.scans import site_values
 from tests.volumes.site_pipeline import store
@@ -44,8 +48,9 @@ PREDICT = (
     "--site hospital-a/local/fedvoxel_site.json --eight-bit"
 )
 LABELS = {1: "anterior hippocampus", 2: "posterior hippocampus"}
-FOUND, CORRECTED, REPORT = (
-    f"hippocampus 1.0.0 {what}, research use only" for what in ("segmentation", "corrected", "corrected report")
+FOUND, ACCEPTED, CORRECTED, REPORT = (
+    f"hippocampus 1.0.0 {what}, research use only"
+    for what in ("segmentation", "segmentation, reader-1", "corrected, reader-1", "corrected report, reader-1")
 )
 
 
@@ -71,16 +76,24 @@ class Clinic:
 
     def held(self, description: str) -> Dataset:
         """The only instance of a series in the PACS."""
-        for series in json.loads(self.orthanc.request("GET", "/series?expand")):
+        for series in self.series():
             if series["MainDicomTags"].get("SeriesDescription") == description:
                 (instance,) = series["Instances"]
                 return dcmread(BytesIO(self.orthanc.request("GET", f"/instances/{instance}/file")))
         raise AssertionError(f"the PACS has no series {description}")
 
+    def removes(self, folder: str) -> None:
+        """Removes a patient's images as the page says."""
+        subprocess.run(documented(f"rm -r {folder}", "clinician.md"), cwd=self.folder, check=True)
+        assert not (self.folder / folder).exists()
+
     def modalities(self) -> list[str]:
         """Those of the series in the PACS."""
-        series = json.loads(self.orthanc.request("GET", "/series?expand"))
-        return sorted(one["MainDicomTags"]["Modality"] for one in series)
+        return sorted(one["MainDicomTags"]["Modality"] for one in self.series())
+
+    def series(self) -> list[dict[str, Any]]:
+        """The series in the PACS."""
+        return list(json.loads(self.orthanc.request("GET", "/series?expand")))
 
 
 @pytest.fixture(scope="module")
@@ -264,16 +277,17 @@ def test_a_correction_is_seen_in_the_viewer(
 ) -> None:
     assert clinic.follow("fedvoxel release fetch /share/releases hippocampus") == 0
     clinic.asks_for()
-    assert clinic.follow(f"fedvoxel pacs fetch {SITE} --query query.json --out studies") == 0
-    review = documented("fedvoxel review hippocampus-1.0.0.fvpkg studies --eight-bit", "clinician.md")
+    assert clinic.follow(f"fedvoxel pacs fetch {SITE} --query query.json --out exam-1") == 0
+    review = documented("fedvoxel review hippocampus-1.0.0.fvpkg exam-1 --eight-bit", "clinician.md")
     with running(*review[2:], folder=clinic.folder) as links:
         correct_in_browser(browser, links[0]["link"], artefacts)
-    assert clinic.follow("fedvoxel review export review-studies") == 0
-    assert clinic.follow(f"fedvoxel pacs store review-studies/export {SITE}") == 0
+    assert clinic.follow("fedvoxel review export review-exam-1") == 0
+    assert clinic.follow(f"fedvoxel pacs store review-exam-1/export {SITE}") == 0
+    clinic.removes("exam-1")
 
     corrected = clinic.held(CORRECTED)
     codes = codes_in(corrected, slices)
-    (label_map,) = Path("review-studies/export/corrected").iterdir()
+    (label_map,) = Path("review-exam-1/export/corrected").iterdir()
     assert np.array_equal(codes, codes_of_nifti(label_map))
     assert np.array_equal(codes, codes_by_highdicom(corrected, slices))
     changed = codes != TRUTH
@@ -289,6 +303,86 @@ def test_a_correction_is_seen_in_the_viewer(
     shoot(viewer, frames.index((painted, LABELS[1])), artefacts / "orthanc_corrected.png")
     assert viewer.alerts == []
     viewer.close()
+
+
+def answer_of(clinic: Clinic, exam: str, verdict: str) -> None:
+    """Reviews an examination with the page's command, and answers its only case without a browser."""
+    review = documented(f"fedvoxel review hippocampus-1.0.0.fvpkg {exam} --eight-bit", "clinician.md")
+    with running(*review[2:], folder=clinic.folder) as links, entered(links[0]["link"]) as client:
+        deadline = time.monotonic() + 60
+        (case,) = client.get("/api/reading").json()["cases"]
+        while case["waiting"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+            (case,) = client.get("/api/reading").json()["cases"]
+        visit = client.post(f"/api/cases/{case['case']}/visit").json()["visit"]
+        body = {"visit": visit, "active_s": 1, "said": said(model=verdict)}
+        assert client.post(f"/api/cases/{case['case']}/answer", json=body).status_code == 200
+
+
+def results_of(clinic: Clinic, patient: str) -> list[str]:
+    """The descriptions of the patient's series that are not of the scanner."""
+    found = []
+    for series in clinic.series():
+        study = json.loads(clinic.orthanc.request("GET", f"/studies/{series['ParentStudy']}"))
+        if study["PatientMainDicomTags"]["PatientID"] == patient and series["MainDicomTags"]["Modality"] != "MR":
+            found.append(series["MainDicomTags"]["SeriesDescription"])
+    return sorted(found)
+
+
+def test_a_second_patient_gets_results_of_their_own(
+    clinic: Clinic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = {"PatientID": "4712", "PatientName": "Madeup^Other", "AccessionNumber": "A124"}
+    uids = {"StudyInstanceUID": "2.25.71", "SeriesInstanceUID": "2.25.72"}
+    clinic.orthanc.store(sorted(store(tmp_path / "second", *made_up_slices(**second, **uids)).iterdir()))
+    assert clinic.follow("fedvoxel release fetch /share/releases hippocampus") == 0
+    for exam, accession in (("exam-1", "A123"), ("exam-2", "A124")):
+        clinic.asks_for(AccessionNumber=accession)
+        assert clinic.follow(f"fedvoxel pacs fetch {SITE} --query query.json --out {exam}") == 0
+        answer_of(clinic, exam, "accept")
+        assert clinic.follow(f"fedvoxel review export review-{exam}") == 0
+        assert clinic.follow(f"fedvoxel pacs store review-{exam}/export {SITE}") == 0
+    accepted = [ACCEPTED.replace("segmentation", what) for what in ("report", "segmentation")]
+    assert results_of(clinic, "4711") == accepted and results_of(clinic, "4712") == accepted
+    folder = {"study/": "exam-2"}
+    assert clinic.follow("fedvoxel predict hippocampus-1.0.0.fvpkg study/ --eight-bit", **folder) == 0
+    clinic.removes("exam-1")
+    (clinic.folder / "exam-2").rename(clinic.folder / "exam-1")  # who forgets to take another name
+    capsys.readouterr()
+    assert clinic.follow("fedvoxel review hippocampus-1.0.0.fvpkg exam-1 --eight-bit") == 19
+    assert "with other settings" in capsys.readouterr().err
+
+
+def test_what_is_rejected_after_it_was_stored_is_not_stored_again_and_said(
+    clinic: Clinic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert clinic.follow("fedvoxel release fetch /share/releases hippocampus") == 0
+    clinic.asks_for()
+    assert clinic.follow(f"fedvoxel pacs fetch {SITE} --query query.json --out exam-1") == 0
+    export, storing = "fedvoxel review export review-exam-1", f"fedvoxel pacs store review-exam-1/export {SITE}"
+    for verdict, code, warned in (("accept", 0, False), ("accept", 0, True), ("reject", 3, True)):
+        answer_of(clinic, "exam-1", verdict)
+        capsys.readouterr()
+        assert clinic.follow(export) == 0
+        assert ("if they were stored, the PACS keeps them" in capsys.readouterr().err) == warned
+        assert clinic.follow(storing) == code
+        told = capsys.readouterr().err
+        assert ("if they were stored, the PACS keeps them" in told) == (warned and not code)
+    assert clinic.modalities() == ["MR", "SEG", "SEG", "SR", "SR"]
+    earlier = json.loads(Path("review-exam-1/export/exported.json").read_text())["earlier"]
+    held = {
+        one["MainDicomTags"]["SeriesInstanceUID"] for one in clinic.series() if one["MainDicomTags"]["Modality"] != "MR"
+    }
+    assert {uid for uids in earlier.values() for uid in uids} == held
+
+
+def test_what_is_installed_is_what_the_project_offers() -> None:
+    documented("python3 -m venv ~/fedvoxel", "clinician.md")
+    words = documented('pip install -c constraints.txt ".[clinic,dicom,report]"', "clinician.md")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (ROOT / words[3]).is_file() and project["requires-python"].startswith(">=3.11")
+    (extras,) = re.findall(r"\[(.*)\]", words[4])
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
 
 
 def test_orthanc_draws_no_frame_of_one_bit(clinic: Clinic, browser: Browser) -> None:
@@ -333,14 +427,14 @@ def test_a_withdrawn_model_is_refused(clinic: Clinic, tmp_path: Path, capsys: py
 
 
 def test_a_query_that_names_nobody_fetches_nothing(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
-    out = f"fedvoxel pacs fetch {SITE} --query query.json --out studies"
+    out = f"fedvoxel pacs fetch {SITE} --query query.json --out exam-1"
     clinic.asks_for(StudyDate="20260302")
-    assert clinic.follow(out) == 3 and not Path("studies").exists()
+    assert clinic.follow(out) == 3 and not Path("exam-1").exists()
     clinic.asks_for(AccessionNumber="A999")
     assert clinic.follow(out) == 18 and "the PACS finds nothing" in capsys.readouterr().err
     clinic.asks_for()
     assert clinic.follow(out) == 0
-    assert all(path.stat().st_mode & 0o077 == 0 for path in [Path("studies"), *Path("studies").rglob("*.dcm")])
+    assert all(path.stat().st_mode & 0o077 == 0 for path in [Path("exam-1"), *Path("exam-1").rglob("*.dcm")])
 
 
 @pytest.fixture

@@ -164,6 +164,7 @@ def store(
 
     config = _site(site)
     name = _only(config, pacs)
+    earlier = _earlier_results(folder)
     paths = sorted(path for path in folder.rglob("*.dcm") if _is_shown(path.relative_to(folder)))
     if not paths:
         raise ConfigError("expected a folder with .dcm files, got one without")
@@ -180,6 +181,25 @@ def store(
         typer.echo(json.dumps({"schema_version": 1, "pacs": name, "objects": len(paths)}, indent=2))
     else:
         typer.echo(f"{name} has {len(paths)} objects, and lists every one. Next: open the study in your viewer.")
+    for remark in earlier:
+        typer.echo(f"warning: {remark}", err=True)
+
+
+def _earlier_results(folder: Path) -> tuple[str, ...]:
+    """Returns what is to be said of results that were stored from this folder and no longer count.
+
+    Raises:
+        ConfigError: It is the folder of a review, with every answer that was ever given.
+    """
+    from fedvoxel.evaluation.reading.finished import STUDY_FILE
+    from fedvoxel.review.export_folder import exported_in
+
+    if (folder / STUDY_FILE).is_file() and (folder / "readers").is_dir():
+        raise ConfigError(
+            "expected a folder of results, got that of a review, with answers that count no more: call "
+            "`fedvoxel review export` and name the folder that it writes"
+        )
+    return exported_in(folder).remarks
 
 
 def _said_of(outgoing: "Sequence[Outgoing]") -> str:

@@ -140,18 +140,22 @@ def setup(
 @app.command(epilog="Example: fedvoxel review export review-prepared --out study")
 def export(
     folder: Annotated[Path, typer.Argument(help="The folder of `fedvoxel review`.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Where to; FOLDER/export by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="In place of an export there; or FOLDER/export.")] = None,
+    reader: Annotated[str | None, typer.Option("--reader", help="Whose DICOM results; else of all who agree.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json alone on standard output, too.")] = False,
 ) -> None:
-    """Write the table of a study, how far readers agree, and the corrected label maps. It unblinds.
+    """Write the table of a study, how far readers agree, corrected label maps and DICOM results. It unblinds.
 
-    Exit codes: 3 if the folder holds no study; 5 if --out cannot be used; 12 or 19 if a record cannot be trusted, or
-    nothing is answered yet.
+    Left out is what was changed after the answer and not saved, and DICOM results that another reader rejected.
+    Exit codes: 3 if the folder holds no study; 5 if --out cannot be used; 12 or 19 if a record cannot be trusted,
+    --out holds other files, or nothing is answered yet.
     """
     from fedvoxel.review.study import load_study
     from fedvoxel.review.study_export import export_study
 
-    exported = export_study(load_study(folder), out or folder / "export")
+    exported = export_study(load_study(folder), out or folder / "export", reader)
+    for remark in exported.remarks:
+        typer.echo(f"warning: {remark}", err=True)
     if as_json:
         typer.echo((exported.folder / "study.json").read_text(encoding="utf-8"), nl=False)
         return

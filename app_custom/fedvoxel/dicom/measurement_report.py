@@ -20,6 +20,7 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
+    PersonObserverIdentifyingAttributes,
     QualitativeEvaluation,
     ReferencedSegment,
     RelationshipTypeValues,
@@ -95,11 +96,15 @@ def _content(
         model_name=algorithm.name,
         serial_number=algorithm.package_sha256[:16],
     )
-    observer = ObserverContext(codes.DCM.Device, device)
+    reader = None
+    if algorithm.observer is not None:
+        # Source: PS3.16 TID 1003.
+        reader = ObserverContext(codes.DCM.Person, PersonObserverIdentifyingAttributes(algorithm.observer))
+    observers = ObservationContext(reader, ObserverContext(codes.DCM.Device, device))
     found = [finding for finding in findings if finding.is_found]
     groups = [_group(finding, segmentation, found, algorithm, remarks) for finding in findings]
     return MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=observer),
+        observation_context=observers,
         procedure_reported=CodedConcept("363679005", "SCT", "Imaging procedure"),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,

@@ -35,6 +35,7 @@ class Algorithm:
         package_sha256: The SHA-256 of the signed package's manifest.
         software_version: The version of this software.
         corrected: Whether a person changed what it found.
+        reader: Who accepted or corrected that, as the hospital calls them; None where nobody has looked yet.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Algorithm:
     package_sha256: str
     software_version: str
     corrected: bool = False
+    reader: str | None = None
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -58,10 +60,19 @@ class Algorithm:
         """Returns a UID for the model as an observer, the same for the same package (PS3.5 B.2)."""
         return f"2.25.{int(self.package_sha256[:32], 16)}"
 
+    @property
+    def observer(self) -> str | None:
+        """Returns the reader as a person's name with one component (PS3.5 6.2.1.2)."""
+        return None if self.reader is None else f"{self.reader}^"
+
     def described(self, what: str) -> str:
-        """Returns a description of at most 64 characters that ends with the warning (VR LO)."""
+        """Returns a description of at most 64 characters that ends with the reader and the warning (VR LO).
+
+        The model's name is cut first: who tells two results apart looks at what follows it.
+        """
         room = 64 - len(RESEARCH) - 2
-        return f"{f'{self.name} {self.version} {what}'[:room]}, {RESEARCH}"
+        said = f" {self.version} {what}" + (f", {self.reader}" if self.reader else "")
+        return f"{f'{self.name[: max(room - len(said), 0)]}{said}'[:room]}, {RESEARCH}"
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def segmentation_of(
             content_label="RESEARCH_ONLY",
             content_description=algorithm.described(algorithm.outcome),
             series_description=algorithm.described(algorithm.outcome),
+            content_creator_name=algorithm.observer,
             **_made_by(algorithm),
         )
         write_text_as_unicode(made, [finding.label for finding in found])

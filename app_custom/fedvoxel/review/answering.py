@@ -42,8 +42,7 @@ def answer(opened: OpenCase, record: CaseRecord, said: Said, reading: Reading) -
 
 
 def _require_fitting(opened: OpenCase, said: Said) -> None:
-    if opened.is_final:
-        raise ReviewError("this case is answered, and an answer of a blinded reading is final")
+    opened.require_changeable()
     judged = [judgement.candidate for judgement in said.judgements]
     if sorted(judged) != sorted(opened.terms.candidates):
         raise ReviewError(f"expected an answer to each of {len(opened.terms.candidates)} label maps, got {len(judged)}")
@@ -52,6 +51,13 @@ def _require_fitting(opened: OpenCase, said: Said) -> None:
     corrected = [judgement.candidate for judgement in said.judgements if judgement.verdict == "correct"]
     if corrected not in ([], [opened.base]):
         raise ReviewError("only the label map that was corrected with the brush can be answered as corrected")
+    if corrected and not opened.is_changed:
+        raise ReviewError("nothing is changed by the correction: paint what is wrong, or answer accept")
+    if opened.is_changed and any(one.candidate == opened.base and one.verdict == "accept" for one in said.judgements):
+        raise ReviewError(
+            "the outline was painted on, and accept would store it without that: answer correct to save what was "
+            "painted, or choose Restart to discard it"
+        )
 
 
 def _write_corrected(opened: OpenCase, record: CaseRecord) -> tuple[str, str, tuple[StructureEdit, ...]]:

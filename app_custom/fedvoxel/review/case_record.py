@@ -50,6 +50,7 @@ class CaseState:
         draft: What stands in the form, or None.
         answer: The last answer, or None.
         answered_at: When it was given, ISO 8601.
+        unsaved: Whether something was painted, or the form changed, after the last answer.
         measured: The distances on the case.
         visits: For how long each visit was active, in seconds.
     """
@@ -63,6 +64,7 @@ class CaseState:
     draft: Draft | None = None
     answer: Answered | None = None
     answered_at: str | None = None
+    unsaved: bool = False
     measured: list[Measured] = field(default_factory=list)
     visits: dict[str, float] = field(default_factory=dict)
 
@@ -73,14 +75,17 @@ class CaseState:
 
     @property
     def status(self) -> str:
-        """Is "new", "open" or "done"."""
-        return "done" if self.answer is not None else "open" if self.opened else "new"
+        """Is "new", "open", "done", or "unsaved": answered, and changed since."""
+        if self.answer is None:
+            return "open" if self.opened else "new"
+        return "unsaved" if self.unsaved else "done"
 
     def add(self, event: Event, at: str) -> None:
         """Counts one more event in."""
         self.entries += 1
         self.opened = True
         self.revision += isinstance(event, EDITS)
+        self.unsaved |= isinstance(event, EDITS) and self.answer is not None
         if isinstance(event, Begun):
             self.base, self.edits = event.candidate, []
         elif isinstance(event, Painted | Undone | Redone):
@@ -94,9 +99,10 @@ class CaseState:
         elif isinstance(event, Unmeasured):
             del self.measured[-1:]
         elif isinstance(event, Drafted):
+            self.unsaved |= event.draft != self.draft and self.answer is not None
             self.draft = event.draft
         elif isinstance(event, Answered):
-            self.answer, self.answered_at = event, at
+            self.answer, self.answered_at, self.unsaved = event, at, False
 
 
 class CaseRecord:

@@ -83,7 +83,8 @@ class Desk:
         if source.waiting is not None:
             raise ReviewError(source.waiting)
         shown = self._loaded(case)
-        terms = CaseTerms(self.study.shown_candidates(case), self._structures, self.study.settings.blinded)
+        names = self.study.shown_candidates(case)
+        terms = CaseTerms(names, self._structures, self.study.settings.blinded, reader)
         fresh = OpenCase(shown, terms, self.record(reader, case))
         with self._lock:
             opened = self._open.setdefault((reader, case), fresh)

@@ -83,9 +83,9 @@ def _require_listed(study: Study, records: dict[str, str]) -> None:
 
 
 def _case(study: Study, case: str) -> tuple[CaseReading, ...]:
-    """Returns what each reader said of the model's outline; nothing where one has not answered."""
+    """Returns what each reader said of the model's outline; nothing where one has yet to answer, or to save again."""
     states = [CaseRecord(study.case_folder(reader, case)).read() for reader in study.settings.readers]
-    said = [_said(state.answer, state.active_s) for state in states if state.answer is not None]
+    said = [_said(state.answer, state.active_s) for state in states if state.answer is not None and not state.unsaved]
     return tuple(said) if len(said) == len(states) else ()
 
 

@@ -26,11 +26,13 @@ class CaseTerms:
         candidates: What each candidate is called on the page, and which it is.
         structures: Names, in the order of their codes.
         final: Whether an answer cannot be changed.
+        reader: Who reads it.
     """
 
     candidates: Mapping[str, str]
     structures: tuple[str, ...]
     final: bool
+    reader: str
 
 
 class OpenCase:
@@ -72,6 +74,20 @@ class OpenCase:
     def is_final(self) -> bool:
         """Says whether the case was answered, and may not be answered again."""
         return self.terms.final and self.state.answer is not None
+
+    def require_changeable(self) -> None:
+        """Refuses any change once an answer is final.
+
+        Raises:
+            ReviewError: It is.
+        """
+        if self.is_final:
+            raise ReviewError("this case is answered, and an answer of a blinded reading is final")
+
+    @property
+    def is_changed(self) -> bool:
+        """Says whether the correction differs from the candidate that it began from."""
+        return self.correction is not None and self.correction.changed > 0
 
     def cut(self, name: str, plane: Plane, index: int) -> NDArray[np.uint8]:
         """Returns a slice (rows, columns) of a candidate by its name on the page, or of the correction.
@@ -153,8 +169,7 @@ class OpenCase:
         return Correction(volumes.labels[candidate], volumes.image.affine, self.shown.planes, counts)
 
     def _require_seen(self, revision: int) -> None:
-        if self.is_final:
-            raise ReviewError("this case is answered, and an answer of a blinded reading is final")
+        self.require_changeable()
         if revision != self.state.revision:
             raise ConflictError("this case was changed in another window: load the page again, nothing is lost")
 

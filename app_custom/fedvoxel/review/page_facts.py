@@ -73,6 +73,7 @@ def edit_facts(opened: OpenCase) -> dict[str, Any]:
         return {
             "revision": opened.state.revision,
             "base": None,
+            "changed": False,
             "can_undo": False,
             "can_redo": False,
             "volumes_ml": None,
@@ -80,6 +81,7 @@ def edit_facts(opened: OpenCase) -> dict[str, Any]:
     return {
         "revision": opened.state.revision,
         "base": opened.base,
+        "changed": opened.is_changed,
         "can_undo": correction.can_undo,
         "can_redo": correction.can_redo,
         "volumes_ml": opened.volumes_ml(CORRECTED),

@@ -65,6 +65,7 @@ class ReadingRoutes:
     def draft(self, request: Request, case: str, body: Drafting) -> Any:
         """Keeps what stands in the form."""
         opened = self._desk.at(request.state.reader, case)
+        opened.require_changeable()
         self._visits.note(opened, request.state.reader, case, body)
         opened.note(Drafted(draft=body.draft))
         return {}

@@ -38,7 +38,7 @@ def write_objects(
 
     corrected = verdicts[MODEL].verdict == "correct"
     label = opened.label(CORRECTED if corrected else verdicts[MODEL].candidate)
-    by = replace(algorithm, corrected=corrected)
+    by = replace(algorithm, corrected=corrected, reader=opened.terms.reader)
     volumes = opened.shown.volumes
     of_model = (f"Before the correction: {one}" if corrected else one for one in volumes.of_model)
     findings = findings_in(label, volumes.image.affine, reading.structures)

@@ -1,21 +1,21 @@
-"""Writes what a study came to: study.csv, study.json with the readers' agreement, and the corrected label maps."""
+"""Writes what a study came to: study.csv, study.json with the readers' agreement, label maps, DICOM results."""
 
 import csv
 import io
-import shutil
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedvoxel.errors import ReviewError
-from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
 from fedvoxel.evaluation.reading.agreement import Agreement, agreement_of
 from fedvoxel.evaluation.reading.study_summary import CandidateSummary, summaries_of
-from fedvoxel.records.atomic import write_json, write_text
 from fedvoxel.records.canonical import sha256_of_file
+from fedvoxel.review.export_folder import FOLDERS, ExportFolder
+from fedvoxel.review.storable import storable_rows
 from fedvoxel.review.study import Study
-from fedvoxel.review.study_table import StudyRow, study_rows
+from fedvoxel.review.study_table import StudyRow, StudyTable, study_table
 
 _PLAIN = (
     "reader",
@@ -42,6 +42,7 @@ class Exported:
         segmentations: DICOM segmentations.
         reports: DICOM reports.
         sentences: What to tell a person.
+        remarks: What is not there that might be expected, and what a PACS may still hold.
     """
 
     folder: Path
@@ -50,40 +51,48 @@ class Exported:
     segmentations: int
     reports: int
     sentences: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
-def export_study(study: Study, out: Path) -> Exported:
-    """Writes the tables and copies the corrected label maps to `out`; only its owner may enter.
+def export_study(study: Study, out: Path, reader: str | None = None) -> Exported:
+    """Writes the tables, the corrected label maps and the DICOM results to `out`, in place of an earlier export.
+
+    Args:
+        study: What was read.
+        out: A folder that is empty, or that an earlier export wrote; only its owner may enter.
+        reader: Whose DICOM results are wanted; None for those of all that do not contradict each other.
 
     Raises:
         LedgerError: A record cannot be trusted.
-        ReviewError: There is no answer, or a corrected label map is not the one that was answered.
+        ReviewError: There is no answer (nothing of an earlier export is left then), a result is not the one that was
+            answered, there is no such reader, or the folder holds other things.
         CohortError: The folder cannot be used.
     """
-    rows = study_rows(study)
-    if not rows:
-        raise ReviewError("no case of this study is answered yet: there is nothing to export")
-    private_folder(out)
-    opinions = [row.opinion for row in rows]
+    if reader not in (None, *study.settings.readers):
+        raise ReviewError(f"expected one of the study's readers, {', '.join(study.settings.readers)}, with --reader")
+    table, folder = study_table(study), ExportFolder(out)
+    unsaved = tuple(
+        f"{case}: {who} changed it after the answer and did not save it; it is left out until that is done"
+        for who, case in table.unsaved
+    )
+    if not table.rows:
+        folder.replace({}, {})
+        raise ReviewError("; ".join(("no case of this study is answered: there is nothing to export", *unsaved)))
+    storable, withheld = storable_rows(table.rows, reader)
+    files = _corrected(study, table.rows) | _results(study, storable)
+    opinions = [row.opinion for row in table.rows]
     agreement, summaries = agreement_of(opinions), summaries_of(opinions)
+    values = _values(study, table, summaries, agreement) | {"withheld": list(withheld)}
     structures = [structure.name for structure in study.settings.structures]
-    write_text(out / "study.csv", _csv(rows, structures), OWNER_ONLY_FILE)
-    write_json(out / "study.json", _values(study, rows, summaries, agreement), OWNER_ONLY_FILE)
-    made = {"corrected": 0, "segmentations": 0, "reports": 0}
-    for row in rows:
-        name = f"{row.case}-{row.reader}"
-        if row.corrected_file and row.corrected_sha256:
-            _copy(study, row, (row.corrected_file, row.corrected_sha256), out / "corrected" / f"{name}.nii.gz")
-            made["corrected"] += 1
-        for kind, file in (("segmentations", row.segmentation), ("reports", row.report)):
-            if file:
-                _copy(study, row, file, out / kind / f"{name}.dcm")
-                made[kind] += 1
-    return Exported(out, len(rows), **made, sentences=tuple(_sentences(summaries, agreement)))
+    text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    kept = folder.replace({"study.csv": _csv(table.rows, structures), "study.json": text}, files)
+    made = {kind: sum(name.startswith(f"{kind}/") for name in files) for kind in FOLDERS}
+    remarks = (*unsaved, *withheld.values(), *kept.remarks)
+    return Exported(out, len(table.rows), **made, sentences=tuple(_sentences(summaries, agreement)), remarks=remarks)
 
 
 def _values(
-    study: Study, rows: Sequence[StudyRow], summaries: Sequence[CandidateSummary], agreement: Agreement
+    study: Study, table: StudyTable, summaries: Sequence[CandidateSummary], agreement: Agreement
 ) -> dict[str, Any]:
     settings = study.settings
     return {
@@ -96,7 +105,8 @@ def _values(
         "cases": len(settings.cases),
         "candidates": [summary.model_dump(mode="json") for summary in summaries],
         "agreement": agreement.model_dump(mode="json"),
-        "answers": [row.model_dump(mode="json") for row in rows],
+        "answers": [row.model_dump(mode="json") for row in table.rows],
+        "unsaved": [{"reader": reader, "case": case} for reader, case in table.unsaved],
     }
 
 
@@ -121,14 +131,30 @@ def _plain_cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\n") else text
 
 
-def _copy(study: Study, row: StudyRow, file: tuple[str, str], target: Path) -> None:
+def _corrected(study: Study, rows: Sequence[StudyRow]) -> dict[str, Path]:
+    return {
+        f"corrected/{row.case}-{row.reader}.nii.gz": _answered(study, row, (row.corrected_file, row.corrected_sha256))
+        for row in rows
+        if row.corrected_file and row.corrected_sha256
+    }
+
+
+def _results(study: Study, rows: Sequence[StudyRow]) -> dict[str, Path]:
+    return {
+        f"{kind}/{row.case}-{row.reader}.dcm": _answered(study, row, file)
+        for row in rows
+        for kind, file in (("segmentations", row.segmentation), ("reports", row.report))
+        if file
+    }
+
+
+def _answered(study: Study, row: StudyRow, file: tuple[str, str]) -> Path:
+    """Returns where a file of an answer is, having checked that it is that."""
     name, sha256 = file
     source = study.case_folder(row.reader, row.case) / name
-    target.parent.mkdir(mode=0o700, exist_ok=True)
     if not source.is_file() or sha256_of_file(source) != sha256:
         raise ReviewError(f"{row.case}: a result of {row.reader} is not the one that was answered")
-    shutil.copyfile(source, target)
-    target.chmod(OWNER_ONLY_FILE)
+    return source
 
 
 def _sentences(summaries: Sequence[CandidateSummary], agreement: Agreement) -> list[str]:

@@ -1,5 +1,6 @@
 """The table of a study: one row for each reader, case and candidate, unblinded."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from fedvoxel.config import FrozenModel
@@ -69,20 +70,37 @@ class StudyRow(FrozenModel):
         )
 
 
-def study_rows(study: Study) -> tuple[StudyRow, ...]:
-    """Returns all answers, by reader and in the order in which each was to read.
+@dataclass(frozen=True)
+class StudyTable:
+    """Is the table.
+
+    Attributes:
+        rows: All answers, by reader and in the order in which each was to read.
+        unsaved: Reader and case of what was changed after the answer and not saved: it has no row, since the answer is
+            not what the reader saw last.
+    """
+
+    rows: tuple[StudyRow, ...]
+    unsaved: tuple[tuple[str, str], ...]
+
+
+def study_table(study: Study) -> StudyTable:
+    """Returns the table of a study.
 
     Raises:
         LedgerError: A record cannot be trusted.
     """
-    rows = []
+    rows, unsaved = [], []
     for reader in study.settings.readers:
         for position, case in enumerate(study.order(reader), start=1):
             state = CaseRecord(study.case_folder(reader, case)).read()
+            if state.unsaved:
+                unsaved.append((reader, case))
+                continue
             shown_as = {which: name for name, which in study.shown_candidates(case).items()}
             where = {"reader": reader, "case": case, "position": position}
             rows += _rows(state, where, shown_as)
-    return tuple(rows)
+    return StudyTable(tuple(rows), tuple(unsaved))
 
 
 def _rows(state: CaseState, where: dict[str, Any], shown_as: dict[str, str]) -> list[StudyRow]:

@@ -52,6 +52,22 @@ def test_the_voxel_under_a_tiny_brush_counts_and_nothing_outside_the_slice() -> 
     assert np.count_nonzero(cut) == 1
 
 
+@given(st.lists(st.integers(0, 7), max_size=12))
+def test_what_is_changed_is_counted_as_comparing_every_voxel_counts_it(acts: list[int]) -> None:
+    volume = scan("RAS")
+    label = (np.arange(volume.voxels.size).reshape(volume.shape) % 3).astype(np.uint8)
+    correction = correction_of(volume, label)
+    for act in acts:
+        if act == 6 and correction.can_undo:
+            correction.undo()
+        elif act == 7 and correction.can_redo:
+            correction.redo()
+        else:
+            plane = ("axial", "coronal", "sagittal")[act % 3]
+            correction.paint(stroke(plane, code=1 + act % 2, erase=act > 3))
+        assert correction.changed == np.count_nonzero(correction.label != label)
+
+
 def test_the_eraser_takes_its_own_structure_only() -> None:
     volume = scan("LPS")
     label = np.ones(volume.shape, dtype=np.uint8)

@@ -18,6 +18,7 @@ class Correction:
         label: uint8 (X, Y, Z) on the image's own grid.
         shown: The same voxels as they are displayed; see `planes.displayed`.
         counts: Voxels of each code, (256,).
+        changed: Voxels that are not as they were in the label map that was copied.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class Correction:
         self.label.flags.writeable = True
         self.shown = displayed(self.label, affine)
         self.counts = counts.copy()
+        self.changed = 0
+        self._before = displayed(label, affine)
         self._planes = planes
         self._done: list[Change] = []
         self._undone: list[Change] = []
@@ -51,7 +54,7 @@ class Correction:
         plane = self._planes[stroke.plane]
         if stroke.index >= plane.slices:
             raise ValueError(f"expected a slice below {plane.slices}, got {stroke.index}")
-        change = paint(self._slice(stroke), plane, stroke)
+        change = paint(slice_of(self.shown, plane, stroke.index), plane, stroke)
         self._count(change, 1)
         self._done.append(change)
         self._undone.clear()
@@ -65,7 +68,7 @@ class Correction:
         if not self._done:
             raise ValueError("there is no stroke to take back")
         change = self._done.pop()
-        self._slice(change.stroke)[change.places] = change.before
+        self._slice(self.shown, change.stroke)[change.places] = change.before
         self._count(change, -1)
         self._undone.append(change)
         return change.stroke
@@ -79,7 +82,7 @@ class Correction:
         if not self._undone:
             raise ValueError("there is no stroke to paint again")
         change = self._undone.pop()
-        self._slice(change.stroke)[change.places] = change.after
+        self._slice(self.shown, change.stroke)[change.places] = change.after
         self._count(change, 1)
         self._done.append(change)
         return change.stroke
@@ -87,6 +90,9 @@ class Correction:
     def _count(self, change: Change, sign: int) -> None:
         self.counts -= sign * np.bincount(change.before, minlength=CODES)
         self.counts[change.after] += sign * change.before.size
+        original = self._slice(self._before, change.stroke)[change.places]
+        other_before, other_after = (np.not_equal(codes, original).sum() for codes in (change.before, change.after))
+        self.changed += sign * int(other_after - other_before)
 
-    def _slice(self, stroke: Stroke) -> NDArray[np.uint8]:
-        return slice_of(self.shown, self._planes[stroke.plane], stroke.index)
+    def _slice(self, shown: NDArray[np.uint8], stroke: Stroke) -> NDArray[np.uint8]:
+        return slice_of(shown, self._planes[stroke.plane], stroke.index)

@@ -82,11 +82,13 @@ export class AnswerForm {
   get missing() {
     const names = this.state.facts.candidates;
     const open = names.filter((name) => !this.whole(name));
-    const uncorrected = names.filter((name) => this.judged.get(name).verdict === "correct" && name !== this.state.edit.base);
+    const { base, changed } = this.state.edit;
+    const uncorrected = names.filter((name) => this.judged.get(name).verdict === "correct" && !(name === base && changed));
     const about = names.length > 1 ? ` for ${open.map(capital).join(" and ")}` : "";
     if (open.length) return `Choose a verdict and a rating${about}.`;
     if (names.length > 1 && this.state.facts.blinded && !this.compared) return "Choose which is better, or Equal.";
-    return uncorrected.length ? `${capital(uncorrected[0])} was not corrected: use the brush on it, or choose another verdict.` : "";
+    if (changed && this.judged.get(base).verdict === "accept") return `You painted on ${capital(base)}: choose Correct to save that, or Restart to discard it.`;
+    return uncorrected.length ? `Nothing of ${capital(uncorrected[0])} is corrected: use the brush on it, or choose another verdict.` : "";
   }
 
   show() {

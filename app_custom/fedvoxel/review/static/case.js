@@ -18,9 +18,14 @@ const name = new URLSearchParams(location.search).get("case") ?? "";
 const base = `/api/cases/${encodeURIComponent(name)}`;
 const byId = (id) => document.getElementById(id);
 
-function trouble(message) {
-  byId("trouble").textContent = message;
-  byId("trouble").hidden = !message;
+const troubles = new Map();
+
+// What went wrong stays until the same thing goes well: a stroke that is lost is not forgotten for a form that is kept.
+function trouble(message, what = "") {
+  troubles.delete(what);
+  if (message) troubles.set(what, message);
+  byId("trouble").textContent = [...troubles.values()].pop() ?? "";
+  byId("trouble").hidden = !troubles.size;
 }
 
 async function open() {
@@ -50,17 +55,17 @@ function build(facts) {
     try {
       const answer = await post(`${base}/${what}`, { ...activity(), ...body }, keepalive);
       byId("saved").textContent = `Saved ${new Date().toTimeString().slice(0, 8)}`;
-      trouble("");
+      trouble("", what);
       return answer;
     } catch (error) {
       byId("saved").textContent = "Not saved";
-      trouble(error.message);
+      trouble(error.message, what);
       throw error;
     }
   }
 
   const views = {};
-  const refresh = () => Promise.all(Object.values(views).map((view) => view.refresh())).catch((error) => trouble(error.message));
+  const refresh = () => Promise.all(Object.values(views).map((view) => view.refresh())).then(() => trouble(""), (error) => trouble(error.message));
   const correction = new CorrectionTool(state, send, refresh);
   const measuring = new MeasuringTool(state, send);
   const form = new AnswerForm(state, send);
@@ -78,7 +83,11 @@ function build(facts) {
   state.on("slices", () => showPlaces(state, views));
   state.on("look", () => Object.values(views).forEach((view) => view.draw()));
   state.on("panel", () => showActive(state, views));
-  addEventListener("pagehide", () => { if (form.unkept) form.keep(true); });
+  addEventListener("pagehide", () => {
+    if (form.unkept) form.keep(true);
+    correction.locked = false; // should the browser show this page again
+  });
+  addEventListener("beforeunload", (event) => { if (correction.unsent) event.preventDefault(); });
   connectControls(page, facts);
   offerThreeDimensions(facts, () => state.layer);
   showPlaces(state, views);
@@ -95,10 +104,20 @@ function build(facts) {
 function pageActs(state, views, form, correction, measuring) {
   const order = state.facts.order;
   const at = order.indexOf(name);
-  const leave = async (address) => {
+  // Does something that ends the page once all that was painted is saved; not if that fails, and the message says why.
+  const afterStrokes = async (act) => {
+    if (correction.locked) return;
+    byId("waiting").hidden = !correction.unsent;
+    const kept = await correction.settled();
+    byId("waiting").hidden = true;
+    if (!kept) trouble("What you painted last was not saved. Paint it again, or choose the same once more to go on without it.", "edit");
+    correction.locked = kept && await act();
+  };
+  const leave = (address) => afterStrokes(async () => {
     if (form.unkept) await form.keep();
     location.href = address;
-  };
+    return true;
+  });
   return {
     activate(plane) {
       state.active = plane;
@@ -118,13 +137,14 @@ function pageActs(state, views, form, correction, measuring) {
     },
     worklist: () => leave("/"),
     help: () => byId("help").showModal(),
-    async save() {
+    save: () => afterStrokes(async () => {
       const reading = await form.save().catch(() => null);
-      if (!reading) return;
+      if (!reading) return false;
       const open = reading.cases.filter((one) => one.status !== "done" && !one.waiting).map((one) => one.case);
       const next = order.slice(at + 1).find((one) => open.includes(one)) ?? open[0];
       location.href = next ? caseAddress(next) : "/";
-    },
+      return true;
+    }),
   };
 }
 

@@ -1,4 +1,5 @@
 // Brush and eraser. A stroke is drawn at once and sent when it ends; what is then shown is what the server keeps.
+// Nothing of it may be left behind: who saves or leaves waits until all is sent (`settled`).
 
 import { post } from "./api.js";
 
@@ -13,7 +14,12 @@ export class CorrectionTool {
     this.refresh = refresh;
     this.stroke = null;
     this.pointer = null;
+    this.drawing = null; // the stroke under the hand, which is not sent yet
     this.queue = Promise.resolve();
+    this.waiting = 0; // edits that are on their way
+    this.failed = 0;
+    this.lost = false; // the last edit failed, and nothing was painted since
+    this.locked = false; // nothing can be begun: the page is about to be left
     state.marks.push((view, pen) => this.draw(view, pen));
   }
 
@@ -30,10 +36,11 @@ export class CorrectionTool {
   }
 
   drag(view) {
-    if (this.state.facts.final) return {};
+    if (this.state.facts.final || this.locked) return {};
     const add = (x, y) => {
       const [column, row] = view.toVoxel(x, y).map(round);
-      const points = this.stroke.points;
+      const points = this.drawing?.points;
+      if (!points) return;
       const last = points[points.length - 1];
       if (last && Math.hypot(column - last[0], row - last[1]) < LEAST_STEP) return;
       if (points.length < MOST_POINTS) points.push([column, row]);
@@ -41,31 +48,34 @@ export class CorrectionTool {
     };
     return {
       begin: (x, y) => {
-        this.stroke = { view, points: [] };
+        this.stroke = this.drawing = { view, points: [] };
         add(x, y);
       },
       move: add,
-      end: () => {
-        const { points } = this.stroke;
-        this.paint(view, points);
-      },
+      end: () => this.endStroke(),
     };
+  }
+
+  endStroke() {
+    const { drawing } = this;
+    this.drawing = null;
+    if (drawing) this.paint(drawing);
   }
 
   // Paints once where the crosshair is: the brush without a mouse.
   dab(view) {
     this.stroke = { view, points: [view.cross] };
-    return this.paint(view, this.stroke.points);
+    this.paint(this.stroke);
   }
 
-  paint(view, points) {
+  paint(drawn) {
     const { state } = this;
+    const { view, points } = drawn;
     const stroke = {
       plane: view.plane.name, index: view.parts?.index ?? view.index, points,
       radius_mm: state.brushMm, code: state.code, erase: state.tool === "eraser",
     };
-    const drawn = this.stroke;
-    return this.inTurn(async () => {
+    this.inTurn(async () => {
       if (!state.edit.base) await this.beginFrom(state.layer);
       state.layer = "corrected";
       await this.edit({ action: "paint", stroke });
@@ -107,11 +117,35 @@ export class CorrectionTool {
     this.state.moveTo(cursor);
   }
 
-  // One after the other: each edit says how many came before it.
+  // One after the other: each edit says how many came before it. Where one fails, those that wait are dropped: they
+  // were painted on what is not there, and to undo would take back another stroke.
   inTurn(act) {
-    const result = this.queue.then(act);
-    this.queue = result.catch(() => {});
-    return result.catch(() => {}); // the message is shown by send
+    if (this.locked) return this.queue;
+    const { failed } = this;
+    this.waiting += 1;
+    this.queue = this.queue.then(async () => {
+      if (failed !== this.failed) return;
+      await act();
+      this.lost = false;
+    }).catch(() => { // the message is shown by send
+      this.failed += 1;
+      this.lost = true;
+    }).finally(() => { this.waiting -= 1; });
+    return this.queue;
+  }
+
+  get unsent() {
+    return Boolean(this.drawing || this.waiting);
+  }
+
+  // Lets nothing more begin, waits until nothing is unsent, and says whether all was kept; what was lost is said once.
+  async settled() {
+    this.endStroke();
+    this.locked = true;
+    while (this.waiting) await this.queue;
+    const { lost } = this;
+    this.lost = false;
+    return !lost;
   }
 
   draw(view, pen) {

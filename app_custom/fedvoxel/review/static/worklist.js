@@ -3,7 +3,7 @@
 import { getJson, post } from "./api.js";
 import { capital, caseAddress, element, timeText } from "./words.js";
 
-const STATUS = { new: "Not opened", open: "Begun", done: "Done" };
+const STATUS = { new: "Not opened", open: "Begun", unsaved: "Changed, not saved", done: "Done" };
 const VERDICT = { accept: "Accepted", correct: "Corrected", reject: "Rejected" };
 const byId = (id) => document.getElementById(id);
 
@@ -39,7 +39,7 @@ function show(reading) {
   const next = reading.cases.find((listed) => listed.status !== "done" && !listed.waiting);
   byId("continue").hidden = !next;
   if (next) byId("continue").href = caseAddress(next.case);
-  byId("continue").textContent = reading.done || reading.cases.some((one) => one.status === "open") ? "Continue" : "Begin";
+  byId("continue").textContent = reading.cases.some((one) => one.status !== "new") ? "Continue" : "Begin";
   return reading.cases.some((listed) => listed.waiting);
 }
 
