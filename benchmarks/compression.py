@@ -11,7 +11,7 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from statistics import fmean, median
@@ -66,6 +66,23 @@ Result = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs what is missing and writes docs/results/compression.*."""
+    options = _options(arguments)
+    parts, names = Parts(options.runs), list(options.codecs)
+    wanted = [(name, seed) for seed in options.seeds for name in names]
+    missing = [plan for plan in wanted if parts.get(_part(*plan), _asked(*plan)) is None]
+    if options.finished:
+        names = [name for name in names if not any((name, seed) in missing for seed in options.seeds)]
+    elif missing:
+        if not options.any_cpu:
+            require_bfloat16()
+        hospitals = make_hospitals(options.work.resolve(), options.data, PORT, None)
+        _run(parts, missing, hospitals.task, dict(hospitals.site_files), options.workers)
+    found = {name: [parts.get(_part(name, seed), _asked(name, seed)) or {} for seed in options.seeds] for name in names}
+    write_json(options.out / "compression.json", {"seeds": options.seeds, "codecs": found})
+    write_text(options.out / "compression.md", table(found, options.seeds))
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--codecs", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="CODEC")
@@ -75,27 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work", type=Path, default=Path("work/benchmarks/compression"))
     parser.add_argument("--runs", type=Path, default=RUNS / "compression", help="where finished runs are kept")
+    parser.add_argument(
+        "--finished", action="store_true", help="train nothing: the table of what is finished for all seeds"
+    )
     parser.add_argument("--any-cpu", action="store_true", help="train in float32 where the CPU has no bfloat16")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
-    options = parser.parse_args(arguments)
-    parts = Parts(options.runs)
-    wanted = [(name, seed) for seed in options.seeds for name in options.codecs]
-    missing = [plan for plan in wanted if parts.get(_part(*plan), _asked(*plan)) is None]
-    if missing and not options.any_cpu:
-        require_bfloat16()
-    if missing:
-        hospitals = make_hospitals(options.work.resolve(), options.data, PORT, None)
-        _run(parts, missing, hospitals.task, dict(hospitals.site_files), options.workers)
-    found = {
-        name: [parts.get(_part(name, seed), _asked(name, seed)) or {} for seed in options.seeds]
-        for name in options.codecs
-    }
-    write_json(options.out / "compression.json", {"seeds": options.seeds, "codecs": found})
-    write_text(options.out / "compression.md", table(found, options.seeds))
+    return parser.parse_args(arguments)
 
 
 def _run(
-    parts: Parts, missing: Sequence[tuple[str, int]], task: TrainingTask, files: dict[str, Path], workers: int
+    parts: Parts, missing: Collection[tuple[str, int]], task: TrainingTask, files: dict[str, Path], workers: int
 ) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
