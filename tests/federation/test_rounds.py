@@ -21,15 +21,15 @@ def _rounds(**changes) -> Rounds:
     return Rounds(RoundsConfig(**({"num_rounds": 5, "min_sites": 2} | changes)), INITIAL)
 
 
-def _score(dice: float, cases: int = 4) -> dict:
-    return {"cases": cases, "dice": {"organ": dice}}
+def _score(rounds: Rounds, dice: float) -> ValidationScore:
+    return rounds.read_validation({"cases": 4, "dice": {"organ": dice}})
 
 
 def _run_round(rounds: Rounds, value: float, dice: float | None = None) -> None:
     for site in ("a", "b"):
         rounds.add(site, _update(value))
         if dice is not None:
-            rounds.add_validation(site, _score(dice))
+            rounds.add_validation(site, _score(rounds, dice))
     rounds.close_round()
 
 
@@ -73,7 +73,7 @@ def test_the_best_model_is_the_one_that_was_scored_best() -> None:
     after_first = rounds.model["w"].copy()
     _run_round(rounds, 1.0, dice=0.9)
     _run_round(rounds, 1.0, dice=0.7)
-    rounds.add_validation("a", _score(0.8))
+    rounds.add_validation("a", _score(rounds, 0.8))
     rounds.score_model()
     assert rounds.finished
     assert (rounds.best_round, rounds.best_score) == (0, 0.9)
@@ -97,7 +97,12 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
 def test_a_malformed_score_is_refused(bad) -> None:
     rounds = _rounds()
     with pytest.raises(UpdateError, match="validation score"):
-        rounds.add_validation("a", bad)
+        rounds.read_validation(bad)
+
+
+def test_a_score_that_the_job_does_not_ask_for_is_refused() -> None:
+    with pytest.raises(UpdateError, match="nobody asked for"):
+        _score(_rounds(evaluate=False), 0.9)
 
 
 def test_the_mean_dice_weighs_cases_and_skips_the_unknown() -> None:
@@ -152,7 +157,7 @@ def test_with_a_selection_only_the_last_model_can_be_the_best() -> None:
     _run_round(rounds, 1.0, dice=0.9)
     _run_round(rounds, 1.0, dice=0.7)
     assert rounds.best_round is None and len(rounds.validation) == 2
-    rounds.add_validation("a", _score(0.6))
+    rounds.add_validation("a", _score(rounds, 0.6))
     rounds.score_model()
     assert (rounds.best_round, rounds.best_score) == (2, 0.6)
 

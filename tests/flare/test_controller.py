@@ -21,7 +21,8 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, RunOutcome, load_outcome
+from fedvoxel.federation.absences import Absences
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import LACKS_MODEL, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
@@ -95,6 +96,7 @@ class FakeSites:
 
     def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *_: Any) -> None:
         for site in targets:
+            self._controller.handle_event(EventType.BEFORE_TASK_DATA_FILTER, _from_peer(site))
             for reply in self._answers[site](task.name):
                 answered = ClientTask(Client(site, ""), task)
                 answered.result = named(reply, task, self._controller.run_key)
@@ -106,6 +108,14 @@ class FakeSites:
 
     def get_client_disconnect_time(self, site: str) -> None:
         return None
+
+
+def _from_peer(site: str) -> FLContext:
+    """Is the context in which FLARE gives a site its task."""
+    context, peer = FLContext(), FLContext()
+    peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
+    context.set_peer_context(peer)
+    return context
 
 
 class FakeCell:

@@ -12,6 +12,7 @@ which is nobody's to know, and release ids keep an update from being taken twice
 """
 
 import hashlib
+import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check_layout
 
@@ -31,7 +33,7 @@ class Vetting:
 
         Args:
             run_key: Names the run.
-            case_counts: Most training cases that each of these sites may claim.
+            case_counts: Most cases that each of these sites may claim, in training and in validation.
             private: Whether the job has a privacy section.
         """
         self._run_key, self._private = run_key, private
@@ -90,6 +92,38 @@ class Vetting:
         if not self._private:
             self._own[site, digest] = round_index
             self._claimed.setdefault(site, update.case_count)
+
+    def weighed(self, site: str, score: ValidationScore, trains_on: Any = None) -> ValidationScore:
+        """Returns a site's validation score with as many cases as it may weigh in a mean over sites.
+
+        A site that the job names in `case_counts` may validate on so many. Another weighs at most what it weighs in the
+        model, or where it trains on none, what the site in the middle does. The server knows of nobody's cases under a
+        privacy section or in sums: there the job's `max_cases_per_site` is all.
+
+        Args:
+            site: Whose it is.
+            score: What it has sent.
+            trains_on: The training cases that it claims in the same reply, where there is one.
+
+        Raises:
+            UpdateError: It is of more cases than the job gives the site.
+        """
+        named = self._declared.get(site)
+        if named is not None:
+            if score.cases > named:
+                raise UpdateError(
+                    f"absurd weight: the job gives this site {named} cases, got a validation score of {score.cases}"
+                )
+            return score
+        most = None if self._private else self._most_unnamed(site, trains_on)
+        return score if most is None else score.model_copy(update={"cases": min(score.cases, most)})
+
+    def _most_unnamed(self, site: str, trains_on: Any) -> int | None:
+        if site in self._claimed:
+            return self._claimed[site]
+        if type(trains_on) is int and trains_on > 0:
+            return trains_on
+        return statistics.median_low(self._claimed.values()) if self._claimed else None
 
     def _check_cases(self, site: str, count: Any) -> None:
         if self._private and (type(count) is not int or count != PUBLIC_WEIGHT):

@@ -18,19 +18,15 @@ class PlainRound:
         """Takes the run's rounds, and `SiteTasks.ask`."""
         self._state, self._ask = state, ask
 
-    def run(
-        self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies
-    ) -> tuple[Gathered, Collection[str]]:
+    def run(self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies) -> None:
         """Runs the round.
 
         Args:
             sites: Who is asked.
             messages: What the sites are sent to train on.
-            replies: Takes what they reply.
-
-        Returns:
-            Who gave no usable answer and why, and who had to be sent the whole model.
+            replies: Takes what they reply, and notes who gave no usable answer.
         """
         config = self._state.config
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
-        return messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.take)
+        gathered = messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.noting(replies.take))
+        replies.notes.miss(gathered.missing)
