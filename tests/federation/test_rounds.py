@@ -139,6 +139,20 @@ def test_a_correction_goes_with_plain_averaging_only(rule, other) -> None:
         parse_config(RoundsConfig, {"num_rounds": 2, "min_sites": 5, "correction": rule} | other, "rounds")
 
 
+@pytest.mark.parametrize("other", [{"patience": 2}, {"compression": {"guard_dice": 0.1}}])
+def test_what_goes_by_scores_does_not_go_without_them(other) -> None:
+    with pytest.raises(ConfigError, match="go by the sites' scores"):
+        parse_config(RoundsConfig, {"num_rounds": 2, "evaluate": False} | other, "rounds")
+    assert parse_config(RoundsConfig, {"num_rounds": 2} | other, "rounds")
+
+
+def test_case_counts_do_not_go_with_sums() -> None:
+    section = {"num_rounds": 2, "secure_aggregation": {"bits": 16}}
+    with pytest.raises(ConfigError, match="cannot do case_counts"):
+        parse_config(RoundsConfig, section | {"case_counts": {"hospital-a": 60}}, "rounds")
+    assert parse_config(RoundsConfig, section, "rounds").secure_aggregation
+
+
 def test_a_round_remembers_whose_update_it_took_once_it_is_committed() -> None:
     rounds = _rounds()
     rounds.add("a", _update(1.0))

@@ -97,7 +97,7 @@ class RunRecorder:
     def _events(self, task: str, index: int | None, absences: Absences) -> list[AuditEvent]:
         key, job = self._identity.run_key, self._identity.job_id
         kinds = {"refused": absences.refused, "missing": absences.missing}
-        said = [(kind, *each) for kind, reasons in kinds.items() for each in reasons.items()]
+        said = [(kind, *each) for kind, reasons in kinds.items() for each in sorted(reasons.items())]
         return [AuditEvent(kind, key, job, task, index, site, reason) for kind, site, reason in said]
 
     def outcome(
