@@ -82,7 +82,12 @@ class SiteScore(FrozenModel):
 
 
 class ValidationScore(FrozenModel):
-    """Holds one site's validation of one round's global model: mean Dice per class (None where no case has it)."""
+    """Holds one site's validation of one round's global model.
+
+    Attributes:
+        cases: How many cases count in a mean over sites: those it was scored on, or fewer, see `Vetting.weighed`.
+        dice: Mean Dice by class, None where no case has it.
+    """
 
     cases: NonNegativeInt
     dice: dict[ClassName, Dice | None]

@@ -3,9 +3,11 @@
 An honest answer names the run and the round that it is for, moves the model, is new, and has the same cases behind it
 as the site's answers before. What fails one of these is refused with the reason, and the round goes on.
 
-What this cannot see: an old update of which one value was changed or that was encoded anew, a made-up update of
-plausible size, and a false number of cases that the site keeps to from its first round on, unless the job fixes
-`case_counts`. Against these: robust aggregation, a bound on the norm, and contribution.
+What it says of itself in a score is held against what it says of itself in training: a score weighs no more.
+
+What this cannot see: a false Dice, an old update of which one value was changed or that was encoded anew, a made-up
+update of plausible size, and a false number of cases that the site keeps to from its first round on, unless the job
+fixes `case_counts`. Against these updates: robust aggregation, a bound on the norm, and contribution.
 
 Under a privacy section only the names and the weight are looked at. A hospital without cases answers with zeros there,
 which is nobody's to know, and release ids keep an update from being taken twice.
