@@ -5,6 +5,7 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.other_settings import other_settings
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.federation.rounds_config import RoundsConfig
@@ -144,6 +145,14 @@ def test_what_goes_by_scores_does_not_go_without_them(other) -> None:
     with pytest.raises(ConfigError, match="go by the sites' scores"):
         parse_config(RoundsConfig, {"num_rounds": 2, "evaluate": False} | other, "rounds")
     assert parse_config(RoundsConfig, {"num_rounds": 2} | other, "rounds")
+
+
+def test_what_a_job_would_cost_without_scores_is_told_of_a_guarded_one_too() -> None:
+    section = {"num_rounds": 2, "patience": 2, "compression": {"up": {"name": "int8"}, "guard_dice": 0.1}}
+    settings = {other.words: other.values for other in other_settings(RoundsConfig.model_validate(section))}
+    changed = {key.removeprefix("rounds."): value for key, value in settings["no scores"].items()}
+    made = RoundsConfig.model_validate(section | changed)
+    assert not made.evaluate and made.compression.up and made.compression.up.name == "int8"
 
 
 def test_case_counts_do_not_go_with_sums() -> None:
