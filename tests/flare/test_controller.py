@@ -561,6 +561,15 @@ def test_a_score_weighs_at_most_as_many_cases_as_the_site_trains_on(tmp_path: Pa
     assert counted == dict.fromkeys(GOOD, 2) | {HOSTILE: 5} and not outcome.rounds[1].refused
 
 
+def test_a_score_of_the_last_model_weighs_no_more_either(tmp_path: Path) -> None:
+    def hostile(task: str) -> list[Shareable]:
+        score = {"score": {"cases": 100_000, "dice": {"organ": 1.0}}}
+        return [result_reply(score, {}, difference=False)] if task == TASK_VALIDATE else well_behaved(task)
+
+    outcome = run(tmp_path, hostile)
+    assert outcome.rounds[-1].validation[HOSTILE].cases == 5
+
+
 def test_a_score_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
     outcome = run(tmp_path, in_training(update(meta={"validation": None})), evaluate=False, min_sites=1)
     assert (outcome.status, outcome.best_round) == ("finished", None)

@@ -112,10 +112,10 @@ class RoundRecord(FrozenModel):
         filters: What a filter of the job says that it did to each contributing site's update.
         contribution: What each update was worth, where the job asks and all models could be scored.
         codecs: Name of the codec of each direction that has one, after any step back of the guard.
-        bytes_up: Bytes of the sites' updates, as they were encoded, refused ones too, and of what they said in the
-            exchanges of secure aggregation.
-        bytes_down: Bytes of what the sites came for: models, or encoded changes to the one that they hold, and what
-            secure aggregation tells them.
+        bytes_up: Bytes of the sites' updates, as they were encoded, refused ones too.
+        bytes_down: Bytes of what the sites came for: models, or encoded changes to the one that they hold.
+        secure_bytes_up: Bytes of the keys, shares and signatures that the sites sent for secure aggregation.
+        secure_bytes_down: Bytes of what the server passed on of these to each site.
         contribution_bytes_down: Bytes of the models that were sent to be scored for `contribution`, also where that
             came to nothing.
     """
@@ -136,6 +136,8 @@ class RoundRecord(FrozenModel):
     codecs: dict[Literal["up", "down"], str] = Field(default_factory=dict)
     bytes_up: NonNegativeInt = 0
     bytes_down: NonNegativeInt = 0
+    secure_bytes_up: NonNegativeInt = 0
+    secure_bytes_down: NonNegativeInt = 0
     contribution_bytes_down: NonNegativeInt = 0
 
     @model_validator(mode="after")

@@ -189,5 +189,7 @@ class RunRecorder:
             not_selected=notes.not_selected,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
+            secure_bytes_up=notes.secure_bytes_up,
+            secure_bytes_down=notes.secure_bytes_down,
             contribution_bytes_down=notes.contribution_bytes_down,
         )

@@ -47,6 +47,8 @@ class RoundNotes:
     loss: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
     bytes_down: int = 0
+    secure_bytes_up: int = 0
+    secure_bytes_down: int = 0
     contribution_bytes_down: int = 0
     public: set[str] = field(default_factory=set)
     filters: dict[str, str] = field(default_factory=dict)

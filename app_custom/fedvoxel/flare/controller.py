@@ -178,6 +178,7 @@ class FedAvgController(SiteTasks):
             notes.seconds = time.monotonic() - started
             line = self.line.taken()
             notes.bytes_down, notes.bytes_up = line.down, line.up
+            notes.secure_bytes_down, notes.secure_bytes_up = line.told_down, line.told_up
             self._view.absent("missing", notes.missing)
             self._view.absent("refused", notes.refused)
             self._privacy.write()

@@ -23,7 +23,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.errors import JobError
 from fedvoxel.federation.pace import Question
-from fedvoxel.flare.exchange import Exchange, LineBytes, content_bytes
+from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
@@ -110,7 +110,7 @@ class SiteTasks(ModelController):
         exchange, good = Exchange(), set[str]()
         refused: dict[str, str] = {}
         fetching = Fetches(self.engine.get_cell(), size_bytes(model.params))
-        with self.line.sending(exchange, content_bytes(model)), fetching as fetches:
+        with self.line.sending(exchange, model), fetching as fetches:
 
             def take(site: str, reply: FLModel) -> None:
                 reason = self._refusal(on_reply, site, reply)
@@ -168,7 +168,7 @@ class SiteTasks(ModelController):
     def _refusal(self, on_reply: OnReply, site: str, reply: FLModel) -> str | None:
         """Counts a reply and hands it on, and returns why it was refused or None."""
         try:
-            self.line.up += content_bytes(reply)
+            self.line.received(reply)
             on_reply(site, reply)
         except Exception as error:
             return refusal_of(error)
