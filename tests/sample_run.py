@@ -6,9 +6,10 @@ import numpy as np
 
 from fedvoxel.evaluation.baseline import Baseline, CaseRecord
 from fedvoxel.evaluation.summary import summarise
+from fedvoxel.federation.absences import Absences
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import claim_of
-from fedvoxel.federation.outcome import Absences, ModelFile, RoundRecord, RunOutcome, SiteScore, ValidationScore
+from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, SiteScore, ValidationScore
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.guarantee import PUBLIC_DATA
 from fedvoxel.updates.scores import CaseScore

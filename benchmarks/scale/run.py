@@ -21,6 +21,7 @@ from nvflare.apis.signal import Signal
 
 from benchmarks.scale.sites import SimulatedSites, layout
 from fedvoxel.errors import JobError
+from fedvoxel.federation.aggregation import MAX_TOTAL_WEIGHT
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
 from fedvoxel.flare.controller import FedAvgController
 
@@ -114,6 +115,7 @@ def run(sites: int, parameters: int, rounds: int, selection: dict[str, Any]) -> 
     """
     names = [f"site-{index:05d}" for index in range(sites)]
     section = {"num_rounds": rounds, "min_sites": 2, "round_timeout_s": 3600, "selection": selection}
+    section["max_cases_per_site"] = MAX_TOTAL_WEIGHT // sites
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Path(folder), names)
         controller = FedAvgController(section, RUN_KEY)

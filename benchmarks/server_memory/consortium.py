@@ -42,7 +42,7 @@ def write_job(destination: Path, rounds: int, sites: int) -> Path:
     documents: dict[str, Any] = dict(job.documents)
     arguments = documents[job.server_document]["workflows"][0]["args"]
     arguments["run_key"] = RUN_KEY
-    arguments["rounds"] |= {"num_rounds": rounds, "min_sites": sites}
+    arguments["rounds"] |= {"num_rounds": rounds, "min_sites": sites, "max_cases_per_site": 1000}
     documents[job.client_document]["executors"][0]["executor"] = {"path": _EXECUTOR, "args": {"run_key": RUN_KEY}}
     shutil.rmtree(destination, ignore_errors=True)
     write_job_folder(parse_job(documents), destination)

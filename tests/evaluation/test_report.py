@@ -15,7 +15,8 @@ from fedvoxel.evaluation.charts import illustrate
 from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.page import render_page
 from fedvoxel.evaluation.report import Report, build_report, write_report
-from fedvoxel.federation.outcome import Absences, RunOutcome
+from fedvoxel.federation.absences import Absences
+from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from tests.sample_run import (
     CASES,

@@ -11,6 +11,7 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import CohortError, ConfigError, UpdateError
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases
 from fedvoxel.evaluation.simulation import Simulation, simulate
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.rounds import Rounds, RoundsConfig
 from fedvoxel.federation.traffic import PIECE_HEAD_BYTES, EncodedSizes, traffic_of
 from fedvoxel.training.messages import Message
@@ -74,13 +75,13 @@ def _over_the_executors_path(files: dict[str, Path], task: TrainingTask, config:
             header |= {"correction": rule, "accepted": rounds.last_accepted.get(site)}
             reply = ask(site, header, rounds.outgoing)
             if "validation" in reply.header:
-                rounds.add_validation(site, reply.header["validation"])
+                rounds.add_validation(site, rounds.read_validation(reply.header["validation"]))
             rounds.add(site, Update(reply.arrays, reply.header["case_count"]))
         rounds.close_round()
     for site in files:
         scores = ask(site, {"command": "evaluate", "split": "validation"}, rounds.model).header["scores"]
         dice = float(np.mean([row["dice"]["blob"] for row in scores]))
-        rounds.add_validation(site, {"cases": len(scores), "dice": {"blob": dice}})
+        rounds.add_validation(site, ValidationScore(cases=len(scores), dice={"blob": dice}))
     rounds.score_model()
     model = rounds.best_model or rounds.model
     tested = {site: ask(site, {"command": "evaluate", "split": "test"}, model).header for site in files}

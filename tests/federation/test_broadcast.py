@@ -5,6 +5,7 @@ import pytest
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.broadcast import Broadcast, fingerprint, moved
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.updates.compression.config import READ_CODEC
@@ -83,7 +84,7 @@ def test_the_scored_model_is_the_one_that_sites_hold_and_the_exact_one_is_not_lo
 def test_the_guard_steps_back_after_two_scores_in_a_row_far_below_the_best(scores, name) -> None:
     rounds = _rounds(up=COARSE, down=COARSE, guard_dice=0.05)
     for dice in scores:
-        rounds.add_validation("a", {"cases": 3, "dice": {"organ": dice}})
+        rounds.add_validation("a", ValidationScore(cases=3, dice={"organ": dice}))
         rounds.score_model()
     assert (rounds.up.name, rounds.down.name) == (name, name)
 
@@ -91,6 +92,6 @@ def test_the_guard_steps_back_after_two_scores_in_a_row_far_below_the_best(score
 def test_without_a_guard_the_codec_stays() -> None:
     rounds = _rounds(up=COARSE)
     for dice in (0.9, 0.1, 0.1, 0.1):
-        rounds.add_validation("a", {"cases": 3, "dice": {"organ": dice}})
+        rounds.add_validation("a", ValidationScore(cases=3, dice={"organ": dice}))
         rounds.score_model()
     assert rounds.up == COARSE and rounds.down is None

@@ -142,7 +142,6 @@ CHANNELS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "updates without noise": ({"privacy": PRIVACY | {"noise_multiplier": None}}, {"updates"}),
     "hospitals' updates without noise": ({"privacy": HOSPITAL | {"noise_multiplier": None}}, {"updates"}),
     "scores": ({"evaluate": True}, {"validation scores", "model choice"}),
-    "an early stop": ({"patience": 3}, {"model choice"}),
     "a plan from statistics": ({"plan_source": "statistics"}, {"preprocessing plan"}),
     "a plan from nobody knows where": ({"plan_source": None}, {"preprocessing plan"}),
     "choices by private results": ({"choices": "private"}, {"hyper-parameters"}),

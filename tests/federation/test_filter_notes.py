@@ -8,7 +8,8 @@ import pytest
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.claim import Claim, claim_of
 from fedvoxel.federation.outcome import RunOutcome
-from fedvoxel.federation.recorder import RoundNotes, RunIdentity, RunRecorder, read_filter_note
+from fedvoxel.federation.recorder import RunIdentity, RunRecorder
+from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from tests.private_section import PRIVACY
@@ -25,7 +26,7 @@ def outcome(claim: Claim, *rounds: dict[str, str], public: bool = False) -> RunO
     for filters in rounds:
         notes = RoundNotes(contributed=dict.fromkeys("abcd", 1), filters=filters)
         notes.public = set("abcd") if public else set()
-        recorder.close_round(notes, 1.0)
+        recorder.close_round(notes)
     return recorder.outcome("failed", "no matter", NOW, None)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fedvoxel.federation.contribution_config import ContributionConfig, RoundContribution
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
@@ -16,9 +17,9 @@ SITES = ["a", "b", "c"]
 STEPS = {"a": [0.3, 0.0], "b": [0.2, 0.1], "c": [-0.1, 0.1]}
 
 
-def _score(model: Arrays, sites: list[str], receive: Callable[[str, Mapping[str, Any]], None]) -> None:
+def _score(model: Arrays, sites: list[str], receive: Callable[[str, ValidationScore], None]) -> None:
     for site in sites:
-        receive(site, {"score": {"cases": 1, "dice": {"organ": float(np.clip(model["w"][0], 0, 1))}}})
+        receive(site, ValidationScore(cases=1, dice={"organ": float(np.clip(model["w"][0], 0, 1))}))
 
 
 def _run(rounds: int, updates: Mapping[str, list[float]] = STEPS, **asked: Any) -> list[RoundContribution | None]:

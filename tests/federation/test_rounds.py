@@ -5,6 +5,7 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.other_settings import other_settings
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.federation.rounds_config import RoundsConfig
@@ -21,15 +22,15 @@ def _rounds(**changes) -> Rounds:
     return Rounds(RoundsConfig(**({"num_rounds": 5, "min_sites": 2} | changes)), INITIAL)
 
 
-def _score(dice: float, cases: int = 4) -> dict:
-    return {"cases": cases, "dice": {"organ": dice}}
+def _score(rounds: Rounds, dice: float) -> ValidationScore:
+    return rounds.read_validation({"cases": 4, "dice": {"organ": dice}})
 
 
 def _run_round(rounds: Rounds, value: float, dice: float | None = None) -> None:
     for site in ("a", "b"):
         rounds.add(site, _update(value))
         if dice is not None:
-            rounds.add_validation(site, _score(dice))
+            rounds.add_validation(site, _score(rounds, dice))
     rounds.close_round()
 
 
@@ -73,7 +74,7 @@ def test_the_best_model_is_the_one_that_was_scored_best() -> None:
     after_first = rounds.model["w"].copy()
     _run_round(rounds, 1.0, dice=0.9)
     _run_round(rounds, 1.0, dice=0.7)
-    rounds.add_validation("a", _score(0.8))
+    rounds.add_validation("a", _score(rounds, 0.8))
     rounds.score_model()
     assert rounds.finished
     assert (rounds.best_round, rounds.best_score) == (0, 0.9)
@@ -97,7 +98,12 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
 def test_a_malformed_score_is_refused(bad) -> None:
     rounds = _rounds()
     with pytest.raises(UpdateError, match="validation score"):
-        rounds.add_validation("a", bad)
+        rounds.read_validation(bad)
+
+
+def test_a_score_that_the_job_does_not_ask_for_is_refused() -> None:
+    with pytest.raises(UpdateError, match="nobody asked for"):
+        _score(_rounds(evaluate=False), 0.9)
 
 
 def test_the_mean_dice_weighs_cases_and_skips_the_unknown() -> None:
@@ -134,6 +140,28 @@ def test_a_correction_goes_with_plain_averaging_only(rule, other) -> None:
         parse_config(RoundsConfig, {"num_rounds": 2, "min_sites": 5, "correction": rule} | other, "rounds")
 
 
+@pytest.mark.parametrize("other", [{"patience": 2}, {"compression": {"guard_dice": 0.1}}])
+def test_what_goes_by_scores_does_not_go_without_them(other) -> None:
+    with pytest.raises(ConfigError, match="go by the sites' scores"):
+        parse_config(RoundsConfig, {"num_rounds": 2, "evaluate": False} | other, "rounds")
+    assert parse_config(RoundsConfig, {"num_rounds": 2} | other, "rounds")
+
+
+def test_what_a_job_would_cost_without_scores_is_told_of_a_guarded_one_too() -> None:
+    section = {"num_rounds": 2, "patience": 2, "compression": {"up": {"name": "int8"}, "guard_dice": 0.1}}
+    settings = {other.words: other.values for other in other_settings(RoundsConfig.model_validate(section))}
+    changed = {key.removeprefix("rounds."): value for key, value in settings["no scores"].items()}
+    made = RoundsConfig.model_validate(section | changed)
+    assert not made.evaluate and made.compression.up and made.compression.up.name == "int8"
+
+
+def test_case_counts_do_not_go_with_sums() -> None:
+    section = {"num_rounds": 2, "secure_aggregation": {"bits": 16}}
+    with pytest.raises(ConfigError, match="cannot do case_counts"):
+        parse_config(RoundsConfig, section | {"case_counts": {"hospital-a": 60}}, "rounds")
+    assert parse_config(RoundsConfig, section, "rounds").secure_aggregation
+
+
 def test_a_round_remembers_whose_update_it_took_once_it_is_committed() -> None:
     rounds = _rounds()
     rounds.add("a", _update(1.0))
@@ -152,7 +180,7 @@ def test_with_a_selection_only_the_last_model_can_be_the_best() -> None:
     _run_round(rounds, 1.0, dice=0.9)
     _run_round(rounds, 1.0, dice=0.7)
     assert rounds.best_round is None and len(rounds.validation) == 2
-    rounds.add_validation("a", _score(0.6))
+    rounds.add_validation("a", _score(rounds, 0.6))
     rounds.score_model()
     assert (rounds.best_round, rounds.best_score) == (2, 0.6)
 

@@ -1,9 +1,12 @@
 """An honest site's answers pass; another run's, zeros, what was seen before, and more cases than before do not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.updates.correction import with_controls
 from fedvoxel.updates.update import Arrays, Update, layout_of
@@ -92,7 +95,33 @@ def test_cases_may_become_fewer_and_never_more() -> None:
     _take(vetting, _arrays(9.0), 4, site="b")
 
 
-def test_under_a_privacy_section_only_names_and_weight_are_looked_at() -> None:
+def _weighed(vetting: Vetting, site: str, cases: int, trains_on: Any = None) -> int:
+    return vetting.weighed(site, ValidationScore(cases=cases, dice={"organ": 0.5}), trains_on).cases
+
+
+def test_a_score_weighs_no_more_than_its_site_does_in_the_model() -> None:
+    vetting = _vetting(named=9)
+    assert _weighed(vetting, "a", 100) == 100, "nobody has trained yet"
+    for site, cases in {"a": 5, "b": 8, "c": 60}.items():
+        _take(vetting, _arrays(cases / 100), cases, site)
+    assert [_weighed(vetting, site, 2) for site in ("a", "b", "c", "new")] == [2] * 4, "an honest site's counts stay"
+    assert [_weighed(vetting, site, 100_000) for site in ("a", "b", "c")] == [5, 8, 60]
+    assert _weighed(vetting, "a", 100_000, trains_on=50) == 5, "what was accepted first counts"
+    assert _weighed(vetting, "new", 100_000, trains_on=7) == 7
+    for says in (None, 0, -1, True, "many", 1e9):
+        assert _weighed(vetting, "only_evaluates", 100_000, says) == 8, "as the site in the middle"
+    assert _weighed(vetting, "named", 9) == 9
+    with pytest.raises(UpdateError, match="gives this site 9 cases, got a validation score of 10"):
+        _weighed(vetting, "named", 10)
+
+
+def test_under_a_privacy_section_nobodys_cases_are_known() -> None:
+    vetting = _vetting(private=True)
+    _take(vetting, _arrays(0.5), 1)
+    assert _weighed(vetting, "a", 7, trains_on=1) == 7
+
+
+def test_under_a_privacy_section_only_only_names_and_weight_are_looked_at() -> None:
     vetting = _vetting(private=True)
     for _ in range(2):
         _take(vetting, _arrays(0.0), 1)

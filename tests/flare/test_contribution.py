@@ -12,6 +12,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.flare.messages import TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
+from fedvoxel.records.audit import AuditLog
 
 from .test_controller import TEST_SCORE, Answer, FakeSites, run_sites, update, well_behaved
 
@@ -109,3 +110,7 @@ def test_scores_of_changing_sites_are_no_comparison(tmp_path: Path) -> None:
     outcome = _run(tmp_path, {"a": leaving}, method="leave_one_out")
     assert outcome.status == "finished" and outcome.rounds[0].contribution is None
     assert outcome.rounds[0].contribution_bytes_down >= 3 * 3 * 36, "what was sent for it is counted all the same"
+    assert [record.unscored.missing for record in outcome.rounds] == [{"a": "no memory"}] * 2
+    audited = [event for _, event in AuditLog(tmp_path / "state").read() if event.task == "contribution"]
+    said = [(event.site, event.kind, event.round, event.reason) for event in audited]
+    assert said == [("a", "missing", index, "no memory") for index in (0, 1)]

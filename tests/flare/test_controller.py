@@ -4,6 +4,7 @@ import copy
 import math
 import re
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,8 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, RunOutcome, load_outcome
+from fedvoxel.federation.absences import Absences
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import LACKS_MODEL, TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, error_reply, result_reply
@@ -95,6 +97,7 @@ class FakeSites:
 
     def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *_: Any) -> None:
         for site in targets:
+            self._controller.handle_event(EventType.BEFORE_TASK_DATA_FILTER, from_peer(site))
             for reply in self._answers[site](task.name):
                 answered = ClientTask(Client(site, ""), task)
                 answered.result = named(reply, task, self._controller.run_key)
@@ -106,6 +109,14 @@ class FakeSites:
 
     def get_client_disconnect_time(self, site: str) -> None:
         return None
+
+
+def from_peer(site: str) -> FLContext:
+    """Is the context in which FLARE gives a site its task."""
+    context, peer = FLContext(), FLContext()
+    peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
+    context.set_peer_context(peer)
+    return context
 
 
 class FakeCell:
@@ -137,6 +148,9 @@ class FakeEngine:
 
     def get_root_dir(self) -> str:
         return str(self._folder)
+
+    def get_startup_kit_dir(self) -> str:
+        return str(self._folder / "startup")
 
     def get_run_dir(self, job_id: str) -> str:
         folder = self._folder / job_id
@@ -312,8 +326,26 @@ def test_a_useless_initial_model_is_not_taken(model: dict[str, Any], tmp_path: P
     def hostile(task: str) -> list[Shareable]:
         return [result_reply({}, model, difference=False)] if task == TASK_INITIALIZE else well_behaved(task)
 
-    outcome = run(tmp_path, hostile, good=("hospital-c", "hospital-d"))
+    outcome = run_sites(tmp_path, {HOSTILE: hostile} | dict.fromkeys(("hospital-c", "hospital-d"), well_behaved))
     assert (outcome.status, outcome.rounds_committed) == ("finished", 2)
+    assert set(outcome.no_first_model.refused) == {HOSTILE}
+    (audited,) = _audited(tmp_path, "initialize")
+    assert audited[:3] == (HOSTILE, "refused", None) and audited[3] == outcome.no_first_model.refused[HOSTILE]
+
+
+def test_a_run_without_any_first_model_says_why_each_site_gave_none(tmp_path: Path) -> None:
+    answers = {
+        "a": lambda task: [result_reply({}, {"bias": np.full(3, math.nan, np.float32)}, difference=False)],
+        "b": lambda task: [error_reply("no memory")],
+    }
+    outcome = run_sites(tmp_path, answers)
+    assert outcome.status == "failed" and not outcome.rounds
+    expected = Absences(missing={"b": "no memory"}, refused={"a": "non-finite values in bias"})
+    assert outcome.no_first_model == expected and outcome.beside_rounds.first_model_up == 12
+    assert _audited(tmp_path, "initialize") == [
+        ("a", "refused", None, "non-finite values in bias"),
+        ("b", "missing", None, "no memory"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -475,6 +507,113 @@ def test_who_was_refused_or_missing_stands_in_the_audit(tmp_path: Path) -> None:
     assert others == [(*about, "missing", task, None, "no disk") for task in ("validation", "test")]
 
 
+def _audited(folder: Path, task: str) -> list[tuple[str, str, int | None, str]]:
+    """Is what the audit says of one kind of question."""
+    events = [event for _, event in AuditLog(folder / "state").read()]
+    return [(event.site, event.kind, event.round, event.reason) for event in events if event.task == task]
+
+
+def test_a_round_that_fails_is_in_the_audit_too(tmp_path: Path) -> None:
+    answers = {"a": in_training(update(math.nan)), "b": in_training(error_reply("no memory")), "c": well_behaved}
+    outcome = run_sites(tmp_path, answers)
+    assert outcome.status == "failed" and outcome.rounds_committed == 0
+    (record,) = outcome.rounds
+    assert set(record.refused) == {"a"} and record.missing == {"b": "no memory"} and record.bytes_up == 2 * 36
+    said = [("a", "refused", 0, "non-finite values in weight"), ("b", "missing", 0, "no memory")]
+    assert _audited(tmp_path, "train") == said
+
+
+class AbortedSites(FakeSites):
+    """Has the run aborted as soon as the sites have answered the task train."""
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *rest: Any) -> None:
+        super().broadcast(task, fl_ctx, targets, *rest)
+        if task.name == TASK_TRAIN:
+            while self._controller.line.up < 2 * 36:
+                time.sleep(0.01)
+            self._controller.abort_signal.trigger(True)
+
+
+def test_what_was_refused_before_a_run_was_aborted_is_in_the_record(tmp_path: Path) -> None:
+    answers = {"a": in_training(update(math.nan)), "b": well_behaved, "silent": in_training()}
+    outcome = run_sites(tmp_path, answers, AbortedSites, round_timeout_s=60)
+    assert outcome.status == "aborted"
+    assert set(outcome.rounds[0].refused) == {"a"} and outcome.rounds[0].contributed == {"b": 5}
+    assert _audited(tmp_path, "train") == [("a", "refused", 0, "non-finite values in weight")]
+
+
+class LostSites(FakeSites):
+    """Never gives the hostile site a task to train, as FLARE never does where it has lost its connection."""
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *rest: Any) -> None:
+        there = [site for site in targets if site != HOSTILE or task.name != TASK_TRAIN]
+        super().broadcast(task, fl_ctx, there, *rest)
+
+
+def test_a_site_that_was_given_nothing_was_sent_nothing(tmp_path: Path) -> None:
+    answers = dict.fromkeys((*GOOD, HOSTILE), well_behaved)
+    outcome = run_sites(tmp_path, answers, LostSites, round_timeout_s=0.5)
+    assert [record.bytes_down for record in outcome.rounds] == [2 * 36, 2 * 36]
+    assert outcome.beside_rounds.validation_down == 3 * 36
+
+
+def _liar(cases: int, dice: float) -> Answer:
+    """Returns a site that behaves, but for the score that it reports of the model of round 0."""
+    score = {"cases": cases, "dice": {"organ": dice}}
+    return _in_rounds(update(0.75), _named(update(0.25, {"validation": score}), 1))
+
+
+@pytest.mark.parametrize("cases", [6, 100_000])
+def test_a_site_that_the_job_names_scores_no_more_cases_than_it_has(cases: int, tmp_path: Path) -> None:
+    outcome = run(tmp_path, _liar(cases, 1.0), case_counts=dict.fromkeys((*GOOD, HOSTILE), 5))
+    assert f"gives this site 5 cases, got a validation score of {cases}" in outcome.rounds[1].refused[HOSTILE]
+    assert HOSTILE not in outcome.rounds[0].validation and len(outcome.rounds[0].validation) == 2
+
+
+def test_a_score_weighs_at_most_as_many_cases_as_the_site_trains_on(tmp_path: Path) -> None:
+    outcome = run(tmp_path, _liar(100_000, 1.0))
+    counted = {site: score.cases for site, score in outcome.rounds[0].validation.items()}
+    assert counted == dict.fromkeys(GOOD, 2) | {HOSTILE: 5} and not outcome.rounds[1].refused
+
+
+def test_a_score_of_the_last_model_weighs_no_more_either(tmp_path: Path) -> None:
+    def hostile(task: str) -> list[Shareable]:
+        score = {"score": {"cases": 100_000, "dice": {"organ": 1.0}}}
+        return [result_reply(score, {}, difference=False)] if task == TASK_VALIDATE else well_behaved(task)
+
+    outcome = run(tmp_path, hostile)
+    assert outcome.rounds[-1].validation[HOSTILE].cases == 5
+
+
+def test_a_score_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
+    outcome = run(tmp_path, in_training(update(meta={"validation": None})), evaluate=False, min_sites=1)
+    assert (outcome.status, outcome.best_round) == ("finished", None)
+    for record in outcome.rounds:
+        assert set(record.contributed) == {HOSTILE} and set(record.refused) == set(GOOD) and not record.validation
+        assert "nobody asked for" in record.refused[GOOD[0]]
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"case_counts": {"hospital-aa": 5}}, "hospital-aa is not in this run"),
+        ({"contribution": {"method": "shapley"}}, "expected at most 10; write gtg_shapley"),
+        ({"max_cases_per_site": 1_000_000}, "write at most 190650"),
+    ],
+)
+def test_what_the_sites_of_a_run_cannot_do_is_said_before_anybody_is_asked(
+    section: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def watching(task: str) -> list[Shareable]:
+        asked.append(task)
+        return well_behaved(task)
+
+    outcome = run_sites(tmp_path, {f"hospital-{index}": watching for index in range(11)}, **section)
+    assert outcome.status == "failed" and said in str(outcome.reason) and not asked and not outcome.rounds
+
+
 def test_an_audit_that_cannot_be_trusted_fails_the_run(tmp_path: Path) -> None:
     run(tmp_path, in_training(update(math.nan)))
     log = tmp_path / "state" / "audit" / AUDIT_FILE
@@ -493,7 +632,8 @@ def test_encoded_updates_are_read_and_counted_and_others_refused(tmp_path: Path)
     assert "expected an encoded difference" in first.refused[HOSTILE]
     assert "written as int8" in first.refused["hospital-d"]
     sent = FLModelUtils.from_shareable(_encoded(0.5, codec)).params[PAYLOAD]
-    assert first.bytes_up == 2 * sent.nbytes
+    refused = FLModelUtils.from_shareable(_encoded(0.5, {"name": "int8"})).params[PAYLOAD].nbytes + 36
+    assert first.bytes_up == 2 * sent.nbytes + refused, "what was refused has come all the same"
     np.testing.assert_allclose(_final_model(tmp_path)["bias"], 0.75)
     (tmp_path / "plain").mkdir()
     plain = run(tmp_path / "plain", in_training(_encoded(0.5, codec)))
@@ -540,7 +680,8 @@ def test_too_few_sites_fail_the_run_with_everyones_reason(tmp_path: Path) -> Non
 
 def test_a_long_list_of_reasons_still_makes_an_outcome(tmp_path: Path) -> None:
     failing = {f"hospital-{index}": in_training(error_reply("out of memory " * 500)) for index in range(40)}
-    outcome = run_sites(tmp_path, dict.fromkeys(GOOD, well_behaved) | failing, min_sites=3)
+    sites = dict.fromkeys(GOOD, well_behaved) | failing
+    outcome = run_sites(tmp_path, sites, min_sites=3, max_cases_per_site=1000)
     assert outcome.status == "failed" and outcome.reason and "2 of the 3 sites" in outcome.reason
     assert set(outcome.rounds[0].missing) == set(failing)
 

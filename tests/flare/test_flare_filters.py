@@ -15,7 +15,7 @@ from nvflare.app_common.filters.percentile_privacy import PercentilePrivacy
 from nvflare.app_common.filters.svt_privacy import SVTPrivacy
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from fedvoxel.federation.recorder import read_filter_note
+from fedvoxel.federation.round_notes import read_filter_note
 from fedvoxel.flare.flare_filters import FILTER_NOTE, WrappedPercentilePrivacy, WrappedSVTPrivacy
 from fedvoxel.flare.messages import error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter

@@ -10,9 +10,12 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.vetting import Vetting
+from fedvoxel.flare.fetching import size_bytes
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.scoring import Scoring
 from fedvoxel.flare.site_codec import SiteCodec
@@ -37,7 +40,7 @@ class Hospitals:
         self.folders = {site: folder / site for site in SITES}
         for each in self.folders.values():
             each.mkdir()
-        self.dice, self.broken = 0.5, set[str]()
+        self.dice, self.broken, self.sent = 0.5, set[str](), 0
         self.scored: list[tuple[str, dict[str, np.ndarray]]] = []
 
     def train(self, rounds: Rounds) -> None:
@@ -46,7 +49,7 @@ class Hospitals:
             message = RoundMessages(rounds, None).change()
             SiteCodec(self.folders[site], "brains", site, 1).model_of(message, _initial)
             if rounds.round:
-                rounds.add_validation(site, {"cases": 4, "dice": {"organ": self.dice}})
+                rounds.add_validation(site, ValidationScore(cases=4, dice={"organ": self.dice}))
             random = np.random.default_rng(rounds.round)
             step = {name: random.normal(size=array.shape) for name, array in rounds.outgoing.items()}
             rounds.add(site, Update({name: array.astype(np.float32) for name, array in step.items()}, 5))
@@ -54,6 +57,7 @@ class Hospitals:
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
         missing = {}
+        self.sent += len(sites) * size_bytes(model.params)
         for site in sites:
             arrived = FLModelUtils.from_shareable(FLModelUtils.to_shareable(model))
             updates = SiteUpdates(self.folders[site], "brains", site, 1)
@@ -87,7 +91,13 @@ class Run:
         self.sites.train(self.rounds)
         self.sites.dice = 0.5
         self.recorder = RunRecorder(None)  # type: ignore[arg-type]
-        self.scoring = Scoring(self.rounds, self.recorder, self.sites.ask)
+        vetting = Vetting("a_run", self.rounds.config.case_counts, private=False)
+        self.scoring = Scoring(self.rounds, vetting, self.recorder, self.sites.ask)
+
+    def sent(self) -> int:
+        """Returns the bytes that the sites were sent since the last time."""
+        counted, self.sites.sent = self.sites.sent, 0
+        return counted
 
     def scored(self) -> dict[str, np.ndarray]:
         """Returns the model that all sites were asked to score last, which has to be the same."""
@@ -104,21 +114,22 @@ def test_the_last_model_travels_as_a_change_and_is_tested_for_nothing(tmp_path: 
     payload = len(run.rounds.broadcast.payload or b"")
     assert run.scoring.validate_last(SITES).missing == {}
     np.testing.assert_array_equal(run.scored()["w"], run.rounds.model["w"])
-    assert run.recorder.validation_down == 2 * payload < run.rounds.broadcast.whole_bytes
+    assert run.sent() == 2 * payload < run.rounds.broadcast.whole_bytes
     assert run.rounds.best_model is run.rounds.model and len(run.rounds.validation[-1]) == 2
     assert run.scoring.test(SITES).missing == {}
     np.testing.assert_array_equal(run.scored()["w"], run.rounds.model["w"])
-    assert run.recorder.test_down == 0 and set(run.recorder.test) == set(SITES)
+    assert run.sent() == 0 and set(run.recorder.test) == set(SITES)
 
 
 def test_a_best_model_that_is_not_the_last_is_tested_as_it_is(tmp_path: Path) -> None:
     run = Run(tmp_path, dice=0.9, compression=DOWN)
     run.scoring.validate_last(SITES)
+    run.sent()
     best = run.rounds.best_model
     assert best and not np.array_equal(best["w"], run.rounds.model["w"])
     run.scoring.test(SITES)
     np.testing.assert_array_equal(run.scored()["w"], best["w"])
-    assert run.recorder.test_down == 2 * WHOLE
+    assert run.sent() == 2 * WHOLE
     np.testing.assert_array_equal(run.sites.held("a")["w"], run.rounds.model["w"])
 
 
@@ -129,9 +140,9 @@ def test_a_site_that_lost_its_model_is_sent_the_whole_once(tmp_path: Path, corre
     next(run.sites.folders["b"].glob("held_model.*")).unlink()
     assert run.scoring.validate_last(SITES).missing == {}
     np.testing.assert_array_equal(run.scored()["w"], run.rounds.model["w"])
-    assert run.recorder.validation_down == 2 * payload + whole
+    assert run.sent() == 2 * payload + whole
     run.scoring.test(SITES)
-    assert run.recorder.test_down == 0, "it holds the model again"
+    assert run.sent() == 0, "it holds the model again"
 
 
 def test_a_site_that_was_not_there_for_the_validation_is_sent_the_tested_model_whole(tmp_path: Path) -> None:
@@ -139,9 +150,10 @@ def test_a_site_that_was_not_there_for_the_validation_is_sent_the_tested_model_w
     run.sites.broken = {"b"}
     assert run.scoring.validate_last(SITES).missing == {"b": "no disk"}
     run.sites.broken = set()
+    run.sent()
     assert run.scoring.test(SITES).missing == {}
     np.testing.assert_array_equal(run.scored()["w"], run.rounds.model["w"])
-    assert run.recorder.test_down == WHOLE
+    assert run.sent() == WHOLE
 
 
 @pytest.mark.parametrize("correction", [None, {"name": "scaffold"}])
@@ -150,7 +162,7 @@ def test_without_a_codec_downwards_all_get_the_model_alone(tmp_path: Path, corre
     run.scoring.validate_last(SITES)
     run.scoring.test(SITES)
     np.testing.assert_array_equal(run.scored()["w"], run.rounds.model["w"])
-    assert run.recorder.validation_down == run.recorder.test_down == 2 * WHOLE
+    assert run.sent() == 2 * 2 * WHOLE
     assert not list(tmp_path.rglob("held_model.*"))
 
 
@@ -161,4 +173,4 @@ def test_any_other_model_is_sent_whole_and_leaves_what_is_held_as_it_was(tmp_pat
         run.scoring.validation(other, ["a"], lambda site, meta: None)
     np.testing.assert_array_equal(run.sites.scored[-1][1]["w"], other["w"])
     np.testing.assert_array_equal(run.sites.held("a")["w"], before)
-    assert run.recorder.contribution_down == 2 * WHOLE and run.recorder.validation_down == 0
+    assert run.sent() == 2 * WHOLE

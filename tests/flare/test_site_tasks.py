@@ -12,7 +12,8 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from fedvoxel.flare.site_tasks import SiteTasks, Wait, _Exchange
+from fedvoxel.flare.exchange import Exchange
+from fedvoxel.flare.site_tasks import SiteTasks, Wait
 
 
 class Sites(SiteTasks):
@@ -31,7 +32,7 @@ def _answered(receive: Any) -> ClientTask:
 def test_a_reply_that_ends_an_exchange_is_none_in_the_next(monkeypatch: pytest.MonkeyPatch, taken: bool) -> None:
     """FLARE's thread is still at the last reply when the controller's own has asked the next question."""
     sites = Sites()
-    first, second = _Exchange(receive=lambda _: True), _Exchange(receive=lambda _: True)
+    first, second = Exchange(receive=lambda _: True), Exchange(receive=lambda _: True)
 
     def process(controller: Sites, task: ClientTask, fl_ctx: FLContext) -> None:
         if taken:

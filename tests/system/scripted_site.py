@@ -1,5 +1,6 @@
 """A site whose executor answers at once, honestly or, at one hospital, with another lie in each round."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -41,14 +42,38 @@ LIES: dict[str, Lie] = {
     "of run another_run": lambda arrays, meta, asked: (arrays, meta | {"run_key": "another_run"}),
     "an answer to round 6": lambda arrays, meta, asked: (arrays, meta | {"round": 6}),
     "began with 5 cases": lambda arrays, meta, asked: (arrays, meta | {"case_count": 50}),
+    "wrong keys": lambda arrays, meta, asked: (arrays | {"extra": np.zeros(1, np.float32)}, meta),
+    "wrong shape": lambda arrays, meta, asked: ({"w": np.ones(SIZE - 1, np.float32)}, meta),
+    "wrong type": lambda arrays, meta, asked: ({"w": np.ones(SIZE, np.int64)}, meta),
+    "got full weights": lambda arrays, meta, asked: (arrays, meta | {"full": True}),
+    "between 1 and 100000, got 100001": lambda arrays, meta, asked: (arrays, meta | {"validation": _score(100_001)}),
 }
 """By what the server should say of it; one for each round."""
+
+COUNTED_LIES: dict[str, Lie] = {
+    "gives this site 5 cases, got 6": lambda arrays, meta, asked: (arrays, meta | {"case_count": CASES + 1}),
+    "a validation score of 6": lambda arrays, meta, asked: (arrays, meta | {"validation": _score(CASES + 1)}),
+}
+"""The same for a job that says how many cases each site has."""
 
 ENCODED_LIES: dict[str, Callable[[], bytes]] = {
     "unpacks to more than": lambda: b"FVC\x01" + zstandard.ZstdCompressor().compress(bytes(2**31)),
     "payload of version 9": lambda: b"FVC\x09" + zstandard.ZstdCompressor().compress(bytes(10)),
+    "does not know: {'name': 'fp13'}": lambda: _written_as("fp13"),
 }
 """The same for a job whose updates are encoded."""
+
+
+LIES_OF_RUN = {"lies": LIES, "counted_lies": COUNTED_LIES}
+
+
+def _score(cases: int) -> dict[str, Any]:
+    return {"cases": cases, "dice": {"organ": 1.0}}
+
+
+def _written_as(codec: str) -> bytes:
+    head = json.dumps({"codec": {"name": codec}, "layout": {"w": [SIZE]}}).encode()
+    return b"FVC\x01" + zstandard.ZstdCompressor().compress(len(head).to_bytes(4, "little") + head)
 
 
 def update(site: str, index: int) -> Arrays:
@@ -74,7 +99,7 @@ class ScriptedSite(Executor):
             return result_reply({"score": {"cases": 0, **score}}, {}, difference=False)
         site, index = fl_ctx.get_identity_name(), int(asked.current_round or 0)
         arrays, meta = self._answer(site, index, asked)
-        return result_reply(meta, arrays, difference=True)
+        return result_reply(meta, arrays, difference=not meta.pop("full", False))
 
     def _answer(self, site: str, index: int, asked: FLModel) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = update(site, index)
@@ -83,7 +108,7 @@ class ScriptedSite(Executor):
         if site == LIAR and codec:
             return {PAYLOAD: as_array(list(ENCODED_LIES.values())[index]())}, meta
         if site == LIAR:
-            return list(LIES.values())[index](arrays, meta, asked)
+            return list(LIES_OF_RUN[self.run_key].values())[index](arrays, meta, asked)
         if codec:
             payload, _ = encode(arrays, READ_CODEC.validate_python(codec), np.random.default_rng(0), {})
             return {PAYLOAD: as_array(payload)}, meta

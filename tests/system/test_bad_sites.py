@@ -16,7 +16,7 @@ from fedvoxel.records.audit import AuditLog
 from tests.consortium_kits import FILE, free_port
 
 from .conftest import HIPPOCAMPUS_JOB, ROOT, SystemUnderTest, _log_in
-from .scripted_site import CASES, COHORT, ENCODED_LIES, LIAR, LIES
+from .scripted_site import CASES, COHORT, COUNTED_LIES, ENCODED_LIES, LIAR, LIES
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +80,12 @@ def _check(system: SystemUnderTest, outcome: RunOutcome, lies: Mapping[str, Any]
 
 def test_every_lie_is_refused_by_reason_and_the_round_goes_on(lied_to: SystemUnderTest, tmp_path: Path) -> None:
     _check(lied_to, run_scripted(lied_to, tmp_path, "lies", len(LIES)), LIES, first_lie=1)
+
+
+def test_more_cases_than_the_job_gives_a_site_are_refused(lied_to: SystemUnderTest, tmp_path: Path) -> None:
+    counts = dict.fromkeys((*HONEST, LIAR), CASES)
+    outcome = run_scripted(lied_to, tmp_path, "counted_lies", len(COUNTED_LIES), case_counts=counts)
+    _check(lied_to, outcome, COUNTED_LIES, first_lie=0)
 
 
 def test_a_bomb_and_an_unknown_codec_are_refused_by_reason(lied_to: SystemUnderTest, tmp_path: Path) -> None:

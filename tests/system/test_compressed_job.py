@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedvoxel.federation.absences import Absences
 from fedvoxel.federation.broadcast import fingerprint
-from fedvoxel.federation.outcome import Absences
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 
 from .conftest import SystemUnderTest, job_variant

@@ -13,7 +13,8 @@ import pexpect
 import pytest
 
 from fedvoxel.evaluation.report import Report
-from fedvoxel.federation.outcome import OUTCOME_FILE, Absences, load_outcome
+from fedvoxel.federation.absences import Absences
+from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
 from fedvoxel.records.canonical import sha256_of_file
 
 from .conftest import HIPPOCAMPUS_JOB, SCIENTIST, SITES, SystemUnderTest

@@ -10,7 +10,8 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config
-from fedvoxel.federation.outcome import ClassName, Dice, SiteName
+from fedvoxel.federation.absences import SiteName
+from fedvoxel.federation.outcome import ClassName, Dice
 from fedvoxel.updates.scores import CaseScore
 
 BaselineKind = Literal["local", "pooled"]

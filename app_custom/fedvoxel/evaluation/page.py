@@ -139,7 +139,10 @@ def _training_cases(run: RunOutcome, counts: Sequence[int], only: bool) -> str:
 def _absences(run: RunOutcome, site: str) -> str:
     by_reason: dict[str, list[int]] = {}
     for record in run.rounds:
-        for word, reasons in (("missing", record.missing), ("refused", record.refused)):
+        after = record.afterwards
+        told = {"missing": record.missing, "refused": record.refused}
+        told |= {"missing after the sum": after.missing, "refused after the sum": after.refused}
+        for word, reasons in told.items():
             if site in reasons:
                 by_reason.setdefault(f"{word}: {reasons[site]}", []).append(record.round)
     said = [

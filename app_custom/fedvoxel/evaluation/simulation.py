@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import SiteCases
-from fedvoxel.federation.outcome import RoundRecord
+from fedvoxel.federation.outcome import RoundRecord, ValidationScore
 from fedvoxel.federation.round_codecs import codecs_of
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -235,14 +235,14 @@ def _validate(rounds: Rounds, members: Mapping[str, _Member]) -> None:
     for name, member in members.items():
         score = member.validation(rounds.model)
         if score is not None:
-            rounds.add_validation(name, score)
+            rounds.add_validation(name, rounds.read_validation(score))
 
 
 def _evaluate(
-    members: Mapping[str, _Member], model: Arrays, sites: list[str], receive: Callable[[str, Mapping[str, Any]], None]
+    members: Mapping[str, _Member], model: Arrays, sites: list[str], receive: Callable[[str, ValidationScore], None]
 ) -> None:
     """Hands on each named site's scores of a model, as `flare.scoring` does."""
     for site in sites:
         score = members[site].validation(model)
         if score is not None:
-            receive(site, {"score": score})
+            receive(site, ValidationScore.model_validate(score))

@@ -16,7 +16,9 @@ FRACTION_BITS = 32
 _SCALE = float(2**FRACTION_BITS)
 _SLICE = 2**16
 MAX_TOTAL_WEIGHT = int(2 ** (63 - FRACTION_BITS) / MAX_ABSOLUTE_VALUE) - 1
-"""Largest sum of weights for which no int64 sum can overflow (about two million cases)."""
+"""Largest sum of weights for which no int64 sum can overflow (about two million cases).
+
+`site_checks` keeps a run's sites within it, so that it does not matter which update comes last."""
 
 
 class FixedPointMean:

@@ -185,9 +185,9 @@ def _scores(rounds: "RoundsConfig") -> Channel:
 
 
 def _model_choice(rounds: "RoundsConfig") -> Channel:
-    if rounds.evaluate or rounds.patience is not None:
-        key = "rounds.evaluate" if rounds.evaluate else "rounds.patience"
-        return Channel(name="model choice", status="open", why=f"{key} lets scores choose the best round or the last")
+    if rounds.evaluate:
+        why = "rounds.evaluate lets scores choose the best round or the last"
+        return Channel(name="model choice", status="open", why=why)
     return Channel(name="model choice", status="off", why="the model after the last planned round is taken")
 
 

@@ -34,11 +34,13 @@ class OtherSetting:
 
 def other_settings(rounds: RoundsConfig) -> tuple[OtherSetting, ...]:
     """Returns the settings to try; some may be the job's own already, or not go with the rest of it."""
+    unguarded = rounds.compression.model_dump(mode="json") | {"guard_dice": None}
+    without = {"rounds.evaluate": False, "rounds.patience": None, "rounds.compression": unguarded}
     return (
         *(OtherSetting(f"{name}, both ways", _compression(rounds, codec, codec)) for name, codec in CODECS.items()),
         OtherSetting("stepped 1, up only", _compression(rounds, STEPPED, None)),
         OtherSetting("half the rounds", {"rounds.num_rounds": max(1, rounds.num_rounds // 2)}),
-        OtherSetting("no scores", {"rounds.evaluate": False, "rounds.patience": None}),
+        OtherSetting("no scores", without),
         OtherSetting("half of the sites a round", {"rounds.selection": {"name": "random", "fraction": 0.5}}),
         OtherSetting("no contribution", {"rounds.contribution": None}),
         OtherSetting("no correction", {"rounds.correction": None}),

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.federation.absences import Absences, Reason, SiteName
 from fedvoxel.federation.channels import Channel, StartModel
 from fedvoxel.federation.contribution_config import RoundContribution
 from fedvoxel.federation.sent_bytes import BesideRounds
@@ -31,15 +32,10 @@ OUTCOME_FILE = "outcome.json"
 MASKED = "masked"
 """How the codec of updates is named in a round of secure aggregation, with the ring's width after it."""
 
-MAX_REASON = 2000
-"""Longest reason that an outcome holds, in characters."""
-
 RunStatus = Literal["finished", "stopped_early", "failed", "aborted"]
 
 Dice = Annotated[float, Field(ge=0.0, le=1.0)]
-SiteName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON)]
 FilterNote = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -86,7 +82,12 @@ class SiteScore(FrozenModel):
 
 
 class ValidationScore(FrozenModel):
-    """Holds one site's validation of one round's global model: mean Dice per class (None where no case has it)."""
+    """Holds one site's validation of one round's global model.
+
+    Attributes:
+        cases: How many cases count in a mean over sites: those it was scored on, or fewer, see `Vetting.weighed`.
+        dice: Mean Dice by class, None where no case has it.
+    """
 
     cases: NonNegativeInt
     dice: dict[ClassName, Dice | None]
@@ -101,6 +102,9 @@ class RoundRecord(FrozenModel):
         contributed: Training cases of each site whose update was aggregated.
         missing: Sites that gave no answer in time or failed, each with the reason.
         refused: Sites whose update was refused, each with the reason.
+        afterwards: Sites whose update is in a sum of secure aggregation and whose answer after it, a signature or the
+            shares, did not come or was refused.
+        unscored: Sites that gave no score of a model that `contribution` asks about; of several reasons the first.
         evaluation_only: Sites that take part without training.
         not_selected: Sites that were not asked in this round, each with the reason.
         loss: Mean training loss of each contributing site.
@@ -108,8 +112,10 @@ class RoundRecord(FrozenModel):
         filters: What a filter of the job says that it did to each contributing site's update.
         contribution: What each update was worth, where the job asks and all models could be scored.
         codecs: Name of the codec of each direction that has one, after any step back of the guard.
-        bytes_up: Bytes of the sites' updates, as they were encoded.
-        bytes_down: Bytes of what was sent to the sites: models, or encoded changes to the one that they hold.
+        bytes_up: Bytes of the sites' updates, as they were encoded, refused ones too.
+        bytes_down: Bytes of what the sites came for: models, or encoded changes to the one that they hold.
+        secure_bytes_up: Bytes of the keys, shares and signatures that the sites sent for secure aggregation.
+        secure_bytes_down: Bytes of what the server passed on of these to each site.
         contribution_bytes_down: Bytes of the models that were sent to be scored for `contribution`, also where that
             came to nothing.
     """
@@ -119,6 +125,8 @@ class RoundRecord(FrozenModel):
     contributed: dict[SiteName, NonNegativeInt] = Field(default_factory=dict)
     missing: dict[SiteName, Reason] = Field(default_factory=dict)
     refused: dict[SiteName, Reason] = Field(default_factory=dict)
+    afterwards: Absences = Absences()
+    unscored: Absences = Absences()
     evaluation_only: tuple[SiteName, ...] = ()
     not_selected: dict[SiteName, Reason] = Field(default_factory=dict)
     loss: dict[SiteName, float] = Field(default_factory=dict)
@@ -128,6 +136,8 @@ class RoundRecord(FrozenModel):
     codecs: dict[Literal["up", "down"], str] = Field(default_factory=dict)
     bytes_up: NonNegativeInt = 0
     bytes_down: NonNegativeInt = 0
+    secure_bytes_up: NonNegativeInt = 0
+    secure_bytes_down: NonNegativeInt = 0
     contribution_bytes_down: NonNegativeInt = 0
 
     @model_validator(mode="after")
@@ -136,19 +146,6 @@ class RoundRecord(FrozenModel):
         if both:
             raise ValueError(f"{', '.join(both)} cannot both have contributed and been refused")
         return self
-
-
-class Absences(FrozenModel):
-    """Says which sites gave no usable answer to one question, each with the reason: none came, or a wrong one."""
-
-    missing: dict[SiteName, Reason] = Field(default_factory=dict)
-    refused: dict[SiteName, Reason] = Field(default_factory=dict)
-
-    @property
-    def said(self) -> dict[str, str]:
-        """Is the word and the reason for each absent site: "missing: lost its connection"."""
-        missing = {site: f"missing: {reason}" for site, reason in self.missing.items()}
-        return missing | {site: f"refused: {reason}" for site, reason in self.refused.items()}
 
 
 class ModelFile(FrozenModel):
@@ -168,6 +165,7 @@ class RunOutcome(FrozenModel):
         rounds_planned: Rounds that the job asks for; 0 where it does not say so in a way that can be read.
         best_round: Round whose global model validated best; None where no round was validated.
         sites: Every site of the run, whether or not it ever answered.
+        no_first_model: Sites that were asked for the first model, one after another, and gave none.
         rounds: One record per round that was begun, in order; more than `rounds_committed` where the last one failed.
         model: The last committed global model; None where no round was committed, or it could not be written.
         test: Each site's scores of the best validated model (of the last, where none was) on cases never trained on.
@@ -195,6 +193,7 @@ class RunOutcome(FrozenModel):
     rounds_committed: NonNegativeInt
     best_round: NonNegativeInt | None = None
     sites: tuple[SiteName, ...]
+    no_first_model: Absences = Absences()
     rounds: tuple[RoundRecord, ...] = ()
     model: ModelFile | None = None
     best_model: ModelFile | None = None

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import Arrays, Update
 
-Evaluate = Callable[[Arrays, list[str], Callable[[str, Mapping[str, Any]], None]], object]
-"""Has sites validate a model, and hands on what each replies."""
+Evaluate = Callable[[Arrays, list[str], Callable[[str, ValidationScore], None]], object]
+"""Has sites validate a model, and hands on each one's score."""
 
 
 class RoundWorth:
@@ -100,9 +99,5 @@ class RoundWorth:
 
     def _scores(self, model: Arrays) -> dict[str, ValidationScore]:
         scores: dict[str, ValidationScore] = {}
-
-        def receive(site: str, meta: Mapping[str, Any]) -> None:
-            scores[site] = self._state.read_validation(meta.get("score"))
-
-        self._evaluate(model, self._evaluators, receive)
+        self._evaluate(model, self._evaluators, scores.__setitem__)
         return scores

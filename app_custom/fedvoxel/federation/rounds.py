@@ -99,20 +99,19 @@ class Rounds:
         self._sum.take(whole, steps, cases, sites)
         self._replied |= dict.fromkeys(sites, PUBLIC_WEIGHT)
 
-    def add_validation(self, site: str, score: Any) -> None:
-        """Takes a site's validation of the current global model.
-
-        Raises:
-            UpdateError: See `read_validation`.
-        """
-        self._scores[site] = self.read_validation(score)
+    def add_validation(self, site: str, score: ValidationScore) -> None:
+        """Takes a site's validation of the current global model, as `Vetting.weighed` lets it weigh."""
+        self._scores[site] = score
 
     def read_validation(self, score: Any) -> ValidationScore:
         """Returns a site's validation score as it was sent, without taking it.
 
         Raises:
-            UpdateError: The score is not a plausible number of cases with a Dice in [0, 1] by class.
+            UpdateError: The score is not a plausible number of cases with a Dice in [0, 1] by class, or the job asks
+                for none.
         """
+        if not self.config.evaluate:
+            raise UpdateError("a validation score that nobody asked for: the job has evaluate false")
         try:
             read = parse_config(ValidationScore, score, "the validation score")
         except ConfigError as error:

@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import Field, PositiveInt, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.federation.absences import SiteName
 from fedvoxel.federation.contribution_config import ContributionConfig
-from fedvoxel.federation.outcome import SiteName
 from fedvoxel.federation.robust_config import AggregationConfig, WeightedMean
 from fedvoxel.federation.selection_config import EVERYBODY, AllSites, SelectionConfig
 from fedvoxel.federation.server_optimizer import PlainStep, ServerOptimizerConfig
@@ -24,8 +24,10 @@ class RoundsConfig(FrozenModel):
         round_timeout_s: Longest wait for a round's replies, in seconds.
         grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
             that are connected, up to `round_timeout_s`.
-        max_cases_per_site: Largest weight that a site may claim.
-        case_counts: Most training cases that each of these sites may claim, where the consortium has agreed on them.
+        max_cases_per_site: Largest weight that a site may claim. All sites' together are held against what a round adds
+            up exactly, see `site_checks`.
+        case_counts: Most cases that each of these sites may claim, in training and in validation, where the consortium
+            has agreed on them.
         evaluate: Whether sites score the global model on their own cases; a job that protects each patient has them
             send no score.
         patience: Rounds without a better validation score after which the run stops early; null never stops.
@@ -63,6 +65,15 @@ class RoundsConfig(FrozenModel):
         return self
 
     @model_validator(mode="after")
+    def _has_scores_to_go_by(self) -> Self:
+        if not self.evaluate and (self.patience is not None or self.compression.guard_dice):
+            raise ValueError(
+                "evaluate: patience and compression.guard_dice go by the sites' scores; write evaluate true, or null "
+                "for both"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _correction_is_of_plain_averaging(self) -> Self:
         plain = isinstance(self.aggregation, WeightedMean) and self.server_optimizer == PlainStep()
         if self.correction and not plain:
@@ -94,6 +105,7 @@ class RoundsConfig(FrozenModel):
         if self.secure_aggregation is None:
             return self
         sighted = {
+            "case_counts": bool(self.case_counts),
             "aggregation": not isinstance(self.aggregation, WeightedMean),
             "contribution": self.contribution is not None,
             "correction": self.correction is not None,

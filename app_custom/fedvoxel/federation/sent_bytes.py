@@ -1,4 +1,4 @@
-"""Bytes of the arrays that a run has sent: in its rounds, and beside them."""
+"""Bytes of the arrays that a run has sent, and of what secure aggregation says: in its rounds, and beside them."""
 
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,12 @@ class BesideRounds(FrozenModel):
 
 def all_bytes_up(outcome: "RunOutcome") -> int:
     """Returns the bytes that the hospitals of a run have sent."""
-    return outcome.beside_rounds.first_model_up + sum(record.bytes_up for record in outcome.rounds)
+    rounds = sum(record.bytes_up + record.secure_bytes_up for record in outcome.rounds)
+    return outcome.beside_rounds.first_model_up + rounds
 
 
 def all_bytes_down(outcome: "RunOutcome") -> int:
     """Returns the bytes that the hospitals of a run were sent, for training and for every score."""
-    rounds = sum(record.bytes_down + record.contribution_bytes_down for record in outcome.rounds)
+    rounds = sum(record.bytes_down + record.secure_bytes_down for record in outcome.rounds)
+    rounds += sum(record.contribution_bytes_down for record in outcome.rounds)
     return rounds + outcome.beside_rounds.validation_down + outcome.beside_rounds.test_down

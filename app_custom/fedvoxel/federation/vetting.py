@@ -3,15 +3,18 @@
 An honest answer names the run and the round that it is for, moves the model, is new, and has the same cases behind it
 as the site's answers before. What fails one of these is refused with the reason, and the round goes on.
 
-What this cannot see: an old update of which one value was changed or that was encoded anew, a made-up update of
-plausible size, and a false number of cases that the site keeps to from its first round on, unless the job fixes
-`case_counts`. Against these: robust aggregation, a bound on the norm, and contribution.
+What it says of itself in a score is held against what it says of itself in training: a score weighs no more.
+
+What this cannot see: a false Dice, an old update of which one value was changed or that was encoded anew, a made-up
+update of plausible size, and a false number of cases that the site keeps to from its first round on, unless the job
+fixes `case_counts`. Against these updates: robust aggregation, a bound on the norm, and contribution.
 
 Under a privacy section only the names and the weight are looked at. A hospital without cases answers with zeros there,
 which is nobody's to know, and release ids keep an update from being taken twice.
 """
 
 import hashlib
+import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check_layout
 
@@ -31,7 +35,7 @@ class Vetting:
 
         Args:
             run_key: Names the run.
-            case_counts: Most training cases that each of these sites may claim.
+            case_counts: Most cases that each of these sites may claim, in training and in validation.
             private: Whether the job has a privacy section.
         """
         self._run_key, self._private = run_key, private
@@ -90,6 +94,38 @@ class Vetting:
         if not self._private:
             self._own[site, digest] = round_index
             self._claimed.setdefault(site, update.case_count)
+
+    def weighed(self, site: str, score: ValidationScore, trains_on: Any = None) -> ValidationScore:
+        """Returns a site's validation score with as many cases as it may weigh in a mean over sites.
+
+        A site that the job names in `case_counts` may validate on so many. Another weighs at most what it weighs in the
+        model, or where it trains on none, what the site in the middle does. The server knows of nobody's cases under a
+        privacy section or in sums: there the job's `max_cases_per_site` is all.
+
+        Args:
+            site: Whose it is.
+            score: What it has sent.
+            trains_on: The training cases that it claims in the same reply, where there is one.
+
+        Raises:
+            UpdateError: It is of more cases than the job gives the site.
+        """
+        named = self._declared.get(site)
+        if named is not None:
+            if score.cases > named:
+                raise UpdateError(
+                    f"absurd weight: the job gives this site {named} cases, got a validation score of {score.cases}"
+                )
+            return score
+        most = None if self._private else self._most_unnamed(site, trains_on)
+        return score if most is None else score.model_copy(update={"cases": min(score.cases, most)})
+
+    def _most_unnamed(self, site: str, trains_on: Any) -> int | None:
+        if site in self._claimed:
+            return self._claimed[site]
+        if type(trains_on) is int and trains_on > 0:
+            return trains_on
+        return statistics.median_low(self._claimed.values()) if self._claimed else None
 
     def _check_cases(self, site: str, count: Any) -> None:
         if self._private and (type(count) is not int or count != PUBLIC_WEIGHT):

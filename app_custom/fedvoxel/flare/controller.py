@@ -5,25 +5,26 @@ the job's result holds an `outcome.json` that says what was committed and who wa
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
-from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.promise import check_promise_of
-from fedvoxel.federation.recorder import RoundNotes
+from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection import Selector
+from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.federation.vetting import Vetting
-from fedvoxel.flare.fetching import size_bytes
-from fedvoxel.flare.messages import NO_ARRAYS, STATS_GROUP, TASK_INITIALIZE
+from fedvoxel.flare.first_model import first_model
+from fedvoxel.flare.messages import STATS_GROUP
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
@@ -32,11 +33,11 @@ from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
 from fedvoxel.flare.secure_round import SecureRound
 from fedvoxel.flare.server_privacy import ServerPrivacy, server_privacy
-from fedvoxel.flare.site_tasks import SiteTasks, Wait
+from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start, load_start
 from fedvoxel.flare.state_folder import startup_folder, state_folder
 from fedvoxel.records.identity import load_root
-from fedvoxel.updates.update import Arrays, check_values
+from fedvoxel.updates.update import Arrays
 
 
 class FedAvgController(SiteTasks):
@@ -118,9 +119,8 @@ class FedAvgController(SiteTasks):
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
         self._view.sites(sites, "waiting")
         try:
-            if config.contribution:
-                config.contribution.scored_by(sites)  # said before anybody trains
-            model = start.arrays if start else self._initial_model(config, sites)
+            check_sites(config, sites, private=self.privacy is not None)
+            model = start.arrays if start else self._first_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
             self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
             self._vetting.begins(state.model)
@@ -130,8 +130,7 @@ class FedAvgController(SiteTasks):
             while not state.finished and not state.out_of_patience:
                 self._one_round(state, selector, worth)
             if config.evaluate:
-                self._validate_last(state, sites)
-                self._test(state, sites)
+                self._score_last(state, sites)
         except JobError as error:
             return "aborted", str(error)
         except FedVoxelError as error:
@@ -142,53 +141,46 @@ class FedAvgController(SiteTasks):
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"
 
-    def _initial_model(self, config: RoundsConfig, sites: list[str]) -> Arrays:
-        """Asks one site after another for the initial weights, which every site draws from the job's seed alike."""
-        received: dict[str, Arrays] = {}
-        reasons: dict[str, str] = {}
-
-        def receive(site: str, reply: FLModel) -> None:
-            arrays: Arrays = reply.params or {}
-            self._run_files().recorder.first_model_up += size_bytes(arrays)
-            if not arrays:
-                raise UpdateError("an empty initial model")
-            check_values(arrays)
-            received[site] = arrays
-
-        for site in sites:
-            gathered = self.ask(
-                TASK_INITIALIZE, FLModel(metrics=dict(NO_ARRAYS)), [site], Wait(config.round_timeout_s), receive
-            )
-            if site in received:
-                return received[site]
-            reasons |= gathered.missing | gathered.refused
-        said = "; ".join(f"{site}: {reason}" for site, reason in reasons.items())
-        raise ConfigError(f"no site could build the initial model ({said})")
+    def _first_model(self, config: RoundsConfig, sites: list[str]) -> Arrays:
+        recorder = self._run_files().recorder
+        try:
+            return first_model(self.ask, sites, config.round_timeout_s, recorder)
+        finally:
+            recorder.first_model_up = self.line.taken().up
 
     def _one_round(self, state: Rounds, selector: Selector, worth: RoundWorth | None) -> None:
-        index, started = state.round, time.monotonic()
-        replies = RoundReplies(state, self._vetting, self._run_files().recorder, self._view, self._privacy.receipts)
+        index, recorder = state.round, self._run_files().recorder
+        replies = RoundReplies(state, self._vetting, recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
         choice = selector.choose(index, self.is_away)
         notes.not_selected = dict(choice.left_out)
         self._view.sites(choice.asked, "training")
         self._view.absent("not_selected", choice.left_out)
+        try:
+            self._train(state, selector, choice.asked, replies)
+            self._look_at(worth, state, replies)
+        finally:
+            # However it ended, the record and the audit have who gave no usable answer.
+            notes.contribution_bytes_down = self.line.taken().down
+            recorder.close_round(notes)
+        replies.tell(selector)
+        self._close_round(state, notes)
+
+    def _train(self, state: Rounds, selector: Selector, sites: Sequence[str], replies: RoundReplies) -> None:
+        started, notes = time.monotonic(), replies.notes
         messages = RoundMessages(state, self.privacy)
         notes.codecs = messages.codecs
         try:
-            gathered, lacking = self._exchange(state, selector).run(choice.asked, messages, replies)
+            self._exchange(state, selector).run(sites, messages, replies)
         finally:
+            notes.seconds = time.monotonic() - started
+            line = self.line.taken()
+            notes.bytes_down, notes.bytes_up = line.down, line.up
+            notes.secure_bytes_down, notes.secure_bytes_up = line.told_down, line.told_up
+            self._view.absent("missing", notes.missing)
+            self._view.absent("refused", notes.refused)
             self._privacy.write()
-        replies.tell(selector, gathered.missing | gathered.refused)
-        notes.missing, notes.refused = gathered.missing, gathered.refused
-        self._view.absent("missing", gathered.missing)
-        self._view.absent("refused", gathered.refused)
-        asked = len(choice.asked) + len(choice.left_out) - len(notes.not_selected)
-        notes.bytes_down = messages.bytes_down(asked, len(lacking))
-        seconds = time.monotonic() - started
-        self._look_at(worth, state, replies)
-        self._close_round(state, notes, seconds)
 
     def _exchange(self, state: Rounds, selector: Selector) -> PlainRound | SecureRound:
         secure = state.config.secure_aggregation
@@ -197,15 +189,13 @@ class FedAvgController(SiteTasks):
         root = load_root(startup_folder(self.fl_ctx) / "rootCA.pem")
         return SecureRound(state, secure, self.run_key, root, self.ask)
 
-    def _close_round(self, state: Rounds, notes: RoundNotes, seconds: float) -> None:
+    def _close_round(self, state: Rounds, notes: RoundNotes) -> None:
         files = self._run_files()
-        files.recorder.close_round(notes, seconds)
         index, before = state.round, state.model
         try:
             state.close_round(self._release)
         except UpdateError as error:
-            said = "; ".join(f"{site}: {reason}" for site, reason in (notes.missing | notes.refused).items())
-            raise UpdateError(f"round {index}: {error} ({said})") from None
+            raise UpdateError(f"round {index}: {error} ({notes.reasons})") from None
         self._vetting.moved(index, before, state.model)
         self._show_scores(state)
         files.commit_round(state, notes)
@@ -217,17 +207,21 @@ class FedAvgController(SiteTasks):
             receipts.release(state.round, self._run_files().keep_release(model))
             self.info(f"event=round_released round={state.round} next_clip_norm={mechanism.clip_norm:g}")
 
-    def _validate_last(self, state: Rounds, sites: list[str]) -> None:
+    def _score_last(self, state: Rounds, sites: list[str]) -> None:
+        """Has the last model validated, and then the best one tested."""
+        recorder, scoring = self._run_files().recorder, self._scoring(state)
         self._view.show(phase="validation")
-        self._run_files().recorder.close_validation(self._scoring(state).validate_last(sites))
+        absences = scoring.validate_last(sites)
+        recorder.validation_down = self.line.taken().down
+        recorder.close_validation(absences)
         self._show_scores(state)
-
-    def _test(self, state: Rounds, sites: list[str]) -> None:
         self._view.show(phase="test")
-        self._run_files().recorder.close_test(self._scoring(state).test(sites))
+        absences = scoring.test(sites)
+        recorder.test_down = self.line.taken().down
+        recorder.close_test(absences)
 
     def _scoring(self, state: Rounds) -> Scoring:
-        return Scoring(state, self._run_files().recorder, self.ask)
+        return Scoring(state, self._vetting, self._run_files().recorder, self.ask)
 
     def _look_at(self, worth: RoundWorth | None, state: Rounds, replies: RoundReplies) -> None:
         """Notes what each of the round's updates is worth; a model that cannot be scored costs that note only."""

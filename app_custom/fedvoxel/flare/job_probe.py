@@ -16,7 +16,9 @@ from nvflare.fuel.flare_api.flare_api import Session
 
 from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
+from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.flare.job_admission import Verdict
+from fedvoxel.flare.job_args import FedAvgArgs
 from fedvoxel.flare.job_check import CHECK_FILE, CheckResult
 from fedvoxel.flare.job_kinds import READER_STUDY, STATISTICS, JobContent
 from fedvoxel.flare.messages import TASK_CHECK
@@ -45,6 +47,7 @@ def ask_sites(session: Session, content: JobContent, timeout_s: float, on_step: 
 
     Raises:
         JobError: The job is of a kind that cannot be probed, no site is connected, or the server refuses the probe.
+        ConfigError: The job's rounds cannot be run with these sites.
     """
     if content.kind in (STATISTICS, READER_STUDY):
         raise JobError("this job trains nothing: submit it, it is its own check; or check it with --site-kit")
@@ -53,6 +56,9 @@ def ask_sites(session: Session, content: JobContent, timeout_s: float, on_step: 
     absent = tuple(Verdict(site, False, ("not connected",)) for site in named or () if site not in connected)
     if not sites:
         raise JobError("no site that the job goes to is connected; start the sites, or see check_status in the console")
+    if isinstance(content.server, FedAvgArgs):
+        expected = [*sites, *(verdict.site for verdict in absent)]
+        check_sites(content.server.rounds, expected, private=content.server.privacy is not None)
     on_step(f"asking {', '.join(sites)}")
     answered = _probe(session, content.folder, sites, timeout_s)
     if answered is None:

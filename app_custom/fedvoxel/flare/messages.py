@@ -9,6 +9,8 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from fedvoxel.errors import UpdateError
+
 TASK_INITIALIZE = "initialize"
 TASK_TRAIN = "train"
 TASK_VALIDATE = "validate"
@@ -24,6 +26,11 @@ TASK_SECURE_CONFIRM = "secure_confirm"
 TASK_SECURE_REVEAL = "secure_reveal"
 SECURE_TASKS = (TASK_SECURE_KEYS, TASK_SECURE_SHARES, TASK_SECURE_CONFIRM, TASK_SECURE_REVEAL)
 """What a site is asked around a round of secure aggregation."""
+
+SECURE_VALUES = frozenset(
+    ("config", "roster", "alive", "confirmations", "secure", "keys", "shares", "confirmation", "revealed")
+)
+"""What server and sites tell one another for secure aggregation, beside the arrays."""
 
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
@@ -52,6 +59,11 @@ def error_of(reply: Shareable) -> str:
 def one_line(text: str) -> str:
     """Returns a reason as the outcome keeps it: one line of at most 500 characters."""
     return " ".join(text.split())[:500]
+
+
+def refusal_of(error: Exception) -> str:
+    """Returns why a reply was not taken, as the outcome keeps it; what breaks the reading of a reply refuses it too."""
+    return one_line(str(error)) if isinstance(error, UpdateError) else f"an unusable reply ({type(error).__name__})"
 
 
 def result_reply(meta: dict[str, Any], arrays: Mapping[str, NDArray[Any]], difference: bool) -> Shareable:

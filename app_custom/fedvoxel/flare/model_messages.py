@@ -14,7 +14,7 @@ Ask = Callable[..., Gathered]
 
 
 class ModelMessages:
-    """Makes the messages that bring sites to a model, and counts their bytes."""
+    """Makes the messages that bring sites to a model."""
 
     def __init__(self, sent: Broadcast, meta: Mapping[str, Any], **rounds: int) -> None:
         """Takes what is sent.
@@ -40,13 +40,7 @@ class ModelMessages:
         """Returns the message with the model itself."""
         return FLModel(params_type=ParamsType.FULL, params=dict(self._sent.held), **self._said(None))
 
-    def bytes_down(self, asked: int, lacking: int) -> int:
-        """Returns the bytes of what was sent, to so many sites at first and so many a second time."""
-        return asked * self._sent.size_bytes + lacking * self._sent.whole_bytes
-
-    def exchange(
-        self, ask: Ask, task_name: str, sites: Collection[str], wait: Wait, on_reply: OnReply
-    ) -> tuple[Gathered, Collection[str]]:
+    def exchange(self, ask: Ask, task_name: str, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
         """Asks all sites, and once more, with the whole model, those that say that they lack it.
 
         Args:
@@ -57,14 +51,14 @@ class ModelMessages:
             on_reply: Takes each reply.
 
         Returns:
-            Who gave no usable answer and why, and who had to be sent the whole model.
+            Who gave no usable answer and why.
         """
         gathered = ask(task_name, self.change(), sites, wait, on_reply)
         lacking = gathered.lacking
         if lacking:
             again = ask(task_name, self.whole(), lacking, wait, on_reply)
             gathered = gathered.asked_again(lacking, again)
-        return gathered, lacking
+        return gathered
 
     def _said(self, base: str | None) -> dict[str, Any]:
         return {"meta": dict(self._meta) | {"base": base}, **self._rounds}

@@ -19,31 +19,22 @@ class PlainRound:
         """Takes the run's rounds, who chooses the sites, and `SiteTasks.ask`."""
         self._state, self._selector, self._ask = state, selector, ask
 
-    def run(
-        self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies
-    ) -> tuple[Gathered, Collection[str]]:
+    def run(self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies) -> None:
         """Runs the round; sites that were not chosen are asked in the place of some that a quorum lacks.
 
         Args:
             sites: Who is asked.
             messages: What the sites are sent to train on.
-            replies: Takes what they reply.
-
-        Returns:
-            Who gave no usable answer and why, and who had to be sent the whole model.
+            replies: Takes what they reply, and notes who gave no usable answer.
         """
         needed = self._state.config.min_sites
-        gathered, lacking = self._train(sites, needed, messages, replies)
+        self._train(sites, needed, messages, replies)
         while (short := needed - self._state.accepted) > 0 and (others := self._selector.instead(short)):
             replies.asked_instead(others)
-            more, lack = self._train(others, short, messages, replies)
-            gathered = Gathered(gathered.missing | more.missing, gathered.refused | more.refused)
-            lacking = [*lacking, *lack]
-        return gathered, lacking
+            self._train(others, short, messages, replies)
 
-    def _train(
-        self, sites: Collection[str], enough: int, messages: RoundMessages, replies: RoundReplies
-    ) -> tuple[Gathered, Collection[str]]:
+    def _train(self, sites: Collection[str], enough: int, messages: RoundMessages, replies: RoundReplies) -> None:
         config = self._state.config
         wait = Wait(config.round_timeout_s, enough, config.grace_s)
-        return messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.take)
+        gathered = messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.noting(replies.take))
+        replies.notes.miss(gathered.missing)

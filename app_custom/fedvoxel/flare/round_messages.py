@@ -8,7 +8,7 @@ from fedvoxel.flare.model_messages import ModelMessages
 
 
 class RoundMessages(ModelMessages):
-    """Makes the messages of the round that is open, and counts their bytes."""
+    """Makes the messages of the round that is open."""
 
     def __init__(self, state: Rounds, privacy: dict[str, Any] | None) -> None:
         """Takes the run's rounds and its privacy section, which the sites compare with their own."""

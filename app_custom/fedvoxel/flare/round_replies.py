@@ -8,15 +8,21 @@ from typing import Any
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.federation.recorder import RoundNotes, RunRecorder, read_filter_note
+from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.vetting import Vetting
+from fedvoxel.flare.messages import refusal_of
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.privacy.receipts import Receipts
 from fedvoxel.updates.compression.payload import decode, payload_of
 from fedvoxel.updates.secure.masked import masked_of
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Update
+
+Take = Callable[[str, FLModel], None]
+"""Takes a site's name and reply, or refuses it."""
 
 
 class RoundReplies:
@@ -35,11 +41,11 @@ class RoundReplies:
         self._rounds, self._vetting, self._recorder = rounds, vetting, recorder
         self._view, self._receipts = view, receipts
 
-    def tell(self, selector: Selector, absent: Iterable[str]) -> None:
+    def tell(self, selector: Selector) -> None:
         """Tells who chooses the sites what those that were asked have brought."""
         for site, seconds in self.seconds.items():
             selector.note(site, self._rounds.round, self.notes.contributed[site], self.notes.loss.get(site), seconds)
-        for site in absent:
+        for site in self.notes.missing | self.notes.refused:
             selector.note_missed(site)
 
     def asked_instead(self, sites: Iterable[str]) -> None:
@@ -47,6 +53,18 @@ class RoundReplies:
         for site in sites:
             del self.notes.not_selected[site]
             self._view.site(site, "training")
+
+    def noting(self, take: Take) -> Take:
+        """Returns `take`, which then leaves a note of each reply that it refuses."""
+
+        def noted(site: str, reply: FLModel) -> None:
+            try:
+                take(site, reply)
+            except Exception as error:
+                self.notes.refuse(site, refusal_of(error))
+                raise
+
+        return noted
 
     def take_masked(self, add: Callable[[str, bytes], None], site: str, reply: FLModel) -> None:
         """Takes a site's reply to a round of secure aggregation.
@@ -60,8 +78,7 @@ class RoundReplies:
             UpdateError: It is not acceptable; nothing of it is taken.
         """
         self._vetting.check_named(reply.meta, self._rounds.round)
-        validation = reply.meta.get("validation")
-        score = self._rounds.read_validation(validation) if validation is not None else None
+        score = self._score(site, reply.meta, None)
         written = masked_of(reply.params or {})
         if written is None:
             raise UpdateError("expected a masked update, got plain arrays or none")
@@ -70,7 +87,7 @@ class RoundReplies:
         add(site, written)
         if self._receipts and release_id:
             self._receipts.add(site, self._rounds.round, release_id, reply.params or {})
-        self._took(site, PUBLIC_WEIGHT, len(written))
+        self._took(site, PUBLIC_WEIGHT)
         if reply.meta.get("public") is True:
             self.notes.public.add(site)
         if score is not None:
@@ -84,8 +101,7 @@ class RoundReplies:
         """
         meta = reply.meta
         self._vetting.check_named(meta, self._rounds.round)
-        validation = meta.get("validation")
-        score = self._rounds.read_validation(validation) if validation is not None else None
+        score = self._score(site, meta, meta.get("case_count"))
         refused_cases = self._rounds.read_refused_cases(meta.get("refused_cases"))
         note = read_filter_note(meta.get("filter_note"))
         if not meta.get("case_count") and reply.params is None:
@@ -129,13 +145,15 @@ class RoundReplies:
             self.updates[site] = update
         if self._receipts and release_id:
             self._receipts.add(site, index, release_id, arrays)
-        size_bytes = len(payload) if payload else sum(array.nbytes for array in arrays.values())
-        self._took(site, int(case_count or 0), size_bytes)
+        self._took(site, int(case_count or 0))
         if loss is not None:
             self.notes.loss[site] = loss
 
-    def _took(self, site: str, cases: int, size_bytes: int) -> None:
+    def _score(self, site: str, meta: Mapping[str, Any], trains_on: Any) -> ValidationScore | None:
+        told = meta.get("validation")
+        return None if told is None else self._vetting.weighed(site, self._rounds.read_validation(told), trains_on)
+
+    def _took(self, site: str, cases: int) -> None:
         self.seconds[site] = time.monotonic() - self._started
         self.notes.contributed[site] = cases
-        self.notes.bytes_up += size_bytes
         self._view.site(site, "replied")

@@ -12,7 +12,8 @@ from nvflare.apis.job_def import JobMetaKey
 
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
-from fedvoxel.federation.recorder import NOTHING_CLAIMED, RoundNotes, RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import NOTHING_CLAIMED, RunIdentity, RunRecorder
+from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.start_model import Start

@@ -8,11 +8,13 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.absences import Absences
 from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.cross_site import GLOBAL_MODEL
-from fedvoxel.federation.outcome import Absences, SiteScore
+from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.vetting import Vetting
 from fedvoxel.flare.messages import TASK_VALIDATE
 from fedvoxel.flare.model_messages import ModelMessages
 from fedvoxel.flare.site_tasks import Gathered, Wait
@@ -20,22 +22,19 @@ from fedvoxel.updates.update import Arrays
 
 Ask = Callable[..., Gathered]
 Take = Callable[[str, Mapping[str, Any]], None]
+TakeScore = Callable[[str, ValidationScore], None]
 
 
 class Scoring:
     """Asks for scores in one run."""
 
-    def __init__(self, state: Rounds, recorder: RunRecorder, ask: Ask) -> None:
-        """Takes the run's rounds and recorder, and `SiteTasks.ask`."""
-        self._state, self._recorder, self._ask = state, recorder, ask
+    def __init__(self, state: Rounds, vetting: Vetting, recorder: RunRecorder, ask: Ask) -> None:
+        """Takes the run's rounds, vetting and recorder, and `SiteTasks.ask`."""
+        self._state, self._vetting, self._recorder, self._ask = state, vetting, recorder, ask
 
     def validate_last(self, sites: list[str]) -> Absences:
         """Has the last model validated, and returns who gave no score."""
-
-        def receive(site: str, meta: Mapping[str, Any]) -> None:
-            self._state.add_validation(site, meta.get("score"))
-
-        absences, self._recorder.validation_down = self._evaluate("validation", self._last, sites, receive)
+        absences = self._evaluate("validation", self._last, sites, self._reading(self._state.add_validation))
         self._state.broadcast.arrived()
         self._state.score_model()
         return absences
@@ -44,15 +43,18 @@ class Scoring:
         """Has the best model tested, and returns who gave no score."""
         best = self._state.best_model
         sent = self._last if best is None or best is self._state.model else Broadcast(best, None)
-        take = partial(_take_test, self._recorder)
-        absences, self._recorder.test_down = self._evaluate("test", sent, sites, take)
-        return absences
+        return self._evaluate("test", sent, sites, partial(_take_test, self._recorder))
 
-    def validation(self, model: Arrays, sites: list[str], take: Take) -> Absences:
-        """Has any model validated while a round is open, and hands on what each site replies."""
-        absences, sent_bytes = self._evaluate("validation", Broadcast(model, None), sites, take)
-        self._recorder.contribution_down += sent_bytes
-        return absences
+    def validation(self, model: Arrays, sites: list[str], take: TakeScore) -> None:
+        """Has any model validated while a round is open, and hands on each site's score."""
+        absences = self._evaluate("validation", Broadcast(model, None), sites, self._reading(take))
+        self._recorder.unscored = self._recorder.unscored.then(absences)
+
+    def _reading(self, take: TakeScore) -> Take:
+        def read(site: str, meta: Mapping[str, Any]) -> None:
+            take(site, self._vetting.weighed(site, self._state.read_validation(meta.get("score"))))
+
+        return read
 
     @property
     def _last(self) -> Broadcast:
@@ -61,8 +63,8 @@ class Scoring:
         # Without one all get the whole, and then no control variates with it.
         return Broadcast(self._state.model, None) if sent.base is None else sent
 
-    def _evaluate(self, split: str, sent: Broadcast, sites: list[str], take: Take) -> tuple[Absences, int]:
-        """Returns who gave no score, and the bytes that all were sent."""
+    def _evaluate(self, split: str, sent: Broadcast, sites: list[str], take: Take) -> Absences:
+        """Returns who gave no score."""
 
         def receive(site: str, reply: FLModel) -> None:
             if reply.meta.get("public") is not True:
@@ -74,9 +76,8 @@ class Scoring:
         meta = {"split": split, "model": GLOBAL_MODEL, "down": sent.base is not None}
         messages = ModelMessages(sent, meta, current_round=self._state.round, total_rounds=config.num_rounds)
         wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
-        gathered, lacking = messages.exchange(self._ask, TASK_VALIDATE, sites, wait, receive)
-        absences = Absences(missing=gathered.missing, refused=gathered.refused)
-        return absences, messages.bytes_down(len(sites), len(lacking))
+        gathered = messages.exchange(self._ask, TASK_VALIDATE, sites, wait, receive)
+        return Absences(missing=gathered.missing, refused=gathered.refused)
 
 
 def _take_test(recorder: RunRecorder, site: str, meta: Mapping[str, Any]) -> None:

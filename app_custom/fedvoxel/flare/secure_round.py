@@ -40,44 +40,34 @@ class SecureRound:
         session, size = session_name(run_key, state.round), size_of(state.layout)
         self._collector = Collector(session, root, config, self._scale.ring, size)
         self._agreed = b""
-        self._absent: dict[str, str] = {}
-        self._refused: dict[str, str] = {}
+        self._replies: RoundReplies
 
-    def run(
-        self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies
-    ) -> tuple[Gathered, Collection[str]]:
+    def run(self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies) -> None:
         """Runs the round and adds its sum to the rounds.
 
         Args:
             sites: Who is asked.
             messages: What the sites are sent to train on.
-            replies: Takes what they reply besides the masked update.
-
-        Returns:
-            Who gave no usable answer in which exchange and why, and who had to be sent the whole model.
+            replies: Takes what they reply besides the masked update, and notes who gave no usable answer: whose update
+                is in the sum is noted apart.
 
         Raises:
             UpdateError: Too few stayed, or the sum cannot be had.
         """
+        self._replies = replies
         try:
-            lacking = self._run(sites, messages, replies)
+            self._run(sites, messages)
         except UpdateError as error:
-            said = "; ".join(f"{site}: {reason}" for site, reason in (self._absent | self._refused).items())
-            raise UpdateError(f"round {self._state.round}: {error} ({said or 'no site was refused'})") from None
-        # Who vanished after masking is in the sum all the same.
-        outside = [site for site in sites if site not in self._collector.alive]
-        missing, refused = (
-            {site: absent[site] for site in outside if site in absent} for absent in (self._absent, self._refused)
-        )
-        return Gathered(missing, refused), lacking
+            said = replies.notes.reasons or "no site was refused"
+            raise UpdateError(f"round {self._state.round}: {error} ({said})") from None
 
-    def _run(self, sites: Collection[str], messages: RoundMessages, replies: RoundReplies) -> Collection[str]:
+    def _run(self, sites: Collection[str], messages: RoundMessages) -> None:
         collector = self._collector
         meta = {"config": self._config.model_dump(mode="json")}
         self._exchange(TASK_SECURE_KEYS, meta, sites, "keys", collector.add_announcement)
         roster = collector.roster()
         self._exchange(TASK_SECURE_SHARES, {"roster": roster}, collector.sites, "shares", collector.add_shares)
-        lacking = self._train(messages, replies)
+        self._train(messages)
         alive = collector.confirmable()
         self._exchange(TASK_SECURE_CONFIRM, {"alive": alive}, alive, "confirmation", collector.add_confirmation)
         confirmed = collector.confirmations()
@@ -86,37 +76,34 @@ class SecureRound:
         cases, values = collector.total(self._agreed)
         steps = self._scale.steps(len(collector.sites))
         self._state.add_sum(unflat(values, self._state.layout), steps, cases, alive)
-        return lacking
 
-    def _train(self, messages: RoundMessages, replies: RoundReplies) -> list[str]:
+    def _train(self, messages: RoundMessages) -> None:
         collector, steps = self._collector, self._scale.steps(len(self._collector.sites))
         said = {"dealt": collector.dealt(), "bits": collector.ring.bits, "steps": steps}
-        take = partial(replies.take_masked, collector.add_masked)
+        take = partial(self._replies.take_masked, collector.add_masked)
         message = _with(messages.change(), said)
         self._agreed = agreed_on(message, self._state.outgoing)
         gathered = self._send(TASK_TRAIN, message, list(collector.dealt()), take)
         lacking = gathered.lacking
         if lacking:
-            for site in lacking:
-                del self._absent[site]
-            self._send(TASK_TRAIN, _with(messages.whole(), said), lacking, take)
-        return lacking
+            again = self._send(TASK_TRAIN, _with(messages.whole(), said), lacking, take)
+            gathered = gathered.asked_again(lacking, again)
+        self._replies.notes.miss(gathered.missing)
 
     def _exchange(
         self, task: str, meta: dict[str, Any], sites: Collection[str], key: str, take: Callable[[str, Any], None]
     ) -> None:
         message = FLModel(metrics=dict(NO_ARRAYS), meta=meta, current_round=self._state.round)
-        self._send(task, message, sites, lambda site, reply: take(site, reply.meta.get(key)))
+        gathered = self._send(task, message, sites, lambda site, reply: take(site, reply.meta.get(key)))
+        self._replies.notes.miss(gathered.missing)
 
     def _send(
         self, task: str, message: FLModel, sites: Collection[str], take: Callable[[str, FLModel], None]
     ) -> Gathered:
         rounds = self._state.config
         enough = threshold(len(sites), self._config) or len(sites)
-        gathered = self._ask(task, message, sites, Wait(rounds.round_timeout_s, enough, rounds.grace_s), take)
-        self._absent |= gathered.missing
-        self._refused |= gathered.refused
-        return gathered
+        wait = Wait(rounds.round_timeout_s, enough, rounds.grace_s)
+        return self._ask(task, message, sites, wait, self._replies.noting(take))
 
 
 def _with(message: FLModel, said: dict[str, Any]) -> FLModel:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from nvflare.apis.controller_spec import ClientTask
@@ -21,10 +21,11 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from fedvoxel.errors import JobError, UpdateError
+from fedvoxel.errors import JobError
 from fedvoxel.federation.pace import Question
+from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
-from fedvoxel.flare.messages import LACKS_MODEL, error_of, one_line
+from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 
 _TIDY_EVERY_S = 0.5
@@ -87,23 +88,15 @@ class Gathered:
         return Gathered(missing | again.missing, refused | again.refused)
 
 
-@dataclass
-class _Exchange:
-    """Is one task that sites were asked, while it is open: who has come for it, answered, and failed and why."""
-
-    fetched: set[str] = field(default_factory=set)
-    answered: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    receive: Callable[[FLModel], bool] | None = None
-
-
 class SiteTasks(ModelController):
     """Is a model controller whose only way to ask sites is `ask`."""
 
     def __init__(self, task_check_period: float = 0.1) -> None:
         """Takes no persistor: models are kept as plain arrays by the subclasses."""
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=task_check_period)
-        self._open = _Exchange()
+        self.line = LineBytes()
+        """What all exchanges together have sent and received."""
+        self._open = Exchange()
         self._processed = threading.local()
         self._pace: RequestPace
         self._sites = 0
@@ -114,12 +107,13 @@ class SiteTasks(ModelController):
         Raises:
             JobError: The run was aborted meanwhile.
         """
-        exchange, good = _Exchange(), set[str]()
+        exchange, good = Exchange(), set[str]()
         refused: dict[str, str] = {}
-        with Fetches(self.engine.get_cell(), size_bytes(model.params)) as fetches:
+        fetching = Fetches(self.engine.get_cell(), size_bytes(model.params))
+        with self.line.sending(exchange, model), fetching as fetches:
 
             def take(site: str, reply: FLModel) -> None:
-                reason = _refusal(on_reply, site, reply)
+                reason = self._refusal(on_reply, site, reply)
                 if reason is None:
                     good.add(site)
                 else:
@@ -139,7 +133,7 @@ class SiteTasks(ModelController):
             timeout_s = int(wait.timeout_s) + 1
             self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
             why = self._wait_for(task_name, set(sites), good, refused, wait)
-        self.cancel_all_tasks()
+            self.cancel_all_tasks()
         failed = dict(exchange.failed)
         missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
         for site, reason in missing.items():
@@ -155,7 +149,7 @@ class SiteTasks(ModelController):
         super().handle_event(event_type, fl_ctx)
         site = fl_ctx.get_peer_context() if event_type == EventType.BEFORE_TASK_DATA_FILTER else None
         if isinstance(site, FLContext):
-            self._open.fetched.add(site.get_identity_name())
+            self._open.fetched.append(site.get_identity_name())
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
@@ -174,6 +168,15 @@ class SiteTasks(ModelController):
         """
         sys.modules.setdefault(_TORCH_DOWNLOADS, None)  # type: ignore[arg-type]
         super().stop_controller(fl_ctx)
+
+    def _refusal(self, on_reply: OnReply, site: str, reply: FLModel) -> str | None:
+        """Counts a reply and hands it on, and returns why it was refused or None."""
+        try:
+            self.line.received(reply)
+            on_reply(site, reply)
+        except Exception as error:
+            return refusal_of(error)
+        return None
 
     def _wait_for(
         self, task_name: str, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait
@@ -204,7 +207,7 @@ class SiteTasks(ModelController):
         return lambda site: "lost its connection" if site in lost else f"no reply within {waited_s:.0f} s"
 
     def _question(self, task_name: str, elapsed_s: float, working: set[str], ends_s: float) -> Question:
-        coming = not working <= self._open.fetched
+        coming = not working <= set(self._open.fetched)
         return Question(task_name, elapsed_s, frozenset(working), self._sites, coming, ends_s)
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
@@ -230,14 +233,3 @@ class SiteTasks(ModelController):
             self._processed.exchange.failed[client_name] = error_of(result)
             return False
         return True
-
-
-def _refusal(on_reply: OnReply, site: str, reply: FLModel) -> str | None:
-    """Hands a reply on, and returns why it was refused or None; a reply that breaks the reading is a refused one."""
-    try:
-        on_reply(site, reply)
-    except UpdateError as error:
-        return one_line(str(error))
-    except Exception as error:
-        return f"an unusable reply ({type(error).__name__})"
-    return None

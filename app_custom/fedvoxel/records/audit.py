@@ -25,8 +25,10 @@ class AuditEvent:
         kind: What: "refused" (an answer that was not taken) or "missing" (a site that gave none).
         run_key: The run.
         job_id: The FLARE job, one attempt at the run.
-        task: What the site had been asked for: "train", "validation" or "test".
-        round: The round, from 0; None after the last one.
+        task: What the site had been asked for: "initialize" (the first model), "train", "secure_aggregation" (what it
+            has to say after its update is in a sum), "contribution" (scores that tell what updates are worth),
+            "validation" or "test".
+        round: The round, from 0; None before the first and after the last one.
         site: Whom it is about.
         reason: Why, as the outcome says it.
     """

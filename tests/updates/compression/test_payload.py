@@ -251,7 +251,7 @@ def test_a_bomb_is_refused_before_it_takes_memory() -> None:
         (_packed(b"\0" * 9) + b"x", "cannot be unpacked"),
         (b"FVC\x01" + zstandard.ZstdCompressor(write_content_size=False).compress(b"x"), "does not say its size"),
         (_with_head(b"[]"), "head cannot be read"),
-        (_with_head(b'{"codec":{"name":"gzip"},"layout":{}}'), "head cannot be read"),
+        (_with_head(b'{"codec":{"name":"gzip"},"layout":{}}'), "does not know: .*gzip"),
         (_with_head(b'{"codec":{"name":"fp16"},"layout":{"w":[-1]}}'), "impossible shape"),
         (_with_head(b'{"codec":{"name":"fp16"},"layout":{"w":[1.5]}}'), "impossible shape"),
         (_with_head(b'{"codec":{"name":"fp16"},"layout":{"w":[true]}}'), "impossible shape"),

@@ -147,13 +147,20 @@ def _unpack(payload: bytes, values: int) -> bytes:
 def _head(written: bytes) -> tuple[AnyCodec, dict[str, tuple[int, ...]]]:
     try:
         head = json.loads(written)
-        codec = READ_CODEC.validate_python(head["codec"])
+        codec = _codec(head["codec"])
         shapes = {str(name): tuple(shape) for name, shape in head["layout"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UpdateError("a payload whose head cannot be read") from None
     if any(type(length) is not int or not 0 <= length <= MOST_VALUES for shape in shapes.values() for length in shape):
         raise UpdateError("a payload with an impossible shape")
     return codec, shapes
+
+
+def _codec(said: Any) -> AnyCodec:
+    try:
+        return READ_CODEC.validate_python(said)
+    except ValidationError:
+        raise UpdateError(f"a payload of a codec that this package does not know: {str(said)[:80]}") from None
 
 
 def _check_same(shapes: Layout, layout: Layout) -> None:

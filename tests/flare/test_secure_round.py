@@ -1,0 +1,172 @@
+"""Secure rounds over the controller: who breaks the protocol stands in outcome and audit, by name and reason."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nvflare.apis.client import Client
+from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from nvflare.fuel.utils import fobs
+
+from fedvoxel.federation.outcome import RunOutcome
+from fedvoxel.flare.controller import FedAvgController
+from fedvoxel.flare.messages import (
+    SECURE_TASKS,
+    TASK_INITIALIZE,
+    TASK_SECURE_CONFIRM,
+    TASK_SECURE_KEYS,
+    TASK_SECURE_REVEAL,
+    TASK_TRAIN,
+    error_reply,
+    result_reply,
+)
+from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.updates.secure.terms import Terms
+from tests.updates.secure.secure_sites import TASK, startup
+
+from .test_controller import FakeSites, from_peer, run_sites, well_behaved
+
+SITES = [f"site-{index}" for index in range(5)]
+LIAR = "site-2"
+MODEL = {"w": np.zeros(40, np.float32)}
+OTHER_SHARE = "ab" * 16
+
+Lie = Callable[[Shareable], Shareable]
+"""Makes what a site sends out of what an honest one would."""
+
+
+class SecureSites(FakeSites):
+    """Are honest members of secure rounds, but for the lies that some tell in answer to some tasks."""
+
+    def __init__(self, controller: FedAvgController, _: Any, folder: Path, lies: dict[tuple[str, str], Lie]) -> None:
+        super().__init__(controller, {})
+        self._lies, self._members = lies, {site: _member(folder, site, controller.run_key) for site in SITES}
+        self.up = self.down = 0
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *_: Any) -> None:
+        for site in targets:
+            self._controller.handle_event(EventType.BEFORE_TASK_DATA_FILTER, from_peer(site))
+            reply = self._answer(site, task)
+            lie = self._lies.get((site, task.name))
+            answered = ClientTask(Client(site, ""), task)
+            answered.result = lie(reply) if lie else reply
+            assert task.result_received_cb
+            task.result_received_cb(answered, fl_ctx)
+
+    def _answer(self, site: str, task: Task) -> Shareable:
+        message, member = FLModelUtils.from_shareable(task.data), self._members[site]
+        if task.name == TASK_INITIALIZE:
+            return result_reply({}, MODEL, difference=False)
+        if task.name in SECURE_TASKS:
+            return member.answer(task.name, message, Terms())
+        if task.name != TASK_TRAIN:
+            return well_behaved(task.name)[0]
+        member.open(message, message.params)
+        masked = member.masked(message, 10, lambda most: {"w": np.arange(40)})
+        named = {"run_key": self._controller.run_key, "round": int(message.current_round or 0)}
+        return result_reply({"case_count": 1} | named, masked, difference=True)
+
+
+def _member(folder: Path, site: str, run_key: str) -> SecureAnswers:
+    kit, state = folder / site, folder / site / "runs" / run_key
+    state.mkdir(parents=True)
+    (kit / "startup").symlink_to(startup(site))
+    return SecureAnswers(kit, state, TASK)
+
+
+def _run(folder: Path, lies: dict[tuple[str, str], Lie], rounds: int = 2) -> RunOutcome:
+    shutil.copytree(startup(SITES[0]), folder / "startup")
+    kind: Any = partial(SecureSites, folder=folder / "kits", lies=lies)
+    section = {"secure_aggregation": {"bits": 16, "dropouts": 1}, "max_cases_per_site": 100, "num_rounds": rounds}
+    return run_sites(folder, dict.fromkeys(SITES, well_behaved), kind, min_sites=3, **section)
+
+
+def _changed(key: str, **values: Any) -> Lie:
+    """Changes what a reply says under `key`; a function makes the new value of the old one."""
+
+    def lie(reply: Shareable) -> Shareable:
+        said = reply["DXO"]["meta"][key]
+        said |= {name: value(said[name]) if callable(value) else value for name, value in values.items()}
+        return reply
+
+    return lie
+
+
+def _audited(folder: Path) -> list[tuple[str, str, str, int | None]]:
+    return [
+        (event.site, event.kind, event.task, event.round)
+        for _, event in AuditLog(folder / "state").read()
+        if event.task not in ("validation", "test")
+    ]
+
+
+AFTER_THE_SUM: dict[str, tuple[str, Lie]] = {
+    "does not match what was dealt": (
+        TASK_SECURE_REVEAL,
+        _changed("revealed", seeds=lambda seeds: seeds | {SITES[0]: OTHER_SHARE}),
+    ),
+    "shares that were not asked for": (TASK_SECURE_REVEAL, _changed("revealed", keys={SITES[0]: OTHER_SHARE})),
+    "a seed that is not the one": (TASK_SECURE_REVEAL, _changed("revealed", own=OTHER_SHARE)),
+    "has not signed": (TASK_SECURE_CONFIRM, _changed("confirmation", signature=lambda told: told[:-4] + "abcd")),
+}
+"""Lies of a site whose update is in the sum, by what is said of them."""
+
+
+@pytest.mark.parametrize("said", AFTER_THE_SUM)
+def test_a_site_in_the_sum_that_lies_afterwards_stands_in_outcome_and_audit(said: str, tmp_path: Path) -> None:
+    task, lie = AFTER_THE_SUM[said]
+    outcome = _run(tmp_path, {(LIAR, task): lie})
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2), outcome.reason
+    for record in outcome.rounds:
+        assert set(record.contributed) == set(SITES) and not record.refused and not record.missing
+        assert set(record.afterwards.refused) == {LIAR} and said in record.afterwards.refused[LIAR]
+    assert _audited(tmp_path) == [(LIAR, "refused", "secure_aggregation", index) for index in (0, 1)]
+
+
+def test_a_site_that_vanishes_after_masking_is_in_the_sum_and_in_the_record(tmp_path: Path) -> None:
+    outcome = _run(tmp_path, {(LIAR, TASK_SECURE_CONFIRM): lambda _: error_reply("no memory")}, rounds=1)
+    (record,) = outcome.rounds
+    assert LIAR in record.contributed and record.afterwards.missing == {LIAR: "no memory"}
+    assert _audited(tmp_path) == [(LIAR, "missing", "secure_aggregation", 0)]
+
+
+def test_a_site_that_lies_before_the_sum_is_refused_and_not_in_it(tmp_path: Path) -> None:
+    outcome = _run(tmp_path, {(LIAR, TASK_SECURE_KEYS): _changed("keys", mask_key="11" * 32)}, rounds=1)
+    (record,) = outcome.rounds
+    assert set(record.contributed) == set(SITES) - {LIAR} and set(record.refused) == {LIAR}
+    assert _audited(tmp_path) == [(LIAR, "refused", "train", 0)]
+
+
+def test_a_secure_round_that_fails_is_recorded_with_all_who_made_it_fail(tmp_path: Path) -> None:
+    lie = _changed("revealed", keys={SITES[0]: OTHER_SHARE})
+    outcome = _run(tmp_path, {("site-2", TASK_SECURE_REVEAL): lie, ("site-3", TASK_SECURE_REVEAL): lie})
+    assert (outcome.status, outcome.rounds_committed) == ("failed", 0)
+    assert "3 sites have revealed shares, 4 are needed" in str(outcome.reason) and "site-3" in str(outcome.reason)
+    (record,) = outcome.rounds
+    assert set(record.contributed) == set(SITES) and set(record.afterwards.refused) == {"site-2", "site-3"}
+    assert _audited(tmp_path) == [(site, "refused", "secure_aggregation", 0) for site in ("site-2", "site-3")]
+
+
+def test_keys_shares_and_signatures_are_counted_beside_the_updates(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    def counted(reply: Shareable) -> Shareable:
+        model = FLModelUtils.from_shareable(reply)
+        (key,) = {"keys", "shares", "confirmation", "revealed"} & set(model.meta)
+        told.append(len(fobs.dumps({key: model.meta[key]})))
+        return reply
+
+    outcome = _run(tmp_path, {(site, task): counted for site in SITES for task in SECURE_TASKS}, rounds=1)
+    (record,) = outcome.rounds
+    assert len(told) == 5 * len(SECURE_TASKS) and record.secure_bytes_up == sum(told)
+    assert record.bytes_up == 5 * (21 + 4 * 40) and record.bytes_down == 5 * MODEL["w"].nbytes
+    assert record.secure_bytes_down > sum(told), "each is told what all have said"
