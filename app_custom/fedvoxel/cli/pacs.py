@@ -1,8 +1,7 @@
 """`fedvoxel pacs`: says whether a hospital's PACS answers, counts and fetches series, and stores results."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fedvoxel.cli.pacs_findings import checked, opened
+from fedvoxel.cli.pacs_results import earlier_results, results_in
 from fedvoxel.errors import ConfigError, DicomError
 from fedvoxel.governance.finding import has_errors
 
 if TYPE_CHECKING:
-    from fedvoxel.dicom.outgoing import Outgoing
     from fedvoxel.dicom.query import FoundSeries
     from fedvoxel.volumes.site import SiteConfig
 
@@ -160,22 +159,11 @@ def store(
     result; 15 if the PACS fails, does not know the study, or has it under another patient.
     """
     from fedvoxel.dicom.confirming import store_confirmed
-    from fedvoxel.dicom.outgoing import read_outgoing
 
     config = _site(site)
     name = _only(config, pacs)
-    earlier = _earlier_results(folder)
-    paths = sorted(path for path in folder.rglob("*.dcm") if _is_shown(path.relative_to(folder)))
-    if not paths:
-        raise ConfigError("expected a folder with .dcm files, got one without")
-    outgoing = read_outgoing(paths)
-    typer.echo(f"To {name}: {_said_of(outgoing)}", err=True)
-    foreign = sum(not one.is_result for one in outgoing)
-    if foreign and not others:
-        raise ConfigError(
-            f"{foreign} of {len(paths)} objects are no segmentation or report that fedvoxel made; nothing was sent: "
-            "name the folder of the results alone, or say --others"
-        )
+    earlier = earlier_results(folder)
+    paths = results_in(folder, name, others)
     store_confirmed(opened(config, name, site.parent), paths, new_study)
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, "pacs": name, "objects": len(paths)}, indent=2))
@@ -183,35 +171,6 @@ def store(
         typer.echo(f"{name} has {len(paths)} objects, and lists every one. Next: open the study in your viewer.")
     for remark in earlier:
         typer.echo(f"warning: {remark}", err=True)
-
-
-def _earlier_results(folder: Path) -> tuple[str, ...]:
-    """Returns what is to be said of results that were stored from this folder and no longer count.
-
-    Raises:
-        ConfigError: It is the folder of a review, with every answer that was ever given.
-    """
-    from fedvoxel.evaluation.reading.finished import STUDY_FILE
-    from fedvoxel.review.export_folder import exported_in
-
-    if (folder / STUDY_FILE).is_file() and (folder / "readers").is_dir():
-        raise ConfigError(
-            "expected a folder of results, got that of a review, with answers that count no more: call "
-            "`fedvoxel review export` and name the folder that it writes"
-        )
-    return exported_in(folder).remarks
-
-
-def _said_of(outgoing: "Sequence[Outgoing]") -> str:
-    kinds = Counter(one.modality for one in outgoing)
-    listed = ", ".join(f"{count} {modality}" for modality, count in sorted(kinds.items()))
-    studies, patients = ({getattr(one, what) for one in outgoing} for what in ("study_uid", "patient"))
-    return f"{len(outgoing)} objects ({listed}); studies: {len(studies)}, patients: {len(patients)}"
-
-
-def _is_shown(path: Path) -> bool:
-    """Says whether a path lies in no hidden folder: those are results that were not finished."""
-    return not any(part.startswith(".") for part in path.parts)
 
 
 def _only(config: "SiteConfig", pacs: str | None) -> str:
