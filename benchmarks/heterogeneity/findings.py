@@ -10,13 +10,13 @@ Split = Mapping[str, Any]
 
 
 def findings(summary: Mapping[str, Split]) -> list[str]:
-    """Returns the lines of the list of findings, three for each split that has something to compare with."""
+    """Returns the lines of the list of findings, four for each split that has something to compare with."""
     compared = {split: said for split, said in summary.items() if "best_pooled" in said}
     if not compared:
         return []
     lines = ["## In short", ""]
     for split, said in compared.items():
-        lines += [f"- **{split}**: {sentence}" for sentence in (_fedavg(said), _best(said), _hospitals(said))]
+        lines += [f"- **{split}**: {sentence}" for sentence in (_fedavg(said), _best(said), *_hospitals(said))]
     return [*lines, f"- **everywhere**: {_everywhere(compared)}"]
 
 
@@ -57,12 +57,20 @@ def _best(said: Split) -> str:
     )
 
 
-def _hospitals(said: Split) -> str:
+def _hospitals(said: Split) -> tuple[str, str]:
+    return (
+        f"methods with a hospital that is worse than alone, however little: {_losing(said, 'mean')}.",
+        f"methods with a hospital that is worse than alone beyond chance (95 %): {_losing(said, 'high')}.",
+    )
+
+
+def _losing(said: Split, bound: str) -> str:
+    """Returns the methods with a hospital whose gain, or its interval's upper end, is below zero."""
     lost = {
-        name: [site for site, gain in row["gains"].items() if gain["mean"] < 0] for name, row in said["rows"].items()
+        name: [site for site, gain in row["gains"].items() if gain[bound] is not None and gain[bound] < 0]
+        for name, row in said["rows"].items()
     }
-    listed = "; ".join(f"{name} ({', '.join(sites)})" for name, sites in lost.items() if sites)
-    return f"methods with a hospital that is worse than alone, however little: {listed or 'none'}."
+    return "; ".join(f"{name} ({', '.join(sites)})" for name, sites in lost.items() if sites) or "none"
 
 
 def _everywhere(compared: Mapping[str, Split]) -> str:

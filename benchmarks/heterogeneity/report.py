@@ -33,8 +33,8 @@ def _page(summary: Mapping[str, Any]) -> str:
     lines = [
         "# Unequal hospitals: which algorithm",
         "",
-        "Made by `scripts/benchmark heterogeneity`; what it says is put into words in "
-        "[heterogeneity.md](../heterogeneity.md). Every model has the same network, cases and number of epochs, but "
+        "Made by `scripts/benchmark heterogeneity` (again without training: `--finished`); what it says is put into "
+        "words in [heterogeneity.md](../heterogeneity.md). Every model has the same network, cases and number of epochs, but "
         "where a row says otherwise; scores are mean Dice of cases that no model was trained on.",
         "",
         *findings(summary),
@@ -95,6 +95,8 @@ def _hospitals(said: Mapping[str, Any]) -> list[str]:
         "| method | " + " | ".join(sites) + " |",
         "| --- |" + " --- |" * len(sites),
     ]
+    best = said["pooled"][said["best_pooled"]]["hospitals"]
+    lines.append("| pooled: Dice | " + " | ".join(f"{best[site]:.4f}" for site in sites) + " |")
     for length, dice in said["alone"].items():
         lines.append(f"| alone, {length}: Dice | " + " | ".join(f"{dice[site]:.4f}" for site in sites) + " |")
     for name, row in said["rows"].items():
