@@ -34,8 +34,8 @@ def _page(summary: Mapping[str, Any]) -> str:
         "# Unequal hospitals: which algorithm",
         "",
         "Made by `scripts/benchmark heterogeneity` (again without training: `--finished`); what it says is put into "
-        "words in [heterogeneity.md](../heterogeneity.md). Every model has the same network, cases and number of epochs, but "
-        "where a row says otherwise; scores are mean Dice of cases that no model was trained on.",
+        "words in [heterogeneity.md](../heterogeneity.md). Every model has the same network, cases and number of "
+        "epochs, but where a row says otherwise; scores are mean Dice of cases that no model was trained on.",
         "",
         *findings(summary),
     ]
