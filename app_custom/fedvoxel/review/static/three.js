@@ -18,7 +18,7 @@ async function open() {
   const { structures } = await getJson(`${base}/structures`);
   const viewer = new window.niivue.Niivue({
     isRadiologicalConvention: true, sagittalNoseLeft: true, dragAndDropEnabled: false, logLevel: "error",
-    backColor: [0, 0, 0, 1], crosshairWidth: 1, crosshairColor: [0.5, 0.8, 1, 0.7], show3Dcrosshair: false,
+    backColor: [0, 0, 0, 1], crosshairWidth: 0.25, crosshairColor: [0.5, 0.8, 1, 0.7], show3Dcrosshair: false, isOrientCube: true,
   });
   await viewer.attachToCanvas(byId("canvas"));
   viewer.setSliceType(viewer.sliceTypeRender);
