@@ -30,6 +30,7 @@ def _whole_noise(arm: Arm) -> float:
     return float(grid.sigma * grid.step * grid.sharing.least_shares**0.5 / grid.clip_norm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["local", "shared", "shared_11"])
 def test_every_guarantee_is_the_same_epsilon(name: str) -> None:
     arm = BY_NAME[name]

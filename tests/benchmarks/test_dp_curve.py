@@ -31,6 +31,7 @@ def test_a_run_costs_the_epsilon_that_it_is_named_after(wanted: float) -> None:
     assert job.args.training.optimizer.learning_rate <= quieter
 
 
+@pytest.mark.slow
 def test_a_run_without_noise_is_clipped_like_the_others() -> None:
     with_noise, without = Run(8.0, "", 1).job(), Run(None, "", 1).job()
     assert without.privacy.noise_multiplier is None

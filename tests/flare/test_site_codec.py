@@ -130,7 +130,8 @@ def test_both_ends_follow_the_guard_back_to_float32(tmp_path: Path) -> None:
         taken = arrays if payload is None else decode(payload, rounds.layout, rounds.up)
         rounds.add("a", Update(taken, 5))
         if index:
-            rounds.add_validation("a", {"cases": 3, "dice": {"lesion": 0.8 if index == 1 else 0.2}})
+            score = {"cases": 3, "dice": {"lesion": 0.8 if index == 1 else 0.2}}
+            rounds.add_validation("a", rounds.read_validation(score))
         names.append(messages.codecs.get("up"))
         rounds.close_round()
     assert names == ["int8"] * 4 + ["fp16"] * 2 + [None] * 2
