@@ -25,7 +25,7 @@ def test_a_run_on_one_cohort_is_charged_to_the_other_and_refused_once_the_other_
             describe_cohort(kit, cohort, listed)
             grant(kit / "local", cohort, CohortBudget(unit="patient", epsilon=100, delta=1e-2))
 
-    outcome = system.run(private_job(tmp_path, "shared_run", TRAINED))
+    outcome = system.run(private_job(tmp_path, "two_cohorts_run", TRAINED))
 
     assert outcome.status == "finished", outcome.reason
     rounds = len(outcome.rounds)
