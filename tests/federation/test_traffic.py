@@ -141,7 +141,7 @@ def test_the_costliest_case_of_gtg_shapley_is_said_to_be_that(sites: int, models
 
 def test_exact_values_of_too_many_sites_are_no_plan() -> None:
     assert steps(sites=10, contribution={"method": "shapley"})["contribution"].times == 1024 * 5
-    with pytest.raises(ConfigError, match="11 sites: expected at most 10"):
+    with pytest.raises(ConfigError, match="of which there are 11 here, expected at most 10"):
         steps(sites=11, contribution={"method": "shapley"})
 
 

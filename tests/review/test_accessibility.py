@@ -6,14 +6,13 @@ import io
 import os
 import tarfile
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.review.browser import Window, chromium, window_on
+from tests.review.browser import Window, window_on
 from tests.review.reading_sample import Page, desk_of, write_reading
 
 AXE = "axe-core/-/axe-core-4.14.1.tgz"
@@ -42,12 +41,6 @@ def axe() -> str:
         script = archive.extractfile("package/axe.min.js")
         assert script is not None
         return script.read().decode()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

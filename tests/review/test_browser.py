@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from tests.review.browser import Window, chromium, window_on
+from tests.review.browser import Window, window_on
 from tests.review.reading_sample import Page, desk_of, write_reading
 
 CASE = "case-000000000000"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Who treats the patient can tell the examinations apart on the page, and nowhere else; a blinded reader cannot."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,18 +8,12 @@ from playwright.sync_api import Browser
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.review.study_export import export_study
 from tests.evaluation.inference.bright_studies import bright_model, bright_study, levels
-from tests.review.browser import chromium, window_on
+from tests.review.browser import window_on
 from tests.review.reading_sample import Page
 from tests.review.test_model_reading import answer, desk_on
 
 SHOWN = ("2024-05-03 10:42, MR, 9 slices", "2025-11-20, MR, 9 slices")
 DIGITS = ("20240503", "2024-05-03", "10:42", "20251120", "2025-11-20")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

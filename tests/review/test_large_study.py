@@ -6,7 +6,7 @@ The figures are printed (pytest -s), and not asserted: they are the machine's, a
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from fedvoxel.volumes.nifti_writer import write_nifti
 from tests.evaluation.reading.scans import affine_of
-from tests.review.browser import Window, chromium, window_on
+from tests.review.browser import Window, window_on
 from tests.review.reading_sample import Page, desk_of, structure
 
 CASE = "case-000000000000"
@@ -32,12 +32,6 @@ WATCH = """() => {
     addEventListener('pointerup', () => { window.begun = performance.now(); window.drawn = []; }, true);
 }"""
 TOOK = "() => window.drawn.length ? Math.max(...window.drawn) - window.begun : null"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

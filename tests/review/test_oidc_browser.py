@@ -15,18 +15,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.review.browser import WAIT_MS, chromium
+from tests.review.browser import WAIT_MS
 from tests.review.oidc_sample import published
 from tests.review.reading_sample import Page as Server
 from tests.tls_files import Authority, Identity
 
 READERS = {"anna": "a.miller", "ben": "b.smith"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @contextmanager

@@ -12,19 +12,13 @@ from playwright.sync_api import Browser, Dialog
 
 from fedvoxel.errors import ReviewError
 from fedvoxel.review.open_case import OpenCase
-from tests.review.browser import Window, chromium, window_on
+from tests.review.browser import Window, window_on
 from tests.review.reading_sample import Page, desk_of, write_reading
 
 CASE = "case-000000000000"
 SLOW_S = 0.7
 STROKES = ((-120, -150), (0, -150), (120, -150))
 """From the middle of the plane, in pixels: outside of what the model marks."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

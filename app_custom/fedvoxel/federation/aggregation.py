@@ -18,7 +18,8 @@ _SLICE = 2**16
 MAX_TOTAL_WEIGHT = int(2 ** (63 - FRACTION_BITS) / MAX_ABSOLUTE_VALUE) - 1
 """Largest sum of weights for which no int64 sum can overflow (about two million cases).
 
-`site_checks` keeps a run's sites within it, so that it does not matter which update comes last."""
+`site_checks` keeps a run's sites within it, so that it does not matter which update comes last.
+"""
 
 
 class FixedPointMean:

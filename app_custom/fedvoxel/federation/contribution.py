@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.aggregation import FixedPointMean
-from fedvoxel.federation.contribution_config import MOST_EXACT_SITES
 from fedvoxel.updates.update import Arrays, Update, layout_of
 
 Worth = Callable[[frozenset[str]], float]
 """Says how good the model of some of the sites is; the empty set is the model that the round began with."""
+
+MOST_EXACT_SITES = 10
+"""More sites than these have too many subsets to score each."""
 
 MOST_PERMUTATIONS = 200
 """Permutations after which `gtg_shapley` draws no more, for each site that stands first."""
@@ -102,7 +104,8 @@ def check_exact(sites: int) -> None:
     """
     if sites > MOST_EXACT_SITES:
         raise ConfigError(
-            f"exact Shapley values of {sites} sites: expected at most {MOST_EXACT_SITES}; draw them with gtg_shapley"
+            f"contribution.method: shapley scores every subset of a round's sites, of which there are {sites} here, "
+            f"expected at most {MOST_EXACT_SITES}; write gtg_shapley"
         )
 
 

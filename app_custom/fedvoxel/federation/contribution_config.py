@@ -8,9 +8,6 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
 
-MOST_EXACT_SITES = 10
-"""More sites than these have too many subsets to score each."""
-
 
 class ContributionConfig(FrozenModel):
     """Configures the contribution of each site to a round.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.aggregation import MAX_TOTAL_WEIGHT
-from fedvoxel.federation.contribution_config import MOST_EXACT_SITES
+from fedvoxel.federation.contribution import check_exact
 from fedvoxel.federation.robust_config import NormBound, WeightedMean
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.selection_config import AllSites
@@ -33,11 +33,8 @@ def check_sites(config: RoundsConfig, sites: Sequence[str], private: bool) -> No
 def _check_shapley(config: RoundsConfig, sites: int) -> None:
     rule = config.selection
     asked = sites if isinstance(rule, AllSites) else rule.wanted(sites, config.min_sites)
-    if config.contribution and config.contribution.method == "shapley" and asked > MOST_EXACT_SITES:
-        raise ConfigError(
-            f"contribution.method: shapley scores every subset of a round's sites, of which there are {asked} here, "
-            f"expected at most {MOST_EXACT_SITES}; write gtg_shapley"
-        )
+    if config.contribution and config.contribution.method == "shapley":
+        check_exact(asked)
 
 
 def _check_named(config: RoundsConfig, sites: Sequence[str]) -> None:
