@@ -24,6 +24,7 @@ from benchmarks.arithmetic import has_bfloat16, require_bfloat16
 from benchmarks.hospitals import JOB, make_hospitals
 from benchmarks.parts import Parts
 from fedvoxel.config import parse_config
+from fedvoxel.errors import ConfigError
 from fedvoxel.evaluation.experiment import load_site_cases
 from fedvoxel.evaluation.simulation import simulate
 from fedvoxel.federation.rounds_config import RoundsConfig
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = [plan for plan in wanted if parts.get(_part(*plan), _asked(*plan)) is None]
     if options.finished:
         names = [name for name in names if not any((name, seed) in missing for seed in options.seeds)]
+        if "float32" not in names:
+            raise ConfigError(f"float32, which all are compared with, is not finished for seeds {options.seeds}")
     elif missing:
         if not options.any_cpu:
             require_bfloat16()

@@ -19,6 +19,7 @@ from benchmarks.heterogeneity.report import write_results
 from benchmarks.heterogeneity.splits import SPLITS, make_split
 from benchmarks.heterogeneity.training import measure
 from benchmarks.parts import Parts, Values
+from fedvoxel.errors import ConfigError
 
 _METHODS = {"essential": ESSENTIAL, "strategies": tuple(STRATEGIES), "all": (*STRATEGIES, *LEVERS)}
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finished = {run for run in wanted if parts.get(run.name, configuration(run)) is not None}
     if options.finished:
         wanted = [run for run in wanted if {replace(run, seed=seed) for seed in options.seeds} <= finished]
+        if not wanted:
+            raise ConfigError(f"no method is finished for all of the seeds {options.seeds}; leave --finished out")
     elif not options.any_cpu and finished != set(wanted):
         require_bfloat16()
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:

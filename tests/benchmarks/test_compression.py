@@ -26,6 +26,9 @@ def test_runs_of_another_arithmetic_are_not_mixed_in_unsaid(tmp_path: Path, monk
     monkeypatch.setattr("benchmarks.arithmetic.has_bfloat16", lambda: False)
     with pytest.raises(ConfigError, match="this CPU has no arithmetic"):
         main(["--codecs", "float32", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path)])
+    with pytest.raises(ConfigError, match="float32, which all are compared with, is not finished"):
+        main(["--finished", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path)])
+    assert not (tmp_path / "compression.md").exists()
     lines = table({"float32": [_run(1000, 0.88), _run(1000, 0.9) | {"bfloat16": False}]}, [1, 2]).splitlines()
     assert lines[-1] == "Trained in float32, on a CPU without bfloat16: float32 of seed 2."
 

@@ -189,6 +189,8 @@ def test_tables_of_what_is_finished_train_nothing(tmp_path: Path, monkeypatch: p
     assert main(["--splits", "geometry", "--finished", "--seeds", "1", "2", *folders]) == 0
     (said,) = json.loads((tmp_path / "heterogeneity.json").read_text()).values()
     assert list(said["rows"]) == ["FedAvg"] and said["seeds"] == [1, 2], "FedBN lacks a seed"
+    with pytest.raises(ConfigError, match="no method is finished for all of the seeds"):
+        main(["--splits", "geometry", "--finished", "--seeds", "3", *folders])
 
 
 def test_runs_of_another_arithmetic_are_not_mixed_in_unsaid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
