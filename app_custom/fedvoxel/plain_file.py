@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 MOST_TEXT_BYTES = 64 * 2**20
 """Largest configuration, record or policy that is read whole."""
@@ -23,11 +24,20 @@ def read_plain(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     Raises:
         OSError: It is missing, unreadable, larger, or no regular file.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as stream:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        if facts.st_size > most_bytes:
+    with open_plain(path) as stream:
+        if os.fstat(stream.fileno()).st_size > most_bytes:
             raise OSError(errno.EFBIG, f"more than {most_bytes} bytes")
         return stream.read()
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """Opens a regular file for reading; a link is followed.
+
+    Raises:
+        OSError: It is missing, unreadable, or no regular file.
+    """
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return stream

@@ -162,7 +162,9 @@ def load_consortium_file(path: Path) -> ConsortiumFile:
         raise ConfigError(f"the consortium file is missing: expected a file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the consortium file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"the consortium file {path} cannot be read: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the consortium file {path} is not YAML: {' '.join(str(error).split())}") from None
     return parse_config(ConsortiumFile, values, f"the consortium file {path.name}")
 

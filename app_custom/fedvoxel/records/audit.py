@@ -78,9 +78,12 @@ class AuditLog:
 
 
 def _event(entry: Entry) -> AuditEvent:
+    unknown = LedgerError(f"line {entry.index + 1} of the audit log is no event of this version; update fedvoxel")
     try:
-        return AuditEvent(**entry.body)
+        event = AuditEvent(**entry.body)
     except TypeError:
-        raise LedgerError(
-            f"line {entry.index + 1} of the audit log is no event of this version; update fedvoxel"
-        ) from None
+        raise unknown from None
+    index, words = event.round, (value for name, value in entry.body.items() if name != "round")
+    if not (index is None or isinstance(index, int)) or not all(isinstance(word, str) for word in words):
+        raise unknown
+    return event

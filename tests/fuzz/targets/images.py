@@ -11,7 +11,8 @@ import nibabel
 import numpy as np
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread, dcmwrite
-from pydicom.uid import RLELossless
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from fedvoxel.dicom.glance import glance
 from fedvoxel.dicom.header import read_header
@@ -68,6 +69,9 @@ _PACKED = (*(gzip.compress(one) for one in NIFTIS), gzip.compress(NIFTIS[0] + by
 
 def _file(dataset: Dataset) -> bytes:
     stream = io.BytesIO()
+    if "file_meta" not in dataset.__dict__:
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()
 
@@ -78,7 +82,7 @@ def dicom_files() -> tuple[bytes, ...]:
     with quiet():
         phantom = Phantom(shape=(3, 12, 10))
         one = phantom.slices()[1]
-        packed = phantom.slices()[1]
+        packed = dcmread(io.BytesIO(_file(one)))
         packed.compress(RLELossless)
         return _file(one), _file(packed), _file(phantom.enhanced())
 

@@ -17,7 +17,7 @@ from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.records.identity import load_identity
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
 from tests.blob_job import describe_blobs
-from tests.consortium_kits import FILE, small_consortium
+from tests.consortium_kits import FILE, SERVER, small_consortium
 from tests.fuzz.mutation import HOSTILE, mutated_bytes
 from tests.fuzz.spoiled import Spoiled, files_of, lay_out, spoiled
 from tests.fuzz.target import Target
@@ -30,7 +30,7 @@ def kits() -> dict[str, Path]:
     """The kits of a site, of a person and of the server."""
     made = small_consortium(Path(mkdtemp(prefix="fedvoxel_fuzz_")))
     describe_blobs(made.kit("hospital-a"))
-    return {name: made.kit(name) for name in ("hospital-a", "scientist@consortium.example", made.server)}
+    return {name: made.kit(name) for name in ("hospital-a", "scientist@consortium.example", SERVER)}
 
 
 @st.composite

@@ -41,7 +41,7 @@ def _kept() -> dict[str, Path]:
     log = AuditLog(folder / "audited")
     log.record([AuditEvent("refused", "run", "job", "train", 0, "hospital-a", "zeros")] * 3)
     record = CaseRecord(folder / "case")
-    for event in (Visited(visit="a" * 32, read_from="a" * 64), Begun(candidate="model")):
+    for event in (Visited(visit="a" * 16, read_from="a" * 64), Begun(candidate="model")):
         record.append(event, record.read())
     return {
         "ledger.jsonl": folder / "site",
@@ -56,7 +56,6 @@ def _site(folder: Path) -> None:
     ledger.status()
     ledger.verify(())
     ledger.reserve("run2", "job", 0, plan_of(3))
-    ledger.record_gap("lost", 1.0, 1e-5)
 
 
 def _server(folder: Path) -> None:
@@ -73,7 +72,7 @@ def _audit(folder: Path) -> None:
 
 def _case(folder: Path) -> None:
     record = CaseRecord(folder)
-    record.append(Visited(visit="b" * 32, read_from="a" * 64), record.read())
+    record.append(Visited(visit="b" * 16, read_from="a" * 64), record.read())
 
 
 _READ: dict[str, Callable[[Path], None]] = {

@@ -20,8 +20,8 @@ _CASE, _PORT = "case-000000000000", 8765
 _HOST = f"127.0.0.1:{_PORT}"
 _ACTIVE = {"visit": "@visit@", "active_s": 1.0}
 _BODIES: dict[str, dict[str, Any]] = {
-    "begin": {**_ACTIVE, "candidate": "model", "revision": 0},
-    "edit": {**_ACTIVE, "revision": 1, "action": "paint", "stroke": stroke()},
+    "begin": {**_ACTIVE, "candidate": "model", "revision": "@revision@"},
+    "edit": {**_ACTIVE, "revision": "@revision@", "action": "paint", "stroke": stroke()},
     "measure": {**_ACTIVE, "plane": "axial", "index": 3, "start": [1.0, 2.0], "end": [3.0, 4.0]},
     "unmeasure": _ACTIVE,
     "time": _ACTIVE,
@@ -63,19 +63,13 @@ def _sample() -> Path:
 
 
 def _ask(request: _Request, folder: Path) -> None:
-    """A reader's session, a visit, and then the request; every answer is a status of ours with one line."""
-    access = Access()
-    way = Links(access, _PORT)
-    app = make_app(desk_of(_sample(), folder / "study"), way)
-    status, headers, _ = _sent(app, ("GET", "/enter", f"token={access.invite('anna')}", [], b""), "")
-    cookie = dict(headers)["set-cookie"].split(";")[0]
+    """A visit, and then the request: every answer is a status of ours. What earlier requests have done stays."""
+    app, cookie = _session(folder.parent)
     _, _, opened = _sent(app, ("POST", f"/api/cases/{_CASE}/visit", "", [], b"{}"), cookie)
-    visit = json.loads(opened)["visit"].encode()
-    if request[1].endswith(("/edit", "/answer")):
-        begun = json.dumps(_BODIES["begin"]).encode().replace(b"@visit@", visit)
-        _sent(app, ("POST", f"/api/cases/{_CASE}/begin", "", [], begun), cookie)
+    facts = json.loads(opened)
+    visit, revision = facts["visit"].encode(), facts["edit"]["revision"]
     method, path, query, extra, body = request
-    status, _, answer = _sent(app, (method, path, query, extra, body.replace(b"@visit@", visit)), cookie)
+    status, _, answer = _sent(app, (method, path, query, extra, _fresh(body, visit, revision)), cookie)
     if status >= 500 and status != 507:
         raise Unwanted(f"status {status}")
     if b"Traceback" in answer or str(folder).encode() in answer:
@@ -86,6 +80,19 @@ def _ask(request: _Request, folder: Path) -> None:
 
 class _RefusedError(Exception):
     pass
+
+
+def _fresh(body: bytes, visit: bytes, revision: int) -> bytes:
+    return body.replace(b"@visit@", visit).replace(b'"@revision@"', str(revision).encode())
+
+
+@cache
+def _session(place: Path) -> tuple[Any, str]:
+    """The application of this process, and a reader's cookie."""
+    access = Access()
+    app = make_app(desk_of(_sample(), place / "study"), Links(access, _PORT))
+    _, headers, _ = _sent(app, ("GET", "/enter", f"token={access.invite('anna')}", [], b""), "")
+    return app, dict(headers)["set-cookie"].split(";")[0]
 
 
 def _sent(app: Any, request: _Request, cookie: str) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -101,8 +108,10 @@ def _sent(app: Any, request: _Request, cookie: str) -> tuple[int, list[tuple[str
     }  # fmt: skip
     got: list[dict[str, Any]] = []
 
+    waiting = [{"type": "http.disconnect"}, {"type": "http.request", "body": body, "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return waiting.pop() if len(waiting) > 1 else waiting[0]
 
     async def send(message: dict[str, Any]) -> None:
         got.append(message)
