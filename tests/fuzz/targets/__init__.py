@@ -12,8 +12,8 @@ MODULES = (
 """The modules of this folder that hold targets."""
 
 
-def named_targets() -> Iterator[tuple[str, Target]]:
-    """Yields all targets as MODULE.NAME, in the order of `MODULES`."""
-    for module in MODULES:
+def named_targets(*modules: str) -> Iterator[tuple[str, Target]]:
+    """Yields the targets of some modules, or of all, as MODULE.NAME."""
+    for module in modules or MODULES:
         for target in importlib.import_module(f"tests.fuzz.targets.{module}").TARGETS:
             yield f"{module}.{target.name}", target
