@@ -10,7 +10,7 @@ The bytes themselves are put into the answer by the site's outbound filter, from
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ With shared noise it is the site's share of a sum, in whole numbers.
 Mask = Callable[[Mapping[str, NDArray[np.int64]]], Mapping[str, NDArray[np.uint8]]]
 """Hides whole numbers by name behind the masks of a round of secure aggregation."""
 
+Encode = Callable[[Arrays], Mapping[str, NDArray[Any]]]
+"""Writes a difference that is clipped, and noised where the site does that, as the server has asked for."""
+
 
 @dataclass(frozen=True)
 class PrivateRounds:
@@ -54,8 +57,20 @@ class PrivateRounds:
     job_id: str
     also: tuple[Ledger, ...] = ()
 
-    def release(self, round_index: int, num_rounds: int, train: Train, mask: Mask | None = None) -> str:
+    def release(
+        self, round_index: int, num_rounds: int, train: Train, mask: Mask | None = None, encode: Encode | None = None
+    ) -> str:
         """Returns the id of the round's release, which lies on disk; trains only where it does not yet.
+
+        A codec works on what may be seen already: after the site's own noise it costs no privacy, whatever it keeps for
+        the next round; and where the server adds the noise, the server clips again what it has decoded.
+
+        Args:
+            round_index: 0-based round.
+            num_rounds: Rounds of the run.
+            train: See `Train`.
+            mask: See `Mask`; None outside secure aggregation.
+            encode: See `Encode`; None keeps and sends float32.
 
         Raises:
             BudgetExceededError: A budget of the site has no draw left for the run; nothing was trained, and what was
@@ -79,7 +94,11 @@ class PrivateRounds:
             return kept
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()
-        content = self._masked(difference, steps, mask) if mask else self._bounded(difference, steps)
+        if mask:
+            content = self._masked(difference, steps, mask)
+        else:
+            bounded = self._bounded(difference, steps)
+            content = cast(Arrays, encode(bounded)) if encode else bounded
         self.ledger.keep(reservation, to_bytes(content))
         return reservation.release_id
 
