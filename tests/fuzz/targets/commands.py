@@ -20,7 +20,8 @@ from fedvoxel.export.publishing import Publisher
 from fedvoxel.federation.outcome import OUTCOME_FILE, write_outcome
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.volumes.nifti_writer import write_nifti
 from tests.blob_job import job_documents, write_job
 from tests.consortium_kits import FILE
@@ -60,7 +61,8 @@ def origin() -> Path:
     folder.mkdir()
     write_job(folder / "job", job_documents())
     (folder / "consortium.yml").write_text(FILE.format(port=8102))
-    AuditLog(folder / "state").record([AuditEvent("refused", _RUN, "job", "train", 0, "hospital-a", "zeros")] * 2)
+    told = AuditEvent(kind="answer", outcome="refused", run_key=_RUN, task="train", round=0, site="hospital-a")
+    AuditLog(folder / "state").record([told] * 2)
     (folder / "result").mkdir()
     write_outcome(sample_outcome(), folder / "result" / OUTCOME_FILE)
     (folder / "local").mkdir()

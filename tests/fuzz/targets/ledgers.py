@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.server_ledger import ServerLedger
 from fedvoxel.privacy.server_record import verify_server
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import HEAD_FILE, verified_entries
 from fedvoxel.review.case_record import CaseRecord
@@ -39,7 +40,7 @@ def _kept() -> dict[str, Path]:
         ledger.bytes_to_send(reservation.release_id)
     Both(folder / "both").rounds(2)
     log = AuditLog(folder / "audited")
-    log.record([AuditEvent("refused", "run", "job", "train", 0, "hospital-a", "zeros")] * 3)
+    log.record([AuditEvent(kind="answer", outcome="refused", run_key="run", task="train", round=0, site="hospital-a", reason="0s")] * 3)
     record = CaseRecord(folder / "case")
     for event in (Visited(visit="a" * 16, read_from="a" * 64), Begun(candidate="model")):
         record.append(event, record.read())
@@ -67,7 +68,7 @@ def _audit(folder: Path) -> None:
     log = AuditLog(folder)
     for _, event in log.read():
         hash((event.run_key, event.site, event.kind))
-    log.record([AuditEvent("missing", "run", "job", "train", 1, "hospital-b", "no reply")])
+    log.record([AuditEvent(kind="answer", outcome="missing", run_key="run", task="train", round=1, site="hospital-b")])
 
 
 def _case(folder: Path) -> None:
