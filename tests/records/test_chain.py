@@ -16,8 +16,8 @@ import pytest
 
 from fedvoxel.errors import LedgerError
 from fedvoxel.records import chain as chain_module
-from fedvoxel.records.chain import Chain
 from fedvoxel.records.canonical import sha256_of
+from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import FIRST, Entry, entry_of, next_entry
 
 ROOT = Path(__file__).resolve().parents[2]
