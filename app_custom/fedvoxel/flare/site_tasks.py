@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.event_type import EventType
@@ -25,7 +26,7 @@ from fedvoxel.errors import JobError
 from fedvoxel.federation.pace import Question
 from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
-from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
+from fedvoxel.flare.messages import LACKS_MODEL, SITES_CHANGED, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 
 _TIDY_EVERY_S = 0.5
@@ -158,6 +159,7 @@ class SiteTasks(ModelController):
         self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())
         pace_downloads()
+        self.engine.register_app_command(SITES_CHANGED, self._know_sites_again)
         gc.freeze()
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
@@ -168,6 +170,11 @@ class SiteTasks(ModelController):
         """
         sys.modules.setdefault(_TORCH_DOWNLOADS, None)  # type: ignore[arg-type]
         super().stop_controller(fl_ctx)
+
+    def _know_sites_again(self, topic: str, data: Any, fl_ctx: FLContext) -> dict[str, list[str]]:
+        """Asks the server's parent process for the job's sites: one that was restarted has a new token."""
+        self.engine.sync_clients_from_main_process()
+        return {"sites": sorted(client.name for client in self.engine.get_clients())}
 
     def _refusal(self, on_reply: OnReply, site: str, reply: FLModel) -> str | None:
         """Counts a reply and hands it on, and returns why it was refused or None."""

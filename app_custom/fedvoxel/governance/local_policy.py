@@ -50,6 +50,15 @@ HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
 
+_OWN_LAUNCHER = {
+    "nvflare.app_common.job_launcher.client_process_launcher.ClientProcessJobLauncher": (
+        "fedvoxel.flare.restarted_job.RestartingJobLauncher"
+    )
+}
+"""FLARE's launcher of a site's jobs, and ours in its place; one for containers, which a site has chosen, stays."""
+
+_RETURNING_SITES: dict[str, Any] = {"id": "returning_sites", "path": "fedvoxel.flare.returning_sites.ReturningSites"}
+
 _LOG_STREAMING_IDS = frozenset({"site_log_streamer", "log_receiver"})
 _RIGHTS = (
     "submit_job", "clone_job", "manage_job", "download_job", "view", "operate",
@@ -123,8 +132,11 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *OPTIONAL_CLASSES, *extra_classes)))
     hardened["allow_log_streaming"] = False
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
+    for part in hardened["components"]:
+        part["path"] = _OWN_LAUNCHER.get(part.get("path"), part.get("path"))
     if kind == "server":
         _keep_jobs_in_kit(hardened)
+        hardened["components"].append(dict(_RETURNING_SITES, args={}))
     return hardened
 
 
