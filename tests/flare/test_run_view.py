@@ -11,5 +11,7 @@ def test_a_run_shows_nothing_before_it_has_begun_and_then_what_a_watcher_reads()
     assert view.shown() == {}, "a watcher would refuse a run without rounds"
     view.show(rounds_planned=3, started=1.0, phase="starting")
     view.sites(["hospital-a"], "waiting")
-    progress = parse_progress(view.shown())
+    wait = {"site": "hospital-a", "since": 1.0, "until": 9.0, "reason": "works on it; until the deadline"}
+    progress = parse_progress(view.shown([wait]))
     assert progress and progress.rounds_planned == 3
+    assert [each.model_dump() for each in progress.waits] == [wait]

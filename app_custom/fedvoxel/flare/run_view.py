@@ -40,6 +40,10 @@ class RunView:
             for index, scores in enumerate(rounds.validation)
         ]
 
-    def shown(self) -> dict[str, Any]:
-        """Returns what is shown, as JSON; nothing before the run has said how many rounds it plans."""
-        return dict(self._view) if "rounds_planned" in self._view else {}
+    def shown(self, waits: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """Returns what is shown, as JSON; nothing before the run has said how many rounds it plans.
+
+        Args:
+            waits: Who is waited for at the moment; see `SiteTasks.waits`.
+        """
+        return self._view | {"waits": list(waits)} if "rounds_planned" in self._view else {}
