@@ -40,8 +40,9 @@ OnReply = Callable[[str, FLModel], None]
 """Takes a site's name and reply; raises UpdateError to refuse it."""
 
 _ABORTED = (
-    "the run was aborted: by a person (FLARE's status is then ABORTED), or by FLARE because a site's job process could "
-    "not run, for example for a class that is not on its allow-list; that site's log says why"
+    "the run was aborted: by a person (FLARE's status is then ABORTED), or by FLARE because fewer sites were left than "
+    "the job's min_clients, for example for job processes that could not run for a class that is not on the sites' "
+    "allow-list; their logs say why"
 )
 
 
