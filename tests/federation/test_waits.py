@@ -44,7 +44,7 @@ def test_a_site_without_a_connection_is_not_waited_for_and_is_again_once_it_is_b
     question = _question(Wait(60.0))
     question.look(5.0, ["hospital-a", "hospital-b"], (), ["hospital-c"])
     assert question.over
-    assert question.why("hospital-c") == "lost its connection"
+    assert question.given_up == {"hospital-c": "lost its connection"}
     question.look(6.0, ["hospital-a", "hospital-b"], (), ())
     assert not question.over
     assert question.working == {"hospital-c"}

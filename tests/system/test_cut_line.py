@@ -63,7 +63,7 @@ def test_a_site_whose_line_is_cut_for_a_minute_goes_on_in_the_same_job(tmp_path:
         deployed = consortium.kits[OTHER]
         found = wait_until(lambda: list(deployed.glob("*/meta.json")), 120, "the job has been deployed")
         watch = Watch(tmp_path / "watch.log")
-        _start(consortium, ["watch", found[0].parent.name, "--json", "--interval", "1"], watch.output)
+        watching = _start(consortium, ["watch", found[0].parent.name, "--json", "--interval", "1"], watch.output)
         wait_until(lambda: any(seen["round"] >= 1 for seen in watch.progress()), 120, "the second round has begun")
         cable = consortium.network.cable(CUT)
         subprocess.run(["ip", "link", "set", cable, "down"], check=True)
@@ -71,6 +71,7 @@ def test_a_site_whose_line_is_cut_for_a_minute_goes_on_in_the_same_job(tmp_path:
         wait_until(lambda: time.monotonic() - cut > CUT_S, 2 * CUT_S, "a minute is over")
         subprocess.run(["ip", "link", "set", cable, "up"], check=True)
         assert submitted.wait(300) == 0, (tmp_path / "submit.log").read_text()
+        assert watching.wait(60) == 0, watch.output.read_text()[-2000:]
         (outcome_file,) = tmp_path.glob("*/workspace/outcome.json")
     outcome = load_outcome(outcome_file)
     assert (outcome.status, outcome.rounds_committed) == ("finished", ROUNDS)
@@ -78,4 +79,6 @@ def test_a_site_whose_line_is_cut_for_a_minute_goes_on_in_the_same_job(tmp_path:
     lost = [record.round for record in outcome.rounds if record.missing.get(CUT) == "lost its connection"]
     assert lost, "it was cut off"
     assert CUT in outcome.rounds[-1].contributed, "it is back in the same job"
-    assert watch.waits("works on it") or watch.waits("has not come for its task yet")
+    assert watch.waits("works on it")
+    given_up = [seen["sites"][CUT] for seen in watch.progress() if seen["sites"][CUT]["state"] == "missing"]
+    assert {each["reason"] for each in given_up} == {"lost its connection"}

@@ -104,6 +104,11 @@ class OpenQuestion:
         """Says whether the wait is over."""
         return not self.working or self.elapsed_s > self.ends_s
 
+    @property
+    def given_up(self) -> dict[str, str]:
+        """Are the sites that have not replied and are not waited for, each with the reason."""
+        return {site: self.why(site) for site in sorted(self._lost | self._late)}
+
     def why(self, site: str) -> str:
         """Returns why a site that has not replied is not waited for any more."""
         if site in self._lost:

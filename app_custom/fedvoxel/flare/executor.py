@@ -48,6 +48,7 @@ from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.training.site_state import SiteState
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -174,12 +175,14 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN:
             check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             check_same_section(self.privacy, model.meta.get("privacy"))
-        progress = self._progress.update
-        ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
+        watched = {"should_stop": lambda: abort_signal.triggered, "on_progress": self._progress.update}
+        ask = partial(self._process.ask, **watched)
         if task_name == TASK_TRAIN and rounds and self._secure:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
             begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
+            kept = SiteState(self._folder, self.cohort).checkpoint_file
+            ask = partial(self._process.ask_on, **watched, checkpoint=kept)
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:

@@ -86,6 +86,8 @@ class SiteTasks(ModelController):
         self._sites = 0
         self.waits: list[dict[str, Any]] = []
         """Who is waited for at the moment, since when and until when (seconds since the epoch), and why."""
+        self.given_up: dict[str, str] = {}
+        """Who was asked, has not replied, and is not waited for at the moment, with the reason."""
         self._slow: dict[str, SlowSites] = {}
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
@@ -196,7 +198,7 @@ class SiteTasks(ModelController):
             self._show_waits(question, asked, slow.slow(dict.fromkeys(question.working, question.elapsed_s), took_s))
             self._pace.wait(self._question(task_name, question.elapsed_s, set(question.working), question.ends_s), good)
             time.sleep(self._task_check_period)
-        self.waits = []
+        self.waits, self.given_up = [], {}
         self._pace.done(task_name, good, question.elapsed_s)
         said = slow.slow(took_s, took_s)
         slow.note(took_s)
@@ -207,6 +209,7 @@ class SiteTasks(ModelController):
             {"site": each.site, "since": asked + each.since_s, "until": asked + each.until_s, "reason": each.reason}
             for each in question.waits(slow, self._open.answered)
         ]
+        self.given_up = question.given_up
 
     def _question(self, task_name: str, elapsed_s: float, working: set[str], ends_s: float) -> Question:
         coming = not working <= set(self._open.fetched)

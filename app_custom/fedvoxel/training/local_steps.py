@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from itertools import count, islice
+from typing import Any
 
 import torch
 
@@ -10,6 +11,7 @@ from fedvoxel.errors import TrainingError
 from fedvoxel.training.config import TrainingConfig
 from fedvoxel.training.gradient_term import GradientTerm, MeanGradient, NamedParameters
 from fedvoxel.training.networks import build_loss
+from fedvoxel.training.resumption import RoundCheckpoint
 from fedvoxel.training.samples import Sample, Samples
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter, loss_of
@@ -29,6 +31,7 @@ class LocalSteps:
         parameters: NamedParameters,
         samples: Samples,
         steps_per_round: int | None = None,
+        checkpoint: RoundCheckpoint | None = None,
     ) -> None:
         """Takes what is trained, and for how long.
 
@@ -38,14 +41,17 @@ class LocalSteps:
             parameters: Its trained parameters by name.
             samples: What it is trained on.
             steps_per_round: Steps in a round; None takes the configured epochs.
+            checkpoint: Keeps finished epochs, to go on from.
 
         Raises:
             ConfigError: The loss cannot be built as described.
         """
         self._config, self._segmenter = config, segmenter
         self._parameters, self._samples = parameters, samples
-        in_epochs = config.epochs_per_round * math.ceil(len(samples) / config.batch_size)
+        self._per_epoch = math.ceil(len(samples) / config.batch_size)
+        in_epochs = config.epochs_per_round * self._per_epoch
         self._steps = in_epochs if steps_per_round is None else steps_per_round
+        self._checkpoint = checkpoint
         self._loss = build_loss(config.loss)
         self._device = segmenter.device
         needs_scaling = self._device.type == "cuda" and segmenter.autocast.fast_dtype == torch.float16
@@ -76,8 +82,11 @@ class LocalSteps:
         steps = self._steps
         average = WeightAverage(self._parameters.values(), self._config.average_decay)
         self._segmenter.network.train()
-        total_loss = 0.0
-        for done, batch in enumerate(islice(self._batches(round_index), steps)):
+        # The mean gradient of the steps before is not kept: such a round begins anew.
+        checkpoint = None if mean_gradient else self._checkpoint
+        kept = checkpoint.restore(self._segmenter.network, optimizer, average, self._scaler) if checkpoint else (0, 0.0)
+        begun, total_loss = kept
+        for done, batch in enumerate(islice(self._batches(round_index, begun), steps - begun), begun):
             self._set_rate(optimizer, round_index * steps + done, num_rounds * steps)
             total_loss += self._gradients(optimizer, *batch)
             if mean_gradient:
@@ -87,11 +96,21 @@ class LocalSteps:
             average.add()
             if progress:
                 progress(done + 1, steps, total_loss / (done + 1))
+            if checkpoint and (done + 1) % self._per_epoch == 0:
+                checkpoint.keep(done + 1, total_loss, self._parts(optimizer, average))
         average.apply()
         return total_loss / steps
 
-    def _batches(self, round_index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for epoch in count():
+    def _parts(self, optimizer: torch.optim.Optimizer, average: WeightAverage) -> dict[str, Any]:
+        return {
+            "network": self._segmenter.network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "average": average.values,
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def _batches(self, round_index: int, begun: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for epoch in count(begun // self._per_epoch if begun else 0):
             yield from _batches(self._samples.epoch(round_index, epoch), self._config.batch_size)
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
