@@ -1,5 +1,6 @@
 """A site whose processes are killed goes on in the same job: nobody else loses a round, and it loses one at most."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.slow
 EPOCHS, ROUNDS = 15, 8
 KILLED, RESTARTED = "hospital-b", "hospital-d"
 JOB_PROCESS = "nvflare.private.fed.app.client.worker_process"
+logger = logging.getLogger(__name__)
+
 STEPPED = {"name": "stepped", "step": 1.0, "levels": 3}
 
 
@@ -66,9 +69,8 @@ def test_a_restarted_site_is_back_in_the_same_job_and_has_lost_nothing(system: S
     system.running.start(RESTARTED)
     assert {path.name: path.read_bytes() for path in state.iterdir() if path.suffix == ".npz"} == kept
     wait_until(lambda: _trains(system, job_id, RESTARTED), 60, "the site trains again")
-    print(f"back after {time.monotonic() - started:.1f} s")  # noqa: T201
+    logger.info("back in the job %.1f s after its start", time.monotonic() - started)
     assert system.wait(job_id)["status"] == "FINISHED:COMPLETED"
     outcome = system.outcome(job_id)
-    print([(sorted(record.contributed), record.missing, record.seconds) for record in outcome.rounds])  # noqa: T201
     _only_lost_its_own(outcome, RESTARTED, rounds=ROUNDS, most=1)
     assert "event=site_is_back site=hospital-d" in (system.kit("server.consortium.example") / "console.log").read_text()

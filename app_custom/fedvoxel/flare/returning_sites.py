@@ -78,11 +78,12 @@ class ReturningSites(FLComponent):
             trouble = _start_again(waiting, engine)
         except Exception as error:  # whatever FLARE makes of a site or job that is lost again meanwhile
             trouble = f"unexpected {type(error).__name__}"
-        said = f"site={waiting.site} job={waiting.job_id}"
+        said, key = f"site={waiting.site} job={waiting.job_id}", (waiting.job_id, waiting.site)
         with self._lock:
             waiting.busy = False
-            if trouble is None or waiting.tries >= _MOST_TRIES:
-                self._open.pop((waiting.job_id, waiting.site), None)
+            # A site that has been restarted once more is on its way back anew.
+            if (trouble is None or waiting.tries >= _MOST_TRIES) and self._open.get(key) is waiting:
+                del self._open[key]
         if trouble is None:
             self.logger.info(f"event=site_is_back {said}")
         else:
