@@ -178,13 +178,12 @@ class SiteExecutor(Executor):
             check_same_section(self.privacy, model.meta.get("privacy"))
             model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
             begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
-        watched = {"should_stop": lambda: abort_signal.triggered, "on_progress": self._progress.update}
-        ask = partial(self._process.ask, **watched)
+        progress, kept = self._progress.update, None if rounds else SiteState(self._folder, self.cohort).checkpoint_file
+        asking = partial(self._process.ask_on, checkpoint=kept)
+        ask = partial(asking, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and rounds and self._secure and self._private:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
-            kept = SiteState(self._folder, self.cohort).checkpoint_file
-            ask = partial(self._process.ask_on, **watched, checkpoint=kept)
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:

@@ -106,7 +106,7 @@ class TrainerProcess:
             raise TrainerDiedError(f"the trainer process ended with {self._how_it_ended()}") from None
 
     def ask_on(
-        self, message: Message, should_stop: Callable[[], bool], on_progress: OnProgress, checkpoint: Path
+        self, message: Message, should_stop: Callable[[], bool], on_progress: OnProgress, checkpoint: Path | None
     ) -> Message:
         """Asks as `ask` does; where the child died, a new one goes on, as long as each gets further than the last.
 
@@ -114,7 +114,7 @@ class TrainerProcess:
             message: See `ask`, as the next two.
             should_stop: See there.
             on_progress: See there.
-            checkpoint: The file in which a child keeps how far it is.
+            checkpoint: The file in which a child keeps how far it is; None where none may go on.
 
         Raises:
             TrainerDiedError: The child died before it had kept anything, or no further than the one before it.
@@ -155,12 +155,11 @@ class TrainerProcess:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Returns what tells one content of a file, which is always written anew, from the next."""
-    try:
-        found = file.stat()
-    except FileNotFoundError:
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """Returns what tells one content of a file, which is always written anew, from the next; None where it has none."""
+    if file is None or not file.is_file():
         return None
+    found = file.stat()
     return found.st_ino, found.st_mtime_ns
 
 
