@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from itertools import count, islice
-from typing import Any
 
 import torch
 
@@ -84,30 +83,19 @@ class LocalSteps:
         self._segmenter.network.train()
         # The mean gradient of the steps before is not kept: such a round begins anew.
         checkpoint = None if mean_gradient else self._checkpoint
-        kept = checkpoint.restore(self._segmenter.network, optimizer, average, self._scaler) if checkpoint else (0, 0.0)
-        begun, total_loss = kept
+        parts = (self._segmenter.network, optimizer, average, self._scaler)
+        begun, total_loss = checkpoint.restore(*parts) if checkpoint else (0, 0.0)
         for done, batch in enumerate(islice(self._batches(round_index, begun), steps - begun), begun):
             self._set_rate(optimizer, round_index * steps + done, num_rounds * steps)
             total_loss += self._gradients(optimizer, *batch)
-            if mean_gradient:
-                mean_gradient.add()
-            term.add_to_gradients()
-            self._step(optimizer)
+            self._step(optimizer, term, mean_gradient)
             average.add()
             if progress:
                 progress(done + 1, steps, total_loss / (done + 1))
             if checkpoint and (done + 1) % self._per_epoch == 0:
-                checkpoint.keep(done + 1, total_loss, self._parts(optimizer, average))
+                checkpoint.keep(done + 1, total_loss, *parts)
         average.apply()
         return total_loss / steps
-
-    def _parts(self, optimizer: torch.optim.Optimizer, average: WeightAverage) -> dict[str, Any]:
-        return {
-            "network": self._segmenter.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "average": average.values,
-            "scaler": self._scaler.state_dict(),
-        }
 
     def _batches(self, round_index: int, begun: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for epoch in count(begun // self._per_epoch if begun else 0):
@@ -131,7 +119,11 @@ class LocalSteps:
         self._scaler.unscale_(optimizer)
         return value
 
-    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+    def _step(self, optimizer: torch.optim.Optimizer, term: GradientTerm, mean_gradient: MeanGradient | None) -> None:
+        """Steps along the batch's gradients with what is added to them."""
+        if mean_gradient:
+            mean_gradient.add()
+        term.add_to_gradients()
         if self._config.gradient_clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._config.gradient_clip_norm)
         self._scaler.step(optimizer)

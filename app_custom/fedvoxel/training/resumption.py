@@ -9,7 +9,6 @@ import hashlib
 import io
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +92,32 @@ class RoundCheckpoint:
         logger.info("event=round_goes_on steps=%d", kept["steps"])
         return kept["steps"], kept["loss"]
 
-    def keep(self, steps: int, loss: float, parts: Mapping[str, Any]) -> None:
+    def keep(
+        self,
+        steps: int,
+        loss: float,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage,
+        scaler: Any,
+    ) -> None:
         """Keeps a finished epoch, unless one was kept just before.
 
         Args:
             steps: Steps done in the round.
             loss: Sum of their losses.
-            parts: State of `network`, `optimizer`, `average` and `scaler`.
+            network: Has the weights.
+            optimizer: Has the moments.
+            average: The moving average of the weights.
+            scaler: Scales the loss.
         """
         if time.monotonic() - self._kept_s < _EVERY_S:
             return
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        done = {"key": self._key, "steps": steps, "loss": loss, "average": average.values}
         random = {"random": torch.get_rng_state(), "cuda_random": cuda}
-        _write(self._file, {"key": self._key, "steps": steps, "loss": loss, **random, **parts})
+        states = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+        _write(self._file, done | random | states)
         self._kept_s = time.monotonic()
 
 
