@@ -35,6 +35,9 @@ SECURE_VALUES = frozenset(
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
 
+SITES_CHANGED = "fedvoxel_sites_changed"
+"""What the server tells a job's process when a site of the job has registered anew."""
+
 NO_ARRAYS = {"arrays": 0}
 """Stands where FLARE's model wants arrays or metrics, and an answer has none."""
 
