@@ -129,6 +129,12 @@ class ReleaseGateError(FedVoxelError):
     exit_code = 20
 
 
+class VersionError(FedVoxelError):
+    """Says that another release of FedVoxel is not understood: a participant's, or the one that wrote a kept file."""
+
+    exit_code = 25
+
+
 class ReviewError(FedVoxelError):
     """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
 
