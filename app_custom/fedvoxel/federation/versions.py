@@ -61,16 +61,16 @@ SPOKEN: Mapping[MessageKind, Spoken] = {
 """What this release speaks. A change that the release before would misread raises `newest`; what raises `oldest` above
 that release's `newest` (see `BEFORE`) ends its support, and a test refuses it."""
 
-BEFORE = VersionRecord(package="0.1.0", speaks={kind: Spoken(oldest=1, newest=1) for kind in SPOKEN})
-"""The release before this one, which stays supported until the next."""
-
 SILENT = VersionRecord(package="0.1.0", speaks={kind: Spoken(oldest=1, newest=1) for kind in SPOKEN})
 """Whoever tells nothing: versions are told since 0.2.0."""
+
+BEFORE = SILENT
+"""The release before this one, which stays supported until the next."""
 
 
 def own_record() -> VersionRecord:
     """Returns what this participant tells of itself."""
-    return VersionRecord(package=__version__, speaks=dict(SPOKEN))
+    return VersionRecord(package=__version__, speaks={kind: spoken for kind, spoken in SPOKEN.items()})
 
 
 def read_record(told: Any) -> VersionRecord | None:

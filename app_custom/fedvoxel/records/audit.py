@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import LedgerError, VersionError
+from fedvoxel.formats import AUDIT_LOG, current
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 
@@ -79,7 +80,9 @@ class AuditLog:
 
 def _event(entry: Entry) -> AuditEvent:
     try:
-        return AuditEvent(**entry.body)
+        return AuditEvent(**current(AUDIT_LOG, entry.body, f"line {entry.index + 1} of the audit log"))
+    except VersionError as error:
+        raise LedgerError(str(error)) from None
     except TypeError:
         raise LedgerError(
             f"line {entry.index + 1} of the audit log is no event of this version; update fedvoxel"
