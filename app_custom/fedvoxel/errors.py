@@ -135,6 +135,12 @@ class ReleaseGateError(FedVoxelError):
     exit_code = 20
 
 
+class BackupError(FedVoxelError):
+    """Says that a backup was not made, is not whole, does not open, or was not put back; nothing was overwritten."""
+
+    exit_code = 26
+
+
 class ReviewError(FedVoxelError):
     """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
 

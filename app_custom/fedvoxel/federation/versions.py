@@ -51,7 +51,7 @@ class VersionRecord(FrozenModel):
     speaks: dict[_Kind, Spoken] = Field(max_length=50)
 
 
-SPOKEN: Mapping[MessageKind, Spoken] = {
+SPOKEN: Mapping[str, Spoken] = {
     "rounds": Spoken(oldest=1, newest=1),
     "secure_aggregation": Spoken(oldest=1, newest=1),
     "statistics": Spoken(oldest=1, newest=1),
@@ -70,7 +70,7 @@ BEFORE = SILENT
 
 def own_record() -> VersionRecord:
     """Returns what this participant tells of itself."""
-    return VersionRecord(package=__version__, speaks={kind: spoken for kind, spoken in SPOKEN.items()})
+    return VersionRecord(package=__version__, speaks=dict(SPOKEN))
 
 
 def read_record(told: Any) -> VersionRecord | None:
