@@ -25,7 +25,8 @@ from fedvoxel.privacy.ledger import Ledger, open_ledger
 from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.privacy.reconcile import reconcile, site_releases
 from fedvoxel.privacy.server_record import verify_server
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.identity import load_root
 from fedvoxel.updates.weights_file import to_bytes
@@ -149,11 +150,11 @@ def test_the_servers_ledger_and_the_sites_still_agree(left: Path) -> None:
 def test_the_audit_log_goes_on_without_loss(left: Path) -> None:
     log = AuditLog(left / "server/state")
     before = [event for _, event in log.read()]
-    assert [(event.kind, event.task, event.round, event.site) for event in before] == [
-        ("missing", "train", 0, "hospital-c"),
-        ("refused", "validation", None, "hospital-b"),
+    assert [(event.kind, event.outcome, event.task, event.round, event.site) for event in before] == [
+        ("answer", "missing", "train", 0, "hospital-c"),
+        ("answer", "refused", "validation", None, "hospital-b"),
     ]
-    log.record([AuditEvent("missing", RUN, "job-2", "train", 2, "hospital-c", "no reply within 5 s")])
+    log.record([AuditEvent(kind="answer", outcome="missing", run_key=RUN, task="train", round=2, site="hospital-c")])
     assert [event for _, event in log.read()][:2] == before and len(log.read()) == 3
 
 
@@ -184,15 +185,15 @@ def test_a_sites_policy_memory_and_arrays_are_read(left: Path) -> None:
 def test_a_newer_releases_lines_are_refused_by_name(left: Path) -> None:
     kit = left / SITE
     newer = {"schema_version": 2}
+    Chain(left / "server/state/audit/audit.jsonl").append({"schema_version": 3})
     Chain(kit / "state/privacy" / COHORT / "ledger.jsonl").append(newer)
     Chain(left / "server/state/privacy/server.jsonl").append(newer)
-    Chain(left / "server/state/audit/audit.jsonl").append(newer)
     words = "is of version 2, .* written by a newer release; update fedvoxel"
     with pytest.raises(LedgerError, match=f"line 8 of the ledger {words}"):
         Ledger(kit / "state/privacy", COHORT, load_privacy_policy(kit / "local").budget(COHORT)).status()
     with pytest.raises(LedgerError, match=f"line 5 of the server's ledger {words}"):
         verify_server(left / "server/state")
-    with pytest.raises(LedgerError, match=f"line 3 of the audit log {words}"):
+    with pytest.raises(LedgerError, match=r"line 3 of the audit log is of version 3, .* reads 1, 2: .*newer release"):
         AuditLog(left / "server/state").read()
     with pytest.raises(VersionError, match=words):
         parse_config(RunOutcome, sample_outcome().model_dump(mode="json") | newer, "the run's outcome")

@@ -49,10 +49,18 @@ _COHORT = "the cohort's folder"
 _PACKAGE = "a package"
 _REVIEW = "a reading's folder"
 
+
+def _events_of_all_kinds(answer: Content) -> Content:
+    """Takes a line that knew refused and missing answers only, and called them so in `kind`."""
+    if set(answer) - {"schema_version"} != {"kind", "run_key", "job_id", "task", "round", "site", "reason"}:
+        raise ValueError("no line of version 1")
+    return {**answer, "kind": "answer", "outcome": answer["kind"]}
+
+
 FORMATS: tuple[Format, ...] = (
     Format(PRIVACY_LEDGER, "state/privacy/COHORT/ledger.jsonl"),
     Format(SERVER_LEDGER, "state/privacy/server.jsonl"),
-    Format(AUDIT_LOG, "state/audit/audit.jsonl"),
+    Format(AUDIT_LOG, "state/audit/audit.jsonl", writes=2, reads=(1, 2), steps={1: _events_of_all_kinds}),
     Format("privacy.policy.PrivacyPolicy", "local/fedvoxel_privacy.json"),
     Format("volumes.site.SiteConfig", "local/fedvoxel_site.json"),
     Format("governance.consortium.ConsortiumRecord", "the consortium's workspace"),

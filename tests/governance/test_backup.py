@@ -19,12 +19,13 @@ from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.ledger_presence import RESTORED_FILE, check_note
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.policy import PrivacyPolicy, write_privacy_policy
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.chain import Chain
 from tests.kept_files.make_files import BUDGET, COHORT, PLAN, RUN, update
 
 PASSPHRASE = "correct horse battery staple"
-EVENT = AuditEvent("missing", RUN, "job", "train", 0, "hospital-c", "no reply within 5 s")
+EVENT = AuditEvent(kind="answer", outcome="missing", run_key=RUN, task="train", round=0, site="hospital-c")
 
 
 def spend(kit: Path, index: int) -> None:

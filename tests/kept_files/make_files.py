@@ -19,7 +19,8 @@ from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget, PrivacyPolicy, write_privacy_policy
 from fedvoxel.privacy.server_ledger import Received, Released, ServerLedger
 from fedvoxel.records.atomic import write_json
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from tests.export.made_calibration import made_calibration
 from tests.export.package_sample import sample_package, sample_root, sample_signer, sample_trust
 from tests.export.throwaway_root import NOW
@@ -59,8 +60,12 @@ def make_server(kit: Path, releases: list[str]) -> None:
         ledger.receive([Received(site=SITE, release_id=release_id, sha256=digest, **named)])
         ledger.release(Released(sha256=digest, **named))
     log = AuditLog(kit / "state")
-    log.record([AuditEvent("missing", RUN, "job-1", "train", 0, "hospital-c", "no reply within 5 s")])
-    log.record([AuditEvent("refused", RUN, "job-1", "validation", None, "hospital-b", "a score of 6 cases")])
+    said = {"kind": "answer", "run_key": RUN, "job_id": "job-1"}
+    for told in (
+        {"outcome": "missing", "task": "train", "round": 0, "site": "hospital-c", "reason": "no reply within 5 s"},
+        {"outcome": "refused", "task": "validation", "site": "hospital-b", "reason": "a score of 6 cases"},
+    ):
+        log.record([AuditEvent.model_validate(said | told)])
     run = kit / "state/runs" / RUN
     write_outcome(sample_outcome(), run / OUTCOME_FILE)
 
