@@ -68,7 +68,7 @@ def test_everything_that_cannot_be_made_again_comes_back(site: Path, tmp_path: P
     (head,) = Chain(site / "state/audit/audit.jsonl").read()
     assert made.heads["state/audit/head.json"] == head.hash
     assert (tmp_path / "b.fvbackup").stat().st_mode & 0o777 == 0o600
-    readable = b"BEGIN PRIVATE KEY" in (tmp_path / "b.fvbackup").read_bytes()
+    readable = b"PRIVATE KEY-----" in (tmp_path / "b.fvbackup").read_bytes()
     assert readable == (passphrase is None)
 
     assert restore_backup(tmp_path / "b.fvbackup", tmp_path / "back", passphrase) == made
