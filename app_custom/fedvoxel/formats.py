@@ -129,7 +129,7 @@ def current(name: str, content: Any, what: str) -> Any:
         cure = "update fedvoxel here" if newer else "open it once with the release before this one"
         kept = ", ".join(map(str, one.reads))
         raise VersionError(
-            f"{what} is of version {version}, and FedVoxel {__version__} reads {kept}: it was written by "
+            f"{what} is of version {version} (schema_version), and FedVoxel {__version__} reads {kept}: it was written by "
             f"{'a newer' if newer else 'too old a'} release; {cure}"
         )
     return _stepped(one, version, content)
