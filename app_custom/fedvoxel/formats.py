@@ -3,7 +3,8 @@
 A file says its version as `schema_version`; a line of a ledger or log that says none is of version 1. A release reads
 what it writes and what the release before it wrote. Where the two differ, a step turns the older content into the newer
 while it is read: nothing that is kept is rewritten, so that chains still verify and the release before, put back, finds
-its files as it left them. What is signed as a whole gets no step, since it is verified as it was signed.
+its files as it left them. So the lines of ledgers and logs are read for ever, whatever their version. What is signed as
+a whole gets no step, since it is verified as it was signed.
 
 To change a format: raise its `writes`, keep the version before in `reads`, write the step, and add a file of the
 release before to the tests. `config.parse_config` and the readers of chains come through here.
@@ -125,12 +126,11 @@ def current(name: str, content: Any, what: str) -> Any:
     if one is None or isinstance(version, bool) or not isinstance(version, int):
         return content
     if version not in one.reads:
-        newer = version > one.writes
-        cure = "update fedvoxel here" if newer else "open it once with the release before this one"
         kept = ", ".join(map(str, one.reads))
+        cure = "by a newer release; update fedvoxel here" if version > one.writes else "by none that is read any more"
         raise VersionError(
-            f"{what} is of version {version} (schema_version), and FedVoxel {__version__} reads {kept}: it was written by "
-            f"{'a newer' if newer else 'too old a'} release; {cure}"
+            f"{what} is of version {version} (schema_version), and FedVoxel {__version__} reads {kept}: it was written "
+            f"{cure}"
         )
     return _stepped(one, version, content)
 
