@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from nvflare.apis.client import Client
-from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.controller_spec import Task
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext, FLContextManager
@@ -22,31 +22,26 @@ from fedvoxel.flare.versions import VERSIONS_PROPERTY, kind_of, tell_versions
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.records.audit import AuditLog
 from tests.federation.test_versions import told
-from tests.flare.test_controller import FakeSites, from_peer, named, run_sites, well_behaved
+from tests.flare.test_controller import FakeSites, from_peer, run_sites, well_behaved
 from tests.flare.test_patient_promises import Site
 
 TOLD: dict[str, Any] = {"hospital-a": told(1, 1, "0.2.0"), "hospital-b": told(2, 2, "0.9.0"), "hospital-c": None}
 
 
 class MeetingSites(FakeSites):
-    """Has each site come for its task as FLARE does: it is met first, and given the task if that still names it."""
+    """Has each site come for its task as FLARE does, and gives it to those who are let in."""
 
-    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *_: Any) -> None:
-        task.targets = list(targets)
-        for site in targets:
-            coming = from_peer(site)
-            peer = coming.get_peer_context()
-            if TOLD[site] is not None:
-                peer.set_prop(VERSIONS_PROPERTY, TOLD[site], private=False, sticky=False)
-            self._controller.handle_event(EventType.BEFORE_PROCESS_TASK_REQUEST, coming)
-            if site not in task.targets:
-                continue
-            self._controller.handle_event(EventType.BEFORE_TASK_DATA_FILTER, coming)
-            for reply in self._answers[site](task.name):
-                answered = ClientTask(Client(site, ""), task)
-                answered.result = named(reply, task, self._controller.run_key)
-                assert task.result_received_cb
-                task.result_received_cb(answered, fl_ctx)
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *rest: Any) -> None:
+        let_in = [site for site in targets if self.process_task_request(Client(site, ""), coming(site))[0] == "a task"]
+        super().broadcast(task, fl_ctx, let_in, *rest)
+
+
+def coming(site: str) -> FLContext:
+    """Returns the context with which a site comes; it says that it is another one."""
+    context = from_peer("hospital-a")
+    if TOLD[site] is not None:
+        context.get_peer_context().set_prop(VERSIONS_PROPERTY, TOLD[site], private=False, sticky=False)
+    return context
 
 
 def never_asked(task: str) -> list[Any]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from nvflare.apis.controller_spec import Task
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.fuel.utils import fobs
 
@@ -18,20 +17,14 @@ class Exchange:
 
     Attributes:
         fetched: Each site that was given the task, as often as it was.
-        task: FLARE's own, once it is made.
+        task_name: Its name; empty until it is handed to FLARE.
     """
 
     fetched: list[str] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     receive: Callable[[FLModel], bool] | None = None
-    task: Task | None = None
-
-    def decline(self, site: str, reason: str) -> None:
-        """Notes a site that is not given the task, and has FLARE give it to the others only."""
-        self.failed[site] = reason
-        if self.task is not None and site in (self.task.targets or ()):
-            self.task.targets.remove(site)
+    task_name: str = ""
 
 
 @dataclass

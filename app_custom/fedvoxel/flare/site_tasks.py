@@ -28,7 +28,7 @@ from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
-from fedvoxel.flare.versions import meet, tell_versions
+from fedvoxel.flare.versions import meet_sites, tell_versions
 
 _TIDY_EVERY_S = 0.5
 """FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
@@ -149,23 +149,22 @@ class SiteTasks(ModelController):
         return bool(self.communicator.get_client_disconnect_time(site))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Notes which site comes for the open question, and declines one whose release is not understood."""
+        """Notes which site comes for the open question."""
         super().handle_event(event_type, fl_ctx)
-        site = fl_ctx.get_peer_context()
-        if event_type == EventType.BEFORE_PROCESS_TASK_REQUEST and isinstance(site, FLContext):
-            meet(site, self._open, self.site_versions)
-        elif event_type == EventType.BEFORE_TASK_DATA_FILTER and isinstance(site, FLContext):
+        site = fl_ctx.get_peer_context() if event_type == EventType.BEFORE_TASK_DATA_FILTER else None
+        if isinstance(site, FLContext):
             self._open.fetched.append(site.get_identity_name())
 
     def broadcast(self, task: Task, *args: Any, **kwargs: Any) -> None:
-        """Hands a task to FLARE and keeps it, so that a site can still be left out of it."""
-        self._open.task = task
+        """Hands a task to FLARE, and says in the open exchange which it is."""
+        self._open.task_name = task.name
         super().broadcast(task, *args, **kwargs)
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
         super().start_controller(fl_ctx)
         tell_versions(fl_ctx)
+        meet_sites(self.communicator, lambda: self._open, self.site_versions)
         self._pace = RequestPace(fl_ctx.get_prop(FLContextKey.RUNNER).config)
         self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())

@@ -4,7 +4,13 @@ A site tells with its first request for a task, before it is given any; the serv
 So each side decides before anybody trains: see `federation.versions`.
 """
 
+from collections.abc import Callable
+
+from nvflare.apis.client import Client
+from nvflare.apis.fl_constant import SpecialTaskName
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.wf_comm_spec import WFCommSpec
 
 from fedvoxel.errors import VersionError
 from fedvoxel.federation.versions import MessageKind, own_record, read_record, why_declined
@@ -39,21 +45,33 @@ def tell_versions(fl_ctx: FLContext) -> None:
     fl_ctx.set_prop(VERSIONS_PROPERTY, own_record().model_dump(mode="json"), private=False, sticky=True)
 
 
-def meet(site: FLContext, exchange: Exchange, releases: dict[str, str]) -> None:
-    """Looks at what a site that comes for a task tells of itself, before it can be given any.
+def meet_sites(communicator: WFCommSpec, exchange: Callable[[], Exchange], releases: dict[str, str]) -> None:
+    """Has a site that comes for a task looked at before it can be given any.
+
+    FLARE's events do not say who comes but by the site's own word; here it is the client that FLARE has authenticated,
+    so that nobody can have another site declined.
 
     Args:
-        site: The context that came with its request.
-        exchange: The open task, which a site that is not understood is left out of.
+        communicator: Gives FLARE's tasks out.
+        exchange: Returns the open one, in which a site that is not understood is noted with the reason.
         releases: The release that each site runs, which is noted here.
     """
-    name, told = site.get_identity_name(), site.get_prop(VERSIONS_PROPERTY)
-    record = read_record(told)
-    if record:
-        releases[name] = record.package
-    reason = why_declined(kind_of(exchange.task.name), name, told) if exchange.task else None
-    if reason:
-        exchange.decline(name, reason)
+    give = communicator.process_task_request
+
+    def met(client: Client, fl_ctx: FLContext) -> tuple[str, str, Shareable | None]:
+        site, asked = fl_ctx.get_peer_context(), exchange()
+        told = site.get_prop(VERSIONS_PROPERTY) if isinstance(site, FLContext) else None
+        record = read_record(told)
+        if record:
+            releases[client.name] = record.package
+        reason = why_declined(kind_of(asked.task_name), client.name, told) if asked.task_name else None
+        if reason:
+            asked.failed[client.name] = reason
+            return SpecialTaskName.TRY_AGAIN, "", None
+        given: tuple[str, str, Shareable | None] = give(client, fl_ctx)
+        return given
+
+    communicator.process_task_request = met
 
 
 def server_declined(task_name: str, fl_ctx: FLContext) -> str | None:
