@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ _LARGEST_RECORD_BYTES = 16 * 1024**2
 _STALE = timedelta(days=30)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Says what is known of the packages of a bill."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bill", type=Path, help="from scripts/bill_of_materials.py")
     parser.add_argument("--database", type=Path, help="the OSV snapshot of PyPI (all.zip)")
     parser.add_argument("--ignore", action="append", default=[], metavar="ID=REASON", help="a finding that is accepted")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.database is None:
         sys.stderr.write("NOT CHECKED: no snapshot of known vulnerabilities was given (--database); this is no pass\n")
         return NOT_CHECKED

@@ -1,9 +1,12 @@
 """The bill of materials is whole and repeatable, and an audit of it never passes without a look."""
 
+import importlib.util
+import io
 import json
 import subprocess
 import sys
 import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,28 @@ ROOT = Path(__file__).resolve().parents[2]
 AFFECTED = {"package": {"name": "Numpy", "ecosystem": "PyPI"}}
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+def make_bill(*arguments: str) -> int:
+    command = [sys.executable, str(ROOT / "scripts" / "bill_of_materials.py"), *arguments]
+    return subprocess.run(command, capture_output=True, timeout=120).returncode
+
+
+def audited(bill: Path, *arguments: str) -> tuple[int, str]:
+    """Returns how the audit ends, and what it says."""
+    spec = importlib.util.spec_from_file_location("audit_dependencies", ROOT / "scripts" / "audit_dependencies.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = module.main([str(bill), *arguments])
+    return code, said.getvalue()
 
 
 @pytest.fixture(scope="session")
 def bill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bill of a site, with everything that is installed here."""
     path = tmp_path_factory.mktemp("bill") / "bill.json"
-    assert run("bill_of_materials.py", "--out", str(path)).returncode == 0
+    assert make_bill("--out", str(path)) == 0
     return path
 
 
@@ -41,13 +56,13 @@ def test_a_bill_lists_what_an_installation_needs_and_nothing_else(bill: Path, tm
     (own,) = [ref for ref in needs if ref.startswith("fedvoxel==")]
     assert "nvflare==2.9.0" in needs[own] and listed["metadata"]["component"]["name"] == "fedvoxel"
 
-    assert run("bill_of_materials.py", "--extras", "", "--out", str(tmp_path / "server.json")).returncode == 0
+    assert make_bill("--extras", "", "--out", str(tmp_path / "server.json")) == 0
     assert not {"torch", "monai", "pydicom", "nibabel"} & names(tmp_path / "server.json")
     assert names(tmp_path / "server.json") < names(bill)
 
 
 def test_two_bills_of_one_installation_are_alike(bill: Path, tmp_path: Path) -> None:
-    run("bill_of_materials.py", "--out", str(tmp_path / "again.json"))
+    make_bill("--out", str(tmp_path / "again.json"))
     assert (tmp_path / "again.json").read_bytes() == bill.read_bytes()
 
 
@@ -76,17 +91,17 @@ def test_a_known_vulnerability_is_found_and_can_be_accepted_with_a_reason(
     record: dict[str, Any], bill: Path, tmp_path: Path
 ) -> None:
     database = str(snapshot(tmp_path, record))
-    told = run("audit_dependencies.py", str(bill), "--database", database)
-    assert told.returncode == 1 and "X-0 numpy" in told.stdout and "snapshot" in told.stdout
-    told = run("audit_dependencies.py", str(bill), "--database", database, "--ignore", "X-0=no untrusted input")
-    assert told.returncode == 0 and "accepted: no untrusted input" in told.stdout
+    code, said = audited(bill, "--database", database)
+    assert code == 1 and "X-0 numpy" in said and "snapshot" in said
+    code, said = audited(bill, "--database", database, "--ignore", "X-0=no untrusted input")
+    assert code == 0 and "accepted: no untrusted input" in said
 
 
 def test_a_version_that_is_named_is_found(bill: Path, tmp_path: Path) -> None:
     import numpy
 
     database = snapshot(tmp_path, {"affected": [AFFECTED | {"versions": [numpy.__version__]}]})
-    assert run("audit_dependencies.py", str(bill), "--database", str(database)).returncode == 1
+    assert audited(bill, "--database", str(database))[0] == 1
 
 
 def test_what_does_not_concern_the_installation_is_no_finding(bill: Path, tmp_path: Path) -> None:
@@ -100,18 +115,18 @@ def test_what_does_not_concern_the_installation_is_no_finding(bill: Path, tmp_pa
         {"affected": [elsewhere]},
         {"affected": [AFFECTED | {"versions": ["0.0.1"]}]},
     )
-    told = run("audit_dependencies.py", str(bill), "--database", str(database))
-    assert told.returncode == 0, told.stdout
-    assert "older than 30 days" in told.stdout, "a stale snapshot is named"
+    code, said = audited(bill, "--database", str(database))
+    assert code == 0, said
+    assert "older than 30 days" in said, "a stale snapshot is named"
 
 
 def test_without_a_snapshot_nothing_passes(bill: Path, tmp_path: Path) -> None:
-    told = run("audit_dependencies.py", str(bill))
-    assert told.returncode == 3 and "NOT CHECKED" in told.stderr and not told.stdout
+    code, said = audited(bill)
+    assert code == 3 and said.startswith("NOT CHECKED")
     (tmp_path / "none.zip").write_bytes(b"no zip")
-    assert run("audit_dependencies.py", str(bill), "--database", str(tmp_path / "none.zip")).returncode == 2
+    assert audited(bill, "--database", str(tmp_path / "none.zip"))[0] == 2
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    assert run("audit_dependencies.py", str(bill), "--database", str(tmp_path / "empty.zip")).returncode == 2
+    assert audited(bill, "--database", str(tmp_path / "empty.zip"))[0] == 2
     broken = snapshot(tmp_path, span({"introduced": "of old"}))
-    assert run("audit_dependencies.py", str(bill), "--database", str(broken)).returncode == 2
+    assert audited(bill, "--database", str(broken))[0] == 2
