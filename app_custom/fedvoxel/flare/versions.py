@@ -7,10 +7,10 @@ So each side decides before anybody trains: see `federation.versions`.
 from collections.abc import Callable
 
 from nvflare.apis.client import Client
-from nvflare.apis.fl_constant import SpecialTaskName
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.wf_comm_spec import WFCommSpec
+from nvflare.private.defs import SpecialTaskName
 
 from fedvoxel.errors import VersionError
 from fedvoxel.federation.versions import MessageKind, own_record, read_record, why_declined
