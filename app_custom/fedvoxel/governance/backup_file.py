@@ -74,7 +74,7 @@ class _Sealing(io.RawIOBase):
 
 @contextmanager
 def writing(path: Path, about: dict[str, Any], passphrase: str | None) -> Iterator[IO[bytes]]:
-    """Opens a new backup for the bytes of its tar; it is at `path`, whole and synced, when this ends without an error.
+    """Opens a new backup for the bytes of its tar; it is whole and synced when this ends, and gone after an error.
 
     Args:
         path: Where it goes; nothing may be there.
@@ -86,9 +86,14 @@ def writing(path: Path, about: dict[str, Any], passphrase: str | None) -> Iterat
     """
     salt = os.urandom(16).hex() if passphrase else None
     header = MAGIC + json.dumps({**about, "salt": salt}, sort_keys=True).encode() + b"\n"
-    part = path.with_name(f".{path.name}.part")
     try:
-        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise BackupError(f"{path.name} is there already; a backup is never overwritten: give another name") from None
+    except OSError as error:
+        raise _not_written(error) from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
             counting = _Counting(stream)
             counting.write(header)
             sealing = _Sealing(counting, _key(passphrase, salt), header) if passphrase and salt else None
@@ -100,13 +105,16 @@ def writing(path: Path, about: dict[str, Any], passphrase: str | None) -> Iterat
             stream.write(counting.digest.hexdigest().encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-        os.link(part, path)
-    except FileExistsError:
-        raise BackupError(f"{path.name} is there already; a backup is never overwritten: give another name") from None
     except OSError as error:
-        raise BackupError(f"the backup could not be written ({error.strerror or type(error).__name__})") from None
-    finally:
-        part.unlink(missing_ok=True)
+        path.unlink()
+        raise _not_written(error) from None
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _not_written(error: OSError) -> BackupError:
+    return BackupError(f"the backup could not be written ({error.strerror or type(error).__name__})")
 
 
 @contextmanager
