@@ -104,9 +104,11 @@ def test_older_content_goes_up_step_by_step(content: dict[str, Any], tmp_path: P
 
 @pytest.mark.usefixtures("changed")
 def test_newer_and_too_old_content_is_refused_with_what_to_do() -> None:
-    with pytest.raises(VersionError, match=r"the thing is of version 4 .* reads 1, 2, 3: .*newer.*update fedvoxel"):
+    with pytest.raises(
+        VersionError, match=r"the thing is of schema_version 4, .* reads 1, 2, 3: .*newer.*update fedvoxel"
+    ):
         parse_config(Thing, {"schema_version": 4, "size_mm": 1}, "the thing")
-    with pytest.raises(VersionError, match=r"version 0 .* written by none that is read"):
+    with pytest.raises(VersionError, match=r"schema_version 0, .* written by none that is read"):
         parse_config(Thing, {"schema_version": 0, "size_mm": 1}, "the thing")
 
 
@@ -188,12 +190,14 @@ def test_a_newer_releases_lines_are_refused_by_name(left: Path) -> None:
     Chain(left / "server/state/audit/audit.jsonl").append({"schema_version": 3})
     Chain(kit / "state/privacy" / COHORT / "ledger.jsonl").append(newer)
     Chain(left / "server/state/privacy/server.jsonl").append(newer)
-    words = "is of version 2 .* written by a newer release; update fedvoxel"
+    words = "is of schema_version 2, .* written by a newer release; update fedvoxel"
     with pytest.raises(LedgerError, match=f"line 8 of the ledger {words}"):
         Ledger(kit / "state/privacy", COHORT, load_privacy_policy(kit / "local").budget(COHORT)).status()
     with pytest.raises(LedgerError, match=f"line 5 of the server's ledger {words}"):
         verify_server(left / "server/state")
-    with pytest.raises(LedgerError, match=r"line 3 of the audit log is of version 3 .* reads 1, 2: .*newer release"):
+    with pytest.raises(
+        LedgerError, match=r"line 3 of the audit log is of schema_version 3, .* reads 1, 2: .*newer release"
+    ):
         AuditLog(left / "server/state").read()
     with pytest.raises(VersionError, match=words):
         parse_config(RunOutcome, sample_outcome().model_dump(mode="json") | newer, "the run's outcome")

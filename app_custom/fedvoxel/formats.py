@@ -129,8 +129,7 @@ def current(name: str, content: Any, what: str) -> Any:
         kept = ", ".join(map(str, one.reads))
         cure = "by a newer release; update fedvoxel here" if version > one.writes else "by none that is read any more"
         raise VersionError(
-            f"{what} is of version {version} (schema_version), and FedVoxel {__version__} reads {kept}: it was written "
-            f"{cure}"
+            f"{what} is of schema_version {version}, and FedVoxel {__version__} reads {kept}: it was written {cure}"
         )
     return _stepped(one, version, content)
 
