@@ -22,8 +22,7 @@ builders:
   - path: fedvoxel.flare.builders.SitePolicyBuilder
   - path: nvflare.lighter.impl.static_file.StaticFileBuilder
     args: {{config_folder: config, scheme: http}}
-  - path: nvflare.lighter.impl.cert.CertBuilder
-  - path: nvflare.lighter.impl.signature.SignatureBuilder
+  - path: fedvoxel.flare.builders.CertificateBuilder
 """
 
 

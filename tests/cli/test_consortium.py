@@ -15,7 +15,7 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.consortium_processes import running_consortium, start_consortium, stop_consortium
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium

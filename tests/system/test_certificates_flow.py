@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.site_policy import check_policy
 from tests.consortium_kits import free_port

@@ -11,7 +11,7 @@ is not told apart from a site, nor is a server whose only host name is a single 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,12 +20,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError, PackageError
 from fedvoxel.records.identity import is_issued_by, load_root, name_of, organisation_of, role_of
+from fedvoxel.records.revocation import (
+    CLOCK_SKEW,
+    LIST_FILE,
+    check_list,
+    check_list_is_of_now,
+    read_lists,
+    revoked_from,
+    said,
+)
 
 Role = Literal["project_admin", "org_admin", "lead", "member"]
 """FLARE's roles of people."""
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far a signing time may lie in the future."""
 
 _FEWEST_RSA_BITS = 2048
 
@@ -71,7 +77,7 @@ class Trust:
                 "expected the consortium's root (a kit's startup/rootCA.pem), got another certificate"
             )
         if self.crl is not None:
-            _check_list_is_of(self.crl, self.root)
+            check_list(self.crl, self.root)
 
     def signer(self, certificate: x509.Certificate, at: datetime, now: datetime) -> Signer:
         """Returns who a certificate makes of its holder, as of the time of signing.
@@ -87,26 +93,26 @@ class Trust:
             ConsortiumError: The revocation list is out of date.
         """
         if at > now + CLOCK_SKEW:
-            raise PackageError(f"signed at {_said(at)}, which is in the future; is this machine's clock right?")
+            raise PackageError(f"signed at {said(at)}, which is in the future; is this machine's clock right?")
         if not is_issued_by(certificate, self.root):
             raise PackageError("signed with a certificate of another consortium: its root is not the one given here")
         found = _holder(certificate)
         for what, one in (("certificate of " + found.name, certificate), ("root certificate", self.root)):
             if not one.not_valid_before_utc <= at <= one.not_valid_after_utc:
-                begins, ends = _said(one.not_valid_before_utc), _said(one.not_valid_after_utc)
-                raise PackageError(f"signed at {_said(at)}, when the {what} was not valid ({begins} to {ends})")
+                begins, ends = said(one.not_valid_before_utc), said(one.not_valid_after_utc)
+                raise PackageError(f"signed at {said(at)}, when the {what} was not valid ({begins} to {ends})")
         self._check_not_revoked(found, at, now)
         return found
 
     def _check_not_revoked(self, signer: Signer, at: datetime, now: datetime) -> None:
         if self.crl is None:
             return
-        _check_list_is_of_now(self.crl, now)
+        check_list_is_of_now(self.crl, now)
         entry = self.crl.get_revoked_certificate_by_serial_number(signer.serial_number)
-        if entry is not None and _revoked_from(entry) <= at:
+        if entry is not None and revoked_from(entry) <= at:
             raise PackageError(
-                f"signed at {_said(at)}, when the certificate of {signer.name} was already revoked "
-                f"({_said(_revoked_from(entry))})"
+                f"signed at {said(at)}, when the certificate of {signer.name} was already revoked "
+                f"({said(revoked_from(entry))})"
             )
 
 
@@ -115,21 +121,19 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
 
     Args:
         root: The root certificate (PEM), or a kit, whose `startup/rootCA.pem` it is then.
-        crl: The root's revocation list (PEM or DER).
+        crl: The root's revocation list (PEM or DER); that of the kit where None, if it has one.
 
     Raises:
         ConsortiumError: A file is missing or no such thing.
     """
     certificate = load_root(root / "startup" / "rootCA.pem" if root.is_dir() else root)
+    own = root / "startup" / LIST_FILE
+    if crl is None and own.is_file():
+        crl = own
     if crl is None:
         return Trust(certificate)
-    try:
-        content = crl.read_bytes()
-        read = x509.load_pem_x509_crl if content.startswith(b"-----BEGIN") else x509.load_der_x509_crl
-        revoked = read(content)
-    except (OSError, ValueError):
-        raise ConsortiumError(f"expected the root's revocation list in {crl.name}, got none") from None
-    return Trust(certificate, revoked)
+    lists = read_lists(crl)
+    return Trust(certificate, next((one for one in lists if one.issuer == certificate.subject), lists[0]))
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -137,27 +141,6 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (x509.ExtensionNotFound, ValueError):
         return False
-
-
-def _check_list_is_of(crl: x509.CertificateRevocationList, root: x509.Certificate) -> None:
-    try:
-        signed = crl.issuer == root.subject and crl.is_signature_valid(root.public_key())  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        signed = False
-    if not signed:
-        raise ConsortiumError("the revocation list was not signed by this root; ask the operator for the right one")
-    # A list of changes, or of some certificates only, says so in an extension that must be understood.
-    if any(extension.critical for extension in crl.extensions):
-        raise ConsortiumError("the revocation list is not the root's whole list; ask the operator for that one")
-
-
-def _check_list_is_of_now(crl: x509.CertificateRevocationList, now: datetime) -> None:
-    begins, ends = crl.last_update_utc, crl.next_update_utc
-    if ends is None or not begins - CLOCK_SKEW <= now <= ends:
-        until = "nobody knows when" if ends is None else _said(ends)
-        raise ConsortiumError(
-            f"the revocation list holds from {_said(begins)} until {until}, not now; ask the operator for the newest"
-        )
 
 
 def _holder(certificate: x509.Certificate) -> Signer:
@@ -186,16 +169,3 @@ def _host_names(certificate: x509.Certificate) -> set[str]:
     except x509.ExtensionNotFound:
         return set()
     return {str(name.value) for name in found}
-
-
-def _revoked_from(entry: x509.RevokedCertificate) -> datetime:
-    """Returns since when a certificate counts for nothing: its invalidity date (RFC 5280 5.3.2), if that is earlier."""
-    try:
-        invalid = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
-    except x509.ExtensionNotFound:
-        return entry.revocation_date_utc
-    return min(invalid, entry.revocation_date_utc)
-
-
-def _said(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
