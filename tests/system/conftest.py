@@ -216,7 +216,7 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str,
 def _system(provisioned: Consortium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTest]:
     try:
         with running_consortium(provisioned.workspace) as running:
-            session = _log_in(provisioned)
+            session = log_in(provisioned)
             try:
                 yield SystemUnderTest(running, session, tmp_path_factory.mktemp("downloads"))
             finally:
@@ -228,12 +228,13 @@ def _system(provisioned: Consortium, tmp_path_factory: pytest.TempPathFactory) -
         assert not left, "processes of the consortium were left running"
 
 
-def _log_in(provisioned: Consortium) -> Any:
+def log_in(provisioned: Consortium, person: str = SCIENTIST) -> Any:
+    """Opens a person's session with the server; who opens it closes it."""
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # FLARE's connection is given up at a warning that is an error
-        return new_secure_session(SCIENTIST, str(provisioned.kit(SCIENTIST)))
+        return new_secure_session(person, str(provisioned.kit(person)))
 
 
 @pytest.fixture

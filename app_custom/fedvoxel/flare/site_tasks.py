@@ -27,6 +27,8 @@ from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
+from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 
 _TIDY_EVERY_S = 0.5
 """FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
@@ -141,8 +143,11 @@ class SiteTasks(ModelController):
         return Gathered(missing, refused)
 
     def is_away(self, site: str) -> bool:
-        """Says whether FLARE has found a site disconnected."""
-        return bool(self.communicator.get_client_disconnect_time(site))
+        """Says whether FLARE has found a site disconnected, or its certificate is revoked."""
+        return bool(self.communicator.get_client_disconnect_time(site)) or site in self._shut_out()
+
+    def _shut_out(self) -> frozenset[str]:
+        return read_shut_out(state_folder(self.fl_ctx))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Notes which site comes for the open question."""
@@ -204,7 +209,9 @@ class SiteTasks(ModelController):
             time.sleep(self._task_check_period)
         waited_s = time.monotonic() - started
         self._pace.done(task_name, good, waited_s)
-        return lambda site: "lost its connection" if site in lost else f"no reply within {waited_s:.0f} s"
+        out = self._shut_out()
+        lost_why = {site: REVOKED if site in out else "lost its connection" for site in lost}
+        return lambda site: lost_why.get(site, f"no reply within {waited_s:.0f} s")
 
     def _question(self, task_name: str, elapsed_s: float, working: set[str], ends_s: float) -> Question:
         coming = not working <= set(self._open.fetched)

@@ -50,6 +50,12 @@ class KitCertificates:
         for shared in (ROOT_FILE, LIST_FILE):
             write_bytes(place / shared, (self.folder / shared).read_bytes())
 
+    def issue(self, holder: Holder, key: rsa.RSAPublicKey) -> x509.Certificate:
+        """Issues a certificate for a key that its holder keeps, lays its files out, and returns it."""
+        certificate = self.opened().issue(holder, key, self.days)
+        self.lay_out(holder, certificate)
+        return certificate
+
     def lay_out_all(self, holders: tuple[Holder, ...], before: Callable[[str], Path | None]) -> None:
         """Lays out everyone's files, with keys: those of the kit before where they are good, else new ones.
 

@@ -46,6 +46,13 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
+CERTIFICATE_GUARD: dict[str, Any] = {
+    "id": "certificate_guard",
+    "path": "fedvoxel.flare.certificate_guard.CertificateGuard",
+    "args": {},
+}
+"""The server's component that keeps revoked certificates out."""
+
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -125,6 +132,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
+        hardened["components"].append(CERTIFICATE_GUARD)
     return hardened
 
 

@@ -84,6 +84,18 @@ def load_root(path: Path) -> x509.Certificate:
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 
 
+def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """Reads all roots that a kit trusts: one, or two while the consortium changes from one root to the next.
+
+    Raises:
+        ConsortiumError: The file is missing or holds none.
+    """
+    try:
+        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+    except (OSError, ValueError):
+        raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
+
+
 def name_of(certificate: x509.Certificate) -> str:
     """Returns a certificate's common name; empty where it has none."""
     return _first(certificate, NameOID.COMMON_NAME)

@@ -1,0 +1,172 @@
+"""A revoked site or person is out within seconds: in the middle of a job, on live connections, and after a restart."""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedvoxel.flare.consortium_processes import running_consortium
+from fedvoxel.flare.provisioning import create_consortium
+from fedvoxel.governance.authority import open_authority
+from fedvoxel.governance.consortium import Consortium, authority_folder
+from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.shut_out import REVOKED
+from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.audit import AuditLog
+
+from .conftest import CONSORTIUM_FILE, SITES, SystemUnderTest, free_port, job_variant, log_in, wait_until
+from .tiny_cohorts import describe_cohort
+
+pytestmark = pytest.mark.slow
+
+PASSPHRASE = "correct horse battery"
+PROMISED_S = 30.0
+LEAVER, OPERATOR = "hospital-c", "admin@consortium.example"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Consortium:
+    """A consortium of its own, since a revocation is for good."""
+    folder = tmp_path_factory.mktemp("revocation")
+    consortium = create_consortium(CONSORTIUM_FILE, folder, free_port(), PASSPHRASE)
+    for site in SITES:
+        describe_cohort(consortium.kit(site), "hippocampus", cohort_rows[site])
+    return consortium
+
+
+@pytest.fixture(scope="module")
+def system(made: Consortium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTest]:
+    with running_consortium(made.workspace) as running:
+        session = log_in(made)
+        try:
+            yield SystemUnderTest(running, session, tmp_path_factory.mktemp("downloads"))
+        finally:
+            with suppress(Exception):
+                session.close()
+
+
+def revoke(made: Consortium, name: str) -> bytes:
+    """Revokes all certificates of somebody, and returns the new list."""
+    folder = authority_folder(made.workspace)
+    authority = open_authority(folder, folder, PASSPHRASE)
+    authority.revoke(authority.register.find(name, datetime.now(UTC)), "left", 90)
+    return authority.list_file.read_bytes()
+
+
+def put_into_force(made: Consortium, crl: bytes) -> float:
+    """Puts a list into the server's kit and returns the time."""
+    write_bytes(made.server_kit / "startup" / "crl.pem", crl)
+    return time.monotonic()
+
+
+def said_of(made: Consortium, name: str) -> list[str]:
+    """Returns what the server's audit log says of somebody's certificate."""
+    events = [event for _, event in AuditLog(made.server_kit / "state").read()]
+    return [event.reason for event in events if event.site == name and event.task == "certificate"]
+
+
+def connected(system: SystemUnderTest) -> set[str]:
+    return {client.name for client in system.session.get_system_info().client_info}
+
+
+def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
+    system: SystemUnderTest, made: Consortium, tmp_path: Path
+) -> None:
+    crl = revoke(made, LEAVER)
+    job_id = system.submit(job_variant(tmp_path, "revoked", rounds=4, epochs=15))
+    system.wait_until_training(job_id, 1, [LEAVER])
+    began = put_into_force(made, crl)
+    wait_until(lambda: LEAVER not in connected(system), PROMISED_S, f"{LEAVER} is out")
+    print(f"out after {time.monotonic() - began:.1f} s")
+    system.wait(job_id)
+    outcome = system.outcome(job_id)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 4)
+    missed = {record.round: record.missing.get(LEAVER) for record in outcome.rounds}
+    assert missed == {0: None, 1: REVOKED, 2: REVOKED, 3: REVOKED}
+    assert all(set(SITES) - {LEAVER} == set(record.contributed) for record in outcome.rounds[1:])
+    assert said_of(made, LEAVER)[0] == REVOKED
+
+
+def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(system: SystemUnderTest, made: Consortium) -> None:
+    server = made.record.server
+    system.session.close()
+    system.running.stop(server, abruptly=True)
+    system.running.stop(LEAVER, abruptly=True)
+    system.running.start(server)
+    system.running.start(LEAVER)
+    stay = set(SITES) - {LEAVER}
+    system.session = wait_until(lambda: _try_log_in(made), 60, "the server is back")
+    wait_until(lambda: stay <= connected(system), 60, "the others are back")
+    assert "revoked" in handshake(made, LEAVER).lower()
+    assert connected(system) == stay
+
+
+def test_a_revoked_persons_session_ends_and_the_person_cannot_log_in_again(
+    system: SystemUnderTest, made: Consortium
+) -> None:
+    assert handshake(made, OPERATOR) == "accepted"
+    session = log_in(made, OPERATOR)
+    try:
+        assert session.get_system_info().client_info
+        put_into_force(made, revoke(made, OPERATOR))
+        wait_until(lambda: not _answers(session), PROMISED_S, "the operator is logged out")
+    finally:
+        with suppress(Exception):
+            session.close()
+    assert "revoked" in handshake(made, OPERATOR).lower()
+    assert REVOKED in said_of(made, OPERATOR)
+    assert system.session.get_system_info().client_info, "others stay logged in"
+
+
+def test_with_a_damaged_list_nobody_new_comes_in_and_nobody_comes_back(
+    system: SystemUnderTest, made: Consortium
+) -> None:
+    good = (made.server_kit / "startup" / "crl.pem").read_bytes()
+    put_into_force(made, good[:200])
+    wait_until(lambda: said_of(made, ""), PROMISED_S, "the alarm")
+    assert "revocation list" in said_of(made, "")[-1]
+    assert "revoked" in handshake(made, LEAVER).lower()
+    assert connected(system) == set(SITES) - {LEAVER}, "those who are in stay"
+    with pytest.raises(Exception):  # noqa: B017 - FLARE's own error, whichever it is
+        log_in(made, "it@hospital-a.example").close()
+    put_into_force(made, good)
+    wait_until(lambda: said_of(made, "")[-1] == "revocation list: good again", PROMISED_S, "all is well again")
+    log_in(made, "it@hospital-a.example").close()
+
+
+def handshake(made: Consortium, name: str) -> str:
+    """Connects to the server with somebody's certificate, and returns what TLS says."""
+    kit = open_kit(made.kit(name))
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(kit.root_certificate))
+    context.check_hostname = False
+    context.load_cert_chain(kit.certificate, kit.private_key)
+    try:
+        with (
+            socket.create_connection(("localhost", kit.server.port), 10) as plain,
+            context.wrap_socket(plain) as secured,
+        ):
+            # In TLS 1.3 a client learns with its first read whether its certificate was accepted.
+            secured.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            secured.recv(1)
+    except ssl.SSLError as error:
+        return str(error)
+    return "accepted"
+
+
+def _answers(session: Any) -> bool:
+    try:
+        return bool(session.get_system_info())
+    except Exception:
+        return False
+
+
+def _try_log_in(made: Consortium) -> Any:
+    with suppress(Exception):
+        return log_in(made)
+    return None
