@@ -44,9 +44,7 @@ def init(
     described = load_consortium_file(project_file)
     folder, times = authority_folder(workspace), described.certificates
     secret = read_passphrase(passphrase_file, new=True)
-    made = create_authority(
-        folder, key_folder or folder, described.name, (times.root_days, times.list_days), secret
-    )
+    made = create_authority(folder, key_folder or folder, described.name, (times.root_days, times.list_days), secret)
     shown = certificate_fingerprint(made.certificate)
     if as_json:
         said = {"root": str(folder / "rootCA.pem"), "fingerprint": shown, "key": str(key_folder or folder)}
@@ -108,7 +106,7 @@ def renew(
     as_json: JsonOption = False,
 ) -> None:
     """Issues new certificates for the same keys, and a new revocation list; sites fetch theirs from the server."""
-    from fedvoxel.flare.renewing import renew_in_workspace
+    from fedvoxel.governance.workspace_renewal import renew_in_workspace
 
     authority = open_with_options(workspace, key_folder, passphrase_file)
     renewed, places = renew_in_workspace(project_file, workspace, authority, tuple(names or ()))
@@ -131,7 +129,7 @@ def revoke(
     reason: Annotated[str, typer.Option("--reason", help="left, key-compromise, superseded, affiliation-changed")],
     since: Annotated[
         datetime | None,
-        typer.Option("--since", formats=["%Y-%m-%d"], help="Signatures from this day on count for nothing (stolen key)."),
+        typer.Option("--since", formats=["%Y-%m-%d"], help="What it signed from this day on counts for nothing."),
     ] = None,
     days: Annotated[int, typer.Option("--list-days", min=1, max=397, help="How long the new list holds.")] = 90,
     key_folder: KeyFolder = None,
@@ -152,7 +150,11 @@ def revoke(
     places = put_list(workspace, authority.list_file)
     steps: list[Step] = checklist(workspace, found[0].holder.name)
     if as_json:
-        said = {"revoked": [_row(one) for one in found], "list": str(authority.list_file), "put": list(map(str, places))}
+        said = {
+            "revoked": [_row(one) for one in found],
+            "list": str(authority.list_file),
+            "put": list(map(str, places)),
+        }
         typer.echo(json.dumps({**said, "checklist": [step.as_json() for step in steps]}, indent=2))
         return
     _say(_put(places), f"A server that runs elsewhere: copy {authority.list_file} to its startup/crl.pem.")

@@ -1,6 +1,7 @@
 """The builders that `nvflare provision` calls: one puts certificates into the kits, one makes each kit safe.
 
-The second makes a kit safe before anyone touches it. In the consortium file it stands right after FLARE's WorkspaceBuilder: FLARE finishes its builders in reverse, so that
+The second makes a kit safe before anyone touches it.
+In the consortium file it stands right after FLARE's WorkspaceBuilder: FLARE finishes its builders in reverse, so that
 everything else has been written by then, and the kits have not yet been moved to where they stay.
 """
 

@@ -24,9 +24,12 @@ from nvflare.fuel.f3.message import Message
 from nvflare.private.defs import CellChannel, CellChannelTopic, CellMessageHeaderKeys
 
 from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare.certificate_messages import CHANNEL, TOPIC, CertificateDesk
 from fedvoxel.flare.guarded_verifier import GuardedVerifier
 from fedvoxel.flare.server_line import ServerLine
 from fedvoxel.flare.state_folder import startup_folder, state_folder
+from fedvoxel.governance.certificates import log_alarms
+from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.shut_out import REVOKED, Arrivals
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.audit import AuditEvent, AuditLog
@@ -36,6 +39,7 @@ _logger = logging.getLogger(__name__)
 
 _JOINING = (CellChannelTopic.Register, CellChannelTopic.Challenge)
 _ALARM_EVERY_S = 600.0
+ALARM_EVERY_S = 24 * 3600.0
 
 
 class CertificateGuard(FLComponent):
@@ -63,6 +67,7 @@ class CertificateGuard(FLComponent):
         startup, state = startup_folder(fl_ctx), state_folder(fl_ctx)
         guard = _Guard(services, WatchedList(startup, state), Arrivals(state), AuditLog(state), startup)
         guard.look()
+        services.cell.register_request_cb(channel=CHANNEL, topic=TOPIC, cb=CertificateDesk(startup).answer)
         services.client_manager.cred_keeper.id_verifier = guard.verifier
         services.cell.core_cell.add_incoming_filter(channel="*", topic="*", cb=guard.filter)
         threading.Thread(target=guard.watch, args=(self.interval_s,), name="certificate_guard", daemon=True).start()
@@ -77,7 +82,8 @@ class _Guard:
         self.verifier = GuardedVerifier(watched, self._came, self._refused)
         self._told: set[tuple[str, int, str]] = set()
         self._alarmed: tuple[str | None, float] = (None, 0.0)
-        self._shown: dict[int, int] = {}
+        self._shown: dict[int, tuple[int, int]] = {}
+        self._certificate_of, self._checked = 0, -ALARM_EVERY_S
 
     def watch(self, interval_s: float) -> None:
         """Looks for as long as the process lives; more often until everything that listens goes by the list."""
@@ -95,16 +101,34 @@ class _Guard:
         """Reads the list, and puts it in force everywhere."""
         self._watched.look()
         self._alarm(self._watched.trouble)
-        for context in self._line.listeners():
-            if self._shown.get(id(context)) != self._watched.version:
-                self._line.require_list(self._watched.kept, self._startup / "rootCA.pem")
-                self._shown[id(context)] = self._watched.version
+        self._arm()
         newly_out = self._arrivals.judge(self._watched.revoked)
         cut = self._line.cut(self._watched.revoked)
         self._end_sessions()
         if newly_out or cut:
             _logger.warning("event=shut_out names=%s connections=%d", ",".join(sorted(newly_out)), cut)
         self._record([(name, REVOKED) for name in sorted(newly_out)])
+
+    def _arm(self) -> None:
+        """Has everything that listens go by the newest list, and show the newest certificate of the server's."""
+        certificate, key = (self._startup / name for name in ("server.crt", "server.key"))
+        state = (self._watched.version, certificate.stat().st_mtime_ns)
+        for context in self._line.listeners():
+            if self._shown.get(id(context)) != state:
+                self._line.require_list(context, self._watched.kept, self._startup / "rootCA.pem")
+                context.load_cert_chain(certificate, key)
+                self._shown[id(context)] = state
+        if self._certificate_of != state[1]:
+            for keeper in self._keepers():
+                keeper.id_asserter = None  # FLARE reads the certificate anew when it is asked for it
+            self._certificate_of = state[1]
+        if time.monotonic() - self._checked >= ALARM_EVERY_S:
+            log_alarms(open_kit(self._startup.parent))
+            self._checked = time.monotonic()
+
+    def _keepers(self) -> list[Any]:
+        admin = self._services.admin_server
+        return [self._services.cred_keeper, *([admin.cred_keeper] if admin and admin.cred_keeper else [])]
 
     def filter(self, message: Message) -> Message | None:
         """Drops a message in the name of somebody who is shut out, whomever it is for."""

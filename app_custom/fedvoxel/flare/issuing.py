@@ -36,9 +36,7 @@ class Answer:
     certificate: x509.Certificate
 
 
-def answer(
-    described: ConsortiumFile, authority: Authority, approved: Sequence[Approved], folder: Path
-) -> list[Answer]:
+def answer(described: ConsortiumFile, authority: Authority, approved: Sequence[Approved], folder: Path) -> list[Answer]:
     """Issues certificates and writes `<name>.kit.zip` for each into `folder`.
 
     Raises:

@@ -30,18 +30,13 @@ class ServerLine:
         contexts = [getattr(driver, "ssl_context", None) for driver in drivers]
         return [context for context in contexts if isinstance(context, ssl.SSLContext)]
 
-    def require_list(self, crl: Path, roots: Path) -> None:
+    @staticmethod
+    def require_list(context: ssl.SSLContext, crl: Path, roots: Path) -> None:
         """Has every further handshake refuse what a list names, and everyone if the list is missing or out of date."""
-        for context in self.listeners():
-            context.load_verify_locations(roots)
-            if crl.is_file():
-                context.load_verify_locations(crl)
-            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
-
-    def show_certificate(self, certificate: Path, key: Path) -> None:
-        """Has every further handshake show a renewed certificate."""
-        for context in self.listeners():
-            context.load_cert_chain(certificate, key)
+        context.load_verify_locations(roots)
+        if crl.is_file():
+            context.load_verify_locations(crl)
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
     def cut(self, serials: Collection[int]) -> int:
         """Closes the connections that were made with certificates of some serial numbers; returns how many."""

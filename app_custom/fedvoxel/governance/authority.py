@@ -23,7 +23,7 @@ from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.revocation import LIST_FILE
 
 ROOT_FILE, KEY_FILE = "rootCA.pem", "rootCA.key"
-PASSPHRASE_VARIABLE = "FEDVOXEL_CA_PASSPHRASE"
+PASSPHRASE_VARIABLE = "FEDVOXEL_CA_PASSPHRASE"  # noqa: S105 - where it is, not what it is
 """The environment variable that may hold the passphrase of the authority's key."""
 
 FEWEST_PASSPHRASE_CHARACTERS = 12

@@ -58,13 +58,14 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
         if len(content) > _LARGEST_BYTES:
             raise ValueError
         request = x509.load_pem_x509_csr(content)
-        signed, key = request.is_signature_valid, request.public_key()
+        signed = request.is_signature_valid
     except (OSError, ValueError, UnsupportedAlgorithm):
-        raise ConsortiumError(f"{path.name} is no request for a certificate; one is made by: fedvoxel site request")
+        raise ConsortiumError(
+            f"{path.name} is no request for a certificate; one is made by: fedvoxel site request"
+        ) from None
     if not signed:
         raise ConsortiumError(f"{path.name} is not signed with the key that it asks a certificate for")
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _BITS:
-        raise ConsortiumError(f"{path.name}: expected an RSA key of at least {_BITS} bits, which FLARE needs")
+    _key_in(request)
     return request
 
 
@@ -83,9 +84,7 @@ def requested_by(
     if (holder.organisation, holder.role or "") != (organisation, role):
         expected, came = _described(holder.organisation, holder.role or ""), _described(organisation, role)
         raise ConsortiumError(f"{name} asks as {came}, and is {expected} in the consortium file; ask them why")
-    key = request.public_key()
-    assert isinstance(key, rsa.RSAPublicKey)
-    return holder, key
+    return holder, _key_in(request)
 
 
 def fingerprint(key: rsa.RSAPublicKey) -> str:
@@ -100,6 +99,13 @@ def certificate_fingerprint(certificate: x509.Certificate) -> str:
 
 
 _SUBJECT = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.UNSTRUCTURED_NAME)
+
+
+def _key_in(request: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:
+    key = request.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _BITS:
+        raise ConsortiumError(f"the request is for another key than FLARE needs: RSA with at least {_BITS} bits")
+    return key
 
 
 def _first(request: x509.CertificateSigningRequest, attribute: x509.ObjectIdentifier) -> str:

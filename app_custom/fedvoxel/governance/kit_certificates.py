@@ -82,15 +82,19 @@ def _kept(holder: Holder, good: list[Issued], kit: Path | None) -> Iterator[tupl
     own = [one for one in good if (one.holder.name, one.holder.kind) == (holder.name, holder.kind)]
     for one in own:
         if one.certificate.subject != holder.subject:
-            was, now = (x509.Name(list(name)[1:]).rfc4514_string() for name in (one.certificate.subject, holder.subject))
+            was, now = (
+                x509.Name(list(name)[1:]).rfc4514_string() for name in (one.certificate.subject, holder.subject)
+            )
             raise ConsortiumError(
                 f"{holder.name} has a certificate with {was}, and the file says {now}; withdraw that one first: "
                 f"fedvoxel consortium revoke {holder.name}"
             )
     for one in reversed(own):
-        if kit is not None and one.certificate.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        ).value == holder.alternative_names:
+        if (
+            kit is not None
+            and one.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            == holder.alternative_names
+        ):
             try:
                 name = "server" if holder.listens else "client"
                 content = (kit / "startup" / f"{name}.key").read_bytes()

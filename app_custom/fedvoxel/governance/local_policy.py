@@ -46,12 +46,11 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
-CERTIFICATE_GUARD: dict[str, Any] = {
-    "id": "certificate_guard",
-    "path": "fedvoxel.flare.certificate_guard.CertificateGuard",
-    "args": {},
+CERTIFICATE_COMPONENTS: dict[KitKind, dict[str, Any]] = {
+    "server": {"id": "certificate_guard", "path": "fedvoxel.flare.certificate_guard.CertificateGuard", "args": {}},
+    "site": {"id": "certificate_keeper", "path": "fedvoxel.flare.certificate_keeper.CertificateKeeper", "args": {}},
 }
-"""The server's component that keeps revoked certificates out."""
+"""What keeps revoked certificates out of a server, and a site's certificate up to date."""
 
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
@@ -132,7 +131,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
-        hardened["components"].append(CERTIFICATE_GUARD)
+    hardened["components"].append(CERTIFICATE_COMPONENTS[kind])
     return hardened
 
 

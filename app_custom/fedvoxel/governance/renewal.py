@@ -5,7 +5,6 @@ connection, and the server's guard shows the server's. A key that others may kno
 """
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -33,25 +32,31 @@ def renew(authority: Authority, holder: Holder, days: int) -> Issued:
             f"{holder.name} has no valid certificate to renew; it has to make a new request: fedvoxel site request"
         )
     if good[-1].certificate.subject != holder.subject:
-        raise ConsortiumError(f"{holder.name} has another role or organisation now: revoke, and have a new request made")
+        raise ConsortiumError(
+            f"{holder.name} has another role or organisation now: revoke, and have a new request made"
+        )
     key = good[-1].certificate.public_key()
     return Issued(authority.issue(holder, key, days), holder)  # type: ignore[arg-type]
 
 
-def take_up(kit: Kit, renewed: bytes) -> bool:
+def take_up(kit: Kit, renewed: bytes, listener: bool = False) -> bool:
     """Puts a renewed certificate into a kit, and says whether it was new there.
 
     Args:
         kit: The kit; it may be running.
         renewed: The certificate (PEM).
+        listener: Whether it is for the side of a relay that sites connect to.
 
     Raises:
         ConsortiumError: It is not this kit's: another name, key or consortium, or one that ends no later.
     """
+    certificate, private_key = kit.certificate, kit.private_key
+    if listener:
+        certificate, private_key = (kit.startup / name for name in ("server.crt", "server.key"))
     try:
         new = x509.load_pem_x509_certificate(renewed)
-        old = x509.load_pem_x509_certificate(kit.certificate.read_bytes())
-        key = serialization.load_pem_private_key(kit.private_key.read_bytes(), password=None)
+        old = x509.load_pem_x509_certificate(certificate.read_bytes())
+        key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"expected the renewed certificate of {kit.name} (PEM), got none") from None
     if new == old:
@@ -62,5 +67,5 @@ def take_up(kit: Kit, renewed: bytes) -> bool:
         raise ConsortiumError("the renewed certificate is of another consortium")
     if new.not_valid_after_utc <= old.not_valid_after_utc:
         raise ConsortiumError(f"the certificate ends no later than the one that {kit.name} has")
-    write_bytes(kit.certificate, new.public_bytes(serialization.Encoding.PEM))
+    write_bytes(certificate, new.public_bytes(serialization.Encoding.PEM))
     return True

@@ -30,12 +30,19 @@ def read_lists(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
         ConsortiumError: It is missing or holds no list.
     """
     try:
-        content = path.read_bytes()
+        return lists_in(path.read_bytes())
+    except (OSError, ConsortiumError):
+        raise ConsortiumError(f"expected the root's revocation list in {path.name}, got none") from None
+
+
+def lists_in(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
+    """Returns the lists in a file's content; see `read_lists`."""
+    try:
         if not content.startswith(_BEGIN):
             return (x509.load_der_x509_crl(content),)
         return tuple(x509.load_pem_x509_crl(_BEGIN + part) for part in content.split(_BEGIN)[1:])
-    except (OSError, ValueError):
-        raise ConsortiumError(f"expected the root's revocation list in {path.name}, got none") from None
+    except ValueError:
+        raise ConsortiumError("expected the root's revocation list, got something else") from None
 
 
 def check_list(crl: x509.CertificateRevocationList, root: x509.Certificate) -> None:
