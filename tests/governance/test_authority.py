@@ -1,4 +1,4 @@
-"""The certificate authority: its key is encrypted, what it does is written down, and what it signs says what it should."""
+"""The certificate authority: its key is encrypted, what it does is written down, and what it signs is right."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -18,8 +18,8 @@ from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.list_places import authority_alarms
 from fedvoxel.records.revocation import check_list, check_list_is_of_now, number_of, read_lists, revoked_from
+from tests.governance.quick_authority import PASSPHRASE, quick_authority
 
-PASSPHRASE = "correct horse battery"
 SITE = Holder("hospital-a", "hospital_a", "site")
 SERVER = Holder("fl.example", "consortium", "server", None, ("localhost", "10.0.0.1"))
 LEAD = Holder("lead@consortium.example", "consortium", "person", "lead")
@@ -28,7 +28,7 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key(
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return create_authority(tmp_path / "ca", tmp_path / "ca", "small", (3650, 90), PASSPHRASE)
+    return quick_authority(tmp_path / "ca")
 
 
 def now() -> datetime:
@@ -62,16 +62,16 @@ def test_a_short_passphrase_is_refused_and_nothing_is_made(tmp_path: Path) -> No
 
 
 def test_the_key_may_be_on_a_stick_that_is_away(tmp_path: Path) -> None:
-    made = create_authority(tmp_path / "ca", tmp_path / "stick", "small", (3650, 90), PASSPHRASE)
+    made = quick_authority(tmp_path / "ca", tmp_path / "stick")
     assert not (made.folder / KEY_FILE).exists()
     assert Register(made.folder).states(now()) == []
     with pytest.raises(ConsortiumError, match="--ca"):
         open_authority(made.folder, made.folder, PASSPHRASE)
-    assert open_authority(made.folder, tmp_path / "stick", PASSPHRASE).key == made.key
+    assert open_authority(made.folder, tmp_path / "stick", PASSPHRASE).certificate == made.certificate
 
 
 def test_the_key_of_another_authority_is_refused(authority: Authority, tmp_path: Path) -> None:
-    create_authority(tmp_path / "other", tmp_path / "other", "small", (3650, 90), PASSPHRASE)
+    quick_authority(tmp_path / "other", number=1)
     with pytest.raises(ConsortiumError, match="another authority"):
         open_authority(authority.folder, tmp_path / "other", PASSPHRASE)
 
@@ -84,7 +84,7 @@ def test_an_authority_is_never_overwritten(authority: Authority) -> None:
 def test_without_a_passphrase_no_key_is_kept(tmp_path: Path) -> None:
     made = create_authority(tmp_path / "ca", tmp_path / "ca", "small", (3650, 90), None)
     assert made.issue(SITE, KEY, 90).issuer == made.certificate.subject
-    assert not [path for path in made.folder.rglob("*.key")]
+    assert not list(made.folder.rglob("*.key"))
     with pytest.raises(ConsortiumError, match="kept none"):
         open_authority(made.folder, made.folder, None)
 

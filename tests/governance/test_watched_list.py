@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.governance.authority import create_authority
 from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, ServerAddress
 from fedvoxel.governance.shut_out import Arrivals, read_shut_out
 from fedvoxel.governance.watched_list import WatchedList
+from tests.governance.quick_authority import quick_authority
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
 
@@ -25,7 +25,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.startup, self.state = folder / "startup", folder / "state"
         self.startup.mkdir()
-        self.authority = create_authority(folder / "ca", folder / "ca", "small", (3650, 90), None)
+        self.authority = quick_authority(folder / "ca")
         self.crl = self.startup / "crl.pem"
         (self.startup / "rootCA.pem").write_bytes((folder / "ca" / "rootCA.pem").read_bytes())
         self.put()
@@ -64,8 +64,7 @@ def test_a_new_list_is_taken_over_while_the_server_runs(server: Server) -> None:
 
 
 def _another_roots(server: Server, folder: Path) -> bytes:
-    other = create_authority(folder / "other", folder / "other", "small", (3650, 90), None)
-    return other.list_file.read_bytes()
+    return quick_authority(folder / "other", number=1).list_file.read_bytes()
 
 
 BAD: list[tuple[Callable[[Server, Path], bytes], str]] = [
@@ -160,7 +159,7 @@ def test_a_site_takes_up_a_newer_list_only(server: Server, tmp_path: Path) -> No
     assert take_up_list(kit, second) and not take_up_list(kit, second)
     with pytest.raises(ConsortiumError, match="older"):
         take_up_list(kit, first)
-    with pytest.raises(ConsortiumError, match="another consortium|not signed"):
+    with pytest.raises(ConsortiumError, match="not signed"):
         take_up_list(kit, _another_roots(server, tmp_path))
     for rubbish in (b"", b"x" * 100):
         with pytest.raises(ConsortiumError, match="something else"):

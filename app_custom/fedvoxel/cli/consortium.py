@@ -58,8 +58,10 @@ def create(
     """
     from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
     from fedvoxel.governance.authority import ROOT_FILE
+    from fedvoxel.governance.consortium_file import load_consortium_file
     from fedvoxel.governance.ledger_presence import MOVE_FILE
 
+    load_consortium_file(project_file)
     is_new = not (authority_folder(workspace) / ROOT_FILE).is_file()
     secret = read_passphrase(passphrase_file, new=is_new)
     consortium = create_consortium(project_file, workspace, port, secret, key_folder)

@@ -118,8 +118,8 @@ def renew(
         _say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
     _say("" if renewed else "Nothing expires soon; the revocation list is signed anew.", _put(places))
     _say(
-        f"Copy {authority.list_file.name} and the folder {workspace / 'renewed'} to the server's startup/ folder; sites "
-        "fetch them there. People, and sites that are not running: fedvoxel site renew KIT FILE"
+        f"A server that runs elsewhere: copy {authority.list_file} and {workspace / 'renewed'} to its startup/; sites "
+        "fetch theirs there. People, and sites that are not running: fedvoxel site renew KIT FILE"
     )
 
 

@@ -128,6 +128,8 @@ def create_authority(
     """
     if (folder / ROOT_FILE).exists() or (key_folder / KEY_FILE).exists():
         raise ConsortiumError(f"{folder} holds a certificate authority already; another one needs another folder")
+    if passphrase is not None:
+        _check_passphrase(passphrase)
     key = rsa.generate_private_key(public_exponent=65537, key_size=_ROOT_BITS)
     now, subject = datetime.now(UTC), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = form.builder(subject, subject, key.public_key(), key, now, now + timedelta(days=days[0]))
@@ -146,7 +148,6 @@ def adopt_authority(
 ) -> Authority:
     """Writes down a root, its key under a passphrase; see `create_authority`."""
     if passphrase is not None:
-        _check_passphrase(passphrase)
         encryption = serialization.BestAvailableEncryption(passphrase.encode("utf-8"))
         content = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         key_folder.mkdir(mode=0o700, parents=True, exist_ok=True)

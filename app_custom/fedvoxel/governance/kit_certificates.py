@@ -82,12 +82,9 @@ def _kept(holder: Holder, good: list[Issued], kit: Path | None) -> Iterator[tupl
     own = [one for one in good if (one.holder.name, one.holder.kind) == (holder.name, holder.kind)]
     for one in own:
         if one.certificate.subject != holder.subject:
-            was, now = (
-                x509.Name(list(name)[1:]).rfc4514_string() for name in (one.certificate.subject, holder.subject)
-            )
             raise ConsortiumError(
-                f"{holder.name} has a certificate with {was}, and the file says {now}; withdraw that one first: "
-                f"fedvoxel consortium revoke {holder.name}"
+                f"{holder.name} has a valid certificate as {_described(one.holder)}, and the file says "
+                f"{_described(holder)}; withdraw that one first: fedvoxel consortium revoke {holder.name}"
             )
     for one in reversed(own):
         if (
@@ -103,3 +100,7 @@ def _kept(holder: Holder, good: list[Issued], kit: Path | None) -> Iterator[tupl
                 continue
             if key.public_key() == one.certificate.public_key():
                 yield one.certificate, content
+
+
+def _described(holder: Holder) -> str:
+    return f"{holder.role or holder.kind} of {holder.organisation}"

@@ -54,10 +54,11 @@ def authority_alarms(folder: Path, now: datetime) -> list[str]:
             ends["the revocation list (fedvoxel consortium renew)"] = crl.next_update_utc
     except ConsortiumError as error:
         return [str(error)]
-    for one, state in Register(folder).states(now):
-        if state == "expires soon":
-            ends[f"the certificate of {one.holder.name} (fedvoxel consortium renew)"] = (
-                one.certificate.not_valid_after_utc
-            )
+    rows = Register(folder).states(now)
+    served = {one.holder for one, state in rows if state in ("valid", "expires soon")}
+    for one, state in rows:
+        if state == "expires soon" or (state == "expired" and one.holder not in served):
+            what = f"the certificate of {one.holder.name} (fedvoxel consortium renew)"
+            ends[what] = one.certificate.not_valid_after_utc
     soon = {what: end for what, end in ends.items() if end - now < EXPIRES_SOON}
     return [f"{what} ends on {end:%Y-%m-%d}" for what, end in sorted(soon.items(), key=lambda item: item[1])]

@@ -131,7 +131,8 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
-    hardened["components"].append(CERTIFICATE_COMPONENTS[kind])
+    own = CERTIFICATE_COMPONENTS[kind]
+    hardened["components"] = [part for part in hardened["components"] if part.get("id") != own["id"]] + [own]
     return hardened
 
 
