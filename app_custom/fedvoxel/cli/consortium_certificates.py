@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,14 +19,14 @@ from fedvoxel.cli.authority_options import (
     open_with_options,
     read_passphrase,
 )
+from fedvoxel.cli.certificates_view import put, row, row_of_certificate, say, show_states, show_steps
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import authority_folder
 
 if TYPE_CHECKING:
-    from fedvoxel.governance.certificate_register import Issued, Reason, State
+    from fedvoxel.governance.certificate_register import Reason
 
 ProjectFile = Annotated[Path, typer.Argument(help="The consortium file.", show_default=False)]
-_COLOURS = {"valid": "green", "expires soon": "yellow", "replaced": "dim", "expired": "red", "revoked": "red"}
 
 
 def init(
@@ -50,7 +50,7 @@ def init(
         said = {"root": str(folder / "rootCA.pem"), "fingerprint": shown, "key": str(key_folder or folder)}
         typer.echo(json.dumps(said, indent=2))
         return
-    _say(
+    say(
         f"The root's fingerprint, which you tell every hospital by telephone or in person:\n{shown}",
         f"Its key is in {key_folder or folder}, encrypted. Keep that and the passphrase apart, and a copy of both.",
         "Next: everyone makes a request (fedvoxel site request), and you answer it with: fedvoxel consortium issue",
@@ -89,12 +89,13 @@ def issue(
     authority = open_with_options(workspace, key_folder, passphrase_file)
     answers = answer(described, authority, approved, workspace / "answers")
     if as_json:
-        rows = [{"answer": str(one.path), **_row_of_certificate(one.certificate)} for one in answers]
+        rows = [{"answer": str(made.path), **row_of_certificate(made.certificate)} for made in answers]
         typer.echo(json.dumps({"issued": rows}, indent=2))
         return
-    for one in answers:
-        _say(f"{one.path}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d}; send it back, it is no secret")
-    _say("The owner goes on with: fedvoxel site install")
+    for made in answers:
+        ends = f"{made.certificate.not_valid_after_utc:%Y-%m-%d}"
+        say(f"{made.path}: valid until {ends}; send it back, it is no secret")
+    say("The owner goes on with: fedvoxel site install")
 
 
 def renew(
@@ -111,13 +112,13 @@ def renew(
     authority = open_with_options(workspace, key_folder, passphrase_file)
     renewed, places = renew_in_workspace(project_file, workspace, authority, tuple(names or ()))
     if as_json:
-        rows = [{"file": str(path), **_row(one)} for one, path in renewed]
+        rows = [{"file": str(path), **row(one)} for one, path in renewed]
         typer.echo(json.dumps({"renewed": rows, "list": str(authority.list_file), "put": list(map(str, places))}))
         return
     for one, path in renewed:
-        _say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
-    _say("" if renewed else "Nothing expires soon; the revocation list is signed anew.", _put(places))
-    _say(
+        say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
+    say("" if renewed else "Nothing expires soon; the revocation list is signed anew.", put(places))
+    say(
         f"A server that runs elsewhere: copy {authority.list_file} and {workspace / 'renewed'} to its startup/; sites "
         "fetch theirs there. People, and sites that are not running: fedvoxel site renew KIT FILE"
     )
@@ -151,14 +152,14 @@ def revoke(
     steps: list[Step] = checklist(workspace, found[0].holder.name)
     if as_json:
         said = {
-            "revoked": [_row(one) for one in found],
+            "revoked": [row(one) for one in found],
             "list": str(authority.list_file),
             "put": list(map(str, places)),
         }
         typer.echo(json.dumps({**said, "checklist": [step.as_json() for step in steps]}, indent=2))
         return
-    _say(_put(places), f"A server that runs elsewhere: copy {authority.list_file} to its startup/crl.pem.")
-    _show_steps(steps)
+    say(put(places), f"A server that runs elsewhere: copy {authority.list_file} to its startup/crl.pem.")
+    show_steps(steps)
 
 
 def leaver(
@@ -173,7 +174,7 @@ def leaver(
     if as_json:
         typer.echo(json.dumps({"leaver": name, "checklist": [step.as_json() for step in steps]}, indent=2))
         return
-    _show_steps(steps)
+    show_steps(steps)
 
 
 def list_certificates(workspace: Workspace, as_json: JsonOption = False) -> None:
@@ -185,57 +186,14 @@ def list_certificates(workspace: Workspace, as_json: JsonOption = False) -> None
     root = read_root(folder)
     rows = Register(folder).states(datetime.now(UTC))
     if as_json:
-        shown = [{**_row(one), "state": state} for one, state in rows]
-        typer.echo(json.dumps({"root": _row_of_certificate(root), "certificates": shown}, indent=2))
+        shown = [{**row(one), "state": state} for one, state in rows]
+        typer.echo(json.dumps({"root": row_of_certificate(root), "certificates": shown}, indent=2))
         return
-    _show_states(rows)
+    show_states(rows)
     from fedvoxel.governance.list_places import authority_alarms
 
     for alarm in authority_alarms(folder, datetime.now(UTC)):
         Console().print(f"[yellow]{alarm}[/]", soft_wrap=True, highlight=False)
-
-
-def _show_states(rows: list[tuple["Issued", "State"]]) -> None:
-    table = Table(title="Certificates")
-    for heading in ("name", "organisation", "what", "serial", "valid until", "state"):
-        table.add_column(heading, overflow="fold")
-    for one, state in rows:
-        holder, ends = one.holder, f"{one.certificate.not_valid_after_utc:%Y-%m-%d}"
-        said = f"[{_COLOURS[state]}]{state}[/]" + (f" ({one.revoked.reason})" if one.revoked else "")
-        table.add_row(holder.name, holder.organisation, holder.role or holder.kind, one.serial, ends, said)
-    Console().print(table)
-
-
-def _show_steps(steps: list[Any]) -> None:
-    table = Table(title="When somebody leaves", show_lines=True)
-    for heading in ("", "what", "how"):
-        table.add_column(heading, overflow="fold")
-    for step in steps:
-        mark = {True: "[green]done[/]", False: "[yellow]open[/]", None: "look"}[step.done]
-        table.add_row(mark, step.what, step.how)
-    Console().print(table)
-
-
-def _row(one: "Issued") -> dict[str, Any]:
-    revoked = one.revoked
-    return {
-        "name": one.holder.name,
-        "organisation": one.holder.organisation,
-        "kind": one.holder.kind,
-        "role": one.holder.role,
-        **_row_of_certificate(one.certificate),
-        "revoked": {"at": revoked.at.isoformat(), "reason": revoked.reason} if revoked else None,
-    }
-
-
-def _row_of_certificate(certificate: Any) -> dict[str, str]:
-    from fedvoxel.records.revocation import serial_text
-
-    return {
-        "serial": serial_text(certificate.serial_number),
-        "valid_from": certificate.not_valid_before_utc.isoformat(),
-        "valid_until": certificate.not_valid_after_utc.isoformat(),
-    }
 
 
 def _reason(said: str) -> "Reason":
@@ -247,12 +205,3 @@ def _reason(said: str) -> "Reason":
         if said == known:
             return known  # type: ignore[no-any-return]
     raise ConsortiumError(f"--reason: expected one of {', '.join(get_args(Reason))}, got {said[:40]!r}")
-
-
-def _put(places: list[Path]) -> str:
-    return f"Put the new list into {len(places)} kits of this workspace." if places else ""
-
-
-def _say(*lines: str) -> None:
-    for line in filter(None, lines):
-        Console().print(line, soft_wrap=True, highlight=False, markup=False)

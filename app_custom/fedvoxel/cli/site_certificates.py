@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from fedvoxel.cli.certificates_view import say
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
@@ -29,7 +30,7 @@ def request(
     if as_json:
         typer.echo(json.dumps({"key": str(key_file), "request": str(request_file), "fingerprint": shown}, indent=2))
         return
-    _say(
+    say(
         f"Send {request_file} to the operator, and read the key's fingerprint to them on the telephone:\n{shown}",
         f"{key_file} is your private key: never send it to anybody. The operator tells you the root's fingerprint.",
         f"With the answer: fedvoxel site install {name}.kit.zip --key {key_file} --fingerprint SHA256:...",
@@ -53,7 +54,7 @@ def install(
     if as_json:
         typer.echo(json.dumps({"kit": str(kit.folder), "name": kit.name, "kind": kit.kind}, indent=2))
         return
-    _say(f"{kit.name} is in {place}; your key is in it too: delete {key}.", f"Next: fedvoxel site check {place}")
+    say(f"{kit.name} is in {place}; your key is in it too: delete {key}.", f"Next: fedvoxel site check {place}")
 
 
 def renew(
@@ -70,10 +71,5 @@ def renew(
     if as_json:
         typer.echo(json.dumps({"kit": opened.name, "renewed": taken}, indent=2))
         return
-    _say(f"{opened.name}: renewed" if taken else f"{opened.name} has this certificate already")
-    _say(f"See: fedvoxel site check {kit}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        Console().print(line, soft_wrap=True, highlight=False, markup=False)
+    say(f"{opened.name}: renewed" if taken else f"{opened.name} has this certificate already")
+    say(f"See: fedvoxel site check {kit}")

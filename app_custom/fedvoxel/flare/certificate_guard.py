@@ -148,7 +148,7 @@ class _Guard:
         for token, client in list(self._services.client_manager.get_clients().items()):
             if client.name in out:
                 self._services.logout_client(token)
-        manager = getattr(self._services.admin_server, "sess_mgr", None)
+        manager: Any = getattr(self._services.admin_server, "sess_mgr", None)
         for session in manager.get_sessions() if manager and out else ():
             if session.user_name in out:
                 manager.end_session_by_id(session.sess_id, f"You are logged out: {REVOKED}.")

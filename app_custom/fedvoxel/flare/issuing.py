@@ -42,6 +42,7 @@ def answer(described: ConsortiumFile, authority: Authority, approved: Sequence[A
     Raises:
         ConsortiumError: FLARE could not make the kits; the certificates stand in the register all the same.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".issuing-", dir=folder) as scratch:
         certificates = Path(scratch) / "certificates"
