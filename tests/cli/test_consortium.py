@@ -16,7 +16,7 @@ from fedvoxel.cli.main import main
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.consortium_processes import running_consortium, start_consortium, stop_consortium
 from fedvoxel.flare.kit_making import child_environment
-from fedvoxel.governance.authority import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from tests.consortium_kits import PASSPHRASE, SERVER, consortium_file, free_port, small_consortium

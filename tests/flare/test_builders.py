@@ -15,7 +15,7 @@ from fedvoxel.flare.kit_filters import check_filter_classes
 from fedvoxel.flare.kit_process import kit_command, kit_environment
 from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
-from fedvoxel.governance.authority import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note

@@ -4,7 +4,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from fedvoxel.governance.authority import Authority, adopt_authority, create_authority
+from fedvoxel.governance.authority import Authority
+from fedvoxel.governance.authority_store import create_authority, save_authority
 
 PASSPHRASE = "correct horse battery"
 
@@ -18,6 +19,7 @@ def _made(number: int) -> Authority:
 def quick_authority(folder: Path, key_folder: Path | None = None, number: int = 0) -> Authority:
     """An authority in `folder` with a first list; `number` tells roots of the same name apart."""
     made = _made(number)
-    adopted = adopt_authority(folder, key_folder or folder, made.certificate, made.key, PASSPHRASE)
+    adopted = Authority(folder, made.roots)
+    save_authority(adopted, key_folder or folder, PASSPHRASE)
     adopted.sign_list(90)
     return adopted

@@ -13,7 +13,8 @@ from nvflare.lighter.utils import verify_cert_chain
 from nvflare.private.fed.utils.identity_utils import _validate_identity_cert_usage
 
 from fedvoxel.errors import ConsortiumError, LedgerError
-from fedvoxel.governance.authority import KEY_FILE, Authority, create_authority, open_authority
+from fedvoxel.governance.authority import Authority
+from fedvoxel.governance.authority_store import KEY_FILE, create_authority, open_authority
 from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.list_places import authority_alarms

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from fedvoxel.governance.authority import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 
 from .network import Line, Network, environment
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from fedvoxel.flare.kit_making import child_environment
-from fedvoxel.governance.authority import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.site_policy import check_policy
 from tests.consortium_kits import free_port

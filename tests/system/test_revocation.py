@@ -12,7 +12,7 @@ import pytest
 
 from fedvoxel.flare.consortium_processes import running_consortium
 from fedvoxel.flare.provisioning import create_consortium
-from fedvoxel.governance.authority import open_authority
+from fedvoxel.governance.authority_store import open_authority
 from fedvoxel.governance.consortium import Consortium, authority_folder
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.shut_out import REVOKED

@@ -41,7 +41,7 @@ def read_passphrase(file: Path | None, new: bool = False) -> str:
     Raises:
         ConsortiumError: There is none.
     """
-    from fedvoxel.governance.authority import PASSPHRASE_VARIABLE
+    from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 
     if file is not None:
         try:
@@ -67,10 +67,10 @@ def open_with_options(workspace: Path, key_folder: Path | None, passphrase_file:
     Raises:
         ConsortiumError: There is none, or it does not open.
     """
-    from fedvoxel.governance.authority import open_authority, read_root
+    from fedvoxel.governance.authority_store import open_authority, read_roots
 
     folder = authority_folder(workspace)
-    read_root(folder)
+    read_roots(folder)
     return open_authority(folder, key_folder or folder, read_passphrase(passphrase_file))
 
 

@@ -62,8 +62,8 @@ def row_of_certificate(certificate: x509.Certificate) -> dict[str, str]:
 
 
 def put(places: list[Path]) -> str:
-    """Says where a list was put."""
-    return f"Put the new list into {len(places)} kits of this workspace." if places else ""
+    """Says where something was put."""
+    return f"Put into {len(places)} kits of this workspace." if places else ""
 
 
 def say(*lines: str) -> None:

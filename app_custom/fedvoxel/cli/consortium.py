@@ -24,6 +24,7 @@ for _name, _command, _example in (
     ("issue", certificates.issue, f"issue consortium.yml hospital-a.csr {_OPERATOR}"),
     ("renew", certificates.renew, f"renew consortium.yml {_OPERATOR}"),
     ("revoke", certificates.revoke, f"revoke hospital-c {_OPERATOR} --reason left"),
+    ("rotate-ca", certificates.rotate_ca, f"rotate-ca consortium.yml {_OPERATOR}"),
     ("list", certificates.list_certificates, f"list {_OPERATOR}"),
     ("leaver", certificates.leaver, f"leaver hospital-c {_OPERATOR}"),
 ):
@@ -57,7 +58,7 @@ def create(
     authority, with the keys and certificates that are still good.
     """
     from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
-    from fedvoxel.governance.authority import ROOT_FILE
+    from fedvoxel.governance.authority_store import ROOT_FILE
     from fedvoxel.governance.consortium_file import load_consortium_file
     from fedvoxel.governance.ledger_presence import MOVE_FILE
 

@@ -37,7 +37,7 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Makes the consortium's certificate authority, with its key under a passphrase, and nothing else."""
-    from fedvoxel.governance.authority import create_authority
+    from fedvoxel.governance.authority_store import create_authority
     from fedvoxel.governance.certificate_request import certificate_fingerprint
     from fedvoxel.governance.consortium_file import load_consortium_file
 
@@ -140,7 +140,7 @@ def revoke(
 ) -> None:
     """Revokes a site's or a person's certificate for good; in force within 30 s of the server having the new list."""
     from fedvoxel.governance.leaving import Step, checklist
-    from fedvoxel.governance.list_places import put_list
+    from fedvoxel.governance.list_places import put_shared
 
     authority = open_with_options(workspace, key_folder, passphrase_file)
     found = authority.register.find(who, datetime.now(UTC))
@@ -148,7 +148,7 @@ def revoke(
         typer.echo(f"{one.holder.name} of {one.holder.organisation}, serial {one.serial}", err=True)
     confirmed("Revoke for good?", yes)
     authority.revoke(found, _reason(reason), days, since.replace(tzinfo=UTC) if since else None)
-    places = put_list(workspace, authority.list_file)
+    places = put_shared(workspace)
     steps: list[Step] = checklist(workspace, found[0].holder.name)
     if as_json:
         said = {
@@ -160,6 +160,43 @@ def revoke(
         return
     say(put(places), f"A server that runs elsewhere: copy {authority.list_file} to its startup/crl.pem.")
     show_steps(steps)
+
+
+def rotate_ca(
+    project_file: ProjectFile,
+    workspace: Workspace,
+    finish: Annotated[bool, typer.Option("--finish", help="Drop the old root, once nobody needs it any more.")] = False,
+    key_folder: KeyFolder = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Changes to a new root: both are trusted until everybody has a certificate of the new one.
+
+    Say it once, renew everybody's certificate (fedvoxel consortium renew), and say it again with --finish.
+    """
+    from fedvoxel.governance.authority_store import open_authority, read_roots
+    from fedvoxel.governance.certificate_request import certificate_fingerprint
+    from fedvoxel.governance.consortium_file import load_consortium_file
+    from fedvoxel.governance.list_places import put_shared
+    from fedvoxel.governance.rotation import begin_rotation, finish_rotation, late_holders
+
+    times, folder = load_consortium_file(project_file).certificates, authority_folder(workspace)
+    read_roots(folder)
+    keys, secret = key_folder or folder, read_passphrase(passphrase_file)
+    authority = open_authority(folder, keys, secret)
+    if finish:
+        changed = finish_rotation(authority, keys, secret, times.list_days)
+    else:
+        changed = begin_rotation(authority, keys, secret, times.root_days, times.list_days)
+    places, late = put_shared(workspace), late_holders(changed)
+    shown = certificate_fingerprint(changed.certificate)
+    if as_json:
+        said = {"roots": len(changed.roots), "fingerprint": shown, "to_renew": late, "put": list(map(str, places))}
+        typer.echo(json.dumps(said, indent=2))
+        return
+    say(f"The new root's fingerprint, for requests from now on:\n{shown}", put(places))
+    say(f"A server that runs elsewhere: copy rootCA.pem, crl.pem and crossCA.pem from {folder} to its startup/.")
+    say(*([f"Next: fedvoxel consortium renew, for {', '.join(late)}; then again with --finish."] if late else []))
 
 
 def leaver(
@@ -179,11 +216,11 @@ def leaver(
 
 def list_certificates(workspace: Workspace, as_json: JsonOption = False) -> None:
     """Lists every certificate: whose, its serial number, until when, and what it is worth. Needs no passphrase."""
-    from fedvoxel.governance.authority import read_root
+    from fedvoxel.governance.authority_store import read_roots
     from fedvoxel.governance.certificate_register import Register
 
     folder = authority_folder(workspace)
-    root = read_root(folder)
+    root = read_roots(folder)[-1]
     rows = Register(folder).states(datetime.now(UTC))
     if as_json:
         shown = [{**row(one), "state": state} for one, state in rows]

@@ -10,6 +10,7 @@ site here if the name is one that FLARE gives to sites (no dot) and the certific
 is not told apart from a site, nor is a server whose only host name is a single word.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError, PackageError
-from fedvoxel.records.identity import is_issued_by, load_root, name_of, organisation_of, role_of
+from fedvoxel.records.identity import is_authority, is_issued_by, leads_to, load_root, name_of, organisation_of, role_of
 from fedvoxel.records.revocation import (
     CLOCK_SKEW,
     LIST_FILE,
@@ -63,6 +64,7 @@ class Trust:
     Attributes:
         root: The consortium's root certificate, from the reader's own kit.
         crl: The root's revocation list; None where the reader has none.
+        newer: Lists of newer roots that this one vouches for, checked when a certificate of one is looked at.
 
     Raises:
         ConsortiumError: The root is no certificate authority, or the list is not this root's whole list.
@@ -70,22 +72,26 @@ class Trust:
 
     root: x509.Certificate
     crl: x509.CertificateRevocationList | None = None
+    newer: tuple[x509.CertificateRevocationList, ...] = ()
 
     def __post_init__(self) -> None:
-        if not _is_authority(self.root):
+        if not is_authority(self.root):
             raise ConsortiumError(
                 "expected the consortium's root (a kit's startup/rootCA.pem), got another certificate"
             )
         if self.crl is not None:
             check_list(self.crl, self.root)
 
-    def signer(self, certificate: x509.Certificate, at: datetime, now: datetime) -> Signer:
+    def signer(
+        self, certificate: x509.Certificate, at: datetime, now: datetime, behind: Sequence[x509.Certificate] = ()
+    ) -> Signer:
         """Returns who a certificate makes of its holder, as of the time of signing.
 
         Args:
             certificate: The one that came with the signature.
             at: When it was signed, as the signer says (aware).
             now: The present (aware).
+            behind: What came behind it: a certificate by which this root vouches for a newer one.
 
         Raises:
             PackageError: It is of another consortium, was not valid then, was revoked by then, or is neither a person's
@@ -94,21 +100,35 @@ class Trust:
         """
         if at > now + CLOCK_SKEW:
             raise PackageError(f"signed at {said(at)}, which is in the future; is this machine's clock right?")
-        if not is_issued_by(certificate, self.root):
+        if not leads_to((certificate, *behind), self.root):
             raise PackageError("signed with a certificate of another consortium: its root is not the one given here")
         found = _holder(certificate)
         for what, one in (("certificate of " + found.name, certificate), ("root certificate", self.root)):
             if not one.not_valid_before_utc <= at <= one.not_valid_after_utc:
                 begins, ends = said(one.not_valid_before_utc), said(one.not_valid_after_utc)
                 raise PackageError(f"signed at {said(at)}, when the {what} was not valid ({begins} to {ends})")
-        self._check_not_revoked(found, at, now)
+        if self.crl is not None:
+            self._check_not_revoked(found, at, now, self._list_for(certificate, behind))
         return found
 
-    def _check_not_revoked(self, signer: Signer, at: datetime, now: datetime) -> None:
-        if self.crl is None:
-            return
-        check_list_is_of_now(self.crl, now)
-        entry = self.crl.get_revoked_certificate_by_serial_number(signer.serial_number)
+    def _list_for(
+        self, certificate: x509.Certificate, behind: Sequence[x509.Certificate]
+    ) -> x509.CertificateRevocationList:
+        """Returns the list of the root that issued a certificate."""
+        if self.crl is not None and is_issued_by(certificate, self.root):
+            return self.crl
+        found = next((one for one in self.newer if one.issuer == certificate.issuer), None)
+        if found is None:
+            raise ConsortiumError(
+                "the revocation list says nothing of the consortium's newer root; ask the operator for the newest"
+            )
+        check_list(found, behind[0])
+        return found
+
+    @staticmethod
+    def _check_not_revoked(signer: Signer, at: datetime, now: datetime, crl: x509.CertificateRevocationList) -> None:
+        check_list_is_of_now(crl, now)
+        entry = crl.get_revoked_certificate_by_serial_number(signer.serial_number)
         if entry is not None and revoked_from(entry) <= at:
             raise PackageError(
                 f"signed at {said(at)}, when the certificate of {signer.name} was already revoked "
@@ -133,14 +153,8 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
     if crl is None:
         return Trust(certificate)
     lists = read_lists(crl)
-    return Trust(certificate, next((one for one in lists if one.issuer == certificate.subject), lists[0]))
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
+    own = next((one for one in lists if one.issuer == certificate.subject), lists[0])
+    return Trust(certificate, own, tuple(one for one in lists if one is not own))
 
 
 def _holder(certificate: x509.Certificate) -> Signer:
@@ -149,7 +163,7 @@ def _holder(certificate: x509.Certificate) -> Signer:
     key = certificate.public_key()
     if not name or not name.isprintable():
         raise PackageError("signed with a certificate that names nobody; a person or a site of the consortium signs")
-    if _is_authority(certificate):
+    if is_authority(certificate):
         raise PackageError(f"signed with {name}'s own root; a person or a site of the consortium signs")
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < _FEWEST_RSA_BITS:
         raise PackageError(f"signed by {name} with an RSA key of {key.key_size} bits; at least {_FEWEST_RSA_BITS} are")

@@ -8,6 +8,7 @@ key. A renewed certificate is shown with the next connection; the one that is op
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.fuel.f3.message import Message
 from nvflare.private.defs import new_cell_message
 
 from fedvoxel.errors import FedVoxelError
-from fedvoxel.flare.certificate_messages import CERTIFICATE, CHANNEL, LIST, TOPIC, content_of
+from fedvoxel.flare.certificate_messages import CERTIFICATE, CHANNEL, CROSS, LIST, ROOTS, TOPIC, content_of
 from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.governance.certificates import log_alarms
 from fedvoxel.governance.fetched_list import take_up_list
-from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.renewal import take_up
+from fedvoxel.governance.rotation import take_up_roots
 
 _logger = logging.getLogger(__name__)
 
@@ -71,11 +74,21 @@ class CertificateKeeper(FLComponent):
             timeout=_TIMEOUT_S,
             optional=True,
         )
-        kit = open_kit(folder)
+        take_up_all(open_kit(folder), reply)
+
+
+def take_up_all(kit: Kit, reply: Message) -> None:
+    """Takes up what an answer of the server's holds; each part on its own, so that a bad one keeps no other away."""
+    roots, cross = content_of(reply, ROOTS), content_of(reply, CROSS)
+    renewed, crl = content_of(reply, CERTIFICATE), content_of(reply, LIST)
+    steps: list[tuple[str, bytes, Callable[[], bool]]] = [
+        ("certificate_renewed", renewed, lambda: take_up(kit, renewed)),
+        ("roots_taken_up", roots, lambda: take_up_roots(kit, roots, cross)),
+        ("revocation_list_taken_up", crl, lambda: take_up_list(kit, crl)),
+    ]
+    for event, content, take in steps:
         try:
-            if (crl := content_of(reply, LIST)) and take_up_list(kit, crl):
-                _logger.info("event=revocation_list_taken_up")
-            if (renewed := content_of(reply, CERTIFICATE)) and take_up(kit, renewed):
-                _logger.info("event=certificate_renewed")
+            if content and take():
+                _logger.info("event=%s", event)
         except FedVoxelError as error:
-            _logger.warning("event=certificate_not_taken_up reason=%s", error)
+            _logger.warning("event=not_%s reason=%s", event, error)

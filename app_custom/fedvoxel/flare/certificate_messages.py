@@ -1,4 +1,4 @@
-"""What a site asks the server for, and gets: the newest revocation list, and a renewed certificate of its own."""
+"""What a site asks the server for, and gets: the newest roots and revocation list, and its own renewed certificate."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from nvflare.fuel.f3.message import Message
 from nvflare.private.defs import CellMessageHeaderKeys
 
 from fedvoxel.governance.list_places import RENEWED
+from fedvoxel.records.identity import CROSS_FILE
 from fedvoxel.records.names import PARTICIPANT
 from fedvoxel.records.revocation import LIST_FILE
 
 CHANNEL, TOPIC = "fedvoxel", "certificates"
-LIST, CERTIFICATE = "list", "certificate"
+ROOTS, CROSS, LIST, CERTIFICATE = "roots", "cross", "list", "certificate"
 _LARGEST_BYTES = 4 * 1024**2
 
 
@@ -27,7 +28,8 @@ class CertificateDesk:
     def answer(self, request: Message) -> Message:
         """Returns what there is for the site that asks; both are public, and checked by who gets them."""
         name = str(request.get_header(CellMessageHeaderKeys.CLIENT_NAME, ""))
-        found = {LIST: self._startup / LIST_FILE}
+        files = {ROOTS: "rootCA.pem", CROSS: CROSS_FILE, LIST: LIST_FILE}
+        found = {what: self._startup / file for what, file in files.items()}
         if PARTICIPANT.fullmatch(name):
             found[CERTIFICATE] = self._startup / RENEWED / f"{name}.crt"
         content = {what: path.read_bytes() for what, path in found.items() if path.is_file()}

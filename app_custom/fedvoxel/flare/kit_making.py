@@ -9,7 +9,7 @@ import yaml
 
 import fedvoxel
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.governance.authority import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.consortium_file import ConsortiumFile
 from fedvoxel.records.atomic import write_text
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import fedvoxel
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_making import make_kits
-from fedvoxel.governance.authority import ROOT_FILE, Authority, create_authority, open_authority
+from fedvoxel.governance.authority import Authority
+from fedvoxel.governance.authority_store import ROOT_FILE, create_authority, open_authority
 from fedvoxel.governance.consortium import (
     Consortium,
     ConsortiumRecord,

@@ -46,6 +46,12 @@ def builder(
     return made.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
 
 
+def as_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    """Returns a certificate to be signed, made one of an authority."""
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.add_extension(key_usage(authority=True), critical=True)
+
+
 def key_usage(authority: bool) -> x509.KeyUsage:
     """Returns what a key is for: an authority's signs certificates and lists, everyone else's connects and signs."""
     return x509.KeyUsage(

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.kit import Kit
-from fedvoxel.records.identity import is_issued_by, load_roots
+from fedvoxel.records.identity import leads_to, load_roots
 from fedvoxel.records.revocation import LIST_FILE, check_list, check_list_is_of_now, read_lists
 
 WARN_BEFORE = timedelta(days=30)
@@ -41,7 +41,7 @@ def check_certificates(kit: Kit, now: datetime | None = None) -> list[Finding]:
         findings.append(_check_key(kit, certificate))
         findings.extend(_check_names(kit))
         if isinstance(roots, tuple):
-            findings.append(_check_issuer(certificate, roots))
+            findings.append(_check_issuer(kit, roots))
             findings += _check_list(kit, certificate, roots, now)
     return findings
 
@@ -63,9 +63,11 @@ def _check_list(
         return [error(_TOPIC, needed)] if kit.kind == "server" else []
     try:
         lists = read_lists(path)
+        known = {root.subject: root for root in roots}
+        # During a change of roots a list of the other root may be in the file as well, which not everybody trusts yet.
+        lists = tuple(one for one in lists if one.issuer in known) or lists
         for one in lists:
-            root = next((root for root in roots if root.subject == one.issuer), roots[0])
-            check_list(one, root)
+            check_list(one, known.get(one.issuer, roots[0]))
             check_list_is_of_now(one, now)
     except ConsortiumError as problem:
         return [(error if kit.kind == "server" else warning)(_TOPIC, str(problem))]
@@ -103,8 +105,9 @@ def _check_time(certificate: x509.Certificate, what: str, now: datetime) -> Find
     return ok(_TOPIC, f"{what} is valid until {ends:%Y-%m-%d}")
 
 
-def _check_issuer(certificate: x509.Certificate, roots: tuple[x509.Certificate, ...]) -> Finding:
-    if any(is_issued_by(certificate, root) for root in roots):
+def _check_issuer(kit: Kit, roots: tuple[x509.Certificate, ...]) -> Finding:
+    chain = x509.load_pem_x509_certificates(kit.certificate.read_bytes())
+    if any(leads_to(chain, root) for root in roots):
         return ok(_TOPIC, "issued by the consortium's root")
     return error(
         _TOPIC, f"startup/rootCA.pem did not issue this kit's certificate: it is another consortium's; {_NEW_KIT}"

@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.governance.authority import ROOT_FILE, Authority
+from fedvoxel.governance.authority import Authority, written
+from fedvoxel.governance.authority_store import ROOT_FILE
 from fedvoxel.governance.certificate_register import Issued, Register
 from fedvoxel.governance.certificate_request import key_bytes
 from fedvoxel.governance.holder import Holder
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.identity import CROSS_FILE
 from fedvoxel.records.revocation import LIST_FILE
 
 _BITS = 2048
@@ -44,11 +46,12 @@ class KitCertificates:
         """Writes a holder's certificate, the root and the revocation list, and the key where it is given."""
         place = self.target / holder.name
         name = "server" if holder.listens else "client"
-        write_bytes(place / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
+        write_bytes(place / f"{name}.crt", written(self.folder, certificate))
         if key is not None:
             write_bytes(place / f"{name}.key", key, mode=0o600)
-        for shared in (ROOT_FILE, LIST_FILE):
-            write_bytes(place / shared, (self.folder / shared).read_bytes())
+        for shared in (ROOT_FILE, LIST_FILE, CROSS_FILE):
+            if (self.folder / shared).is_file():
+                write_bytes(place / shared, (self.folder / shared).read_bytes())
 
     def issue(self, holder: Holder, key: rsa.RSAPublicKey) -> x509.Certificate:
         """Issues a certificate for a key that its holder keeps, lays its files out, and returns it."""

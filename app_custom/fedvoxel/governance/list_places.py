@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.governance.authority import ROOT_FILE, read_root
+from fedvoxel.governance.authority_store import ROOT_FILE, read_roots
 from fedvoxel.governance.certificate_register import EXPIRES_SOON, Register
 from fedvoxel.governance.kit import Kit, open_kit
+from fedvoxel.governance.rotation import FORMER, take_up_roots
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.identity import CROSS_FILE, load_roots
 from fedvoxel.records.revocation import LIST_FILE, read_lists
 
 RENEWED = "renewed"
@@ -21,18 +23,29 @@ RENEWED = "renewed"
 
 def kits_in(workspace: Path) -> Iterator[Kit]:
     """Yields the kits in a workspace that trust its authority, those of earlier `prod_NN` folders too: one may run."""
-    root = (workspace / "authority" / ROOT_FILE).read_bytes()
+    folder = workspace / "authority"
+    own = set(read_roots(folder)).union(*(load_roots(path) for path in (folder / FORMER).glob("*[0-9A-F].pem")))
     for path in sorted(workspace.glob(f"*/prod_[0-9]*/*/startup/{ROOT_FILE}")):
-        if path.read_bytes() == root:
+        if own & set(load_roots(path)):
             yield open_kit(path.parents[1])
 
 
-def put_list(workspace: Path, crl: Path) -> list[Path]:
-    """Puts a list into the workspace's kits, and returns where."""
-    places = [kit.startup / LIST_FILE for kit in kits_in(workspace)]
-    for place in places:
-        write_bytes(place, crl.read_bytes())
-    return places
+def put_shared(workspace: Path) -> list[Path]:
+    """Puts the authority's roots and its list into the workspace's kits, and returns which kits.
+
+    A kit whose own certificate is of none of the roots any more is left as it is: it is revoked, or was not renewed.
+    """
+    folder, put = workspace / "authority", []
+    cross = (folder / CROSS_FILE).read_bytes() if (folder / CROSS_FILE).is_file() else b""
+    for kit in kits_in(workspace):
+        try:
+            take_up_roots(kit, (folder / ROOT_FILE).read_bytes(), cross)
+        except ConsortiumError:
+            continue
+        for shared in (LIST_FILE, *([CROSS_FILE] if cross else [])):
+            write_bytes(kit.startup / shared, (folder / shared).read_bytes())
+        put.append(kit.folder)
+    return put
 
 
 def put_renewed(workspace: Path, name: str, certificate: bytes) -> Path:
@@ -47,9 +60,9 @@ def put_renewed(workspace: Path, name: str, certificate: bytes) -> Path:
 
 def authority_alarms(folder: Path, now: datetime) -> list[str]:
     """Says what of an authority ends soon: the root, the list, and everyone's certificates."""
-    ends = {"the root certificate (fedvoxel consortium rotate-ca)": read_root(folder).not_valid_after_utc}
+    ends = {"the root certificate (fedvoxel consortium rotate-ca)": read_roots(folder)[-1].not_valid_after_utc}
     try:
-        (crl,) = read_lists(folder / LIST_FILE)[:1]
+        crl = read_lists(folder / LIST_FILE)[-1]
         if crl.next_update_utc is not None:
             ends["the revocation list (fedvoxel consortium renew)"] = crl.next_update_utc
     except ConsortiumError as error:

@@ -15,7 +15,7 @@ from fedvoxel.governance.certificate_register import Issued
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit
 from fedvoxel.records.atomic import write_bytes
-from fedvoxel.records.identity import is_issued_by, load_roots
+from fedvoxel.records.identity import leads_to, load_roots
 from fedvoxel.records.revocation import serial_text
 
 
@@ -54,18 +54,19 @@ def take_up(kit: Kit, renewed: bytes, listener: bool = False) -> bool:
     if listener:
         certificate, private_key = (kit.startup / name for name in ("server.crt", "server.key"))
     try:
-        new = x509.load_pem_x509_certificate(renewed)
+        chain = x509.load_pem_x509_certificates(renewed)
         old = x509.load_pem_x509_certificate(certificate.read_bytes())
         key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"expected the renewed certificate of {kit.name} (PEM), got none") from None
+    new = chain[0]
     if new == old:
         return False
     if new.subject != old.subject or new.public_key() != key.public_key():
         raise ConsortiumError(f"the certificate {serial_text(new.serial_number)} is not for {kit.name} and its key")
-    if not any(is_issued_by(new, root) for root in load_roots(kit.root_certificate)):
+    if not any(leads_to(chain, root) for root in load_roots(kit.root_certificate)):
         raise ConsortiumError("the renewed certificate is of another consortium")
     if new.not_valid_after_utc <= old.not_valid_after_utc:
         raise ConsortiumError(f"the certificate ends no later than the one that {kit.name} has")
-    write_bytes(certificate, new.public_bytes(serialization.Encoding.PEM))
+    write_bytes(certificate, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain))
     return True
