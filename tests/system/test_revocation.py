@@ -1,7 +1,5 @@
 """A revoked site or person is out within seconds: in the middle of a job, on live connections, and after a restart."""
 
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,44 +8,39 @@ from typing import Any
 
 import pytest
 
-from fedvoxel.flare.consortium_processes import running_consortium
-from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.authority_store import open_authority
 from fedvoxel.governance.consortium import Consortium, authority_folder
-from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.shut_out import REVOKED
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.audit import AuditLog
 
-from .conftest import CONSORTIUM_FILE, SCIENTIST, SITES, SystemUnderTest, free_port, job_variant, log_in, wait_until
-from .tiny_cohorts import describe_cohort
+from .conftest import (
+    PASSPHRASE,
+    SITES,
+    SystemUnderTest,
+    consortium_of_its_own,
+    job_variant,
+    log_in,
+    try_log_in,
+    wait_until,
+)
+from .handshake import accepts
 
 pytestmark = pytest.mark.slow
 
-PASSPHRASE = "correct horse battery"
 PROMISED_S = 30.0
 LEAVER, OPERATOR = "hospital-c", "admin@consortium.example"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Consortium:
-    """A consortium of its own, since a revocation is for good."""
-    folder = tmp_path_factory.mktemp("revocation")
-    consortium = create_consortium(CONSORTIUM_FILE, folder, free_port(), PASSPHRASE)
-    for site in SITES:
-        describe_cohort(consortium.kit(site), "hippocampus", cohort_rows[site])
-    return consortium
+def system(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Iterator[SystemUnderTest]:
+    with consortium_of_its_own(tmp_path_factory, cohort_rows) as system:
+        yield system
 
 
 @pytest.fixture(scope="module")
-def system(made: Consortium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTest]:
-    with running_consortium(made.workspace) as running:
-        session = log_in(made)
-        try:
-            yield SystemUnderTest(running, session, tmp_path_factory.mktemp("downloads"))
-        finally:
-            with suppress(Exception):
-                session.close()
+def made(system: SystemUnderTest) -> Consortium:
+    return system.running.consortium
 
 
 def revoke(made: Consortium, name: str) -> bytes:
@@ -69,10 +62,6 @@ def said_of(made: Consortium, name: str) -> list[str]:
     return [event.reason for event in events if event.site == name and event.task == "certificate"]
 
 
-def connected(system: SystemUnderTest) -> set[str]:
-    return {client.name for client in system.session.get_system_info().client_info}
-
-
 def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
     system: SystemUnderTest, made: Consortium, tmp_path: Path
 ) -> None:
@@ -80,7 +69,7 @@ def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
     job_id = system.submit(job_variant(tmp_path, "revoked", rounds=4, epochs=15))
     system.wait_until_training(job_id, 1, [LEAVER])
     put_into_force(made, crl)
-    wait_until(lambda: LEAVER not in connected(system), PROMISED_S, f"{LEAVER} is out")
+    wait_until(lambda: LEAVER not in system.connected(), PROMISED_S, f"{LEAVER} is out")
     system.wait(job_id)
     outcome = system.outcome(job_id)
     assert (outcome.status, outcome.rounds_committed) == ("finished", 4)
@@ -98,16 +87,16 @@ def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(system: Syst
     system.running.start(server)
     system.running.start(LEAVER)
     stay = set(SITES) - {LEAVER}
-    system.session = wait_until(lambda: _try_log_in(made), 60, "the server is back")
-    wait_until(lambda: stay <= connected(system), 60, "the others are back")
-    assert accepts(made, "hospital-a") and not accepts(made, LEAVER)
-    assert connected(system) == stay
+    system.session = wait_until(lambda: try_log_in(made), 60, "the server is back")
+    wait_until(lambda: stay <= system.connected(), 60, "the others are back")
+    assert accepts(made.kit("hospital-a")) and not accepts(made.kit(LEAVER))
+    assert system.connected() == stay
 
 
 def test_a_revoked_persons_session_ends_and_the_person_cannot_log_in_again(
     system: SystemUnderTest, made: Consortium
 ) -> None:
-    assert accepts(made, OPERATOR)
+    assert accepts(made.kit(OPERATOR))
     session = log_in(made, OPERATOR)
     try:
         assert session.get_system_info().client_info
@@ -116,7 +105,7 @@ def test_a_revoked_persons_session_ends_and_the_person_cannot_log_in_again(
     finally:
         with suppress(Exception):
             session.close()
-    assert not accepts(made, OPERATOR)
+    assert not accepts(made.kit(OPERATOR))
     assert REVOKED in said_of(made, OPERATOR)
     assert system.session.get_system_info().client_info, "others stay logged in"
 
@@ -128,30 +117,12 @@ def test_with_a_damaged_list_nobody_new_comes_in_and_nobody_comes_back(
     put_into_force(made, good[:200])
     wait_until(lambda: said_of(made, ""), PROMISED_S, "the alarm")
     assert "revocation list" in said_of(made, "")[-1]
-    assert not accepts(made, LEAVER)
-    assert connected(system) == set(SITES) - {LEAVER}, "those who are in stay"
-    assert _try_log_in(made, "it@hospital-a.example") is None
+    assert not accepts(made.kit(LEAVER))
+    assert system.connected() == set(SITES) - {LEAVER}, "those who are in stay"
+    assert try_log_in(made, "it@hospital-a.example") is None
     put_into_force(made, good)
     wait_until(lambda: said_of(made, "")[-1] == "revocation list: good again", PROMISED_S, "all is well again")
     log_in(made, "it@hospital-a.example").close()
-
-
-def accepts(made: Consortium, name: str) -> bool:
-    """Says whether the server's TLS accepts somebody's certificate."""
-    kit = open_kit(made.kit(name))
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(kit.root_certificate))
-    context.check_hostname = False
-    context.load_cert_chain(kit.certificate, kit.private_key)
-    try:
-        with (
-            socket.create_connection(("localhost", kit.server.port), 10) as plain,
-            context.wrap_socket(plain) as secured,
-        ):
-            # In TLS 1.3 a client learns with its first read whether its certificate was accepted.
-            secured.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return secured.recv(1) == b"H"
-    except (ssl.SSLError, ConnectionError):
-        return False
 
 
 def _answers(session: Any) -> bool:
@@ -159,9 +130,3 @@ def _answers(session: Any) -> bool:
         return bool(session.get_system_info())
     except Exception:
         return False
-
-
-def _try_log_in(made: Consortium, person: str = SCIENTIST) -> Any:
-    with suppress(Exception):
-        return log_in(made, person)
-    return None
