@@ -4,18 +4,23 @@ import importlib
 import json
 import pkgutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import fedvoxel.flare
 from fedvoxel.cli.main import main
 from fedvoxel.errors import ConfigError, ConsortiumError
 from fedvoxel.flare.kit_filters import check_filter_classes
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.flare.kit_process import kit_command, kit_environment
 from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
 from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
+from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note
@@ -157,6 +162,29 @@ def test_a_failure_leaves_the_good_kits(tmp_path: Path) -> None:
         create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace", passphrase=PASSPHRASE)
     assert (record.read_bytes(), register.read_bytes()) == before
     assert sorted(path.name for path in made.workspace.iterdir()) == ["authority", "consortium.json", "small"]
+
+
+def test_an_authority_of_flares_goes_on_without_its_unencrypted_keys(tmp_path: Path) -> None:
+    """Kits made with FLARE's own authority stay valid: root and certificates are the same afterwards."""
+    path = consortium_file(tmp_path)
+    text = path.read_text()
+    flares = text.replace("fedvoxel.flare.builders.CertificateBuilder", "nvflare.lighter.impl.cert.CertBuilder")
+    (tmp_path / "flares.yml").write_text(flares.replace("  - path: fedvoxel.flare.builders.SitePolicyBuilder\n", ""))
+    words = ["provision", "-p", str(tmp_path / "flares.yml"), "-w", str(tmp_path / "workspace"), "--force"]
+    environment = child_environment({"HOME": str(tmp_path)})
+    command = [sys.executable, "-m", "nvflare.cli", *words]
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=tmp_path)
+    state = tmp_path / "workspace" / "small" / "state" / "cert.json"
+    before = json.loads(state.read_text())
+    with pytest.raises(ConsortiumError, match="give a passphrase"):
+        create_consortium(path, tmp_path / "workspace")
+    made = create_consortium(path, tmp_path / "workspace", passphrase=PASSPHRASE)
+    assert (made.kit("hospital-a") / "startup" / "rootCA.pem").read_text() == before["root_cert"]
+    assert not state.exists()
+    issued = Register(made.workspace / "authority").issued()
+    assert before["hospital-a"]["cert"].encode() in [
+        one.certificate.public_bytes(serialization.Encoding.PEM) for one in issued
+    ]
 
 
 def test_nobody_is_added_without_the_passphrase(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def check(
 
 @app.command(epilog="Example: fedvoxel site init hospital-a")
 def init(kit: KitArgument) -> None:
-    """Writes the safe local policy into a kit that was made with 'nvflare package'; safe to repeat.
+    """Writes the safe local policy anew into a kit that was made with an earlier version; safe to repeat.
 
     Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json and fedvoxel_privacy.json are
     left as they are.

@@ -15,8 +15,9 @@ from pathlib import Path
 import fedvoxel
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_making import make_kits
+from fedvoxel.governance.adoption import adopt_authority
 from fedvoxel.governance.authority import Authority
-from fedvoxel.governance.authority_store import ROOT_FILE, create_authority, open_authority
+from fedvoxel.governance.authority_store import KEY_FILE, ROOT_FILE, create_authority, open_authority
 from fedvoxel.governance.consortium import (
     Consortium,
     ConsortiumRecord,
@@ -118,14 +119,23 @@ def _is_complete(consortium: Consortium) -> bool:
 def _lay_out(described: ConsortiumFile, present: Consortium | None, place: _Place, target: Path) -> None:
     """Writes everyone's certificate files, from an authority that is made if there is none."""
     times, folder = described.certificates, authority_folder(place.workspace)
+    before_ours = place.workspace / described.name / "state" / "cert.json"
 
     @cache
     def opened() -> Authority:
         keys = place.key_folder or folder
+        if present is None and place.passphrase is None and not (keys / KEY_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a making that was interrupted: nobody can use it
         if (folder / ROOT_FILE).exists():
             return open_authority(folder, keys, place.passphrase)
+        if before_ours.is_file():
+            holders = holders_of(described)
+            return adopt_authority(before_ours, folder, keys, holders, place.passphrase, times.list_days)
         days = (times.root_days, times.list_days)
         return create_authority(folder, keys, described.name, days, place.passphrase)
+
+    if before_ours.is_file():
+        opened()
 
     def before(name: str) -> Path | None:
         known = present is not None and (present.folder / name).is_dir()
