@@ -94,6 +94,7 @@ class _Guard:
             time.sleep(interval_s if admin is not None else min(0.1, interval_s))
             try:
                 self.look()
+                self._warn()
             except Exception:
                 _logger.exception("event=certificate_guard_trouble")
 
@@ -101,7 +102,11 @@ class _Guard:
         """Reads the list, and puts it in force everywhere."""
         self._watched.look()
         self._alarm(self._watched.trouble)
-        self._arm()
+        try:
+            self._arm()
+        except (OSError, ValueError) as error:  # an SSLError is an OSError
+            # Handshakes go on as before; what is revoked is still cut, and refused at registration.
+            _logger.critical("event=certificates_not_shown reason=%s", error)
         newly_out = self._arrivals.judge(self._watched.revoked)
         cut = self._line.cut(self._watched.revoked)
         self._end_sessions()
@@ -122,9 +127,12 @@ class _Guard:
             for keeper in self._keepers():
                 keeper.id_asserter = None  # FLARE reads the certificate anew when it is asked for it
             self._certificate_of = state[1]
+
+    def _warn(self) -> None:
+        """Says once a day what of the server's certificates ends soon."""
         if time.monotonic() - self._checked >= ALARM_EVERY_S:
-            log_alarms(open_kit(self._startup.parent))
             self._checked = time.monotonic()
+            log_alarms(open_kit(self._startup.parent))
 
     def _keepers(self) -> list[Any]:
         admin = self._services.admin_server
