@@ -13,7 +13,7 @@ from fedvoxel.errors import ConsortiumError, PackageError
 from fedvoxel.export.signature import sign, verify
 from fedvoxel.export.trust import read_trust
 from fedvoxel.governance import certificate_form as form
-from fedvoxel.governance.authority import Authority, written
+from fedvoxel.governance.authority import Authority, Root, written
 from fedvoxel.governance.authority_store import open_authority
 from fedvoxel.governance.certificate_request import key_bytes
 from fedvoxel.governance.fetched_list import take_up_list
@@ -117,6 +117,13 @@ def _both_lists_count(both: Authority, tmp_path: Path) -> None:
     (kit.startup / "crl.pem").write_bytes(both.list_file.read_bytes())
     with pytest.raises(PackageError, match="already revoked"):
         verify(made, "test", b"content", read_trust(kit.folder), now)
+    forged = quick_authority(tmp_path / "forger", number=1)
+    forger = Authority(forged.folder, (both.roots[0], Root(both.certificate, forged.key)))
+    forger.sign_list(90)
+    (kit.startup / "crl.pem").write_bytes(forger.list_file.read_bytes())
+    with pytest.raises(ConsortiumError, match="not signed by this root"):
+        verify(made, "test", b"content", read_trust(kit.folder), now)
+    (kit.startup / "crl.pem").write_bytes(both.list_file.read_bytes())
     watched = WatchedList(kit.startup, tmp_path / "state")
     watched.look()
     assert watched.trouble is None and watched.revoked == {one.serial_number for one in victims}
