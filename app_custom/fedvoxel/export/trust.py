@@ -153,8 +153,8 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
     if crl is None:
         return Trust(certificate)
     lists = read_lists(crl)
-    own = next((one for one in lists if one.issuer == certificate.subject), lists[0])
-    return Trust(certificate, own, tuple(one for one in lists if one is not own))
+    mine = next((one for one in lists if one.issuer == certificate.subject), lists[0])
+    return Trust(certificate, mine, tuple(one for one in lists if one is not mine))
 
 
 def _holder(certificate: x509.Certificate) -> Signer:

@@ -32,7 +32,8 @@ from fedvoxel.governance.certificates import log_alarms
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.shut_out import REVOKED, Arrivals
 from fedvoxel.governance.watched_list import WatchedList
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import Actor, AuditEvent
 from fedvoxel.records.revocation import serial_text
 
 _logger = logging.getLogger(__name__)
@@ -184,11 +185,19 @@ class _Guard:
         elif before:
             _logger.warning("event=revocation_list_good_again")
         if trouble != before:
-            self._record([("", f"revocation list: {trouble or 'good again'}")])
+            self._record([("", f"nobody new is let in: {trouble}")] if trouble else [])
 
     def _record(self, said: list[tuple[str, str]]) -> None:
-        events = [AuditEvent("refused", "", "", "certificate", None, name, reason) for name, reason in said]
+        events = [_event(name, reason) for name, reason in said]
         try:
             self._audit.record(events)
         except FedVoxelError as error:
             _logger.error("event=audit_failed reason=%s", error)
+
+
+def _event(name: str, reason: str) -> AuditEvent:
+    """Returns the refusal of a site or a person, or of everybody new where no name is given."""
+    if "@" in name:
+        actor = Actor(name=name, role="person")
+        return AuditEvent(kind="registration", outcome="refused", actor=actor, reason=reason)
+    return AuditEvent(kind="registration", outcome="refused", site=name, reason=reason)
