@@ -66,11 +66,7 @@ def create_consortium(
     described = load_consortium_file(project_file)
     if port is not None:
         described = with_port(described, port)
-    workspace = workspace.resolve()
-    if any(character.isspace() for character in str(workspace)):
-        raise ConsortiumError(
-            f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in"
-        )
+    workspace = _without_spaces(workspace.resolve())
     fingerprint = _fingerprint(described)
     present = _present(workspace)
     if present and present.record.file_sha256 == fingerprint and _is_complete(present):
@@ -84,6 +80,14 @@ def create_consortium(
     _take_over(present, made)
     save_consortium(made)
     return made
+
+
+def _without_spaces(workspace: Path) -> Path:
+    if any(character.isspace() for character in str(workspace)):
+        raise ConsortiumError(
+            f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in"
+        )
+    return workspace
 
 
 @dataclass(frozen=True)
