@@ -15,6 +15,7 @@ from fedvoxel.errors import ConsortiumError, PackageError
 from fedvoxel.export.archive import archive_bytes, open_archive
 from fedvoxel.governance.certificate_request import certificate_fingerprint
 from fedvoxel.governance.kit import Kit, open_kit
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.identity import is_issued_by, load_root
 from fedvoxel.records.revocation import LIST_FILE, check_list, read_lists
@@ -94,7 +95,7 @@ def _check_root(kit: Kit, fingerprint: str) -> None:
 
 def _key_for(kit: Kit, path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
         key = serialization.load_pem_private_key(content, password=None)
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"{path} is no private key without a password") from None

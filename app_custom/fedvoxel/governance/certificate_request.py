@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.holder import Holder
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes
 
 _BITS = 2048
@@ -54,10 +55,7 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
         ConsortiumError: It is no request, not signed with its own key, or for a key that FLARE has no use for.
     """
     try:
-        content = path.read_bytes()
-        if len(content) > _LARGEST_BYTES:
-            raise ValueError
-        request = x509.load_pem_x509_csr(content)
+        request = x509.load_pem_x509_csr(read_plain(path, _LARGEST_BYTES))
         signed = request.is_signature_valid
     except (OSError, ValueError, UnsupportedAlgorithm):
         raise ConsortiumError(

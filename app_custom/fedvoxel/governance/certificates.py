@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.kit import Kit
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.identity import leads_to, load_roots
 from fedvoxel.records.revocation import LIST_FILE, check_list, check_list_is_of_now, read_lists
 
@@ -86,7 +87,7 @@ def _read_roots(path: Path) -> tuple[x509.Certificate, ...] | Finding:
 
 def _read(path: Path) -> x509.Certificate | Finding:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_plain(path))
     except FileNotFoundError:
         return error(_TOPIC, f"startup/{path.name} is missing; put it there, or {_NEW_KIT}")
     except (OSError, ValueError):
@@ -117,7 +118,7 @@ def _check_issuer(kit: Kit, roots: tuple[x509.Certificate, ...]) -> Finding:
 def _check_key(kit: Kit, certificate: x509.Certificate) -> Finding:
     name = f"startup/{kit.private_key.name}"
     try:
-        key = serialization.load_pem_private_key(kit.private_key.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(read_plain(kit.private_key), password=None)
     except FileNotFoundError:
         return error(_TOPIC, f"{name} is missing; put the private key there, or {_NEW_KIT}")
     except (OSError, ValueError, TypeError):

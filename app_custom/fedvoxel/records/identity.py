@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.plain_file import read_plain
 
 _HASH = hashes.SHA256()
 _PSS = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
@@ -63,9 +64,9 @@ def load_identity(startup: Path) -> Identity:
         ConsortiumError: A file is missing or no such thing.
     """
     try:
-        written = (startup / "client.crt").read_text(encoding="ascii")
-        root = x509.load_pem_x509_certificate((startup / "rootCA.pem").read_bytes())
-        key = serialization.load_pem_private_key((startup / "client.key").read_bytes(), password=None)
+        written = read_plain(startup / "client.crt").decode("ascii")
+        root = x509.load_pem_x509_certificate(read_plain(startup / "rootCA.pem"))
+        key = serialization.load_pem_private_key(read_plain(startup / "client.key"), password=None)
         name = name_of(x509.load_pem_x509_certificate(written.encode()))
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(
@@ -84,7 +85,7 @@ def load_root(path: Path) -> x509.Certificate:
         ConsortiumError: It is missing or no certificate.
     """
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_plain(path))
     except (OSError, ValueError):
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 
@@ -96,7 +97,7 @@ def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
         ConsortiumError: The file is missing or holds none.
     """
     try:
-        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+        return tuple(x509.load_pem_x509_certificates(read_plain(path)))
     except (OSError, ValueError):
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 

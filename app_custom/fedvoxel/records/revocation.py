@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.plain_file import read_plain
 
 LIST_FILE = "crl.pem"
 """The name of the list in a kit's `startup/` folder and in the authority's."""
@@ -30,7 +31,7 @@ def read_lists(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
         ConsortiumError: It is missing or holds no list.
     """
     try:
-        return lists_in(path.read_bytes())
+        return lists_in(read_plain(path))
     except (OSError, ConsortiumError):
         raise ConsortiumError(f"expected the root's revocation list in {path.name}, got none") from None
 
