@@ -31,6 +31,8 @@ from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import LACKS_MODEL, SITES_CHANGED, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 from fedvoxel.flare.versions import meet_sites, tell_versions
+from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 
 _TIDY_EVERY_S = 0.5
 """FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
@@ -128,14 +130,16 @@ class SiteTasks(ModelController):
             slow = self._wait_for(task_name, question, good, refused)
             self.cancel_all_tasks()
         failed, absent = dict(exchange.failed), [site for site in sites if site not in good and site not in refused]
-        missing = {site: failed.get(site) or question.why(site) for site in absent}
+        out = read_shut_out(state_folder(self.fl_ctx))
+        missing = {site: failed.get(site) or (REVOKED if site in out else question.why(site)) for site in absent}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
         return Gathered(missing, refused, slow)
 
     def is_away(self, site: str) -> bool:
-        """Says whether FLARE has found a site disconnected."""
-        return bool(self.communicator.get_client_disconnect_time(site))
+        """Says whether FLARE has found a site disconnected, or its certificate is revoked."""
+        out = read_shut_out(state_folder(self.fl_ctx))
+        return site in out or bool(self.communicator.get_client_disconnect_time(site))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Notes which site comes for the open question."""

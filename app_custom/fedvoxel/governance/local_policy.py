@@ -46,6 +46,12 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
+CERTIFICATE_COMPONENTS: dict[KitKind, dict[str, Any]] = {
+    "server": {"id": "certificate_guard", "path": "fedvoxel.flare.certificate_guard.CertificateGuard", "args": {}},
+    "site": {"id": "certificate_keeper", "path": "fedvoxel.flare.certificate_keeper.CertificateKeeper", "args": {}},
+}
+"""What keeps revoked certificates out of a server, and a site's certificate up to date."""
+
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -146,6 +152,8 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
         _keep_jobs_in_kit(hardened)
         others = [part for part in hardened["components"] if part.get("id") != _RETURNING_SITES["id"]]
         hardened["components"] = [*others, dict(_RETURNING_SITES)]
+    own = CERTIFICATE_COMPONENTS[kind]
+    hardened["components"] = [part for part in hardened["components"] if part.get("id") != own["id"]] + [own]
     return hardened
 
 
