@@ -157,6 +157,9 @@ class FakeEngine:
         folder.mkdir(exist_ok=True)
         return str(folder)
 
+    def get_app_dir(self, job_id: str) -> str:
+        return str(self._folder / job_id / "app_server")
+
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.FATAL_SYSTEM_ERROR:
             self.panics.append(str(fl_ctx.get_prop(FLContextKey.EVENT_DATA)))

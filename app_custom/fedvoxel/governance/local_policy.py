@@ -46,6 +46,9 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
+AUDIT_KEEPER: dict[str, Any] = {"id": "audit_keeper", "path": "fedvoxel.flare.audit_keeper.AuditKeeper", "args": {}}
+"""The component of a server or a site that records refused commands and registrations."""
+
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -122,7 +125,9 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["class_list_enforcement_mode"] = "enforce"
     hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *OPTIONAL_CLASSES, *extra_classes)))
     hardened["allow_log_streaming"] = False
-    hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
+    replaced = {*_LOG_STREAMING_IDS, AUDIT_KEEPER["id"]}
+    hardened["components"] = [part for part in hardened["components"] if part.get("id") not in replaced]
+    hardened["components"].append(copy.deepcopy(AUDIT_KEEPER))
     if kind == "server":
         _keep_jobs_in_kit(hardened)
     return hardened

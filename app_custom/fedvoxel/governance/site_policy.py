@@ -15,7 +15,7 @@ from fedvoxel.governance.class_list import check_class_list
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.job_policy import read_policy
 from fedvoxel.governance.kit import Kit
-from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
+from fedvoxel.governance.local_policy import AUDIT_KEEPER, HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
 from fedvoxel.governance.permissions import check_permissions
 
 TOPIC = "policy"
@@ -71,6 +71,10 @@ def _check_resources(kit: Kit) -> list[Finding]:
     for part in components:
         if str(part.get("path", "")).endswith(_STREAMERS):
             findings.append(error(TOPIC, f"local/resources.json: component {part.get('id')} streams logs; remove it"))
+    if AUDIT_KEEPER not in components:
+        findings.append(
+            warning(TOPIC, f"refused console commands leave no record; to change that: fedvoxel site init {kit.folder}")
+        )
     return findings + (_check_server_resources(values, kit.folder) if kit.kind == "server" else [])
 
 
