@@ -63,6 +63,9 @@ class Countersigning:
                 self._record(again, index, trust, first=False)
         except FedVoxelError as error:
             _logger.error("event=not_countersigned reason=%s", error)
+        except Exception:
+            # A signature that is missing ends nothing, whatever FLARE raises; the log has a gap that people can see.
+            _logger.exception("event=not_countersigned")
 
     def _record(self, sites: Collection[str], index: int | None, trust: Trust, first: bool) -> list[str]:
         """Asks and records once; returns the sites to ask again, which had signed another head than was known."""

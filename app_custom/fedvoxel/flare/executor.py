@@ -49,6 +49,7 @@ from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.volumes.cohort_hash import cohort_hash
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ class SiteExecutor(Executor):
     def _audit(self, fl_ctx: FLContext) -> None:
         """Has the site's audit log say that the job begins, or why not; without that it does not begin."""
         try:
-            record_job(fl_ctx, self.run_key, self.cohort, self._problem)
+            known = cohort_hash(_local(fl_ctx), self.cohort)
+            record_job(fl_ctx, self.run_key, (self.cohort, known), self._problem)
         except FedVoxelError as error:
             self._problem = "this site's audit log cannot be written, so that it takes no job; its own log says why"
             self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)

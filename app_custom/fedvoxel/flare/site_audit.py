@@ -38,22 +38,25 @@ _UNABLE = "this site cannot sign at the moment; its own log says why"
 _logger = logging.getLogger(__name__)
 
 
-def record_job(fl_ctx: FLContext, run_key: str, cohort: str, problem: str | None) -> None:
+def record_job(fl_ctx: FLContext, run_key: str, cohort: tuple[str, str | None], problem: str | None) -> None:
     """Records that a job begins here, or why it may not.
+
+    Args:
+        fl_ctx: Of the job's process.
+        run_key: The run.
+        cohort: The cohort's name, and its hash where it has one.
+        problem: Why the job may not begin.
 
     Raises:
         LedgerError: The log cannot be trusted or written.
     """
-    from fedvoxel.volumes.cohort_hash import cohort_hash
-
     local, site = _local(fl_ctx), str(fl_ctx.get_identity_name() or "")
     try:
-        event = job_event(fl_ctx, run_key, site, cohort, one_line(problem or ""))
+        event = job_event(fl_ctx, run_key, site, cohort[0], one_line(problem or ""))
         hashes = event.hashes | _policy(local)
     except OSError as error:
         raise LedgerError(f"the files of the job cannot be read for the audit ({error.strerror})") from None
-    known = cohort_hash(local, cohort)
-    hashes |= {"cohort": known} if known else {}
+    hashes |= {"cohort": cohort[1]} if cohort[1] else {}
     AuditLog(state_folder(fl_ctx)).record([event.model_copy(update={"hashes": hashes})])
 
 

@@ -148,7 +148,7 @@ def taken(question: Question, answer: Answer | None, site: str, job_id: str, tru
     """Returns the event that the server records of what a site has answered, or has not."""
     event = _event(site, job_id, question)
     if answer is None:
-        return _without(event, "missing", "no answer in time", None)
+        return _without(event, "missing", "no answer in time, or none that can be read", None)
     if answer.signature is None:
         return _without(event, "refused", answer.reason or "no reason given", answer.known)
     try:
