@@ -132,7 +132,7 @@ def test_a_job_and_the_heads_that_are_shown_stand_in_the_sites_log(made: Path) -
     answer_countersigning(context)
     log, handler = AuditLog(made / "state"), engine.handlers[COUNTERSIGN_TOPIC]
     with log.writing() as chain:
-        question = question_for(chain.entries, 0, "a_run", 0)
+        question = question_for(chain.entries, [], "a_run", 0)
     request = Shareable()
     request["question"] = question.model_dump(mode="json")
     answer = Answer.model_validate(handler(COUNTERSIGN_TOPIC, request, context)["answer"])

@@ -72,7 +72,7 @@ class MadeUpRun:
     def question(self, site: str, index: int) -> Question:
         """Returns what the server shows to a site."""
         with self.server.writing() as chain:
-            return question_for(chain.entries, known_to_sites(chain.entries).get(site, 0), RUN, index)
+            return question_for(chain.entries, [known_to_sites(chain.entries).get(site, 0)], RUN, index)
 
     def answer(self, site: str, question: Question) -> Answer:
         """Returns what a site says to it."""

@@ -40,7 +40,7 @@ def test_each_round_is_signed_by_each_site_and_both_logs_say_so(run: MadeUpRun) 
 def test_the_messages_stay_small(tmp_path: Path) -> None:
     run = made_up_run(tmp_path, rounds=40)
     question = run.question(A, 40)
-    assert len(question.proof) <= 2 * len(run.server.read()).bit_length()
+    assert len(*question.proofs.values()) <= 2 * len(run.server.read()).bit_length()
     assert len(question.model_dump_json()) < 2000 and len(run.answer(A, question).model_dump_json()) < 4000
 
 

@@ -138,7 +138,7 @@ def test_tampering_with_the_servers_log_is_found(audited: SystemUnderTest, tmp_p
     elif how == "reordered":
         file.write_bytes(b"".join([*lines[:2], lines[3], lines[2], *lines[4:]]))
     elif how == "truncated":
-        rewrite(file, lambda bodies: bodies[:-3])
+        rewrite(file, lambda bodies: bodies[:-5])
     else:
         rewrite(file, lambda bodies: [body | {"run_key": "another"} for body in bodies])
     root = str(site / "startup" / "rootCA.pem")

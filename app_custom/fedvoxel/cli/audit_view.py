@@ -17,7 +17,7 @@ def print_log(report: "LogReport", root_given: bool) -> None:
     if any(flaw.code == "chain" for flaw in report.flaws):
         return
     typer.echo(f"{checked.keeper or 'a log'}: {count} entries, unbroken; head {report.head or '(empty)'}")
-    if root_given:
+    if root_given and checked.keeper == "server":
         for site, entries in sorted(checked.signed_by.items()):
             typer.echo(f"  {site} has signed for entries 1 to {entries}")
         typer.echo(f"  {checked.signatures} signatures count; {count - checked.covered} entries have none yet")

@@ -69,30 +69,26 @@ class Countersigning:
 
     def _record(self, sites: Collection[str], index: int | None, trust: Trust, first: bool) -> list[str]:
         """Asks and records once; returns the sites to ask again, which had signed another head than was known."""
-        questions = self._questions(sites, index)
-        answers = self._send(questions)
-        again = [site for site in questions if first and _needs_another_proof(questions[site], answers[site])]
-        now = datetime.now(UTC)
-        events = [
-            taken(question, answers[site], site, self._job_id, trust, now) for site, question in questions.items()
-        ]
-        self._log.record(events)
-        return again
+        question = self._question(sites, index)
+        answers, now = self._send(sites, question), datetime.now(UTC)
+        self._log.record([taken(question, answers[site], site, self._job_id, trust, now) for site in sites])
+        return [site for site in sites if first and _needs_another_proof(question, answers[site])]
 
-    def _questions(self, sites: Collection[str], index: int | None) -> dict[str, Question]:
+    def _question(self, sites: Collection[str], index: int | None) -> Question:
         with self._log.writing() as chain:
             entries = list(chain.entries)
         known = known_to_sites(entries)
-        return {site: question_for(entries, known.get(site, 0), self._run_key, index) for site in sites if entries}
+        return question_for(entries, [known.get(site, 0) for site in sites], self._run_key, index)
 
-    def _send(self, questions: dict[str, Question]) -> dict[str, Answer | None]:
-        requests = {}
-        for site, question in questions.items():
-            requests[site] = Shareable()
-            requests[site]["question"] = question.model_dump(mode="json")
+    def _send(self, sites: Collection[str], question: Question) -> dict[str, Answer | None]:
+        request = Shareable()
+        request["question"] = question.model_dump(mode="json")
         with self._engine.new_context() as fl_ctx:
-            replies = self._engine.multicast_aux_requests(COUNTERSIGN_TOPIC, requests, ANSWER_TIMEOUT_S, fl_ctx, True)
-        return {site: _answer(replies.get(site)) for site in questions}
+            # FLARE 2.9's multicast_aux_requests, with a request for each, fails whatever it is given.
+            sent = self._engine.send_aux_request(
+                list(sites), COUNTERSIGN_TOPIC, request, ANSWER_TIMEOUT_S, fl_ctx, optional=True
+            )
+        return {site: _answer((sent or {}).get(site)) for site in sites}
 
 
 def _answer(reply: Any) -> Answer | None:
@@ -108,4 +104,4 @@ def _answer(reply: Any) -> Answer | None:
 def _needs_another_proof(question: Question, answer: Answer | None) -> bool:
     if answer is None or answer.signature is not None:
         return False
-    return answer.known != question.since and 0 < answer.known <= question.shown.entries
+    return answer.known not in question.proofs and 0 < answer.known < question.shown.entries

@@ -9,7 +9,7 @@ the signatures in the server's.
 No signature, or a refusal, is a fact for the record; it never ends a run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -50,21 +50,20 @@ class Head(FrozenModel):
 
 
 class Question(FrozenModel):
-    """Is what a server shows to a site.
+    """Is what a server shows to the sites, the same to all.
 
     Attributes:
         run_key: The run that goes on.
         round: The last round of which the log holds everything; None where there is none.
-        since: The number of entries of an older head that the proof begins with; 0 where none is known.
-        proof: Shows that the log extends that head.
+        proofs: By the number of entries of an older head that a site is known to have signed, what shows that the log
+            extends that head.
     """
 
     schema_version: Literal[1] = 1
     run_key: RunKey | Literal[""]
     round: Annotated[int, Field(ge=0)] | None
     shown: Head
-    since: _Count
-    proof: Annotated[tuple[Sha256, ...], Field(max_length=80)]
+    proofs: Annotated[dict[_Count, Annotated[tuple[Sha256, ...], Field(max_length=80)]], Field(max_length=1000)]
 
 
 class Answer(FrozenModel):
@@ -125,14 +124,12 @@ def countersign(
     return Answer(known=known, own_entries=own[0], own_head=own[1], signature=signature)
 
 
-def question_for(entries: Sequence[Entry], since: int, run_key: str, index: int | None) -> Question:
-    """Returns what to show to a site that is known to have signed `since` entries of a log; 0 for none."""
+def question_for(entries: Sequence[Entry], known: Collection[int], run_key: str, index: int | None) -> Question:
+    """Returns what to show of a log that is not empty to sites that are known to have signed so many entries of it."""
     leaves = [entry.hash for entry in entries]
     # A site that has signed more than there is cannot be shown anything; it says so.
-    since = since if since <= len(leaves) else 0
-    return Question(
-        run_key=run_key, round=index, shown=head_of(entries), since=since, proof=extension_proof(leaves, since)
-    )
+    proofs = {since: extension_proof(leaves, since) for since in sorted(set(known)) if 0 < since <= len(leaves)}
+    return Question(run_key=run_key, round=index, shown=head_of(entries), proofs=proofs)
 
 
 def known_to_sites(entries: Sequence[Entry]) -> dict[str, int]:
@@ -201,9 +198,10 @@ def _why_not(last: Head | None, question: Question) -> str:
             f"this site has signed {last.entries} entries of the server's log, and is shown one of {shown.entries}: "
             "it was cut, or another put in its place"
         )
-    if shown.entries > last.entries and question.since != last.entries:
+    proof = question.proofs.get(last.entries, () if shown.entries == last.entries else None)
+    if proof is None:
         return f"this site has signed {last.entries} entries, and is shown no proof that begins there"
-    if not extends((last.entries, last.tree), (shown.entries, shown.tree), question.proof):
+    if not extends((last.entries, last.tree), (shown.entries, shown.tree), proof):
         return (
             f"the server's log of {shown.entries} entries does not extend the {last.entries} that this site has "
             "signed: it was rewritten, or is another"
