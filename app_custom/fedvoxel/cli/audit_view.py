@@ -56,10 +56,11 @@ def shown_line(line: "Line", as_json: bool) -> str:
     entry, event = line
     if as_json:
         return json.dumps({"line": entry.index + 1, "at": entry.at, "hash": entry.hash, **event.body()})
-    who = event.actor and f"by {event.actor.name} ({event.actor.role or 'no role'})"
+    who = f"by {event.actor.name} ({event.actor.role or 'no role'})" if event.actor else ""
     where = f"round {event.round}" if event.round is not None else ""
     hashes = " ".join(f"{name}={value[:12]}" for name, value in event.hashes.items())
-    spent = event.spent and f"epsilon={event.spent.epsilon:g} (each {event.spent.unit}, delta={event.spent.delta:g})"
+    loss = event.spent
+    spent = f"epsilon={loss.epsilon:g} (each {loss.unit}, delta={loss.delta:g})" if loss else ""
     parts = (event.site, event.run_key, where, event.task, who, event.reason, spent, hashes)
     return f"{entry.index + 1} {entry.at[:19]}Z {event.kind} {event.outcome}: " + "; ".join(filter(None, parts))
 

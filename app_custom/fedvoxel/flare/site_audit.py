@@ -74,11 +74,10 @@ def record_answer(log: AuditLog, fl_ctx: FLContext, cohort: str, reply: Shareabl
     meta, model = from_shareable(reply).meta, FLModelUtils.from_shareable(reply)
     arrays = model.params or {}
     hashes: dict[HashName, str] = {"answer": hash_of_arrays(arrays) if arrays else sha256_of(model.meta)}
-    update = {"hashes": hashes | _policy(local), "size_bytes": size_bytes(arrays)}
-    update |= {"round": meta["round"]} if isinstance(meta.get("round"), int) else {}
-    if isinstance(load_privacy_policy(local).cohorts.get(cohort), CohortBudget):
-        update |= _spending(local, cohort, update["hashes"])
-    log.record([event.model_copy(update=update)])
+    spent, head = _spending(local, cohort)
+    said = {"hashes": hashes | _policy(local) | head, "size_bytes": size_bytes(arrays), "spent": spent}
+    said |= {"round": meta["round"]} if isinstance(meta.get("round"), int) else {}
+    log.record([event.model_copy(update=said)])
 
 
 def record_refusal(log: AuditLog, fl_ctx: FLContext, cohort: str, error: Exception) -> None:
@@ -128,14 +127,16 @@ def _answer(fl_ctx: FLContext, cohort: str) -> AuditEvent:
     )
 
 
-def _spending(local: Path, cohort: str, hashes: dict[HashName, str]) -> dict[str, object]:
+def _spending(local: Path, cohort: str) -> tuple[Spent | None, dict[HashName, str]]:
+    """Returns what is spent of a protected cohort's budget, and the head of its ledger."""
+    if not isinstance(load_privacy_policy(local).cohorts.get(cohort), CohortBudget):
+        return None, {}
     # The accountant behind it takes a second to import, which other jobs are spared.
     from fedvoxel.privacy.ledger import open_ledger
 
     status = open_ledger(local, local.parent / "state", cohort).status()
-    head: dict[HashName, str] = {"ledger_head": status.head} if status.head else {}
     spent = Spent(unit=status.unit, epsilon=status.spent_epsilon, delta=status.spent_delta)
-    return {"spent": spent, "hashes": hashes | head}
+    return spent, {"ledger_head": status.head} if status.head else {}
 
 
 def _policy(local: Path) -> dict[HashName, str]:
