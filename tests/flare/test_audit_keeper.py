@@ -87,6 +87,14 @@ def test_the_same_refusal_again_is_recorded_once_a_minute(tmp_path: Path) -> Non
     assert len(recorded(tmp_path)) == 2
 
 
+def test_nobody_can_fill_the_log_with_names(tmp_path: Path) -> None:
+    refusals = Refusals(AuditLog(tmp_path / "state"), lambda: 0.0)
+    for number in range(150):
+        refusals.record(AuditEvent(kind="registration", outcome="refused", site=f"stranger-{number}"))
+    events = recorded(tmp_path)
+    assert len(events) == 101 and "more was refused" in events[-1].reason
+
+
 def test_a_log_that_cannot_be_written_changes_no_decision(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "state").write_text("in the way")
     Refusals(AuditLog(tmp_path / "state")).record(AuditEvent(kind="registration", outcome="refused"))

@@ -31,6 +31,11 @@ from fedvoxel.records.canonical import canonical_json
 _SAME_AGAIN_S = 60.0
 """The same refusal is recorded once in so many seconds, so that nobody can fill the disk by asking."""
 
+_MOST = 100
+"""Most different refusals that are recorded in that time, for whoever calls itself by another name each time."""
+
+_TOO_MANY = "more was refused within a minute than is recorded one by one"
+
 _NOT_PROVED = "its certificate does not prove the name"
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +71,8 @@ class Refusals:
         now = self._clock()
         with self._lock:
             self._told = {known: when for known, when in self._told.items() if now - when < _SAME_AGAIN_S}
+            if len(self._told) >= _MOST:
+                event = AuditEvent(kind=event.kind, outcome="refused", reason=_TOO_MANY)
             said = canonical_json(event.body())
             if said in self._told:
                 return

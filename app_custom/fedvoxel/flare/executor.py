@@ -155,8 +155,9 @@ class SiteExecutor(Executor):
     def _audit(self, fl_ctx: FLContext) -> None:
         """Has the site's audit log say that the job begins, or why not; without that it does not begin."""
         try:
-            known = cohort_hash(_local(fl_ctx), self.cohort)
-            record_job(fl_ctx, self.run_key, (self.cohort, known), self._problem)
+            # The job's words may be anything; what is wrong with them is in the problem by now.
+            cohort = str(self.cohort)
+            record_job(fl_ctx, self.run_key, (cohort, cohort_hash(_local(fl_ctx), cohort)), self._problem)
         except FedVoxelError as error:
             self._problem = "this site's audit log cannot be written, so that it takes no job; its own log says why"
             self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)

@@ -26,10 +26,10 @@ def job_event(fl_ctx: FLContext, run_key: str, site: str = "", cohort: str = "",
         kind="job",
         outcome="refused" if reason else "done",
         actor=_submitter(fl_ctx, app),
-        run_key=run_key,
+        run_key=str(run_key)[:200],
         job_id=job_id,
         site=site,
-        cohort=cohort,
+        cohort=str(cohort)[:200],
         reason=reason[:2000],
         hashes=hashes,
     )
@@ -42,11 +42,12 @@ def _submitter(fl_ctx: FLContext, app: Path) -> Actor | None:
             str(app), str(startup_folder(fl_ctx) / "rootCA.pem")
         )
         if verified and len(signers) == 1:
-            name, organisation, role = map(str, signers[0])
-            return Actor(name=name, role=role, organisation=organisation)
+            return _actor(*signers[0])
     meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
-    name = str(meta.get(JobMetaKey.SUBMITTER_NAME.value) or "")[:200]
-    role, organisation = (
-        str(meta.get(key.value) or "")[:200] for key in (JobMetaKey.SUBMITTER_ROLE, JobMetaKey.SUBMITTER_ORG)
-    )
-    return Actor(name=name, role=role, organisation=organisation) if name else None
+    named = (JobMetaKey.SUBMITTER_NAME, JobMetaKey.SUBMITTER_ORG, JobMetaKey.SUBMITTER_ROLE)
+    return _actor(*(meta.get(key.value) for key in named))
+
+
+def _actor(name: object, organisation: object, role: object) -> Actor | None:
+    said = [str(part or "")[:200] for part in (name, organisation, role)]
+    return Actor(name=said[0], organisation=said[1], role=said[2]) if said[0] else None

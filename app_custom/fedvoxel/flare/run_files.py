@@ -106,7 +106,7 @@ class RunFiles:
             hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
             self.audit.ended(status, reason, hashes)
         except LedgerError as error:
-            return "failed", str(error)
+            return "failed", f"{reason}; {error}" if reason else str(error)
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
