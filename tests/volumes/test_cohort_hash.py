@@ -8,6 +8,9 @@ from fedvoxel.volumes.cohort_hash import cohort_hash
 from fedvoxel.volumes.site import SITE_FILE
 
 
+BIDS = {"layout": "bids", "root": "bids", "image": "T2w", "labels": {"organ": "seg"}}
+
+
 def describe(local: Path, key: str = "0" * 64, rows: str = "a,1", **changes: Any) -> str | None:
     cohort = {"source": {"layout": "csv", "table": "main.csv"}, "classes": {"organ": 1}} | changes
     (local / "main.csv").write_text(f"case,patient\n{rows}\n")
@@ -28,7 +31,7 @@ def test_any_difference_makes_another_hash(tmp_path: Path) -> None:
 def test_other_layouts_have_one_too_and_an_unreadable_cohort_has_none(tmp_path: Path) -> None:
     made = [
         describe(tmp_path, source={"layout": "decathlon", "dataset_json": "dataset.json"}),
-        describe(tmp_path, source={"layout": "bids", "root": "bids", "image": "T2w", "labels": {"organ": "seg"}}),
+        describe(tmp_path, source=BIDS, classes={}),
         describe(tmp_path, source={"layout": "built", "folder": "built"}),
     ]
     assert len(set(made)) == 3 and None not in made

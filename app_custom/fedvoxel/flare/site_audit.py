@@ -20,7 +20,7 @@ from fedvoxel.errors import FedVoxelError, LedgerError
 from fedvoxel.flare.fetching import size_bytes
 from fedvoxel.flare.job_audit import job_event
 from fedvoxel.flare.messages import COUNTERSIGN_TOPIC, error_of, one_line
-from fedvoxel.flare.state_folder import startup_folder, state_folder, workspace_of
+from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.governance.audited_files import policy_hash
 from fedvoxel.governance.countersigning import Answer, Question, countersign
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
@@ -57,7 +57,7 @@ def record_job(fl_ctx: FLContext, run_key: str, cohort: tuple[str, str | None], 
     except OSError as error:
         raise LedgerError(f"the files of the job cannot be read for the audit ({error.strerror})") from None
     hashes |= {"cohort": cohort[1]} if cohort[1] else {}
-    AuditLog(state_folder(fl_ctx)).record([event.model_copy(update={"hashes": hashes})])
+    AuditLog(local.parent / "state").record([event.model_copy(update={"hashes": hashes})])
 
 
 def record_answer(log: AuditLog, fl_ctx: FLContext, cohort: str, reply: Shareable) -> None:
@@ -92,12 +92,13 @@ def record_refusal(log: AuditLog, fl_ctx: FLContext, cohort: str, error: Excepti
 
 def answer_countersigning(fl_ctx: FLContext) -> None:
     """Has this job process sign the head of the server's log when it is asked; a site that cannot is missing there."""
+    kit = _local(fl_ctx).parent
     try:
-        identity = load_identity(startup_folder(fl_ctx))
+        identity = load_identity(kit / "startup")
     except FedVoxelError as error:
         _logger.error("event=not_countersigned reason=%s", error)
         return
-    answer = partial(_countersigned, AuditLog(state_folder(fl_ctx)), identity)
+    answer = partial(_countersigned, AuditLog(kit / "state"), identity)
     fl_ctx.get_engine().register_aux_message_handler(COUNTERSIGN_TOPIC, answer)
 
 
