@@ -7,7 +7,6 @@ from typing import Any
 from fedvoxel.volumes.cohort_hash import cohort_hash
 from fedvoxel.volumes.site import SITE_FILE
 
-
 BIDS = {"layout": "bids", "root": "bids", "image": "T2w", "labels": {"organ": "seg"}}
 
 

@@ -41,8 +41,12 @@ class Countersigning:
         self._asked: list[Future[None]] = []
 
     def ask(self, sites: Collection[str], index: int | None) -> None:
-        """Has the sites sign the log as it stands, in a while; `index` is the last round that it holds."""
-        self._asked = [asked for asked in self._asked if not asked.done()]
+        """Has the sites sign the log as it stands, in a while; `index` is the last round that it holds.
+
+        Where a site keeps the others waiting for longer than a round takes, what was not asked yet is not asked any
+        more: the newest head covers all before it.
+        """
+        self._asked = [asked for asked in self._asked if not asked.cancel() and not asked.done()]
         self._asked.append(self._thread.submit(self._ask, tuple(sites), index))
 
     def end(self, sites: Collection[str], index: int | None) -> None:
