@@ -68,14 +68,18 @@ def record_answer(log: AuditLog, fl_ctx: FLContext, cohort: str, reply: Shareabl
     """
     local, event = _local(fl_ctx), _answer(fl_ctx, cohort)
     if reply.get_return_code(ReturnCode.OK) != ReturnCode.OK:
-        said = {"outcome": "failed", "reason": error_of(reply), "hashes": _policy(local)}
-        log.record([event.model_copy(update=said)])
+        failed = {"outcome": "failed", "reason": error_of(reply), "hashes": _policy(local)}
+        log.record([event.model_copy(update=failed)])
         return
     meta, model = from_shareable(reply).meta, FLModelUtils.from_shareable(reply)
     arrays = model.params or {}
     hashes: dict[HashName, str] = {"answer": hash_of_arrays(arrays) if arrays else sha256_of(model.meta)}
     spent, head = _spending(local, cohort)
-    said = {"hashes": hashes | _policy(local) | head, "size_bytes": size_bytes(arrays), "spent": spent}
+    said: dict[str, object] = {
+        "hashes": hashes | _policy(local) | head,
+        "size_bytes": size_bytes(arrays),
+        "spent": spent,
+    }
     said |= {"round": meta["round"]} if isinstance(meta.get("round"), int) else {}
     log.record([event.model_copy(update=said)])
 
