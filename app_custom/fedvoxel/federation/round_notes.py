@@ -36,6 +36,7 @@ class RoundNotes:
         public: Sites whose own filter said, with what they replied, that their cases are declared public.
         filters: What a filter of the job said that it did to a site's update.
         update_hashes: Of each accepted update as it was received, see `updates.array_hash`.
+        slow: What is to be said of sites whose reply took unusually long.
     """
 
     seconds: float = 0.0
@@ -56,6 +57,7 @@ class RoundNotes:
     update_hashes: dict[str, str] = field(default_factory=dict)
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
     not_selected: dict[str, str] = field(default_factory=dict)
+    slow: dict[str, str] = field(default_factory=dict)
     contribution: RoundContribution | None = None
 
     @property

@@ -53,6 +53,20 @@ HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
 
+ANSWER_TIMEOUT_S = 60.0
+"""A site asks again for what was lost on its line after so long without a byte (FLARE: 300 s); a long answer may take
+any time, as long as some of it arrives."""
+
+_OWN_LAUNCHER = {
+    "nvflare.app_common.job_launcher.client_process_launcher.ClientProcessJobLauncher": (
+        "fedvoxel.flare.restarted_job.RestartingJobLauncher"
+    )
+}
+"""FLARE's launcher of a site's jobs, and ours in its place; one for containers, which a site has chosen, stays."""
+
+_RETURNING_SITES = {"id": "returning_sites", "path": "fedvoxel.flare.returning_sites.ReturningSites"}
+"""Takes sites that were restarted back into their running jobs."""
+
 _LOG_STREAMING_IDS = frozenset({"site_log_streamer", "log_receiver"})
 _RIGHTS = (
     "submit_job", "clone_job", "manage_job", "download_job", "view", "operate",
@@ -128,8 +142,15 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     replaced = {*_LOG_STREAMING_IDS, AUDIT_KEEPER["id"]}
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in replaced]
     hardened["components"].append(copy.deepcopy(AUDIT_KEEPER))
+    for part in hardened["components"]:
+        if part.get("path") in _OWN_LAUNCHER:
+            part["path"] = _OWN_LAUNCHER[part["path"]]
+    if kind == "site":
+        hardened.setdefault("client", {})["communication_timeout"] = ANSWER_TIMEOUT_S
     if kind == "server":
         _keep_jobs_in_kit(hardened)
+        others = [part for part in hardened["components"] if part.get("id") != _RETURNING_SITES["id"]]
+        hardened["components"] = [*others, dict(_RETURNING_SITES)]
     return hardened
 
 
