@@ -163,6 +163,9 @@ def context(site: Site, folder: Path) -> FLContext:
         def get_run_dir(self, job_id: str) -> str:
             return str(folder)
 
+        def get_app_dir(self, job_id: str) -> str:
+            return str(folder / "app")
+
     made = FLContext()
     made.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(), private=True, sticky=False)
     made.set_prop(FLContextKey.CURRENT_RUN, "job", private=True, sticky=False)

@@ -16,6 +16,7 @@ from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.job_policy import read_policy
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
+from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.governance.permissions import check_permissions
 
 TOPIC = "policy"
@@ -71,6 +72,10 @@ def _check_resources(kit: Kit) -> list[Finding]:
     for part in components:
         if str(part.get("path", "")).endswith(_STREAMERS):
             findings.append(error(TOPIC, f"local/resources.json: component {part.get('id')} streams logs; remove it"))
+    lacking = [part["id"] for part in OWN_COMPONENTS.get(kit.kind, ()) if part not in components]
+    if lacking:
+        said = f"local/resources.json lacks {', '.join(lacking)} of FedVoxel's own components"
+        findings.append(warning(TOPIC, f"{said}; to add them: fedvoxel site init {kit.folder}"))
     return findings + (_check_server_resources(values, kit.folder) if kit.kind == "server" else [])
 
 
