@@ -19,7 +19,7 @@ from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_co
 from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
 from fedvoxel.governance.kit import KitKind
 from fedvoxel.governance.ledger_presence import MOVE_FILE, has_ledger, leave_note
-from fedvoxel.governance.local_policy import authorization, environment, privacy, resources
+from fedvoxel.governance.local_policy import DOORKEEPER, authorization, environment, privacy, resources
 from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of
@@ -79,7 +79,7 @@ def _fingerprint(described: ConsortiumFile) -> str:
     """Returns a hash of everything that decides what is in the kits, but for the keys."""
     kinds: tuple[KitKind, ...] = ("server", "site")
     decided = [(authorization(kind), privacy(kind), environment(kind)) for kind in kinds]
-    policy = [resources({"components": []}, "site"), decided]
+    policy = [resources({"components": []}, "site"), DOORKEEPER, decided]
     return sha256_of({"version": fedvoxel.__version__, "file": described.model_dump(mode="json"), "policy": policy})
 
 

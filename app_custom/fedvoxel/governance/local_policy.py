@@ -46,6 +46,9 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
+DOORKEEPER: dict[str, Any] = {"id": "doorkeeper", "path": "fedvoxel.flare.doorkeeper.Doorkeeper", "args": {}}
+"""The server's component that refuses whom FLARE would let in, and has every refusal in the server's audit."""
+
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -125,6 +128,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
+        hardened["components"].append(dict(DOORKEEPER))
     return hardened
 
 

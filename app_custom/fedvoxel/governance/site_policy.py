@@ -15,7 +15,7 @@ from fedvoxel.governance.class_list import check_class_list
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.job_policy import read_policy
 from fedvoxel.governance.kit import Kit
-from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
+from fedvoxel.governance.local_policy import DOORKEEPER, HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
 from fedvoxel.governance.permissions import check_permissions
 
 TOPIC = "policy"
@@ -76,6 +76,9 @@ def _check_resources(kit: Kit) -> list[Finding]:
 
 def _check_server_resources(values: dict[str, Any], folder: Path) -> list[Finding]:
     findings = []
+    if DOORKEEPER not in values["components"]:
+        where = f"local/resources.json lacks the component {json.dumps(DOORKEEPER)}"
+        findings.append(error(TOPIC, f"{where}: people could register as sites; add it, or run: fedvoxel site init"))
     for part in values["components"]:
         root = str((part.get("args") or {}).get("uri_root", ""))
         if part.get("id") == "job_manager" and Path(root).is_absolute() and folder not in Path(root).parents:
