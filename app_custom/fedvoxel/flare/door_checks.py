@@ -100,7 +100,7 @@ def _no_site(shown: Any, client_type: str, server: str) -> str | None:
     return "the server's certificate is none of a site" if server in {str(name.value) for name in names} else None
 
 
-class PersonCheck(CommandFilter):  # type: ignore[misc]
+class PersonCheck(CommandFilter):
     """Lets a person log in, and give commands, over the connection of their own certificate only."""
 
     def __init__(self, on_refused: OnRefused) -> None:

@@ -29,7 +29,7 @@ _TELLING = {
 """FLARE's loggers that alone say of a refusal, what such a line has in it, and what had been asked for."""
 
 
-class Doorkeeper(FLComponent):  # type: ignore[misc]
+class Doorkeeper(FLComponent):
     """Is the component; it takes no arguments, so that nobody can tell it to look away."""
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

@@ -1,8 +1,8 @@
 """Tells of every TLS handshake that this process refused as a server: FLARE and asyncio keep silent about them.
 
 A caller without a certificate, with one that the consortium's root did not issue, or without TLS at all never reaches
-FLARE: asyncio drops the connection and logs it in debug mode only. Here its TLS protocol tells first. That is the way of
-the http scheme, which our consortium files use; with FLARE's grpc scheme the handshake is hidden in the gRPC core.
+FLARE: asyncio drops the connection and logs it in debug mode only. Here its TLS protocol tells first. That is the way
+of the http scheme, which our consortium files use; with FLARE's grpc scheme the gRPC core hides the handshake.
 """
 
 import ssl

@@ -1,0 +1,79 @@
+"""What the processes under test have told of themselves, as the harness reads it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos.steps import ASKS, COMMITTED, ENDED, TAKEN
+
+Line = dict[str, Any]
+
+
+@dataclass
+class Trace:
+    """Is the file that every process appends to, read from where it was left."""
+
+    path: Path
+    lines: list[Line] = field(default_factory=list)
+    _read: int = 0
+
+    def look(self) -> list[Line]:
+        """Reads what is new and returns everything so far."""
+        if self.path.is_file():
+            with self.path.open("rb") as stream:
+                stream.seek(self._read)
+                content = stream.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            self._read += len(whole)
+            self.lines += [json.loads(line) for line in whole.splitlines()]
+        return self.lines
+
+    def of(self, step: str, since: int = 0) -> Iterator[Line]:
+        """Yields the passes of a step, from line `since` on."""
+        return (line for line in self.look()[since:] if line["step"] == step)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Is a committed round as the server's process had it."""
+
+    round: int
+    model: str
+    at: float
+    sites: frozenset[str]
+
+
+def committed_rounds(trace: Trace, since: int = 0) -> list[Committed]:
+    """Returns the rounds that were committed since line `since` of the trace, in order."""
+    found, taken = [], set[str]()
+    for line in trace.look()[since:]:
+        if line["step"] == ASKS:
+            taken = set()
+        elif line["step"] == TAKEN:
+            taken.add(line["site"])
+        elif line["step"] == COMMITTED:
+            # The state has gone on to the next round by then.
+            found.append(Committed(line["round"] - 1, line["model"], line["at"], frozenset(taken)))
+    return found
+
+
+def lost_rounds(trace: Trace, since: int = 0) -> list[str]:
+    """Returns what was committed and is not what the run goes on from, a sentence each."""
+    said: list[str] = []
+    last: Committed | None = None
+    for line in trace.look()[since:]:
+        if line["step"] == COMMITTED:
+            last = Committed(line["round"] - 1, line["model"], line["at"], frozenset())
+        elif line["step"] == ASKS and last is not None:
+            if line["round"] != last.round + 1:
+                said.append(f"round {last.round} was committed and the run went on with round {line['round']}")
+            elif line["model"] != last.model:
+                said.append(f"round {line['round']} began with another model than was committed")
+    return said
+
+
+def has_ended(trace: Trace, since: int = 0) -> bool:
+    """Says whether the server's job process has written its outcome since line `since`."""
+    return any(True for _ in trace.of(ENDED, since))
