@@ -160,7 +160,7 @@ def test_a_name_that_its_certificate_does_not_prove(consortium: NetworkedConsort
     """As an endpoint, and as a name over an endpoint that is its own."""
     kit = consortium.kits[SCIENTIST]
     assert "refused" in _try(consortium, "register", kit, SITE, SITE, "regular")
-    _audited(consortium, "connect", "unknown", f"authenticated as '{SCIENTIST}' but claimed endpoint '{SITE}'")
+    _audited(consortium, "connect", SCIENTIST, f"claimed endpoint '{SITE}'")
     assert "refused" in _try(consortium, "register", kit, MEMBER, ENDPOINT.format(2), "admin")
     _audited(consortium, "register", SCIENTIST, f"as {MEMBER}: its certificate and signature do not prove it")
 
