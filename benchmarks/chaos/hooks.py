@@ -143,14 +143,22 @@ def _tell(told: dict[str, Any]) -> None:
 def _about(step: Step, arguments: Sequence[Any]) -> dict[str, Any]:
     """Returns what the harness wants to know of a step, read from the arguments of its function."""
     if step.name in ("server_job.asks", "server_job.has_written"):
-        state = arguments[1]
-        run = getattr(arguments[0], "run_key", None)
-        return {"round": state.round, "model": _digest(state.model), **({"run": run} if run else {})}
+        state = _state_in(arguments)
+        return {"round": state.round, "model": _digest(state.model)}
     if step.name == "server_job.has_taken":
         return {"site": arguments[1]}
     if step.name in ("site_job.fetched", "site_job.answers"):
         return {"task": arguments[1]}
     return {}
+
+
+def _state_in(arguments: Sequence[Any]) -> Any:
+    """Returns the `Rounds` among a function's arguments, by itself or as a part of the run's state."""
+    for argument in arguments[1:]:
+        for state in (argument, getattr(argument, "rounds", None)):
+            if hasattr(state, "round") and hasattr(state, "model"):
+                return state
+    raise RuntimeError("the step's function takes no state of the run any more: see benchmarks.chaos.steps")
 
 
 def _digest(model: dict[str, Any]) -> str:

@@ -59,6 +59,20 @@ def job_status(machines: Machines, job_id: str) -> str:
         return "unknown"
 
 
+def open_jobs(machines: Machines, run: Run) -> list[str]:
+    """Returns the FLARE jobs of a run, all its attempts, that FLARE has not ended."""
+    metas = (machines.kit(SERVER) / "state" / "jobs").glob("*/meta")
+    jobs = {path.parent.name for path in metas if _job_name(path) == run.key} | {run.job_id}
+    return [job for job in sorted(jobs) if not job_status(machines, job).startswith(("FINISHED", "FAILED"))]
+
+
+def _job_name(meta: Path) -> str:
+    try:
+        return str(dict(read_json(meta, "a job's meta")).get("name"))
+    except (FedVoxelError, TypeError, ValueError):
+        return ""
+
+
 def outcome_of(machines: Machines, run: Run) -> RunOutcome | None:
     """Returns what the run says of itself in the server's state; None where it says nothing."""
     path = machines.kit(SERVER) / "state" / "runs" / run.key / OUTCOME_FILE

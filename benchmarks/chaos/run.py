@@ -15,11 +15,13 @@ from benchmarks.chaos.machines import SERVER, Machines, wait_until
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault
 from benchmarks.chaos.steps import ASKS
-from benchmarks.chaos.trace import Trace, committed_rounds, has_ended
+from benchmarks.chaos.trace import Trace, committed_rounds
 
 RECOVERED_WITHIN_S = 150.0
 ENDS_WITHIN_S = 240.0
 BEGINS_WITHIN_S = 180.0
+GIVEN_UP_AFTER_S = 60.0
+"""So long after FLARE has ended a run's last job, without an outcome, nobody is taken to go on with it."""
 
 Result = dict[str, Any]
 Say = Callable[[str], None]
@@ -41,6 +43,7 @@ class Campaign:
     reference: dict[int, str] = field(default_factory=dict)
     _struck: int = 0
     _attempts: int = 0
+    _idle_since: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.trace = Trace(self.machines.chaos / "trace.jsonl")
@@ -153,8 +156,14 @@ class Campaign:
         return outcome is not None and outcome.status == "finished"
 
     def _is_over(self, run: Run) -> bool:
-        status = oracle.job_status(self.machines, run.job_id)
-        return has_ended(self.trace, run.since) or status.startswith(("FINISHED", "FAILED"))
+        """Says whether the run has ended by its own account, or all its jobs have for so long that none will follow."""
+        outcome = oracle.outcome_of(self.machines, run)
+        if outcome is not None and outcome.status != "unfinished":
+            return True
+        if oracle.open_jobs(self.machines, run):
+            self._idle_since.pop(run.key, None)
+            return False
+        return time.monotonic() - self._idle_since.setdefault(run.key, time.monotonic()) > GIVEN_UP_AFTER_S
 
     def _has_begun(self, run: Run) -> bool:
         return bool(

@@ -69,10 +69,5 @@ STEPS = (
 
 BY_NAME = {step.name: step for step in STEPS}
 
-ASKS, COMMITTED, TAKEN, ENDED = (
-    "server_job.asks",
-    "server_job.has_written",
-    "server_job.has_taken",
-    "server_job.has_ended",
-)
+ASKS, COMMITTED, TAKEN = "server_job.asks", "server_job.has_written", "server_job.has_taken"
 """The steps by which the harness follows a run."""

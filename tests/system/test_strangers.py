@@ -162,7 +162,7 @@ def test_a_name_that_its_certificate_does_not_prove(consortium: NetworkedConsort
     assert "refused" in _try(consortium, "register", kit, SITE, SITE, "regular")
     _audited(consortium, "connect", SCIENTIST, f"claimed endpoint '{SITE}'")
     assert "refused" in _try(consortium, "register", kit, MEMBER, ENDPOINT.format(2), "admin")
-    _audited(consortium, "register", SCIENTIST, f"as {MEMBER}: its certificate and signature do not prove it")
+    _audited(consortium, "message", SCIENTIST, f"a message with the name of {MEMBER}")
 
 
 def test_a_member_submits_nothing(consortium: NetworkedConsortium) -> None:
@@ -196,7 +196,7 @@ def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: Networked
 
 
 def test_who_belongs_is_not_in_the_audit(consortium: NetworkedConsortium) -> None:
-    address = _address(consortium, SITE)
+    address = _address(consortium, HOSPITALS[1])
     events = [event for _, event in AuditLog(consortium.kits[SERVER] / "state").read()]
     assert not [event for event in events if event.site in (address, *HOSPITALS) and event.task == "connect"]
 

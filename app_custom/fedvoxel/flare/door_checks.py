@@ -5,6 +5,7 @@ connection (NVFlare #4858). Here a person's certificate registers no site, a sit
 from the connection of the one whose name and token it bears only, and so is a command.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -25,6 +26,9 @@ from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
 PERSON_ROLES = frozenset({"project_admin", "org_admin", "lead", "member"})
 """What a person's certificate says; a site's says nothing or what kind of kit it is for."""
+
+MOST_PEOPLE = 10_000
+"""So many connections of people are remembered; whose is forgotten has to log in anew."""
 
 OnRefused = Callable[[str, str, str], None]
 """Takes what was asked for, by whom, and why it was refused; see `DoorRecord.refused`."""
@@ -51,22 +55,36 @@ def foreign_sender(message: Message) -> str | None:
         endpoint = message.get_prop(MessagePropKey.ENDPOINT)
         if endpoint is not None and origin != endpoint.name:
             return "a message in the name of another person's connection"
-        return None if named in (None, proven) else f"a message with the token of {named}"
+        return None if named in (None, proven) else f"a message with the name of {named}"
     if path[0] != proven:
         return f"a message in the name of {path[0]}"
-    return None if named is None or named in path else f"a message with the token of {named}"
+    return None if named is None or named in path else f"a message with the name of {named}"
 
 
-def sender_check(on_refused: OnRefused) -> Callable[[Message], bool]:
-    """Returns a filter of incoming messages; FLARE drops a message of which it says True."""
+class Senders:
+    """Drops messages of false senders, and knows whose certificate a person's connection was made with."""
 
-    def dropped(message: Message) -> bool:
-        why = foreign_sender(message)
+    def __init__(self, on_refused: OnRefused) -> None:
+        self._on_refused = on_refused
+        self._people: OrderedDict[str, str] = OrderedDict()
+
+    def dropped(self, message: Message) -> bool:
+        """Is a filter of incoming messages: FLARE drops one of which this says True."""
+        proven, why = message.get_prop(MessagePropKey.COMMON_NAME), foreign_sender(message)
         if why is not None:
-            on_refused("message", str(message.get_prop(MessagePropKey.COMMON_NAME)), why)
-        return why is not None
+            self._on_refused("message", str(proven), why)
+            return True
+        origin = str(message.get_header(MessageHeaderKey.ORIGIN))
+        if proven and is_valid_admin_client_name(origin):
+            self._people[origin] = str(proven)
+            self._people.move_to_end(origin)
+            if len(self._people) > MOST_PEOPLE:
+                self._people.popitem(last=False)
+        return False
 
-    return dropped
+    def person_at(self, origin: str) -> str:
+        """Returns the name that the certificate of a person's connection proves; empty where there is none."""
+        return self._people.get(origin, "")
 
 
 def guarded_registration(register: Callable[..., Any], server: str, on_refused: OnRefused) -> Callable[..., Any]:
@@ -103,14 +121,14 @@ def _no_site(shown: Any, client_type: str, server: str) -> str | None:
 class PersonCheck(CommandFilter):
     """Lets a person log in, and give commands, over the connection of their own certificate only."""
 
-    def __init__(self, on_refused: OnRefused) -> None:
+    def __init__(self, senders: Senders, on_refused: OnRefused) -> None:
         super().__init__()
-        self._on_refused = on_refused
+        self._senders, self._on_refused = senders, on_refused
 
     def pre_command(self, conn: Connection, args: list[str]) -> bool:
         """Returns whether the command goes on to FLARE."""
         request = conn.get_prop(ConnProps.REQUEST)
-        proven = str(request.get_prop(MessagePropKey.COMMON_NAME) or "") if request else ""
+        proven = self._senders.person_at(str(request.get_header(MessageHeaderKey.ORIGIN))) if request else ""
         if args[0] == InternalCommands.CERT_LOGIN:
             return self._may_log_in(conn, args, proven)
         user = conn.get_prop(ConnProps.USER_NAME)

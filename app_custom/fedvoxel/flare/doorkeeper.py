@@ -18,7 +18,7 @@ from nvflare.fuel.sec.authz import AuthorizationService
 from nvflare.lighter.utils import load_crt
 from nvflare.private.fed.utils.identity_utils import get_cn_from_cert
 
-from fedvoxel.flare.door_checks import PersonCheck, guarded_registration, sender_check, told_authorizer
+from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration, told_authorizer
 from fedvoxel.flare.door_record import DoorRecord
 from fedvoxel.flare.handshakes import watch_handshakes
 from fedvoxel.flare.state_folder import startup_folder, state_folder
@@ -63,8 +63,9 @@ class Doorkeeper(FLComponent):
         own_name = str(get_cn_from_cert(load_crt(str(startup_folder(fl_ctx) / "server.crt"))))
         manager = server.client_manager
         manager.authenticated_client = guarded_registration(manager.authenticated_client, own_name, record.refused)
-        server.cell.core_cell.add_incoming_filter("*", "*", sender_check(record.refused))
-        server.set_admin_server = _with_check(server.set_admin_server, PersonCheck(record.refused))
+        senders = Senders(record.refused)
+        server.cell.core_cell.add_incoming_filter("*", "*", senders.dropped)
+        server.set_admin_server = _with_check(server.set_admin_server, PersonCheck(senders, record.refused))
         told_authorizer(AuthorizationService.get_authorizer(), record.refused)
 
 
