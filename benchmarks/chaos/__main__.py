@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", default=[], help="only these kinds of faults")
+    parser.add_argument("--patience", type=float, default=1.0, help="multiplies all limits, on a busy machine")
     parser.add_argument("--only", type=int, default=None, help="only so many jobs now")
     parser.add_argument("--fresh", action="store_true", help="forget what is finished")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the report")
@@ -38,7 +39,7 @@ def main() -> int:
         results.unlink(missing_ok=True)
     planned = plan(options.seed, options.jobs, options.faults, SITES, options.kinds)
     with TemporaryDirectory(dir=work) as folder, open_machines(Path(folder), SITES) as machines:
-        campaign = Campaign(machines, results, lambda said: print(said, flush=True))
+        campaign = Campaign(machines, results, lambda said: print(said, flush=True), patience=options.patience)
         campaign.first(rounds=17)
         for faults in planned[: options.only]:
             campaign.job(faults)

@@ -48,7 +48,7 @@ _END: dict[str, Callable[[Machines, str], None]] = {
 
 
 @contextmanager
-def stopped_at(machines: Machines, number: int, fault: Fault) -> Iterator[bool]:
+def stopped_at(machines: Machines, number: int, fault: Fault, patience: float = 1.0) -> Iterator[bool]:
     """Stops the process that passes the fault's step next, for the body; yields whether it was passed at all."""
     armed = machines.chaos / "armed.json"
     task = "train" if fault.step.startswith("site_job.") and fault.step.endswith(("fetched", "answers")) else ""
@@ -63,7 +63,7 @@ def stopped_at(machines: Machines, number: int, fault: Fault) -> Iterator[bool]:
     scratch.write_text(json.dumps(asked))
     scratch.rename(armed)
     try:
-        yield bool(wait_until((machines.chaos / f"stopped-{number}").exists, REACHED_WITHIN_S, 0.02))
+        yield bool(wait_until((machines.chaos / f"stopped-{number}").exists, REACHED_WITHIN_S * patience, 0.02))
     finally:
         armed.unlink(missing_ok=True)
         (machines.chaos / f"go-{number}").touch()

@@ -31,6 +31,7 @@ SERVER_NAME = "fl.consortium.example"
 SCIENTIST = "scientist@consortium.example"
 PORT = 8002
 DISK_MB = 96
+BOOTED_WITHIN_S = 400.0
 LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 INSIDE = ROOT / "benchmarks" / "chaos" / "inside"
 
@@ -64,7 +65,6 @@ class Machines:
     chaos: Path
     _inits: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _relays: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _owned: dict[int, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +105,11 @@ class Machines:
             init.wait()
         for process in self.processes(machine):
             _kill(process)
+
+    def all_registered(self) -> bool:
+        """Says whether the server has said since its console began that every site has come."""
+        console = self.console(SERVER).read_text(errors="replace")
+        return all(f"Client: New client {site}@" in console for site in self.sites)
 
     def processes(self, machine: str, *kinds: str) -> list[psutil.Process]:
         """Returns a machine's processes, or those of some kinds; a process's environment names its machine."""
@@ -200,17 +205,12 @@ class Machines:
         return self.disk(machine) / "ballast"
 
     def _machine_of(self, process: psutil.Process) -> str | None:
-        if process.pid not in self._owned:
-            try:
-                told = process.environ()
-            except (psutil.Error, OSError):
-                return None
-            mine = told.get("FEDVOXEL_CHAOS") == str(self.chaos)
-            self._owned[process.pid] = told.get("FEDVOXEL_MACHINE", "") if mine else ""
         try:
-            return self._owned[process.pid] if process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.Error:
+            told = process.environ()
+            alive = process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, OSError):
             return None
+        return told.get("FEDVOXEL_MACHINE") if alive and told.get("FEDVOXEL_CHAOS") == str(self.chaos) else None
 
 
 def kind_of(process: psutil.Process) -> str:
@@ -229,7 +229,11 @@ def _kill(process: psutil.Process) -> None:
 
 @contextmanager
 def open_machines(folder: Path, sites: Sequence[str]) -> Iterator[Machines]:
-    """Makes kits, disks and network, boots the server and then the sites, and waits until all have registered."""
+    """Makes kits, disks and network, boots the server and then the sites, and waits until all have registered.
+
+    Raises:
+        RuntimeError: They did not within `BOOTED_WITHIN_S`.
+    """
     folder = folder.resolve()
     chaos = folder / "chaos"
     chaos.mkdir(parents=True, exist_ok=True)

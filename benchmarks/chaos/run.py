@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.chaos import oracle
 from benchmarks.chaos.faults import stopped_at, strike
 from benchmarks.chaos.job import chaos_job
-from benchmarks.chaos.machines import SERVER, Machines, wait_until
+from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines, wait_until
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault
 from benchmarks.chaos.steps import ASKS
@@ -33,6 +33,8 @@ class Campaign:
 
     Attributes:
         results: The file with one line for each finished fault and job.
+        epochs: Of each round.
+        patience: How much slower than usual the machine is: all limits are multiplied with it.
         reference: The models of a run without faults, by round; filled by `first`.
     """
 
@@ -40,6 +42,7 @@ class Campaign:
     results: Path
     say: Say
     epochs: int = 2
+    patience: float = 1.0
     reference: dict[int, str] = field(default_factory=dict)
     _struck: int = 0
     _attempts: int = 0
@@ -100,7 +103,7 @@ class Campaign:
         """Lets one fault strike and judges what came of it; None where the run ended before its step was passed."""
         self._struck += 1
         before = committed_rounds(self.trace, run.since)
-        with stopped_at(self.machines, self._struck, fault) as reached:
+        with stopped_at(self.machines, self._struck, fault, self.patience) as reached:
             if not reached:
                 return None if self._is_over(run) else self._not_reached(fault)
             struck_at = time.monotonic()
@@ -163,15 +166,20 @@ class Campaign:
         if oracle.open_jobs(self.machines, run):
             self._idle_since.pop(run.key, None)
             return False
-        return time.monotonic() - self._idle_since.setdefault(run.key, time.monotonic()) > GIVEN_UP_AFTER_S
+        return (
+            time.monotonic() - self._idle_since.setdefault(run.key, time.monotonic()) > GIVEN_UP_AFTER_S * self.patience
+        )
 
     def _has_begun(self, run: Run) -> bool:
         return bool(
-            wait_until(lambda: any(True for _ in self.trace.of(ASKS, run.since)) or self._is_over(run), BEGINS_WITHIN_S)
+            wait_until(
+                lambda: any(True for _ in self.trace.of(ASKS, run.since)) or self._is_over(run),
+                BEGINS_WITHIN_S * self.patience,
+            )
         )
 
     def _wait_for_end(self, run: Run) -> None:
-        wait_until(lambda: self._is_over(run), ENDS_WITHIN_S)
+        wait_until(lambda: self._is_over(run), ENDS_WITHIN_S * self.patience)
         wait_until(lambda: not self._working(), 60)
 
     def _working(self) -> list[Any]:
@@ -220,8 +228,7 @@ class Campaign:
         console.write_text("")
         for machine in self.machines.names:
             self.machines.boot(machine)
-        registered = [f"Client: New client {site}@" for site in self.machines.sites]
-        wait_until(lambda: all(said in console.read_text(errors="replace") for said in registered), 300)
+        wait_until(self.machines.all_registered, BOOTED_WITHIN_S)
 
     def _finished(self, fault: Fault) -> bool:
         wanted = fault.as_json()
