@@ -111,7 +111,7 @@ class Campaign:
         aftermath.pass_by()
         healed_at = time.monotonic()
         recovered = wait_until(
-            lambda: self._whole_round_since(run, healed_at) or self._is_over(run), RECOVERED_WITHIN_S
+            lambda: self._whole_round_since(run, healed_at) or self._is_over(run), RECOVERED_WITHIN_S * self.patience
         )
         changed = aftermath.saved[0] if aftermath.saved else None
         violations = oracle.chain_troubles(self.machines, changed) + oracle.round_troubles(self.trace, run)
