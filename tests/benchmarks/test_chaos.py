@@ -17,7 +17,8 @@ from benchmarks.chaos.report import page
 from benchmarks.chaos.steps import ASKS, BY_NAME, COMMITTED, STEPS, TAKEN
 from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import sha256_of_file
 from tests.system.network import Network
 
@@ -102,7 +103,9 @@ def ended(tmp_path: Path) -> tuple[Machines, Trace, Run]:
     about: dict[str, Any] = {"run_key": "r", "job_id": "j", "job_name": "r", "status": "finished", "rounds_planned": 2}
     about |= {"rounds_committed": 2, "sites": SITES, "rounds": rounds, "model": model, "started": now, "finished": now}
     write_outcome(RunOutcome(**about), folder / "outcome.json")
-    AuditLog(state).record([AuditEvent("refused", "r", "j", "train", 0, "hospital-a", "why")] * 3)
+    AuditLog(state).record(
+        [AuditEvent(kind="answer", outcome="refused", run_key="r", site="hospital-a", reason="why")] * 3
+    )
     return machines, _trace(machines.chaos, [*_round(0, "m0", "m1"), *_round(1, "m1", "m2")]), Run("r", "j", 0, 2)
 
 

@@ -22,7 +22,7 @@ from fedvoxel.flare.door_checks import PersonCheck, Senders, foreign_sender, gua
 from fedvoxel.flare.door_record import MOST_CALLERS, DoorRecord
 from fedvoxel.flare.doorkeeper import Doorkeeper
 from fedvoxel.flare.handshakes import reason_of
-from fedvoxel.records.audit import AuditEvent
+from fedvoxel.records.audit_event import Actor, AuditEvent
 
 ADMIN = "_admin_9b2b1a52-8f6e-4c5b-9d0a-2f9f6a4f1f10"
 Refusals = list[tuple[str, str, str]]
@@ -39,6 +39,11 @@ class _Audit:
         self.events += events
 
 
+def _who(event: AuditEvent) -> str:
+    assert event.actor
+    return event.actor.name
+
+
 def test_a_refusal_is_written_at_once_and_its_repetitions_as_a_number() -> None:
     audit = _Audit()
     record = DoorRecord(audit.record, repeated_s=0)
@@ -48,7 +53,13 @@ def test_a_refusal_is_written_at_once_and_its_repetitions_as_a_number() -> None:
         record.refused("connect", "10.0.0.1", "no certificate")
     record.write()
     assert [event.reason for event in audit.events] == ["no certificate", "no certificate (1000 times)"]
-    assert audit.events[0] == AuditEvent("refused", "", "", "connect", None, "10.0.0.1", "no certificate")
+    assert audit.events[0] == AuditEvent(
+        kind="connection",
+        outcome="refused",
+        actor=Actor(name="10.0.0.1", role=""),
+        task="connect",
+        reason="no certificate",
+    )
 
 
 def test_a_repetition_waits() -> None:
@@ -67,7 +78,7 @@ def test_many_callers_are_counted_and_not_named() -> None:
         record.refused("connect", f"10.0.{number // 256}.{number % 256}", "no certificate")
     record.write()
     assert len(audit.events) == MOST_CALLERS + 1
-    assert audit.events[-1].site == "others" and f"({9 * MOST_CALLERS} times)" in audit.events[-1].reason
+    assert _who(audit.events[-1]) == "others" and f"({9 * MOST_CALLERS} times)" in audit.events[-1].reason
 
 
 def test_a_name_cannot_write_lines_of_its_own() -> None:
@@ -75,7 +86,7 @@ def test_a_name_cannot_write_lines_of_its_own() -> None:
     record = DoorRecord(audit.record)
     record.refused("register", 'a\n{"kind": "b"}\u202e', "x" * 10_000)
     record.write()
-    assert audit.events[0].site == 'a?{"kind": "b"}?' and len(audit.events[0].reason) == 200
+    assert _who(audit.events[0]) == 'a?{"kind": "b"}?' and len(audit.events[0].reason) == 200
 
 
 def test_an_audit_that_cannot_be_written_is_said_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -29,7 +29,8 @@ from nvflare.lighter.utils import (
 )
 
 from fedvoxel.flare.kit_process import processes_of
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 
 from .network import environment, why_not
 from .networked import HOSPITALS, ROOT, SCIENTIST, SERVER, NetworkedConsortium, networked
@@ -70,12 +71,16 @@ def _audited(consortium: NetworkedConsortium, task: str, who: str, reason: str) 
     """Waits until the server's audit, read anew and verified, has a refusal, and returns it."""
     log, deadline = AuditLog(consortium.kits[SERVER] / "state"), time.monotonic() + 30
     while time.monotonic() < deadline:
-        events = [event for _, event in log.read() if event.kind == "refused"]
+        events = [event for _, event in log.read() if event.outcome == "refused"]
         for event in events:
-            if event.task == task and event.site == who and reason in event.reason:
+            if event.task == task and _who(event) == who and reason in event.reason:
                 return event
         time.sleep(0.2)
-    pytest.fail(f"no {task} by {who} with {reason!r} in {[(e.task, e.site, e.reason) for e in events]}")
+    pytest.fail(f"no {task} by {who} with {reason!r} in {[(e.task, _who(e), e.reason) for e in events]}")
+
+
+def _who(event: AuditEvent) -> str:
+    return event.actor.name if event.actor else ""
 
 
 def _address(consortium: NetworkedConsortium, machine: str = STRANGER) -> str:
@@ -202,7 +207,7 @@ def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: Networked
 def test_who_belongs_is_not_in_the_audit(consortium: NetworkedConsortium) -> None:
     address = _address(consortium, HOSPITALS[1])
     events = [event for _, event in AuditLog(consortium.kits[SERVER] / "state").read()]
-    assert not [event for event in events if event.site in (address, *HOSPITALS) and event.task == "connect"]
+    assert not [event for event in events if _who(event) in (address, *HOSPITALS) and event.task == "connect"]
 
 
 def test_the_audit_names_no_key(consortium: NetworkedConsortium) -> None:

@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 from fedvoxel.errors import FedVoxelError
-from fedvoxel.records.audit import AuditEvent, Record
+from fedvoxel.records.audit import Record
+from fedvoxel.records.audit_event import Actor, AuditEvent, Kind
 
 REPEATED_S = 60.0
 """So many seconds apart are two entries about the same refusal of the same caller."""
@@ -22,6 +23,8 @@ MOST_CALLERS = 500
 _MOST_CHARACTERS = 200
 
 logger = logging.getLogger(__name__)
+
+_KINDS: dict[str, Kind] = {"command": "command", "register": "registration"}
 
 Key = tuple[str, str, str]
 
@@ -51,11 +54,11 @@ class DoorRecord:
         """Notes a refusal.
 
         Args:
-            task: What was asked for: "connect", "register", "log_in", "command" or "message".
+            task: What was asked for: "connect", "register", "log_in", "command", or "message" for anything else.
             who: An address, or the name that a certificate proves.
             reason: Why it was refused.
         """
-        key = task, _plain(who), _plain(reason)
+        key = task, _plain(who) or "unknown", _plain(reason)
         with self._news:
             if key not in self._seen and len(self._seen) >= MOST_CALLERS:
                 key = task, "others", "refused, too many callers to name"
@@ -79,7 +82,7 @@ class DoorRecord:
                     del self._seen[key]
         try:
             self.record(events)
-        except FedVoxelError as error:
+        except (FedVoxelError, OSError) as error:
             logger.error("event=refusals_not_recorded count=%d reason=%s", len(events), error)
 
     def _write_for_ever(self) -> None:
@@ -93,7 +96,8 @@ class DoorRecord:
 def _event(key: Key, seen: _Repeated) -> AuditEvent:
     task, who, reason = key
     often = f" ({seen.count} times)" if seen.count > 1 else ""
-    return AuditEvent("refused", run_key="", job_id="", task=task, round=None, site=who, reason=reason + often)
+    kind = _KINDS.get(task, "connection")
+    return AuditEvent(kind=kind, outcome="refused", actor=Actor(name=who, role=""), task=task, reason=reason + often)
 
 
 def _plain(said: str) -> str:
