@@ -30,7 +30,9 @@ SERVER = "server"
 SERVER_NAME = "fl.consortium.example"
 SCIENTIST = "scientist@consortium.example"
 PORT = 8002
-DISK_MB = 96
+DISK_MB = 2500
+"""A kit does not start with less than 2 GiB free; a tmpfs takes memory for what is written only."""
+
 BOOTED_WITHIN_S = 400.0
 LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 INSIDE = ROOT / "benchmarks" / "chaos" / "inside"
@@ -155,12 +157,11 @@ class Machines:
 
     def fill(self, machine: str) -> None:
         """Fills a machine's disk to the last byte."""
+        free = shutil.disk_usage(self.disk(machine)).free
         with suppress(OSError), self._ballast(machine).open("wb", buffering=0) as ballast:
+            os.posix_fallocate(ballast.fileno(), 0, free)
             while True:
-                ballast.write(bytes(65536))
-        with suppress(OSError), self._ballast(machine).open("ab", buffering=0) as ballast:
-            while True:
-                ballast.write(b"0")
+                ballast.write(bytes(4096))
 
     def free(self, machine: str) -> None:
         """Frees the disk again."""
@@ -249,8 +250,10 @@ def open_machines(folder: Path, sites: Sequence[str]) -> Iterator[Machines]:
         for site in machines.sites:
             network.know({SERVER_NAME: "127.0.0.1"}, site)
             machines.relay(site, Line(0, 0.0))
-        for machine in machines.names:
-            machines.boot(machine)
+        machines.boot(SERVER)
+        wait_until(lambda: "Server started" in machines.console(SERVER).read_text(errors="replace"), BOOTED_WITHIN_S)
+        for site in machines.sites:
+            machines.boot(site)
         registered = {f"Client: New client {site}@" for site in machines.sites}
         wait_until(
             lambda: all(said in machines.console(SERVER).read_text(errors="replace") for said in registered), 300
