@@ -1,6 +1,6 @@
 """Lets seeded faults strike real processes: python -m benchmarks.chaos [--seed 1] [--jobs 20] [--faults 100].
 
-Needs root, for network namespaces and small disks, and Debian's libfaketime for clocks that jump. What is finished is
+Needs root, for network namespaces and disks of their own, and a C compiler for the clocks. What is finished is
 kept in work/benchmarks/chaos/ and not done again; the report is written after every job.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import RESULTS, WORK
-from benchmarks.chaos.machines import LIBFAKETIME, open_machines, why_not
+from benchmarks.chaos.machines import open_machines, why_not
 from benchmarks.chaos.plan import plan
 from benchmarks.chaos.report import write_report
 from benchmarks.chaos.run import Campaign
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="forget what is finished")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the report")
     options = parser.parse_args()
-    if trouble := why_not() or ("" if LIBFAKETIME.is_file() else "Debian package libfaketime is missing"):
+    if trouble := why_not():
         sys.exit(f"error: {trouble}")
     work = WORK / "chaos"
     work.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The machines under test: a server and hospitals, each with an address, a cable, a small disk, a clock and an init.
 
-Network and lines are those of tests/system. A machine's disk is a tmpfs that holds its kit. Its clock is libfaketime's,
-read from a file, so that it can jump while processes run. Its init starts the kit again a second after it has ended,
+Network and lines are those of tests/system. A machine's disk is a tmpfs that holds its kit. Its clock is wrong by
+what a file says (`clock.c`), so that it can jump while processes run. Its init starts the kit again a second after it has ended,
 as the systemd unit does (`Restart=always`).
 """
 
@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -34,7 +35,6 @@ DISK_MB = 2500
 """A kit does not start with less than 2 GiB free; a tmpfs takes memory for what is written only."""
 
 BOOTED_WITHIN_S = 400.0
-LIBFAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 INSIDE = ROOT / "benchmarks" / "chaos" / "inside"
 
 _INIT = 'while :; do "$@"; sleep 1; done'
@@ -53,7 +53,7 @@ def why_not() -> str:
     """Returns why these machines cannot be made here; empty when they can."""
     if os.geteuid() != 0:
         return "network namespaces, tmpfs and tc need root"
-    missing = [tool for tool in ("ip", "tc", "mount") if not shutil.which(tool)]
+    missing = [tool for tool in ("ip", "tc", "mount", "gcc") if not shutil.which(tool)]
     return f"missing: {', '.join(missing)}" if missing else ""
 
 
@@ -153,7 +153,9 @@ class Machines:
 
     def set_clock(self, machine: str, seconds: int) -> None:
         """Puts a machine's clock forward or back against the true time."""
-        self._clock(machine).write_text(f"{seconds:+d}\n")
+        clock = self._clock(machine)
+        with clock.open("r+b" if clock.exists() else "wb", buffering=0) as stream:
+            stream.write(struct.pack("=q", seconds))
 
     def fill(self, machine: str) -> None:
         """Fills a machine's disk to the last byte."""
@@ -194,9 +196,7 @@ class Machines:
         paths = [str(INSIDE), str(ROOT / "app_custom"), str(ROOT)]
         own = {"PYTHONPATH": ":".join(paths), "FEDVOXEL_CHAOS": str(self.chaos), "FEDVOXEL_MACHINE": machine}
         own |= {"HOME": str(self.folder / "homes" / machine), "OMP_NUM_THREADS": "1"}
-        if LIBFAKETIME.is_file():
-            own |= {"LD_PRELOAD": str(LIBFAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self._clock(machine))}
-            own |= {"FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        own |= {"LD_PRELOAD": str(self.folder / "clock.so"), "FEDVOXEL_CLOCK": str(self._clock(machine))}
         return {**os.environ, **own}
 
     def _clock(self, machine: str) -> Path:
@@ -240,6 +240,8 @@ def open_machines(folder: Path, sites: Sequence[str]) -> Iterator[Machines]:
     chaos.mkdir(parents=True, exist_ok=True)
     network = Network(folder)
     machines = Machines(folder, tuple(sites), network, chaos)
+    source = Path(__file__).with_name("clock.c")
+    _run("gcc", "-shared", "-fPIC", "-O2", "-o", str(folder / "clock.so"), str(source))
     try:
         _make_kits(machines)
         network.open([*machines.names, "scientist"])
@@ -254,10 +256,8 @@ def open_machines(folder: Path, sites: Sequence[str]) -> Iterator[Machines]:
         wait_until(lambda: "Server started" in machines.console(SERVER).read_text(errors="replace"), BOOTED_WITHIN_S)
         for site in machines.sites:
             machines.boot(site)
-        registered = {f"Client: New client {site}@" for site in machines.sites}
-        wait_until(
-            lambda: all(said in machines.console(SERVER).read_text(errors="replace") for said in registered), 300
-        )
+        if not wait_until(machines.all_registered, BOOTED_WITHIN_S):
+            raise RuntimeError(f"the sites have not registered: {machines.console(SERVER).read_text()[-2000:]}")
         yield machines
     finally:
         machines.close()
