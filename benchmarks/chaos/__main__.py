@@ -14,6 +14,7 @@ from benchmarks.chaos.machines import open_machines, why_not
 from benchmarks.chaos.plan import plan
 from benchmarks.chaos.report import write_report
 from benchmarks.chaos.run import Campaign
+from benchmarks.chaos.sabotage import GUARDS
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", default=[], help="only these kinds of faults")
+    parser.add_argument("--sabotage", choices=sorted(GUARDS), default="", help="take a guard away and see it missed")
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies all limits, on a busy machine")
     parser.add_argument("--only", type=int, default=None, help="only so many jobs now")
     parser.add_argument("--fresh", action="store_true", help="forget what is finished")
@@ -38,7 +40,7 @@ def main() -> int:
     if options.fresh:
         results.unlink(missing_ok=True)
     planned = plan(options.seed, options.jobs, options.faults, SITES, options.kinds)
-    with TemporaryDirectory(dir=work) as folder, open_machines(Path(folder), SITES) as machines:
+    with TemporaryDirectory(dir=work) as folder, open_machines(Path(folder), SITES, options.sabotage) as machines:
         campaign = Campaign(machines, results, lambda said: print(said, flush=True), patience=options.patience)
         campaign.first(rounds=17)
         for faults in planned[: options.only]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.chaos import sabotage
 from benchmarks.chaos.steps import STEPS, Step
 
 LONGEST_STOP_S = 120.0
@@ -44,7 +45,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if not any(step.module == name for step in STEPS):
+        if name not in sabotage.modules() and not any(step.module == name for step in STEPS):
             return None
         sys.meta_path.remove(self)
         try:
@@ -68,6 +69,7 @@ class _Loader(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._own.exec_module(module)
+        sabotage.take_away(module)
         for step in STEPS:
             if step.module == module.__name__:
                 _wrap(module, step)

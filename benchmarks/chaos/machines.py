@@ -1,8 +1,8 @@
 """The machines under test: a server and hospitals, each with an address, a cable, a small disk, a clock and an init.
 
-Network and lines are those of tests/system. A machine's disk is a tmpfs that holds its kit. Its clock is wrong by
-what a file says (`clock.c`), so that it can jump while processes run. Its init starts the kit again a second after it has ended,
-as the systemd unit does (`Restart=always`).
+Network and lines are those of tests/system. A machine's disk is a tmpfs that holds its kit. Its clock is wrong by what
+a file says (`clock.c`), so that it can jump while processes run. Its init starts the kit again a second after it has
+ended, as the systemd unit does (`Restart=always`).
 """
 
 import json
@@ -65,6 +65,7 @@ class Machines:
     sites: tuple[str, ...]
     network: Network
     chaos: Path
+    sabotage: str = ""
     _inits: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _relays: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -195,6 +196,7 @@ class Machines:
     def _environment(self, machine: str) -> dict[str, str]:
         paths = [str(INSIDE), str(ROOT / "app_custom"), str(ROOT)]
         own = {"PYTHONPATH": ":".join(paths), "FEDVOXEL_CHAOS": str(self.chaos), "FEDVOXEL_MACHINE": machine}
+        own |= {"FEDVOXEL_SABOTAGE": self.sabotage}
         own |= {"HOME": str(self.folder / "homes" / machine), "OMP_NUM_THREADS": "1"}
         own |= {"LD_PRELOAD": str(self.folder / "clock.so"), "FEDVOXEL_CLOCK": str(self._clock(machine))}
         return {**os.environ, **own}
@@ -229,8 +231,13 @@ def _kill(process: psutil.Process) -> None:
 
 
 @contextmanager
-def open_machines(folder: Path, sites: Sequence[str]) -> Iterator[Machines]:
+def open_machines(folder: Path, sites: Sequence[str], sabotage: str = "") -> Iterator[Machines]:
     """Makes kits, disks and network, boots the server and then the sites, and waits until all have registered.
+
+    Args:
+        folder: Where everything goes.
+        sites: The hospitals' names.
+        sabotage: Which guard is taken away, see `sabotage`; none when empty.
 
     Raises:
         RuntimeError: They did not within `BOOTED_WITHIN_S`.
@@ -239,7 +246,7 @@ def open_machines(folder: Path, sites: Sequence[str]) -> Iterator[Machines]:
     chaos = folder / "chaos"
     chaos.mkdir(parents=True, exist_ok=True)
     network = Network(folder)
-    machines = Machines(folder, tuple(sites), network, chaos)
+    machines = Machines(folder, tuple(sites), network, chaos, sabotage)
     source = Path(__file__).with_name("clock.c")
     _run("gcc", "-shared", "-fPIC", "-O2", "-o", str(folder / "clock.so"), str(source))
     try:
