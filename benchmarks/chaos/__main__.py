@@ -42,7 +42,7 @@ def main() -> int:
     planned = plan(options.seed, options.jobs, options.faults, SITES, options.kinds)
     with TemporaryDirectory(dir=work) as folder, open_machines(Path(folder), SITES, options.sabotage) as machines:
         campaign = Campaign(machines, results, lambda said: print(said, flush=True), patience=options.patience)
-        campaign.first(rounds=17)
+        campaign.first()
         for faults in planned[: options.only]:
             campaign.job(faults)
             write_report(campaign.lines(), options.seed, options.out)

@@ -113,6 +113,8 @@ def _round_troubles(outcome: RunOutcome, happened: dict[int, frozenset[str]]) ->
             said.append(
                 f"round {record.round}: {sorted(set(record.contributed) - sites)} contributed and never answered"
             )
+        if record.round >= outcome.rounds_committed:
+            continue  # the round that was open when the run ended
         unexplained = set(outcome.sites) - {*record.contributed, *record.missing, *record.refused}
         unexplained -= {*record.not_selected, *record.evaluation_only}
         if unexplained:

@@ -33,6 +33,7 @@ class Campaign:
 
     Attributes:
         results: The file with one line for each finished fault and job.
+        rounds: Of each job: all have as many, since the learning rate goes by them, and models are compared.
         epochs: Of each round.
         patience: How much slower than usual the machine is: all limits are multiplied with it.
         reference: The models of a run without faults, by round; filled by `first`.
@@ -41,6 +42,7 @@ class Campaign:
     machines: Machines
     results: Path
     say: Say
+    rounds: int = 150
     epochs: int = 2
     patience: float = 1.0
     reference: dict[int, str] = field(default_factory=dict)
@@ -51,9 +53,9 @@ class Campaign:
     def __post_init__(self) -> None:
         self.trace = Trace(self.machines.chaos / "trace.jsonl")
 
-    def first(self, rounds: int) -> Result:
+    def first(self) -> Result:
         """Runs a job without faults, whose models are what others are held against."""
-        run = self._submit("reference", rounds)
+        run = self._submit("reference")
         self._wait_for_end(run)
         self.reference = {one.round: one.model for one in committed_rounds(self.trace, run.since)}
         return self._judge_job(run, -1)
@@ -66,14 +68,13 @@ class Campaign:
 
     def _attempt(self, faults: list[Fault]) -> list[Fault]:
         """Runs a job until its faults are over or it has ended, and returns the faults that are left."""
-        rounds = 3 * len(faults) + 2
         number = faults[0].job
         try:
-            run = self._submit(f"chaos-{number:02d}", rounds)
+            run = self._submit(f"chaos-{number:02d}")
         except RuntimeError as error:
             self.say(str(error))
             self._repair()
-            run = self._submit(f"chaos-{number:02d}", rounds)
+            run = self._submit(f"chaos-{number:02d}")
         if not self._has_begun(run):
             self._write(self._judge_job(run, number) | {"needed_person": "the job did not begin"})
             self._repair()
@@ -210,11 +211,11 @@ class Campaign:
             "needed_person": "" if over and not left else "the job did not end",
         }
 
-    def _submit(self, name: str, rounds: int) -> Run:
+    def _submit(self, name: str) -> Run:
         key = f"{name}-{os.getpid()}-{len(self.trace.look())}"
         since = len(self.trace.lines)
-        job = chaos_job(self.machines.folder / "jobs", key, rounds, len(self.machines.sites), self.epochs)
-        return Run(key, self.machines.submit(job), since, rounds)
+        job = chaos_job(self.machines.folder / "jobs", key, self.rounds, len(self.machines.sites), self.epochs)
+        return Run(key, self.machines.submit(job), since, self.rounds)
 
     def _repair(self) -> None:
         """Does what a person would: switches everything off and on again."""

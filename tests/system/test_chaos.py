@@ -21,8 +21,8 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     folder = tmp_path_factory.mktemp("chaos")
     said: list[str] = []
     with open_machines(folder, SITES) as machines:
-        made = Campaign(machines, folder / "results.jsonl", said.append, epochs=1)
-        reference = made.first(rounds=3)
+        made = Campaign(machines, folder / "results.jsonl", said.append, rounds=60, epochs=1)
+        reference = made.first()
         assert reference["violations"] == [] and reference["outcome"] == "finished", said
         yield made
 
