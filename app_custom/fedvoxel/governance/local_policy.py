@@ -128,7 +128,9 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
-        hardened["components"].append(dict(DOORKEEPER))
+        # The policy may be written into a kit that has it already.
+        hardened["components"] = [part for part in hardened["components"] if part.get("id") != DOORKEEPER["id"]]
+        hardened["components"].append(copy.deepcopy(DOORKEEPER))
     return hardened
 
 
