@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ class Machines:
         return str(json.loads(said.stdout[said.stdout.index("{") :])["job_id"])
 
     def _service(self, machine: str) -> list[str]:
-        words = ["site", "start"]
+        words = ["server", "run"] if machine == SERVER and find_spec("fedvoxel.cli.server") else ["site", "start"]
         return [sys.executable, "-m", "fedvoxel.cli.main", *words, str(self.kit(machine))]
 
     def _environment(self, machine: str) -> dict[str, str]:

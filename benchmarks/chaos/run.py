@@ -14,7 +14,7 @@ from benchmarks.chaos.job import chaos_job
 from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines, wait_until
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault
-from benchmarks.chaos.steps import ASKS
+from benchmarks.chaos.steps import ASKS, FETCHED, TRAINS
 from benchmarks.chaos.trace import Trace, committed_rounds
 
 RECOVERED_WITHIN_S = 150.0
@@ -123,7 +123,7 @@ class Campaign:
             "rounds_before": len(before),
             "survived": whole is not None or self._finished_well(run),
             "over": self._is_over(run),
-            "next_round_s": self._next_round(healed_at),
+            "next_round_s": self._again_after(fault, struck_at, healed_at),
             "whole_round_s": round(whole - healed_at, 1) if whole else None,
             "outage_s": round(healed_at - struck_at, 1),
             "violations": violations,
@@ -151,9 +151,16 @@ class Campaign:
         ]
         return later[0] if later else None
 
-    def _next_round(self, moment: float) -> float | None:
-        later = [line["at"] - moment for line in self.trace.of(ASKS) if line["at"] > moment]
-        return round(later[0], 1) if later else None
+    def _again_after(self, fault: Fault, struck_at: float, healed_at: float) -> float | None:
+        """Returns the seconds until what was killed takes part in a round again, by another process; None if never."""
+        if fault.kind not in ("kill", "power"):
+            return None
+        server = fault.machine == SERVER
+        step = ASKS if server else TRAINS if fault.value == "trainer" else FETCHED
+        passed = [line for line in self.trace.of(step) if line["machine"] == fault.machine]
+        before = {line["pid"] for line in passed if line["at"] < struck_at}
+        later = [line["at"] - healed_at for line in passed if line["at"] > struck_at and line["pid"] not in before]
+        return round(max(0.0, later[0]), 1) if later else None
 
     def _finished_well(self, run: Run) -> bool:
         outcome = oracle.outcome_of(self.machines, run)

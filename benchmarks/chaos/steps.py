@@ -5,6 +5,7 @@ no switches for tests: see `hooks`.
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 When = Literal["before", "after"]
@@ -40,22 +41,25 @@ class Step:
         return self.name.partition(".")[0]
 
 
-_CONTROLLER = "fedvoxel.flare.controller:FedAvgController"
+# A server without a journal carries its rounds in the controller, and has committed one when its files are written.
+_HAS_JOURNAL = find_spec("fedvoxel.flare.training_run") is not None
+_RUN = "fedvoxel.flare.training_run:TrainingRun" if _HAS_JOURNAL else "fedvoxel.flare.controller:FedAvgController"
 _REPLIES = "fedvoxel.flare.round_replies:RoundReplies"
 _FILES = "fedvoxel.flare.run_files:RunFiles"
+_COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit" if _HAS_JOURNAL else f"{_FILES}.commit_round"
 _RUNNER = "nvflare.private.fed.server.job_runner:JobRunner"
 
 STEPS = (
     Step("server_parent.deploys", f"{_RUNNER}._deploy_job", "before"),
     Step("server_parent.starts", f"{_RUNNER}._start_run", "before"),
     Step("site_parent.starts", "nvflare.private.fed.client.client_executor:JobExecutor.start_app", "before"),
-    Step("server_job.asks", f"{_CONTROLLER}._one_round", "before"),
+    Step("server_job.asks", f"{_RUN}._one_round", "before"),
     Step("server_job.receives", f"{_REPLIES}.take", "before"),
     Step("server_job.has_taken", f"{_REPLIES}.take", "after"),
     Step("server_job.aggregates", "fedvoxel.federation.rounds:Rounds.close_round", "before"),
-    Step("server_job.writes", f"{_FILES}.commit_round", "before"),
-    Step("server_job.has_written", f"{_FILES}.commit_round", "after"),
-    Step("server_job.tests", f"{_CONTROLLER}._score_last", "before"),
+    Step("server_job.writes", _COMMIT, "before"),
+    Step("server_job.has_written", _COMMIT, "after"),
+    Step("server_job.tests", f"{_RUN}._score_last", "before"),
     Step("server_job.ends", f"{_FILES}.finish", "before"),
     Step("server_job.has_ended", f"{_FILES}.finish", "after"),
     Step("site_job.fetched", "fedvoxel.flare.executor:SiteExecutor.execute", "before"),
@@ -70,4 +74,5 @@ STEPS = (
 BY_NAME = {step.name: step for step in STEPS}
 
 ASKS, COMMITTED, TAKEN = "server_job.asks", "server_job.has_written", "server_job.has_taken"
+FETCHED, TRAINS = "site_job.fetched", "trainer.begins"
 """The steps by which the harness follows a run."""

@@ -53,8 +53,8 @@ def committed_rounds(trace: Trace, since: int = 0) -> list[Committed]:
             taken = set()
         elif line["step"] == TAKEN:
             taken.add(line["site"])
-        elif line["step"] == COMMITTED:
-            # The state has gone on to the next round by then.
+        elif line["step"] == COMMITTED and line["round"]:
+            # Before the first round there is a model to commit, too. The state has gone on to the next round by then.
             found.append(Committed(line["round"] - 1, line["model"], line["at"], frozenset(taken)))
     return found
 
@@ -64,7 +64,7 @@ def lost_rounds(trace: Trace, since: int = 0) -> list[str]:
     said: list[str] = []
     last: Committed | None = None
     for line in trace.look()[since:]:
-        if line["step"] == COMMITTED:
+        if line["step"] == COMMITTED and line["round"]:
             last = Committed(line["round"] - 1, line["model"], line["at"], frozenset())
         elif line["step"] == ASKS and last is not None:
             if line["round"] != last.round + 1:

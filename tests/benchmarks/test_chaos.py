@@ -1,7 +1,11 @@
 """The plan of faults is a function of its seed, and the oracle sees what it is there to see."""
 
 import json
+import os
 import shutil
+import struct
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos import hooks, oracle
+from benchmarks.chaos import hooks, machines, oracle
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, plan
@@ -92,8 +96,8 @@ def test_a_lost_round_is_seen(tmp_path: Path, later: list[dict[str, Any]], said:
 @pytest.fixture
 def ended(tmp_path: Path) -> tuple[Machines, Trace, Run]:
     """A finished run of two rounds, as it lies on the server's disk, with an audit."""
-    machines = Machines(tmp_path, SITES, Network(tmp_path), tmp_path / "chaos")
-    state = machines.kit("server") / "state"
+    made = Machines(tmp_path, SITES, Network(tmp_path), tmp_path / "chaos")
+    state = made.kit("server") / "state"
     folder = state / "runs" / "r"
     folder.mkdir(parents=True)
     (folder / "global_model.npz").write_bytes(b"weights")
@@ -106,12 +110,12 @@ def ended(tmp_path: Path) -> tuple[Machines, Trace, Run]:
     AuditLog(state).record(
         [AuditEvent(kind="answer", outcome="refused", run_key="r", site="hospital-a", reason="why")] * 3
     )
-    return machines, _trace(machines.chaos, [*_round(0, "m0", "m1"), *_round(1, "m1", "m2")]), Run("r", "j", 0, 2)
+    return made, _trace(made.chaos, [*_round(0, "m0", "m1"), *_round(1, "m1", "m2")]), Run("r", "j", 0, 2)
 
 
 def test_the_oracle_has_nothing_to_say_of_a_good_run(ended: tuple[Machines, Trace, Run]) -> None:
-    machines, trace, run = ended
-    assert oracle.outcome_troubles(machines, trace, run) == [] == oracle.chain_troubles(machines)
+    made, trace, run = ended
+    assert oracle.outcome_troubles(made, trace, run) == [] == oracle.chain_troubles(made)
     assert oracle.reference_troubles(trace, run, {0: "m1", 1: "m2"}, 3) == []
 
 
@@ -142,31 +146,31 @@ def _unsaid(outcome: dict[str, Any]) -> None:
 def test_an_untruthful_outcome_is_seen(
     ended: tuple[Machines, Trace, Run], change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
-    machines, trace, run = ended
-    path = machines.kit("server") / "state/runs/r/outcome.json"
+    made, trace, run = ended
+    path = made.kit("server") / "state/runs/r/outcome.json"
     outcome = json.loads(path.read_text())
     change(outcome)
     path.write_text(json.dumps(outcome))
-    found = oracle.outcome_troubles(machines, trace, run)
+    found = oracle.outcome_troubles(made, trace, run)
     assert any(said in line for line in found) if said else found == []
 
 
 def test_a_missing_outcome_and_a_changed_model_are_seen(ended: tuple[Machines, Trace, Run]) -> None:
-    machines, trace, run = ended
-    folder = machines.kit("server") / "state/runs/r"
+    made, trace, run = ended
+    folder = made.kit("server") / "state/runs/r"
     (folder / "global_model.npz").write_bytes(b"other")
-    assert oracle.outcome_troubles(machines, trace, run) == ["global_model.npz is not what the outcome says"]
+    assert oracle.outcome_troubles(made, trace, run) == ["global_model.npz is not what the outcome says"]
     shutil.rmtree(folder)
-    assert oracle.outcome_troubles(machines, trace, run) == ["the run has no outcome"]
+    assert oracle.outcome_troubles(made, trace, run) == ["the run has no outcome"]
 
 
 def test_a_cut_chain_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
-    machines, _, _ = ended
-    path = machines.kit("server") / "state/audit/audit.jsonl"
+    made, _, _ = ended
+    path = made.kit("server") / "state/audit/audit.jsonl"
     path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:-1]) + b"\n")
-    (trouble,) = oracle.chain_troubles(machines)
+    (trouble,) = oracle.chain_troubles(made)
     assert "audit.jsonl" in trouble
-    assert oracle.chain_troubles(machines, besides=path) == []
+    assert oracle.chain_troubles(made, besides=path) == []
 
 
 def test_other_bits_than_without_faults_are_seen(ended: tuple[Machines, Trace, Run]) -> None:
@@ -187,6 +191,24 @@ def test_a_process_stops_at_its_step_and_goes_on(tmp_path: Path, monkeypatch: py
     hooks._pass(step, (), None)
     assert (tmp_path / "stopped-1").exists() and not (tmp_path / "armed.json").exists()
     assert len(Trace(tmp_path / "trace.jsonl").look()) == 2
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
+def test_a_clock_jumps_in_a_running_process_and_timeouts_stay_right(tmp_path: Path) -> None:
+    library, clock = tmp_path / "clock.so", tmp_path / "clock"
+    source = Path(machines.__file__).with_name("clock.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
+    clock.write_bytes(struct.pack("=q", 0))
+    script = (
+        "import os, struct, threading, time\n"
+        "before, steady = time.time(), time.monotonic()\n"
+        "open(os.environ['FEDVOXEL_CLOCK'], 'r+b', 0).write(struct.pack('=q', 3600))\n"
+        "assert not threading.Event().wait(0.2)\n"
+        "time.sleep(0.1)\n"
+        "assert 3600 < time.time() - before < 3660 and 0.3 <= time.monotonic() - steady < 60\n"
+    )
+    wrong = {**os.environ, "LD_PRELOAD": str(library), "FEDVOXEL_CLOCK": str(clock)}
+    subprocess.run([sys.executable, "-c", script], env=wrong, check=True, timeout=60)
 
 
 def test_the_page_says_what_was_not_survived() -> None:
