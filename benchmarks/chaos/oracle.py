@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.chaos.machines import SERVER, Machines
-from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds
+from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
 from fedvoxel.config import read_json
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
@@ -88,7 +88,7 @@ def outcome_troubles(machines: Machines, trace: Trace, run: Run) -> list[str]:
     if outcome is None:
         return ["the run has no outcome"]
     said, happened = [], committed_rounds(trace, run.since)
-    reached = max((one.round + 1 for one in happened), default=0)
+    reached = rounds_reached(trace, run.since)
     if outcome.rounds_committed != reached:
         said.append(f"the outcome says {outcome.rounds_committed} rounds were committed, {reached} were")
     if (outcome.status == "finished") != (reached == run.rounds):

@@ -62,13 +62,22 @@ def committed_rounds(trace: Trace, since: int = 0) -> list[Committed]:
 def lost_rounds(trace: Trace, since: int = 0) -> list[str]:
     """Returns what was committed and is not what the run goes on from, a sentence each."""
     said: list[str] = []
-    last: Committed | None = None
+    last, asked = Committed(-1, "", 0.0, frozenset()), -1
     for line in trace.look()[since:]:
         if line["step"] == COMMITTED and line["round"]:
             last = Committed(line["round"] - 1, line["model"], line["at"], frozenset())
-        elif line["step"] == ASKS and last is not None:
-            if line["round"] != last.round + 1:
+        elif line["step"] == ASKS:
+            # A process may be killed after it has committed a round and before it tells.
+            untold = line["round"] == asked + 1 > last.round + 1
+            if line["round"] != last.round + 1 and not untold:
                 said.append(f"round {last.round} was committed and the run went on with round {line['round']}")
-            elif line["model"] != last.model:
+            elif last.model and not untold and line["model"] != last.model:
                 said.append(f"round {line['round']} began with another model than was committed")
+            asked = line["round"]
     return said
+
+
+def rounds_reached(trace: Trace, since: int = 0) -> int:
+    """Returns how many rounds were committed: as told, or as the next round that was asked for shows."""
+    told = [one.round + 1 for one in committed_rounds(trace, since)]
+    return max([*told, *(line["round"] for line in trace.of(ASKS, since))], default=0)

@@ -19,7 +19,7 @@ from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, plan
 from benchmarks.chaos.report import page
 from benchmarks.chaos.steps import ASKS, BY_NAME, COMMITTED, STEPS, TAKEN
-from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds
+from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
@@ -91,6 +91,12 @@ def test_a_run_that_goes_on_from_what_it_committed_has_lost_nothing(tmp_path: Pa
 def test_a_lost_round_is_seen(tmp_path: Path, later: list[dict[str, Any]], said: str) -> None:
     trace = _trace(tmp_path, [*_round(0, "m0", "m1"), *_round(1, "m1", "m2"), *later])
     assert any(said in line for line in lost_rounds(trace))
+
+
+def test_a_commit_that_nobody_lived_to_tell_is_no_loss(tmp_path: Path) -> None:
+    untold = _round(1, "m1", "m2")[:-1]
+    trace = _trace(tmp_path, [*_round(0, "m0", "m1"), *untold, *_round(2, "m2", "m3")])
+    assert lost_rounds(trace) == [] and rounds_reached(trace) == 3
 
 
 @pytest.fixture
