@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import RESULTS, WORK
-from benchmarks.chaos.machines import open_machines, why_not
+from benchmarks.chaos.consortium import open_machines
+from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import plan
 from benchmarks.chaos.report import write_report
 from benchmarks.chaos.run import Campaign

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.chaos.machines import Machines, wait_until
+from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.plan import Fault
+from benchmarks.chaos.waiting import wait_until
 from tests.system.network import Line
 
 REACHED_WITHIN_S = 120.0

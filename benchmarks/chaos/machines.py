@@ -12,20 +12,14 @@ import signal
 import struct
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psutil
-import yaml
 
 from benchmarks import ROOT
-from fedvoxel.flare.provisioning import create_consortium
-from tests.blob_job import give_blobs
 from tests.system.network import Line, Network
 
 SERVER = "server"
@@ -135,11 +129,11 @@ class Machines:
         """Limits what a machine receives to so many Mbit/s."""
         cable = self.network.cable(machine)
         shaped = ["root", "tbf", "rate", f"{mbit}mbit", "burst", "16kb", "latency", "400ms"]
-        _run("tc", "qdisc", "replace", "dev", cable, *shaped)
+        run_tool("tc", "qdisc", "replace", "dev", cable, *shaped)
 
     def unslow(self, machine: str) -> None:
         """Lifts the limit."""
-        _run("tc", "qdisc", "del", "dev", self.network.cable(machine), "root")
+        run_tool("tc", "qdisc", "del", "dev", self.network.cable(machine), "root")
 
     def relay(self, machine: str, line: Line) -> None:
         """Sends a site's traffic through a relay with this delay and loss; its connection is opened anew for that."""
@@ -231,78 +225,10 @@ def _kill(process: psutil.Process) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-@contextmanager
-def open_machines(folder: Path, sites: Sequence[str], sabotage: str = "") -> Iterator[Machines]:
-    """Makes kits, disks and network, boots the server and then the sites, and waits until all have registered.
-
-    Args:
-        folder: Where everything goes.
-        sites: The hospitals' names.
-        sabotage: Which guard is taken away, see `sabotage`; none when empty.
-
-    Raises:
-        RuntimeError: They did not within `BOOTED_WITHIN_S`.
-    """
-    folder = folder.resolve()
-    chaos = folder / "chaos"
-    chaos.mkdir(parents=True, exist_ok=True)
-    network = Network(folder)
-    machines = Machines(folder, tuple(sites), network, chaos, sabotage)
-    source = Path(__file__).with_name("clock.c")
-    _run("gcc", "-shared", "-fPIC", "-O2", "-o", str(folder / "clock.so"), str(source))
-    try:
-        _make_kits(machines)
-        network.open([*machines.names, "scientist"])
-        network.know({SERVER_NAME: network.addresses[SERVER]})
-        for machine in machines.names:
-            machines.set_clock(machine, 0)
-            (folder / "homes" / machine).mkdir(parents=True, exist_ok=True)
-        for site in machines.sites:
-            network.know({SERVER_NAME: "127.0.0.1"}, site)
-            machines.relay(site, Line(0, 0.0))
-        machines.boot(SERVER)
-        wait_until(lambda: "Server started" in machines.console(SERVER).read_text(errors="replace"), BOOTED_WITHIN_S)
-        for site in machines.sites:
-            machines.boot(site)
-        if not wait_until(machines.all_registered, BOOTED_WITHIN_S):
-            raise RuntimeError(f"the sites have not registered: {machines.console(SERVER).read_text()[-2000:]}")
-        yield machines
-    finally:
-        machines.close()
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float, poll_s: float = 0.1) -> Any:
-    """Returns the first true answer; None when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(poll_s)
-    return None
-
-
-def _make_kits(machines: Machines) -> None:
-    """Provisions the consortium and puts each kit on its machine's disk, with a cohort of blobs."""
-    folder = machines.folder
-    described = yaml.safe_load((ROOT / "provisioning" / "consortium.yml").read_text(encoding="utf-8"))
-    server = {"name": SERVER_NAME, "type": "server", "org": "consortium", "fed_learn_port": PORT}
-    people = [one for one in described["participants"] if one.get("role") == "lead"]
-    sites = [{"name": site, "type": "client", "org": site.replace("-", "_")} for site in machines.sites]
-    described["participants"] = [server, *sites, *people]
-    (folder / "consortium.yml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
-    made = create_consortium(folder / "consortium.yml", folder / "provisioned")
-    shutil.copytree(made.kit(SCIENTIST), folder / "kits" / SCIENTIST, dirs_exist_ok=True)
-    for machine in machines.names:
-        machines.disk(machine).mkdir(parents=True, exist_ok=True)
-        _run("mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "chaos", str(machines.disk(machine)))
-        shutil.copytree(made.kit(SERVER_NAME if machine == SERVER else machine), machines.kit(machine))
-        if machine != SERVER:
-            give_blobs(machines.kit(machine))
-
-
 def _ip(*words: str) -> None:
-    _run("ip", *words)
+    run_tool("ip", *words)
 
 
-def _run(*words: str) -> None:
+def run_tool(*words: str) -> None:
+    """Runs a system's tool, which has to succeed."""
     subprocess.run(words, check=True, capture_output=True, text=True)

@@ -11,11 +11,13 @@ from typing import Any
 from benchmarks.chaos import oracle
 from benchmarks.chaos.faults import stopped_at, strike
 from benchmarks.chaos.job import chaos_job
-from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines, wait_until
+from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault
-from benchmarks.chaos.steps import ASKS, FETCHED, TRAINS
+from benchmarks.chaos.recovery import again_after, whole_round_after
+from benchmarks.chaos.steps import ASKS
 from benchmarks.chaos.trace import Trace, committed_rounds
+from benchmarks.chaos.waiting import wait_until
 
 RECOVERED_WITHIN_S = 150.0
 ENDS_WITHIN_S = 240.0
@@ -113,19 +115,22 @@ class Campaign:
             aftermath = strike(self.machines, fault, run.key)
         aftermath.pass_by()
         healed_at = time.monotonic()
-        recovered = wait_until(
-            lambda: self._whole_round_since(run, healed_at) or self._is_over(run), RECOVERED_WITHIN_S * self.patience
-        )
+        sites = len(self.machines.sites)
+
+        def whole_again() -> float | None:
+            return whole_round_after(self.trace, run, healed_at, sites)
+
+        recovered = wait_until(lambda: whole_again() or self._is_over(run), RECOVERED_WITHIN_S * self.patience)
         changed = aftermath.saved[0] if aftermath.saved else None
         violations = oracle.chain_troubles(self.machines, changed) + oracle.round_troubles(self.trace, run)
-        whole = self._whole_round_since(run, healed_at)
+        whole = whole_again()
         result = fault.as_json() | {
             "run": run.key,
             "name": fault.name,
             "rounds_before": len(before),
             "survived": whole is not None or self._finished_well(run),
             "over": self._is_over(run),
-            "next_round_s": self._again_after(fault, struck_at, healed_at),
+            "next_round_s": again_after(self.trace, fault, struck_at, healed_at),
             "whole_round_s": round(whole - healed_at, 1) if whole else None,
             "outage_s": round(healed_at - struck_at, 1),
             "violations": violations,
@@ -141,28 +146,6 @@ class Campaign:
         self.say(f"not reached: {fault.name}")
         told = {"survived": False, "over": False, "violations": ["its step was not passed"], "needed_person": ""}
         return fault.as_json() | {"run": "", "name": fault.name, **told}
-
-    def _whole_round_since(self, run: Run, moment: float) -> float | None:
-        """Returns when a round was committed that began after `moment`, with all sites in it."""
-        begun = [line["at"] for line in self.trace.of(ASKS, run.since) if line["at"] > moment]
-        if not begun:
-            return None
-        whole = len(self.machines.sites)
-        later = [
-            one.at for one in committed_rounds(self.trace, run.since) if one.at > begun[0] and len(one.sites) == whole
-        ]
-        return later[0] if later else None
-
-    def _again_after(self, fault: Fault, struck_at: float, healed_at: float) -> float | None:
-        """Returns the seconds until what was killed takes part in a round again, by another process; None if never."""
-        if fault.kind not in ("kill", "power"):
-            return None
-        server = fault.machine == SERVER
-        step = ASKS if server else TRAINS if fault.value == "trainer" else FETCHED
-        passed = [line for line in self.trace.of(step) if line["machine"] == fault.machine]
-        before = {line["pid"] for line in passed if line["at"] < struck_at}
-        later = [line["at"] - healed_at for line in passed if line["at"] > struck_at and line["pid"] not in before]
-        return round(max(0.0, later[0]), 1) if later else None
 
     def _finished_well(self, run: Run) -> bool:
         outcome = oracle.outcome_of(self.machines, run)

@@ -11,10 +11,12 @@ from typing import Any
 import psutil
 
 from benchmarks.chaos import oracle
+from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.job import chaos_job
-from benchmarks.chaos.machines import Machines, kind_of, open_machines, wait_until
+from benchmarks.chaos.machines import Machines, kind_of
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.trace import Trace, committed_rounds
+from benchmarks.chaos.waiting import wait_until
 from benchmarks.soak.slope import verdict
 
 MEMORY_LEAST_MB, MEMORY_SHARE = 8.0, 0.05

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos.machines import open_machines, why_not
+from benchmarks.chaos.consortium import open_machines
+from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import plan
 from benchmarks.chaos.run import Campaign
 
