@@ -99,7 +99,7 @@ class Aftermath:
         self.saved: tuple[Path, bytes] | None = None
 
     def pass_by(self) -> None:
-        """Lets the fault last as long as it lasts, and ends it; a file stays changed, see `restore`."""
+        """Lets the fault last as long as it lasts, and ends it; a file of the state stays changed, see `restore`."""
         fault, machines = self._fault, self._machines
         if fault.kind == "power":
             time.sleep(OUTAGE_S)
@@ -107,6 +107,10 @@ class Aftermath:
         elif fault.kind in ("partition", "both"):
             time.sleep(float(fault.value) if fault.kind == "partition" else 6.0)
             machines.mend(fault.machine)
+        elif fault.kind == "corrupt" and not fault.value.startswith("state/"):
+            # A damaged kit refuses to start until it is put back from where it is kept: that nobody can do without.
+            time.sleep(LASTS_S)
+            self.restore()
         elif fault.kind in _END:
             time.sleep(LASTS_S)
             _END[fault.kind](machines, fault.machine)

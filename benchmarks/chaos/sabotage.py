@@ -9,7 +9,7 @@ GUARDS: dict[str, dict[str, Any]] = {
         "fedvoxel.federation.vetting:Vetting.check_named": None,
         "fedvoxel.federation.vetting:Vetting.check": "unchecked",
     },
-    "durability": {"fedvoxel.flare.run_files:RunFiles.commit_round": None},
+    "journal": {"fedvoxel.flare.run_journal:RunJournal.commit": None},
     "audit": {"fedvoxel.records.chain_file:write_after": None},
 }
 """By the guard's name, the functions that do nothing without it, with what they return then."""

@@ -42,11 +42,11 @@ class Step:
 
 
 # A server without a journal carries its rounds in the controller, and has committed one when its files are written.
-_HAS_JOURNAL = find_spec("fedvoxel.flare.training_run") is not None
-_RUN = "fedvoxel.flare.training_run:TrainingRun" if _HAS_JOURNAL else "fedvoxel.flare.controller:FedAvgController"
+HAS_JOURNAL = find_spec("fedvoxel.flare.training_run") is not None
+_RUN = "fedvoxel.flare.training_run:TrainingRun" if HAS_JOURNAL else "fedvoxel.flare.controller:FedAvgController"
 _REPLIES = "fedvoxel.flare.round_replies:RoundReplies"
 _FILES = "fedvoxel.flare.run_files:RunFiles"
-_COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit" if _HAS_JOURNAL else f"{_FILES}.commit_round"
+_COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit" if HAS_JOURNAL else f"{_FILES}.commit_round"
 _RUNNER = "nvflare.private.fed.server.job_runner:JobRunner"
 
 STEPS = (
