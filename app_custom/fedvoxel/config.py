@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.plain_file import read_plain
 
 
 class FrozenModel(BaseModel):
@@ -52,10 +53,14 @@ def read_json(path: Path, what: str) -> Any:
         ConfigError: The file is missing, unreadable, or not JSON; the message names `what`, not the content.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return json.loads(read_plain(path).decode("utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise ConfigError(f"{what} is missing: expected a file {path.name} in {path.parent}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: it is nested too deeply") from None
+    except OSError as error:
+        raise ConfigError(f"{what} ({path.name}) cannot be read: {error.strerror or type(error).__name__}") from None
+    except ValueError as error:
         raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: {error}") from None
 
 

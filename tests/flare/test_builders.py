@@ -63,6 +63,26 @@ def test_the_kits_hold_the_safe_policy(consortium: Consortium) -> None:
         assert json.loads((local / "privacy.json").read_text())["default_scope"] == "fedvoxel"
 
 
+def test_a_lost_answer_is_asked_for_again_after_a_minute(consortium: Consortium) -> None:
+    for name in consortium.sites:
+        values = json.loads((consortium.kit(name) / "local" / "resources.json.default").read_text())
+        assert values["client"]["communication_timeout"] == 60.0
+        startup = json.loads((consortium.kit(name) / "startup" / "fed_client.json").read_text())
+        assert "communication_timeout" not in startup["client"], "it would count instead"
+
+
+def test_a_dead_job_process_is_started_again_and_a_restarted_site_is_taken_back(consortium: Consortium) -> None:
+    def parts(name: str) -> dict[str, str]:
+        values = json.loads((consortium.kit(name) / "local" / "resources.json.default").read_text())
+        return {part["id"]: part.get("path") for part in values["components"]}
+
+    for name in consortium.sites:
+        assert parts(name)["process_launcher"] == "fedvoxel.flare.restarted_job.RestartingJobLauncher"
+        assert "returning_sites" not in parts(name)
+    assert parts(SERVER)["returning_sites"] == "fedvoxel.flare.returning_sites.ReturningSites"
+    assert parts(SERVER)["process_launcher"].endswith("ServerProcessJobLauncher")
+
+
 def test_nothing_of_the_making_is_left(consortium: Consortium) -> None:
     assert sorted(path.name for path in consortium.workspace.iterdir()) == ["consortium.json", "small"]
     assert sorted(path.name for path in (consortium.workspace / "small").iterdir()) == ["prod_00", "state"]

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError, PackageError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.identity import is_issued_by, load_root, name_of, organisation_of, role_of
 
 Role = Literal["project_admin", "org_admin", "lead", "member"]
@@ -124,7 +125,7 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
     if crl is None:
         return Trust(certificate)
     try:
-        content = crl.read_bytes()
+        content = read_plain(crl)
         read = x509.load_pem_x509_crl if content.startswith(b"-----BEGIN") else x509.load_der_x509_crl
         revoked = read(content)
     except (OSError, ValueError):

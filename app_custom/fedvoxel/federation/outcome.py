@@ -107,6 +107,7 @@ class RoundRecord(FrozenModel):
         unscored: Sites that gave no score of a model that `contribution` asks about; of several reasons the first.
         evaluation_only: Sites that take part without training.
         not_selected: Sites that were not asked in this round, each with the reason.
+        slow: Sites whose reply took several times longer than they used to, or than the others', each with the times.
         loss: Mean training loss of each contributing site.
         validation: Score of the round's global model at each site that validated it.
         filters: What a filter of the job says that it did to each contributing site's update.
@@ -129,6 +130,7 @@ class RoundRecord(FrozenModel):
     unscored: Absences = Absences()
     evaluation_only: tuple[SiteName, ...] = ()
     not_selected: dict[SiteName, Reason] = Field(default_factory=dict)
+    slow: dict[SiteName, Reason] = Field(default_factory=dict)
     loss: dict[SiteName, float] = Field(default_factory=dict)
     validation: dict[SiteName, ValidationScore] = Field(default_factory=dict)
     filters: dict[SiteName, FilterNote] = Field(default_factory=dict)

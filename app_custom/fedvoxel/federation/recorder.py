@@ -193,6 +193,7 @@ class RunRecorder:
             contribution=notes.contribution,
             codecs=notes.codecs,
             not_selected=notes.not_selected,
+            slow=notes.slow,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
             secure_bytes_up=notes.secure_bytes_up,

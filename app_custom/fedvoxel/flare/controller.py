@@ -113,7 +113,7 @@ class FedAvgController(SiteTasks):
         if event_type == InfoCollector.EVENT_TYPE_GET_STATS:
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
-                collector.set_info(STATS_GROUP, {"progress": self._view.shown()})
+                collector.set_info(STATS_GROUP, {"progress": self._view.shown(self.waits, self.given_up)})
 
     def _run(self, config: RoundsConfig, sites: list[str], start: Start | None) -> Ending:
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")

@@ -48,6 +48,7 @@ from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.training.site_state import SiteState
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -177,8 +178,9 @@ class SiteExecutor(Executor):
             check_same_section(self.privacy, model.meta.get("privacy"))
             model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
             begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
-        progress = self._progress.update
-        ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
+        progress, kept = self._progress.update, None if rounds else SiteState(self._folder, self.cohort).checkpoint_file
+        asking = partial(self._process.ask_on, checkpoint=kept)
+        ask = partial(asking, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and rounds and self._secure and self._private:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:

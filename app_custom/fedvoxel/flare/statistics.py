@@ -11,10 +11,10 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.federation.cohort_statistics import merge_statistics
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_STATISTICS, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
-from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import workspace_of
 
 STATISTICS_FILE = "cohort_statistics.json"

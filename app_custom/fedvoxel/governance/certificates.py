@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.kit import Kit
+from fedvoxel.plain_file import read_plain
 
 WARN_BEFORE = timedelta(days=30)
 _TOPIC = "certificate"
@@ -43,7 +44,7 @@ def check_certificates(kit: Kit, now: datetime | None = None) -> list[Finding]:
 
 def _read(path: Path) -> x509.Certificate | Finding:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_plain(path))
     except FileNotFoundError:
         return error(_TOPIC, f"startup/{path.name} is missing; put it there, or {_NEW_KIT}")
     except (OSError, ValueError):
@@ -75,7 +76,7 @@ def _check_issuer(certificate: x509.Certificate, root: x509.Certificate) -> Find
 def _check_key(kit: Kit, certificate: x509.Certificate) -> Finding:
     name = f"startup/{kit.private_key.name}"
     try:
-        key = serialization.load_pem_private_key(kit.private_key.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(read_plain(kit.private_key), password=None)
     except FileNotFoundError:
         return error(_TOPIC, f"{name} is missing; put the private key there, or {_NEW_KIT}")
     except (OSError, ValueError, TypeError):

@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
+from fedvoxel.plain_file import read_plain
 
 Role = Literal["project_admin", "org_admin", "lead", "member"]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")]
@@ -156,12 +157,14 @@ def load_consortium_file(path: Path) -> ConsortiumFile:
         ConfigError: The file is missing, is not YAML, or does not describe a consortium; the message names the key.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_plain(path).decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"the consortium file is missing: expected a file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the consortium file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"the consortium file {path} cannot be read: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the consortium file {path} is not YAML: {' '.join(str(error).split())}") from None
     return parse_config(ConsortiumFile, values, f"the consortium file {path.name}")
 

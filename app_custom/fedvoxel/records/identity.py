@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.plain_file import read_plain
 
 _HASH = hashes.SHA256()
 _PSS = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
@@ -58,9 +59,9 @@ def load_identity(startup: Path) -> Identity:
         ConsortiumError: A file is missing or no such thing.
     """
     try:
-        written = (startup / "client.crt").read_text(encoding="ascii")
-        root = x509.load_pem_x509_certificate((startup / "rootCA.pem").read_bytes())
-        key = serialization.load_pem_private_key((startup / "client.key").read_bytes(), password=None)
+        written = read_plain(startup / "client.crt").decode("ascii")
+        root = x509.load_pem_x509_certificate(read_plain(startup / "rootCA.pem"))
+        key = serialization.load_pem_private_key(read_plain(startup / "client.key"), password=None)
         name = name_of(x509.load_pem_x509_certificate(written.encode()))
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(
@@ -79,7 +80,7 @@ def load_root(path: Path) -> x509.Certificate:
         ConsortiumError: It is missing or no certificate.
     """
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_plain(path))
     except (OSError, ValueError):
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 
