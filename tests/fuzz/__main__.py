@@ -39,17 +39,11 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/fuzz", description="Reads many bad inputs, and says what came of them."
-    )
+    parser = argparse.ArgumentParser(prog="scripts/fuzz", description="Reads many bad inputs, and says what came of them.")
     parser.add_argument("--count", type=int, default=450, help="inputs of each target (a few slow ones: half of it)")
-    parser.add_argument(
-        "--coverage-guided", type=int, default=0, metavar="COUNT", help="and so many that atheris makes"
-    )
+    parser.add_argument("--coverage-guided", type=int, default=0, metavar="COUNT", help="and so many that atheris makes")
     parser.add_argument("--seed", type=int, default=1, help="what the inputs follow from; another one finds others")
-    parser.add_argument(
-        "--work", type=Path, default=_ROOT / "work" / "bad_inputs", help="where finished parts are kept"
-    )
+    parser.add_argument("--work", type=Path, default=_ROOT / "work" / "bad_inputs", help="where finished parts are kept")
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder for the table")
     parser.add_argument("--guided", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

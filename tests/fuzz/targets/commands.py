@@ -33,7 +33,9 @@ from tests.fuzz.target import Target, Unwanted
 from tests.privacy.ledger_processes import plan_of
 from tests.sample_run import sample_outcome
 
-_OURS = {error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")}
+_OURS = {
+    error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
+}
 _CODES = (_OURS | {0, 2}) - {1}
 _COHORT, _RUN = "hippocampus", "run"
 
@@ -98,27 +100,17 @@ _TRUST = ("--root", "FOLDER/root.pem", "--crl", "FOLDER/list.pem")
 _PACKAGE = "hippocampus-1.0.0.fvpkg"
 _JOB = ("job/meta.json", "job/app/config/config_fed_server.json", "job/app/config/config_fed_client.json")
 _LEDGER = f"state/privacy/{_COHORT}/ledger.jsonl"
-_CASES = (
-    "local/cases.csv",
-    "local/fedvoxel_site.json",
-    f"local/{PLANTED}/image1.nii.gz",
-    f"local/{PLANTED}/label0.nii.gz",
-)
+_CASES = ("local/cases.csv", "local/fedvoxel_site.json", f"local/{PLANTED}/image1.nii.gz", f"local/{PLANTED}/label0.nii.gz")
 COMMANDS = (
     Command(("job", "check", "FOLDER/job"), _JOB),
     Command(("job", "check", "FOLDER/job", "--json"), _JOB),
     Command(("job", "export", "FOLDER/job", "--out", "FOLDER/out", "--set", "rounds.num_rounds=3"), _JOB),
-    Command(
-        ("audit", "verify", "FOLDER/state/audit/audit.jsonl"), ("state/audit/audit.jsonl", "state/audit/head.json")
-    ),
+    Command(("audit", "verify", "FOLDER/state/audit/audit.jsonl"), ("state/audit/audit.jsonl", "state/audit/head.json")),
     Command(("privacy", "status", "FOLDER"), (f"local/{PRIVACY_FILE}", _LEDGER)),
     Command(("privacy", "verify", "FOLDER"), (f"local/{PRIVACY_FILE}", _LEDGER)),
     Command(("export", "show", f"FOLDER/{_PACKAGE}", *_TRUST), (_PACKAGE, "root.pem", "list.pem")),
     Command(("export", "unpack", f"FOLDER/{_PACKAGE}", "FOLDER/unpacked", *_TRUST), (_PACKAGE,)),
-    Command(
-        ("release", "list", "FOLDER/index", "--seen", "FOLDER/seen.json", *_TRUST),
-        ("index/index.jsonl", "index/head.json"),
-    ),
+    Command(("release", "list", "FOLDER/index", "--seen", "FOLDER/seen.json", *_TRUST), ("index/index.jsonl", "index/head.json")),
     Command(("cohort", "check", "--site", "FOLDER/local/fedvoxel_site.json"), _CASES),
     Command(("cohort", "check", "--site", "FOLDER/local/fedvoxel_site.json", "--json"), _CASES),
     Command(("results", "FOLDER/result"), ("result/outcome.json",)),

@@ -85,22 +85,8 @@ def _load(content: bytes, folder: Path) -> None:
 
 
 _PATHS = (
-    *(
-        "../escaped.json",
-        "/escaped.json",
-        f"{_NAME}/../../escaped.json",
-        f"{_NAME}/app/custom/x.py",
-        "C:/x",
-        "a\\..\\..\\b",
-    ),
-    *(
-        f"{_NAME}/" + "d/" * 500 + "x",
-        f"{_NAME}/meta.json",
-        f"{_NAME}/a\x00b",
-        f"{_NAME}/\u202e.json",
-        "",
-        f"{_NAME}/app/",
-    ),
+    *("../escaped.json", "/escaped.json", f"{_NAME}/../../escaped.json", f"{_NAME}/app/custom/x.py", "C:/x", "a\\..\\..\\b"),
+    *(f"{_NAME}/" + "d/" * 500 + "x", f"{_NAME}/meta.json", f"{_NAME}/a\x00b", f"{_NAME}/\u202e.json", "", f"{_NAME}/app/"),
 )
 _CONF = 'include file("/etc/passwd")\ninclude url("http://127.0.0.1:9/x")\nname = x\na = ${?PATH}'
 _KINDS = ("plain", "path", "link", "device", "bomb", "meta bomb", "twice", "conf", "yml", "method", "many", "meta")

@@ -163,7 +163,7 @@ class _WithPixels:
         return self._pixels
 
 
-_MULTIPART = b"--b\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--b\r\nContent-Length: 2\r\n\r\nxx\r\n--b--\r\n"
+_MULTIPART = b'--b\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--b\r\nContent-Length: 2\r\n\r\nxx\r\n--b--\r\n'
 
 
 def _multipart(content: bytes, folder: Path) -> None:
@@ -179,10 +179,7 @@ TARGETS = (
     Target("nifti", "images", mutated_bytes(NIFTIS), _nifti, bytes_origins=NIFTIS),
     Target("packed_nifti", "images", mutated_bytes(_PACKED), _packed_nifti),
     Target(
-        "dicom",
-        "images",
-        st.deferred(lambda: st.one_of(mutated_bytes(dicom_files()), _edited())),
-        _dicom,
+        "dicom", "images", st.deferred(lambda: st.one_of(mutated_bytes(dicom_files()), _edited())), _dicom,
         bytes_origins=dicom_files(),
     ),
     Target("segmentation", "images", st.deferred(lambda: mutated_bytes((_seg(),))), _segmentation),

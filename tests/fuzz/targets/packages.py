@@ -51,9 +51,7 @@ def _packages(draw: st.DrawFn) -> bytes:
     """A package whose members were edited and whose manifest was signed again, so that more than the hash is tried."""
     members = _members()
     manifest = json.loads(members[MANIFEST])
-    kind = draw(
-        st.sampled_from(("manifest", "description", "signature", "extra", "bomb", "twice", "link", "attributes"))
-    )
+    kind = draw(st.sampled_from(("manifest", "description", "signature", "extra", "bomb", "twice", "link", "attributes")))
     if kind == "manifest":
         manifest = draw(mutated_value((manifest,)))
     elif kind == "description":

@@ -30,16 +30,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     "visit": {},
 }
 _PATHS = (
-    *(
-        "/",
-        "/case",
-        "/static/case.js",
-        "/static/..%2fapp.py",
-        "/static/../app.py",
-        "/api/reading",
-        "/enter",
-        "/viewer/x",
-    ),
+    *("/", "/case", "/static/case.js", "/static/..%2fapp.py", "/static/../app.py", "/api/reading", "/enter", "/viewer/x"),
     *(f"/api/cases/{_CASE}/image/axial/12.png", f"/api/cases/{_CASE}/label/model/axial/12", "/three"),
     *(f"/api/cases/{_CASE}/label/../../x/axial/-1", f"/api/cases/{_CASE}/image/axial/{'9' * 5000}.png"),
     *("/api/cases/../../etc/passwd/visit", f"/api/cases/{PLANTED}/visit", f"/api/cases/{_CASE}/volume/model.nii"),
