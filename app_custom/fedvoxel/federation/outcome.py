@@ -182,7 +182,8 @@ class RunOutcome(FrozenModel):
         channels: What could have carried private cases out, and what became of it.
         start_from: The earlier run whose model this one began with; None for one drawn from the job's seed.
         beside_rounds: Bytes that were sent outside the rounds.
-        versions: Version of each package that matters.
+        versions: Version of each package that matters, on the server.
+        site_versions: The release of FedVoxel at each site, as it told when it last came for a task.
     """
 
     schema_version: Literal[1] = 1
@@ -212,6 +213,7 @@ class RunOutcome(FrozenModel):
     started: AwareDatetime
     finished: AwareDatetime
     versions: dict[str, str] = Field(default_factory=dict)
+    site_versions: dict[SiteName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _rounds_add_up(self) -> Self:

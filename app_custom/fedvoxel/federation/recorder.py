@@ -59,6 +59,7 @@ class RunRecorder:
         self._unvalidated: Absences | None = None
         self._untested: Absences | None = None
         self.refused_cases: dict[str, int] = {}
+        self.site_versions: dict[str, str] = {}
         self.first_model_up = self.validation_down = self.test_down = 0
         """Bytes that were sent outside the rounds; see `BesideRounds`."""
         self.unscored = Absences()
@@ -144,6 +145,7 @@ class RunRecorder:
             started=identity.started,
             finished=finished,
             versions=identity.versions,
+            site_versions=self.site_versions,
         )
 
     @property

@@ -97,6 +97,7 @@ class FedAvgController(SiteTasks):
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
             return self._files.finish("failed", str(error), None)
         self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, start)
+        self._files.recorder.site_versions = self.site_versions
         status, reason = self._run(config, sites, start)
         return self._files.finish(status, reason, self._state)
 

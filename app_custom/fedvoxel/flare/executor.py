@@ -43,6 +43,7 @@ from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.flare.versions import check_server, tell_versions
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
@@ -93,6 +94,7 @@ class SiteExecutor(Executor):
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
         if event_type == EventType.START_RUN:
             use_pieces()
+            tell_versions(fl_ctx)
             self._open(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
@@ -107,6 +109,7 @@ class SiteExecutor(Executor):
         """Carries out one task; whatever goes wrong becomes a reply that says so."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
+            check_server(task_name, fl_ctx)
             protected = self._protected_check(shareable, fl_ctx) if task_name == TASK_CHECK else None
             return protected or self._execute(task_name, shareable, fl_ctx, abort_signal)
         except FedVoxelError as error:

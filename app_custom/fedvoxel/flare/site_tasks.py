@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
@@ -30,6 +30,9 @@ from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import LACKS_MODEL, SITES_CHANGED, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
+from fedvoxel.flare.versions import meet_sites, tell_versions
+from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 
 _TIDY_EVERY_S = 0.5
 """FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
@@ -80,6 +83,8 @@ class SiteTasks(ModelController):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=task_check_period)
         self.line = LineBytes()
         """What all exchanges together have sent and received."""
+        self.site_versions: dict[str, str] = {}
+        """The release that each site runs, as it told when it last came."""
         self._open = Exchange()
         self._processed = threading.local()
         self._pace: RequestPace
@@ -125,14 +130,16 @@ class SiteTasks(ModelController):
             slow = self._wait_for(task_name, question, good, refused)
             self.cancel_all_tasks()
         failed, absent = dict(exchange.failed), [site for site in sites if site not in good and site not in refused]
-        missing = {site: failed.get(site) or question.why(site) for site in absent}
+        out = read_shut_out(state_folder(self.fl_ctx))
+        missing = {site: failed.get(site) or (REVOKED if site in out else question.why(site)) for site in absent}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
         return Gathered(missing, refused, slow)
 
     def is_away(self, site: str) -> bool:
-        """Says whether FLARE has found a site disconnected."""
-        return bool(self.communicator.get_client_disconnect_time(site))
+        """Says whether FLARE has found a site disconnected, or its certificate is revoked."""
+        out = read_shut_out(state_folder(self.fl_ctx))
+        return site in out or bool(self.communicator.get_client_disconnect_time(site))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Notes which site comes for the open question."""
@@ -141,9 +148,16 @@ class SiteTasks(ModelController):
         if isinstance(site, FLContext):
             self._open.fetched.append(site.get_identity_name())
 
+    def broadcast(self, task: Task, *args: Any, **kwargs: Any) -> None:
+        """Hands a task to FLARE, and says in the open exchange which it is."""
+        self._open.task_name = task.name
+        super().broadcast(task, *args, **kwargs)
+
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
         super().start_controller(fl_ctx)
+        tell_versions(fl_ctx)
+        meet_sites(self.communicator, lambda: self._open, self.site_versions)
         self._pace = RequestPace(fl_ctx.get_prop(FLContextKey.RUNNER).config)
         self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())

@@ -49,6 +49,12 @@ OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilt
 DOORKEEPER: dict[str, Any] = {"id": "doorkeeper", "path": "fedvoxel.flare.doorkeeper.Doorkeeper", "args": {}}
 """The server's component that refuses whom FLARE would let in, and has every refusal in the server's audit."""
 
+CERTIFICATE_COMPONENTS: dict[KitKind, dict[str, Any]] = {
+    "server": {"id": "certificate_guard", "path": "fedvoxel.flare.certificate_guard.CertificateGuard", "args": {}},
+    "site": {"id": "certificate_keeper", "path": "fedvoxel.flare.certificate_keeper.CertificateKeeper", "args": {}},
+}
+"""What keeps revoked certificates out of a server, and a site's certificate up to date."""
+
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -145,13 +151,14 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
             part["path"] = _OWN_LAUNCHER[part["path"]]
     if kind == "site":
         hardened.setdefault("client", {})["communication_timeout"] = ANSWER_TIMEOUT_S
+    own = [CERTIFICATE_COMPONENTS[kind]]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
-        # The policy may be written into a kit that has them already.
-        ours = (DOORKEEPER, _RETURNING_SITES)
-        known = {part["id"] for part in ours}
-        others = [part for part in hardened["components"] if part.get("id") not in known]
-        hardened["components"] = [*others, *copy.deepcopy(ours)]
+        own += [DOORKEEPER, _RETURNING_SITES]
+    # The policy may be written into a kit that has them already.
+    known = {part["id"] for part in own}
+    others = [part for part in hardened["components"] if part.get("id") not in known]
+    hardened["components"] = [*others, *copy.deepcopy(own)]
     return hardened
 
 
