@@ -31,6 +31,7 @@ from fedvoxel.governance.kit import KitKind
 from fedvoxel.governance.kit_certificates import KitCertificates
 from fedvoxel.governance.ledger_presence import MOVE_FILE, has_ledger, leave_note
 from fedvoxel.governance.local_policy import authorization, environment, privacy, resources
+from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.canonical import sha256_of
 
@@ -110,7 +111,7 @@ def _fingerprint(described: ConsortiumFile) -> str:
     """Returns a hash of everything that decides what is in the kits, but for the keys."""
     kinds: tuple[KitKind, ...] = ("server", "site")
     decided = [(authorization(kind), privacy(kind), environment(kind)) for kind in kinds]
-    policy = [resources({"components": []}, "site"), decided]
+    policy = [resources({"components": []}, "site"), OWN_COMPONENTS, decided]
     return sha256_of({"version": fedvoxel.__version__, "file": described.model_dump(mode="json"), "policy": policy})
 
 

@@ -22,11 +22,14 @@ CERTIFICATE_GUARD = _own("certificate_guard", "certificate_guard.CertificateGuar
 CERTIFICATE_KEEPER = _own("certificate_keeper", "certificate_keeper.CertificateKeeper")
 """Keeps a site's certificate up to date."""
 
+DOORKEEPER = _own("doorkeeper", "doorkeeper.Doorkeeper")
+"""Refuses whom FLARE would let in, and has every refusal in the server's audit."""
+
 RETURNING_SITES = _own("returning_sites", "returning_sites.ReturningSites")
 """Takes sites that were restarted back into their running jobs."""
 
 OWN_COMPONENTS: dict[KitKind, tuple[Component, ...]] = {
-    "server": (AUDIT_KEEPER, RETURNING_SITES, CERTIFICATE_GUARD),
+    "server": (AUDIT_KEEPER, DOORKEEPER, RETURNING_SITES, CERTIFICATE_GUARD),
     "site": (AUDIT_KEEPER, CERTIFICATE_KEEPER),
 }
 

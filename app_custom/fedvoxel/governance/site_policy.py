@@ -74,8 +74,8 @@ def _check_resources(kit: Kit) -> list[Finding]:
             findings.append(error(TOPIC, f"local/resources.json: component {part.get('id')} streams logs; remove it"))
     lacking = [part["id"] for part in OWN_COMPONENTS.get(kit.kind, ()) if part not in components]
     if lacking:
-        said = f"local/resources.json lacks {', '.join(lacking)} of FedVoxel's own components"
-        findings.append(warning(TOPIC, f"{said}; to add them: fedvoxel site init {kit.folder}"))
+        said = f"local/resources.json lacks {', '.join(lacking)} of FedVoxel's own components, which keep strangers out"
+        findings.append(error(TOPIC, f"{said} and record what happens; to add them: fedvoxel site init {kit.folder}"))
     return findings + (_check_server_resources(values, kit.folder) if kit.kind == "server" else [])
 
 

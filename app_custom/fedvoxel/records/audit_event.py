@@ -24,11 +24,12 @@ Kind = Literal[
     "command",
     "registration",
     "certificate",
+    "connection",
     "countersignature",
 ]
 """What an event is about: a job (is it admitted?), a run (an attempt at it begins or ends), a round, a site's answer to
-a question, a model that is released, a console command, a site's registration, a certificate, a site's signature of the
-server's log."""
+a question, a model that is released, a console command, a site's registration, a certificate, a connection to the server
+or what came over one in another's name, a site's signature of the server's log."""
 
 Outcome = Literal[
     "done",
@@ -75,7 +76,7 @@ class Actor(_Frozen):
     """Is who did something, by the name in a certificate.
 
     Attributes:
-        role: "server", "site", or a person's FLARE role.
+        role: "server", "site", or a person's FLARE role; empty where only a name or an address is known.
         organisation: As the certificate has it; empty where it is not known.
     """
 
