@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedvoxel.cli import site_approval
 from fedvoxel.cli.pacs_findings import SHORT_S, checked
 from fedvoxel.cli.site_score import score
 from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
@@ -22,6 +23,9 @@ app = typer.Typer(
 )
 
 app.command(epilog="Example: fedvoxel site score hospital-a downloads/3c5c62d1")(score)
+app.command(epilog=site_approval.APPROVE_EXAMPLE)(site_approval.approve)
+app.command(epilog=site_approval.REFUSE_EXAMPLE)(site_approval.refuse)
+app.command(epilog=site_approval.LIST_EXAMPLE)(site_approval.approvals)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)
@@ -52,8 +56,8 @@ def check(
 def init(kit: KitArgument) -> None:
     """Writes the safe local policy into a kit that was made with 'nvflare package'; safe to repeat.
 
-    Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json and fedvoxel_privacy.json are
-    left as they are.
+    Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json, fedvoxel_privacy.json and
+    fedvoxel_approval.json are left as they are.
     """
     from fedvoxel.governance.local_policy import write_local_policy
     from fedvoxel.governance.start_scripts import adapt_start_scripts

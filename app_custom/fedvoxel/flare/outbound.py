@@ -27,6 +27,7 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_in_sums, check_minimum
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.updates.secure.masked import masked_of
@@ -63,9 +64,11 @@ class OutboundFilter(Filter):
 
         Raises:
             UpdateError: Nothing of it may.
-            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave.
+            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave, or the job is
+                not, or no more, what its people have approved.
             LedgerError: The release is not in the ledger, or the ledger cannot be trusted.
         """
+        check_still_approved(fl_ctx)
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
         cohort = str(fl_ctx.get_prop(COHORT_PROPERTY))
         policy = load_privacy_policy(local)

@@ -14,6 +14,7 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.federation.line import RESENT_AFTER_S
+from fedvoxel.governance.approval_policy import APPROVAL_FILE, DEPLOYER, ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.job_filters import WRAPPED
 from fedvoxel.governance.kit import Kit, KitKind
 from fedvoxel.privacy.policy import PRIVACY_FILE, PrivacyPolicy, write_privacy_policy
@@ -125,6 +126,8 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
+    else:
+        hardened["components"].append(copy.deepcopy(DEPLOYER))
     return hardened
 
 
@@ -182,6 +185,9 @@ def _write_own_files(kit: Kit) -> list[str]:
     if not (kit.local / PRIVACY_FILE).exists():
         write_privacy_policy(kit.local, PrivacyPolicy(schema_version=1))
         written.append(PRIVACY_FILE)
+    if not (kit.local / APPROVAL_FILE).exists():
+        write_approval_policy(kit.local, ApprovalPolicy())
+        written.append(APPROVAL_FILE)
     return written
 
 
