@@ -143,7 +143,7 @@ def _promise_findings(kit: Kit, site: "SiteConfig") -> list[Finding]:
         for name, budget in policy.budgets().items():
             if name in site.cohorts:
                 problems += promise_problems(site, policy, name, kit.local)
-                problems.append(budget_problem(name, budget, site.cohorts[name], kit.local))
+                problems.append(budget_problem(name, budget, site, kit.local))
     except FedVoxelError:
         return []
     return [error("policy", problem) for problem in problems if problem]

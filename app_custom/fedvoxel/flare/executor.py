@@ -48,6 +48,7 @@ from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.volumes.exclusions import list_mark
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class SiteExecutor(Executor):
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
         self._private = PrivateAnswers()
+        self._list = b""
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
@@ -128,6 +130,7 @@ class SiteExecutor(Executor):
             workspace = workspace_of(fl_ctx)
             site_file = _local(fl_ctx) / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
+            self._list = list_mark(_local(fl_ctx))
             self._section = task.privacy
             self._protection(fl_ctx)
             self._folder = run_state_folder(fl_ctx, self.run_key)
@@ -167,6 +170,7 @@ class SiteExecutor(Executor):
         if rounds and task_name not in (TASK_INITIALIZE, TASK_TRAIN, *SECURE_TASKS):
             # Before the trainer is asked: whether it could tells of the cases.
             raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
+        self._look_at_list(_local(fl_ctx))
         model = FLModelUtils.from_shareable(shareable)
         if task_name in SECURE_TASKS and self._secure:
             terms = terms_of(_local(fl_ctx).parent, self.cohort, self._section)
@@ -188,6 +192,13 @@ class SiteExecutor(Executor):
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
         return result_reply(public_header(answer), answer.arrays, difference=False)
+
+    def _look_at_list(self, local: Path) -> None:
+        """Has the trainer read its cases anew where a patient was excluded, or taken back in, while the job runs."""
+        now = list_mark(local)
+        if self._process and now != self._list:
+            self._process.end()
+        self._list = now
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:

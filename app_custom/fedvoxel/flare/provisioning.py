@@ -15,6 +15,7 @@ import yaml
 
 import fedvoxel
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_consortium, save_consortium
 from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
 from fedvoxel.governance.kit import KitKind
@@ -25,7 +26,7 @@ from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of
 
 PACKAGE_ROOT = Path(fedvoxel.__file__).resolve().parents[1]
-_KEPT = ("fedvoxel_site.json", PRIVACY_FILE)
+_KEPT = ("fedvoxel_site.json", "fedvoxel_exclusions.json", PRIVACY_FILE, APPROVAL_FILE)
 _TIMEOUT_S = 300
 
 

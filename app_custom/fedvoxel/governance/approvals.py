@@ -1,9 +1,9 @@
 """What a hospital's people have said about jobs: what came, who approved it, who refused it, with their signatures.
 
 The record is a chain in the site's `state/approvals/`; beside it lies each job that came or was looked at, under the
-hash of all of it that would run. A person's last word on a content counts, once, and only if it is signed with a certificate
-of a person of this hospital (organisation and role in it) that was valid then and not revoked. One refusal stands until
-the same person takes it back.
+hash of all of it that would run. A person's last word on a content counts, once, and only if it is signed with a
+certificate of a person of this hospital (organisation and role in it) that was valid then and not revoked. One refusal
+stands until the same person takes it back.
 """
 
 from dataclasses import dataclass
