@@ -1,4 +1,4 @@
-"""Over real processes: a hospital that wants two approvals declines a job, is approved by two people, and takes it."""
+"""Over real processes: a job runs where people have approved it, and who objects is not trained on any more."""
 
 import json
 import warnings
@@ -14,6 +14,8 @@ from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.volumes.site import SITE_FILE
+from fedvoxel.volumes.split import SplitFractions, split_of
 from tests.consortium_kits import FILE
 
 from .conftest import SCIENTIST, SystemUnderTest, free_port, job_variant, wait_until
@@ -31,13 +33,12 @@ def _consortium(folder: Path, rows: dict[str, list[str]]) -> Consortium:
     made = create_consortium(folder / "consortium.yml", folder / "workspace")
     for site in sorted(BOTH):
         describe_cohort(made.kit(site), "hippocampus", rows[site])
-    write_approval_policy(made.kit("hospital-a") / "local", ApprovalPolicy(approvals=2))
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Iterator[SystemUnderTest]:
-    """Two hospitals that run, of which the first wants two approvals for each job."""
+    """Two hospitals that run."""
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
     made = _consortium(tmp_path_factory.mktemp("two"), cohort_rows)
@@ -59,13 +60,13 @@ def small_job(folder: Path, key: str, **training: Any) -> Path:
     return job
 
 
-def took_part(system: SystemUnderTest, job: Path) -> tuple[set[str], str]:
-    """Runs a job and returns who trained, and what FLARE says of the deployment."""
+def took_part(system: SystemUnderTest, job: Path) -> tuple[dict[str, int], str]:
+    """Runs a job and returns on how many cases each hospital trained, and what FLARE says of the deployment."""
     job_id = system.submit(job)
     meta = system.wait(job_id)
     outcome = system.outcome(job_id)
     assert outcome.status == "finished", outcome.reason
-    return set(outcome.rounds[0].contributed), "\n".join(meta["job_deploy_detail"])
+    return dict(outcome.rounds[0].contributed), "\n".join(meta["job_deploy_detail"])
 
 
 def listed(kit: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -80,8 +81,9 @@ def test_a_job_runs_where_two_people_have_approved_it_and_not_once_it_is_changed
     two: SystemUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kit, job = two.kit("hospital-a"), small_job(tmp_path, "approved_job")
+    write_approval_policy(kit / "local", ApprovalPolicy(approvals=2))
     sites, said = took_part(two, job)
-    assert sites == {"hospital-b"} and "0 of 2 approvals" in said
+    assert set(sites) == {"hospital-b"} and "0 of 2 approvals" in said
 
     came = listed(kit, capsys)["pending"]
     assert came["submitters"][0]["name"] == SCIENTIST
@@ -91,9 +93,38 @@ def test_a_job_runs_where_two_people_have_approved_it_and_not_once_it_is_changed
     # The second looks at the folder that the scientist sent: it has the hash of what came.
     assert main(["site", "approve", str(kit), str(job), *words, str(two.kit(PEOPLE[1]))]) == 0
     assert "Approved: the site takes this job" in capsys.readouterr().out
-    assert took_part(two, job)[0] == BOTH
+    assert set(took_part(two, job)[0]) == BOTH
 
     changed = small_job(tmp_path / "changed", "approved_job", proximal_mu=0.5)
     sites, said = took_part(two, changed)
-    assert sites == {"hospital-b"} and "0 of 2 approvals" in said
+    assert set(sites) == {"hospital-b"} and "0 of 2 approvals" in said
     assert set(listed(kit, capsys)) == {"approved", "pending"}
+
+
+@pytest.mark.slow
+def test_a_patient_who_objects_between_two_jobs_is_not_trained_on_in_the_second(
+    two: SystemUnderTest,
+    cohort_rows: dict[str, list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kit = two.kit("hospital-a")
+    write_approval_policy(kit / "local", ApprovalPolicy())
+    patients = [row.split(",")[1] for row in cohort_rows["hospital-a"]]
+    patient = next(name for name in patients if split_of(name, SplitFractions()) == "training")
+    (tmp_path / "patient.txt").write_text(f"{patient}\n")
+    site = ["--site", str(kit / "local" / SITE_FILE), "--patient-file", str(tmp_path / "patient.txt"), "--json"]
+
+    before, _ = took_part(two, small_job(tmp_path, "before_objection"))
+    capsys.readouterr()
+    assert main(["cohort", "exclude", *site]) == 0
+    told = capsys.readouterr().out
+    after, _ = took_part(two, small_job(tmp_path, "after_objection"))
+
+    assert before["hospital-a"] - after["hospital-a"] == patients.count(patient)
+    assert before["hospital-b"] == after["hospital-b"]
+    used = {(run["run_key"], run["use"]) for run in json.loads(told)["runs"]}
+    assert ("before_objection", "trained") in used and patient not in told
+    assert main(["cohort", "exclude", *site]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert not again["changed"] and "after_objection" not in {run["run_key"] for run in again["runs"]}

@@ -1,7 +1,7 @@
-"""`fedvoxel cohort exclude` and `exclusions`: takes a patient who objects out of all cohorts, and says what was trained.
+"""`fedvoxel cohort exclude`, `exclusions`: takes a patient who objects out of all cohorts, and says what was trained.
 
-An identifier comes from a prompt or a file and is turned into the site's pseudonym at once; it is neither an option, nor
-shown, nor written anywhere.
+An identifier comes from a prompt or a file and is turned into the site's pseudonym at once; it is neither an option,
+nor shown, nor written anywhere.
 """
 
 import json

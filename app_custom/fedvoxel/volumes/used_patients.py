@@ -1,7 +1,7 @@
-"""Which patients a run has used at this site, so that the models that learnt from one can be named when that one objects.
+"""Which patients a run has used at this site, so that the models that learnt from one who objects can be named.
 
-A site trains before it knows what becomes of it, so the patients are on record before the first step. The record lies in
-the run's folder of the site's state, holds pseudonyms only, and never leaves.
+A site trains before it knows what becomes of it, so the patients are on record before the first step. The record lies
+in the run's folder of the site's state, holds pseudonyms only, and never leaves.
 """
 
 from collections.abc import Iterable
