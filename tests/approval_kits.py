@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.kit import Kit, open_kit
@@ -46,8 +45,7 @@ class Hospital:
     def person(self, name: str = PHYSICIAN, organisation: str = "hospital_a", **issued: Any) -> Identity:
         """Gives a person a kit, and returns whom they sign as."""
         when: dict[str, Any] = {"role": "member", "begins": NOW - DAY, "ends": NOW + 30 * DAY}
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        identity = self.root.issue(name, key=key, organisation=organisation, **{**when, **issued})
+        identity = self.root.issue(name, organisation=organisation, **{**when, **issued})
         self._write(name, identity, "fed_admin.json", {})
         return identity
 

@@ -67,7 +67,7 @@ def test_the_cohorts_are_those_that_the_settings_name(tmp_path: Path) -> None:
     job = blob_job(tmp_path / "job")
     assert came(job).cohorts == {"blobs"}
     (job / CLIENT).write_text("{")
-    with pytest.raises(ConfigError, match="no JSON"):
+    with pytest.raises(JobError, match="no JSON"):
         _ = came(job).cohorts
 
 

@@ -51,7 +51,7 @@ class ApprovedDeployer(AppDeployer):
         if reason:
             _logger.warning("event=job_declined job=%s reason=%s", job_id, reason)
             return reason
-        return super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx)  # type: ignore[no-any-return]
+        return super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx) or ""
 
 
 def _decline(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> str | None:

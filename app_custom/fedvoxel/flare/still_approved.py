@@ -18,7 +18,7 @@ def check_still_approved(fl_ctx: FLContext) -> None:
 
     Raises:
         ConfigError: It is not approved as it lies there, or the hospital's rule cannot be read.
-        JobError: Its signature is not of this content.
+        JobError: Its signature is not of this content, or its settings cannot be read.
         LedgerError: The record of approvals cannot be trusted.
         ConsortiumError: The kit's root or revocation list cannot be used.
     """

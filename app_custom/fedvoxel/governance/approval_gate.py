@@ -21,7 +21,7 @@ def reason_to_decline(kit: Kit, policy: ApprovalPolicy, submission: Submission, 
         submitter: Who has signed that; None where nobody has.
 
     Raises:
-        ConfigError: The job's settings cannot be read.
+        JobError: The job's settings cannot be read.
         LedgerError: The record of approvals cannot be trusted.
         ConsortiumError: The kit's root or revocation list cannot be used.
     """

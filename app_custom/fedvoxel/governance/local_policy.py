@@ -126,7 +126,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
-    else:
+    elif DEPLOYER not in hardened["components"]:
         hardened["components"].append(copy.deepcopy(DEPLOYER))
     return hardened
 

@@ -72,7 +72,7 @@ class Submission:
         """Are the files with settings, read, and the meta, by name.
 
         Raises:
-            ConfigError: One is no JSON.
+            JobError: One is no JSON.
         """
         return {META_FILE: dict(self.meta)} | {
             path: _json(path, content) for path, content in self.files.items() if _is_settings(path)
@@ -83,7 +83,7 @@ class Submission:
         """Are the cohorts that the settings name.
 
         Raises:
-            ConfigError: A file is no JSON.
+            JobError: A file is no JSON.
         """
         return frozenset(_named("cohort", self.settings))
 
@@ -162,7 +162,7 @@ def _json(path: str, content: bytes) -> Any:
     try:
         return json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise ConfigError(f"the job's {path} is no JSON") from None
+        raise JobError(f"the job's {path} is no JSON") from None
 
 
 def _refuse_constant(name: str) -> Any:

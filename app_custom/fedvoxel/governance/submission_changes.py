@@ -21,7 +21,7 @@ def changes(before: Submission | None, after: Submission) -> list[str]:
         after: The version that is to be approved.
 
     Raises:
-        ConfigError: A file with settings is no JSON.
+        JobError: A file with settings is no JSON.
     """
     old = before.settings if before else {}
     new = after.settings
