@@ -124,6 +124,12 @@ def test_code_is_declined_and_kept_to_be_looked_at(consortium: Consortium) -> No
     consortium.approve(job)
     assert consortium.deploy(job) == ""
     assert (consortium.app / "custom" / "net.py").is_file()
+    (consortium.app / "custom" / "__pycache__").mkdir()
+    (consortium.app / "custom" / "__pycache__" / "net.cpython-311.pyc").write_bytes(b"made by Python here")
+    consortium.leaving()
+    (consortium.app / "custom" / "other.py").write_text("a = 1\n")
+    with pytest.raises(FedVoxelError, match="signature is not"):
+        consortium.leaving()
 
 
 @pytest.mark.parametrize("spoil", ["missing", "wrong"])

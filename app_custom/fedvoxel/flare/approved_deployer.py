@@ -78,5 +78,8 @@ def _keep(kit: Kit, job_id: str, arrived: ArrivedJob) -> bool:
 
 
 def _recorded(kit: Kit, job_id: str, reason: str) -> str:
-    AuditLog(kit.state).record([AuditEvent("refused", "", job_id, "deployment", None, kit.name, reason)])
+    event = AuditEvent(
+        kind="refused", run_key="", job_id=job_id, task="deployment", round=None, site=kit.name, reason=reason
+    )
+    AuditLog(kit.state).record([event])
     return reason

@@ -1,5 +1,7 @@
 """Whether a running job is still what the hospital's people approved, looked at in the job's own process."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from nvflare.apis.fl_context import FLContext
@@ -29,7 +31,12 @@ def check_still_approved(fl_ctx: FLContext) -> None:
         return
     kit, job_id = open_kit(local.parent), fl_ctx.get_job_id()
     meta = read_json(Path(workspace.get_job_meta_path(job_id)), "the job's meta")
-    arrived = arrived_job(kit, meta, Path(workspace.get_app_dir(job_id)))
+    with tempfile.TemporaryDirectory(prefix="fedvoxel-approved-") as scratch:
+        # What Python has compiled meanwhile came with nobody's signature.
+        app = shutil.copytree(
+            workspace.get_app_dir(job_id), Path(scratch) / "app", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        arrived = arrived_job(kit, meta, app)
     reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None)
     if reason:
         raise ConfigError(reason)
