@@ -78,7 +78,8 @@ def test_a_job_is_put_in_place_once_it_is_approved_and_is_kept_until_then(consor
     assert (arrival.submitter, arrival.organisation, arrival.job_id) == (SCIENTIST, "consortium", "j1")
     assert Approvals(kit).content(arrival.content) == submission_of_folder(job, kit.name)
     (refused,) = [event for _, event in AuditLog(kit.state).read()]
-    assert (refused.kind, refused.site, refused.job_id) == ("refused", "hospital-a", "j1")
+    assert (refused.kind, refused.outcome, refused.site, refused.job_id) == ("job", "refused", "hospital-a", "j1")
+    assert refused.actor and refused.actor.name == SCIENTIST and refused.hashes == {"job": arrival.content}
 
     consortium.approve(job)
     assert consortium.deploy(job) == ""

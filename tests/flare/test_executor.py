@@ -25,8 +25,6 @@ from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget
 from fedvoxel.training.messages import Message
 from fedvoxel.training.setup import TrainerSetup
 from fedvoxel.updates.weights_file import save_weights
-from fedvoxel.volumes.exclusions import Exclusions
-from fedvoxel.volumes.site import SITE_FILE, load_site_config
 from tests.flare.test_patient_promises import Site
 from tests.training.conftest import training_section
 
@@ -53,14 +51,12 @@ class FakeTrainer:
         self.headers: list[dict[str, Any]] = []
         self.arrays: list[Mapping[str, Any]] = []
         self.result: dict[str, Any] | None = None
-        self.ended = 0
 
     def start(self) -> None:
         """Needs nothing."""
 
     def end(self) -> None:
-        """Counts how often the cases were forgotten."""
-        self.ended += 1
+        """Needs nothing."""
 
     def ask(
         self, message: Message, should_stop: Callable[[], bool], on_progress: Callable[[Mapping[str, Any]], None]
@@ -130,21 +126,6 @@ def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hospital:
     return Hospital(tmp_path)
 
 
-# ------------------------------------------------------------------ a patient who objects while a job runs
-
-
-def test_the_cases_are_read_anew_once_a_patient_is_excluded_while_the_job_runs(hospital: Hospital) -> None:
-    hospital.site.add("open", "p1,p2", NoBudget())
-    executor = hospital.executor("open")
-    hospital.answer(executor, "train")
-    assert executor._process.ended == 0  # type: ignore[union-attr]
-    site = load_site_config(hospital.site.local / SITE_FILE)
-    Exclusions(site, hospital.site.local).exclude([site.pseudonym_of("p1")])
-    for _ in range(2):
-        hospital.answer(executor, "train", current_round=1)
-    assert executor._process.ended == 1  # type: ignore[union-attr]
-
-
 # ------------------------------------------------------------------ the site's own model of a run
 
 
@@ -184,7 +165,8 @@ def test_a_model_of_one_cohort_does_not_leave_under_anothers_name(hospital: Hosp
 def test_under_a_privacy_section_no_model_is_kept(hospital: Hospital) -> None:
     hospital.site.add("protected", "p1", BUDGET).add("open", "p2", NoBudget())
     reply = FLModelUtils.from_shareable(hospital.answer(hospital.executor("protected", SECTION), "train"))
-    assert reply.meta.keys() == {"release_id", "case_count", "run_key", "round"} and hospital.kept() == []
+    assert reply.meta.keys() == {"release_id", "case_count", "run_key", "round"}
+    assert hospital.kept() == ["job.protected.json"]
     assert (reply.meta["run_key"], reply.meta["round"]) == ("run", 0)
     assert "no model of its own" in error_of(hospital.answer(hospital.executor("open"), "submit_model"))
 

@@ -11,7 +11,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
-from fedvoxel.flare.messages import error_of, error_reply, result_reply
+from fedvoxel.flare.messages import LACKS_MODEL, error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
 from fedvoxel.governance.approval_policy import APPROVAL_FILE, ApprovalPolicy, write_approval_policy
 from fedvoxel.privacy.events import GaussianEvent
@@ -207,3 +207,25 @@ def test_nothing_leaves_a_site_whose_rule_of_approval_cannot_be_read(kit: Kit) -
     (kit.local / APPROVAL_FILE).unlink()
     with pytest.raises(ConfigError, match="approval policy is missing"):
         kit.filtered(result_reply(TRAINED, ARRAYS, difference=True))
+
+
+def test_a_private_site_may_say_that_it_lacks_the_model_and_nothing_else(kit: Kit) -> None:
+    for reason, leaves in ((LACKS_MODEL, True), ("Meier has no label", False)):
+        left = kit.filtered(error_reply(reason), cohort="protected")
+        assert left.get_return_code() != ReturnCode.OK
+        assert (reason in error_of(left)) == leaves
+
+
+def test_a_release_that_is_encoded_leaves_as_it_was_kept(kit: Kit) -> None:
+    payload, _ = encode(ARRAYS, READ_CODEC.validate_python({"name": "int8"}), np.random.default_rng(1), {})
+    release_id = kit.release(to_bytes({PAYLOAD: as_array(payload)}))
+    left = FLModelUtils.from_shareable(
+        kit.filtered(result_reply({"release_id": release_id}, {}, difference=False), cohort="protected")
+    )
+    assert left.params[PAYLOAD].tobytes() == payload
+
+
+def test_a_release_that_is_no_payload_does_not_leave(kit: Kit) -> None:
+    release_id = kit.release(to_bytes({PAYLOAD: as_array(b"FVC" + bytes(40))}))
+    with pytest.raises(UpdateError, match="payload"):
+        kit.filtered(result_reply({"release_id": release_id}, {}, difference=False), cohort="protected")

@@ -12,6 +12,7 @@ from fedvoxel.governance import approvals
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approvals import CRL_FILE, Approvals, Arrival, find_content
 from fedvoxel.governance.submission import Submission
+from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.identity import Identity
 from tests.approval_kits import NOW, OFFICER, PHYSICIAN, SCIENTIST, Hospital, blob_submission
 from tests.export.throwaway_root import DAY, Root, serial_of
@@ -77,6 +78,13 @@ def test_an_approval_is_of_one_content(hospital: Hospital, training: dict[str, i
     assert "0 of 1" in str(declined(hospital, replace(JOB, meta={**JOB.meta, "scope": "x"}), approvals=1))
 
 
+def test_what_people_say_is_in_the_sites_log(hospital: Hospital) -> None:
+    says(hospital, hospital.person())
+    (event,) = [event for _, event in AuditLog(hospital.kit.state).read()]
+    assert (event.task, event.outcome, event.hashes) == ("site approve", "done", {"job": JOB.sha256})
+    assert event.actor and (event.actor.name, event.actor.organisation) == (PHYSICIAN, "hospital_a")
+
+
 def test_a_refusal_stands_until_the_same_person_takes_it_back(hospital: Hospital) -> None:
     physician, officer = hospital.person(), hospital.person(OFFICER)
     says(hospital, physician)
@@ -118,7 +126,7 @@ def revoke(hospital: Hospital, who: Identity, since: float, issuer: Root | None 
     listed = (issuer or hospital.root).revocations(
         {serial_of(who): NOW + since * DAY}, begins=NOW - 2 * DAY, ends=NOW + ends_days * DAY
     )
-    (hospital.kit.local / CRL_FILE).write_bytes(listed.public_bytes(Encoding.PEM))
+    (hospital.kit.startup / CRL_FILE).write_bytes(listed.public_bytes(Encoding.PEM))
 
 
 def test_a_revoked_persons_word_does_not_count(hospital: Hospital) -> None:

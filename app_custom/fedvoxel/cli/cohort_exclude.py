@@ -62,6 +62,8 @@ def exclude(
     names, cohorts = known_names(config, _pseudonym(config, patient_file, pseudonym), base)
     listed = Exclusions(config, base)
     changed = listed.readmit(names, reason) if undo else listed.exclude(names)
+    if changed:
+        _audit(base, undo, reason)
     uses = uses_of(names, base)
     if as_json:
         said = {"schema_version": 1, "excluded": not undo, "changed": changed, "patient": sorted(names)}
@@ -95,6 +97,17 @@ def exclusions(site: SiteOption, as_json: AsJson = False) -> None:
         why = f": {change.reason}" if change.reason else ""
         typer.echo(f"{change.at} {change.kind} {', '.join(change.patients)}{why}")
     typer.echo(f"{len(out)} pseudonyms are out of all cohorts of this site")
+
+
+def _audit(base: Path, undo: bool, reason: str) -> None:
+    """Notes in the site's log that the list has changed; who it is about stands in the list alone."""
+    from fedvoxel.records.audit import AuditLog
+    from fedvoxel.records.audit_event import AuditEvent
+
+    task = "cohort exclude --undo" if undo else "cohort exclude"
+    AuditLog(base.resolve().parent / "state").record(
+        [AuditEvent(kind="command", outcome="done", task=task, reason=reason)]
+    )
 
 
 def _pseudonym(config: "SiteConfig", patient_file: Path | None, pseudonym: str | None) -> str:

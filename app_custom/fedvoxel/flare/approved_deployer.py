@@ -16,12 +16,13 @@ from nvflare.fuel.utils.zip_utils import unzip_all_from_bytes
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 
 from fedvoxel.errors import FedVoxelError, JobError
-from fedvoxel.flare.arrived_job import ArrivedJob, arrived_job
+from fedvoxel.flare.arrived_job import arrived_job
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
 from fedvoxel.governance.approvals import Approvals, Arrival
 from fedvoxel.governance.kit import Kit, open_kit
-from fedvoxel.records.audit import AuditEvent, AuditLog
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import Actor, AuditEvent
 
 _UNUSABLE = "this site cannot tell whether the job is approved; its own log says why"
 """What leaves where the site's own files are not in order: the reason itself names them."""
@@ -64,22 +65,22 @@ def _decline(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> st
             arrived = arrived_job(kit, meta, Path(scratch))
             reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None)
         except JobError as problem:
-            return _recorded(kit, job_id, str(problem))
+            return _recorded(AuditEvent(kind="job", outcome="refused", job_id=job_id, reason=str(problem)), kit)
     if reason is None:
         return None
-    kept = _keep(kit, job_id, arrived)
-    return _recorded(kit, job_id, reason if kept else f"{reason}; too many jobs wait, so that it was not kept there")
-
-
-def _keep(kit: Kit, job_id: str, arrived: ArrivedJob) -> bool:
     found = arrived.submission
     arrival = Arrival(found.sha256, found.name, job_id, arrived.submitter, arrived.organisation)
-    return Approvals(kit).keep_arrival(arrival, found)
-
-
-def _recorded(kit: Kit, job_id: str, reason: str) -> str:
-    event = AuditEvent(
-        kind="refused", run_key="", job_id=job_id, task="deployment", round=None, site=kit.name, reason=reason
+    if not Approvals(kit).keep_arrival(arrival, found):
+        reason += "; too many jobs wait, so that it was not kept there"
+    actor = (
+        Actor(name=arrived.submitter, role="person", organisation=arrived.organisation) if arrived.submitter else None
     )
-    AuditLog(kit.state).record([event])
-    return reason
+    hashes = {"job": found.sha256}
+    return _recorded(
+        AuditEvent(kind="job", outcome="refused", actor=actor, job_id=job_id, reason=reason, hashes=hashes), kit
+    )
+
+
+def _recorded(event: AuditEvent, kit: Kit) -> str:
+    AuditLog(kit.state).record([event.model_copy(update={"site": kit.name})])
+    return event.reason

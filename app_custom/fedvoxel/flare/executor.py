@@ -48,7 +48,6 @@ from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
-from fedvoxel.volumes.exclusions import list_mark
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ class SiteExecutor(Executor):
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
-        self._private = PrivateAnswers()
-        self._list = b""
+        self._private: PrivateAnswers | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
@@ -130,7 +128,6 @@ class SiteExecutor(Executor):
             workspace = workspace_of(fl_ctx)
             site_file = _local(fl_ctx) / SITE_FILE
             compute = self._compute(site_file, fl_ctx)
-            self._list = list_mark(_local(fl_ctx))
             self._section = task.privacy
             self._protection(fl_ctx)
             self._folder = run_state_folder(fl_ctx, self.run_key)
@@ -138,6 +135,7 @@ class SiteExecutor(Executor):
             setup = TrainerSetup(task=task, site=site, site_file=str(site_file), state_folder=str(self._folder))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
+            self._private = PrivateAnswers(self._updates.codec)
             task_hash = sha256_of(task.model_dump(mode="json"))
             self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, task_hash)
             self._process = TrainerProcess(setup, log_file, compute.threads)
@@ -170,7 +168,6 @@ class SiteExecutor(Executor):
         if rounds and task_name not in (TASK_INITIALIZE, TASK_TRAIN, *SECURE_TASKS):
             # Before the trainer is asked: whether it could tells of the cases.
             raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
-        self._look_at_list(_local(fl_ctx))
         model = FLModelUtils.from_shareable(shareable)
         if task_name in SECURE_TASKS and self._secure:
             terms = terms_of(_local(fl_ctx).parent, self.cohort, self._section)
@@ -178,12 +175,13 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN:
             check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             check_same_section(self.privacy, model.meta.get("privacy"))
+            model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
+            begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
         progress = self._progress.update
         ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
-        if task_name == TASK_TRAIN and rounds and self._secure:
+        if task_name == TASK_TRAIN and rounds and self._secure and self._private:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
-            begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:
@@ -192,13 +190,6 @@ class SiteExecutor(Executor):
         if task_name == TASK_VALIDATE:
             return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
         return result_reply(public_header(answer), answer.arrays, difference=False)
-
-    def _look_at_list(self, local: Path) -> None:
-        """Has the trainer read its cases anew where a patient was excluded, or taken back in, while the job runs."""
-        now = list_mark(local)
-        if self._process and now != self._list:
-            self._process.end()
-        self._list = now
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
         if task_name == TASK_INITIALIZE:

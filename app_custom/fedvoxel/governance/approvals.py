@@ -18,13 +18,15 @@ from fedvoxel.export.trust import Signer, Trust, read_trust
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.submission import Submission, submission_from_json
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import Actor, AuditEvent
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.identity import Identity
 
 CRL_FILE = "crl.pem"
-"""The consortium's revocation list in a kit's `local/` folder; without one nobody is known to be revoked."""
+"""The consortium's revocation list in a kit's `startup/` folder; without one nobody is known to be revoked."""
 
 MOST_PENDING = 100
 """Contents that are kept while nobody has said anything about them: who may submit jobs could fill a disk otherwise."""
@@ -155,6 +157,7 @@ class Approvals:
         if objection:
             raise ConsortiumError(f"{identity.name} cannot decide here: {objection}")
         self._keep(submission)
+        self._audit(identity.name, submission.sha256, word, reason)
         self._chain.append({"kind": "decided", "statement": statement, "signature": signature.model_dump(mode="json")})
 
     def content(self, sha256: str) -> Submission:
@@ -192,8 +195,21 @@ class Approvals:
             return f"{signer.name} is of {whose}: people of {self._kit.organisation} decide what this site takes"
         return None
 
+    def _audit(self, person: str, content: str, word: Word, reason: str) -> None:
+        """Has the site's log know before anything follows from it."""
+        event = AuditEvent(
+            kind="command",
+            outcome="done",
+            actor=Actor(name=person, role="person", organisation=self._kit.organisation),
+            task="site approve" if word == "approved" else "site refuse",
+            site=self._kit.name,
+            reason=reason,
+            hashes={"job": content},
+        )
+        AuditLog(self._kit.state).record([event])
+
     def _trust(self) -> Trust:
-        crl = self._kit.local / CRL_FILE
+        crl = self._kit.startup / CRL_FILE
         return read_trust(self._kit.folder, crl if crl.exists() else None)
 
     def _keep(self, submission: Submission) -> None:
