@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fedvoxel.cli.main import main
-from fedvoxel.governance.approvals import Approvals, Arrival
+from fedvoxel.governance.approval_record import Arrival
+from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.submission import submission_of_folder
 from tests.approval_kits import OFFICER, PHYSICIAN, SCIENTIST, Hospital, blob_job
 

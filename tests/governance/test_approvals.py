@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fedvoxel.errors import ConsortiumError, JobError, LedgerError
 from fedvoxel.governance import approvals
 from fedvoxel.governance.approval_gate import reason_to_decline
-from fedvoxel.governance.approvals import CRL_FILE, Approvals, Arrival, find_content
+from fedvoxel.governance.approval_record import Arrival, find_content
+from fedvoxel.governance.approvals import CRL_FILE, Approvals
 from fedvoxel.governance.submission import Submission
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.identity import Identity

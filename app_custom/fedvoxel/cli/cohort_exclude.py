@@ -51,8 +51,8 @@ def exclude(
     Without --patient-file or --pseudonym it asks for the identifier (PatientID, or the patient of a table) and does not
     show it. It holds from the next task of a job on; what was built of the patient is removed by the next build.
 
-    Exit codes: 3 if the site's file or the pseudonym is wrong; 5 if a cohort cannot be listed, so that nobody can tell
-    where the patient is, or the list of excluded patients cannot be trusted; 12 if it cannot be written.
+    Exit codes: 3 if the site's file or the pseudonym is wrong; 5 if a cohort cannot be listed or the list of excluded
+    patients cannot be trusted; 12 if it cannot be written.
     """
     from fedvoxel.volumes.exclusions import Exclusions, known_names
     from fedvoxel.volumes.site import load_site_config
@@ -66,8 +66,8 @@ def exclude(
         _audit(base, undo, reason)
     uses = uses_of(names, base)
     if as_json:
-        said = {"schema_version": 1, "excluded": not undo, "changed": changed, "patient": sorted(names)}
-        typer.echo(json.dumps({**said, "cohorts": list(cohorts), **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
+        said = {"excluded": not undo, "changed": changed, "patient": sorted(names), "cohorts": list(cohorts)}
+        typer.echo(json.dumps({"schema_version": 1, **said, **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
         return
     _tell_change(names, cohorts, undo, changed)
     _tell_uses(uses)

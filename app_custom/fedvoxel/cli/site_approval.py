@@ -11,7 +11,7 @@ from fedvoxel.errors import ConsortiumError, JobError
 
 if TYPE_CHECKING:
     from fedvoxel.governance.approval_policy import ApprovalPolicy
-    from fedvoxel.governance.approvals import Record, Word
+    from fedvoxel.governance.approval_record import Record, Word
     from fedvoxel.governance.kit import Kit
     from fedvoxel.governance.submission import Submission
 
@@ -97,7 +97,8 @@ def approvals(
 
 
 def _open(kit: Path, job: str) -> "tuple[Kit, Submission, Record]":
-    from fedvoxel.governance.approvals import Approvals, find_content
+    from fedvoxel.governance.approval_record import find_content
+    from fedvoxel.governance.approvals import Approvals
     from fedvoxel.governance.submission import submission_of_folder
 
     opened = _site(kit)
@@ -217,7 +218,8 @@ def _tell(entry: dict[str, Any]) -> None:
 
 
 def _save(kit: "Kit", record: "Record", beginning: str, out: Path | None) -> None:
-    from fedvoxel.governance.approvals import Approvals, find_content
+    from fedvoxel.governance.approval_record import find_content
+    from fedvoxel.governance.approvals import Approvals
     from fedvoxel.records.atomic import write_bytes
 
     if out is None or out.exists():

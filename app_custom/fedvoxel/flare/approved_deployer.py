@@ -19,7 +19,8 @@ from fedvoxel.errors import FedVoxelError, JobError
 from fedvoxel.flare.arrived_job import arrived_job
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
-from fedvoxel.governance.approvals import Approvals, Arrival
+from fedvoxel.governance.approval_record import Arrival
+from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import Actor, AuditEvent

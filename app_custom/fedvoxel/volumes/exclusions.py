@@ -24,6 +24,8 @@ from fedvoxel.volumes.site import CohortConfig, SiteConfig
 ANCHOR_FILE = "fedvoxel_exclusions.json"
 """Says in the kit's `local/` folder how long the list is."""
 
+_LONGEST_REASON = 1000
+
 
 class _Anchor(FrozenModel):
     schema_version: Literal[1] = 1
@@ -123,8 +125,11 @@ class Exclusions:
             CohortError: The list cannot be trusted, or there is no reason.
             LedgerError: It cannot be written.
         """
-        if not reason.strip():
-            raise CohortError("a patient who objected is taken back in for a reason only: say it with --reason")
+        if not 0 < len(reason.strip()) <= _LONGEST_REASON:
+            raise CohortError(
+                "a patient who objected is taken back in for a reason only: say it with --reason, in at most "
+                f"{_LONGEST_REASON} characters"
+            )
         back = sorted(set(patients) & self.patients())
         if back:
             self._write("readmitted", back, reason.strip())
