@@ -23,7 +23,7 @@ from fedvoxel.governance.approval_record import Arrival
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.records.audit import AuditLog
-from fedvoxel.records.audit_event import Actor, AuditEvent
+from fedvoxel.records.audit_event import Actor, AuditEvent, HashName
 
 _UNUSABLE = "this site cannot tell whether the job is approved; its own log says why"
 """What leaves where the site's own files are not in order: the reason itself names them."""
@@ -76,7 +76,7 @@ def _decline(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> st
     actor = (
         Actor(name=arrived.submitter, role="person", organisation=arrived.organisation) if arrived.submitter else None
     )
-    hashes = {"job": found.sha256}
+    hashes: dict[HashName, str] = {"job": found.sha256}
     return _recorded(
         AuditEvent(kind="job", outcome="refused", actor=actor, job_id=job_id, reason=reason, hashes=hashes), kit
     )
