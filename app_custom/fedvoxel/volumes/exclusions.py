@@ -5,6 +5,7 @@ is a chain in the site's `state/exclusions/`, by pseudonym and never by name; `l
 long it was when it last grew, so that a list that is lost or cut is noticed: then no case of any cohort can be used.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ ANCHOR_FILE = "fedvoxel_exclusions.json"
 """Says in the kit's `local/` folder how long the list is."""
 
 _LONGEST_REASON = 1000
+_NOT_TRUSTED = (
+    "the list of excluded patients cannot be trusted, so no case is used: put the newest copy of state/exclusions/ back "
+    "(the site's own log says what is wrong)"
+)
+_logger = logging.getLogger(__name__)
 
 
 class _Anchor(FrozenModel):
@@ -93,9 +99,9 @@ class Exclusions:
             self._check_anchor(entries)
             lines = [(entry, parse_config(_Line, entry.body, "a line of it")) for entry in entries]
         except (LedgerError, ConfigError) as problem:
-            raise CohortError(
-                f"the list of excluded patients cannot be trusted, so no case is used: {problem}"
-            ) from None
+            # How many have objected is nobody's outside of the hospital, and the error may leave.
+            _logger.error("event=exclusions_not_trusted reason=%s", problem)
+            raise CohortError(_NOT_TRUSTED) from None
         if any(line.key_check != self._site.key_check for _, line in lines):
             raise CohortError(
                 "the list of excluded patients was written under another pseudonym_key than the site's file has, so no "
