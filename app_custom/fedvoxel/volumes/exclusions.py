@@ -27,7 +27,7 @@ ANCHOR_FILE = "fedvoxel_exclusions.json"
 
 _LONGEST_REASON = 1000
 _NOT_TRUSTED = (
-    "the list of excluded patients cannot be trusted, so no case is used: put the newest copy of state/exclusions/ back "
+    "the list of excluded patients cannot be trusted, so no case is used: put the newest state/exclusions/ back "
     "(the site's own log says what is wrong)"
 )
 _logger = logging.getLogger(__name__)
