@@ -8,12 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedvoxel.errors import ConsortiumError, JobError, LedgerError
+from fedvoxel.export.signature import sign
 from fedvoxel.governance import approvals
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_record import Arrival, find_content
 from fedvoxel.governance.approvals import CRL_FILE, Approvals
 from fedvoxel.governance.submission import Submission
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.identity import Identity
 from tests.approval_kits import NOW, OFFICER, PHYSICIAN, SCIENTIST, Hospital, blob_submission
 from tests.export.throwaway_root import DAY, Root, serial_of
@@ -175,6 +177,18 @@ def test_a_statement_that_was_not_signed_does_not_count(hospital: Hospital, chan
     body = json.loads(lines_of(hospital).read_text().splitlines()[-1])["body"]
     kept._chain.append({**body, "statement": {**body["statement"], **change}})
     assert len(kept.read().decisions) == 1
+
+
+@pytest.mark.parametrize("who", [{"organisation": "consortium"}, {"role": None, "name": "hospital-a2"}])
+def test_a_word_of_somebody_elses_that_stands_in_the_record_does_not_count(
+    hospital: Hospital, who: dict[str, str | None]
+) -> None:
+    stranger, kept = hospital.person(**{"name": SCIENTIST, **who}), Approvals(hospital.kit)  # type: ignore[arg-type]
+    statement = {"site": "hospital-a", "content": JOB.sha256, "job": "blobs", "word": "approved", "reason": ""}
+    signature = sign(stranger, "job approval", canonical_json(statement), NOW)
+    kept._chain.append({"kind": "decided", "statement": statement, "signature": signature.model_dump(mode="json")})
+    assert kept.read().decisions == ()
+    assert "0 of 1" in str(declined(hospital, approvals=1))
 
 
 def test_a_kept_job_that_was_changed_is_not_shown(hospital: Hospital) -> None:

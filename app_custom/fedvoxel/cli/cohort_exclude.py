@@ -60,11 +60,10 @@ def exclude(
 
     config, base = load_site_config(site), site.parent
     names, cohorts = known_names(config, _pseudonym(config, patient_file, pseudonym), base)
-    listed = Exclusions(config, base)
+    listed, uses = Exclusions(config, base), uses_of(names, base)
     changed = listed.readmit(names, reason) if undo else listed.exclude(names)
     if changed:
         _audit(base, undo, reason)
-    uses = uses_of(names, base)
     if as_json:
         said = {"excluded": not undo, "changed": changed, "patient": sorted(names), "cohorts": list(cohorts)}
         typer.echo(json.dumps({"schema_version": 1, **said, **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
