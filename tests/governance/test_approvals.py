@@ -66,6 +66,15 @@ def test_where_nobodys_approval_is_wanted_none_is_asked_for(hospital: Hospital) 
     assert declined(hospital, approvals=2, cohorts={"blobs": 0}) is None
 
 
+@pytest.mark.parametrize("name", ["{hidden}", "{SITE_NAME}", "a{hidden}", ""])
+def test_a_cohort_that_only_shows_when_the_job_runs_needs_what_the_strictest_needs(
+    hospital: Hospital, name: str
+) -> None:
+    settings = json.dumps({"hidden": "rare", "executors": [{"executor": {"args": {"cohort": name}}}]}).encode()
+    job = replace(JOB, files={"config/config_fed_client.json": settings})
+    assert "0 of 2" in str(declined(hospital, job, cohorts={"rare": 2}))
+
+
 def test_the_submitter_may_be_kept_from_approving(hospital: Hospital) -> None:
     says(hospital, hospital.person())
     assert declined(hospital, submitter=PHYSICIAN, approvals=1) is None

@@ -17,6 +17,7 @@ from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.governance.job_files import ALL_SITES
 from fedvoxel.governance.job_folder import META_FILE, SIGNATURES
 from fedvoxel.records.canonical import sha256_of
+from fedvoxel.records.names import RUN_KEY
 
 LARGEST_BYTES = 16 * 2**20
 """Most bytes of an app that anybody is asked to approve."""
@@ -80,12 +81,16 @@ class Submission:
 
     @property
     def cohorts(self) -> frozenset[str]:
-        """Are the cohorts that the settings name.
+        """Are the cohorts that the settings name; none where one is not named in plain words.
+
+        FLARE fills in variables, such as "{x}", from elsewhere in a file or from the environment: what such a job uses
+        only shows when it runs.
 
         Raises:
             JobError: A file is no JSON.
         """
-        return frozenset(_named("cohort", self.settings))
+        found = frozenset(_named("cohort", self.settings))
+        return found if all(RUN_KEY.fullmatch(name) for name in found) else frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """Returns the submission for a file of its own: nothing in it can be run or imported where it lies."""
