@@ -16,6 +16,7 @@ import fedvoxel
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_making import make_kits
 from fedvoxel.governance.adoption import adopt_authority
+from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.authority import Authority
 from fedvoxel.governance.authority_store import KEY_FILE, ROOT_FILE, create_authority, open_authority
 from fedvoxel.governance.consortium import (
@@ -35,7 +36,7 @@ from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.canonical import sha256_of
 
-_KEPT = ("fedvoxel_site.json", PRIVACY_FILE)
+_KEPT = ("fedvoxel_site.json", "fedvoxel_exclusions.json", PRIVACY_FILE, APPROVAL_FILE)
 
 
 def create_consortium(

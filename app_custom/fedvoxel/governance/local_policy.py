@@ -14,6 +14,7 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.federation.line import RESENT_AFTER_S
+from fedvoxel.governance.approval_policy import APPROVAL_FILE, ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.job_filters import WRAPPED
 from fedvoxel.governance.kit import Kit, KitKind
 from fedvoxel.governance.own_components import with_own
@@ -141,7 +142,7 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
             part["path"] = _OWN_LAUNCHER[part["path"]]
     if kind == "site":
         hardened.setdefault("client", {})["communication_timeout"] = ANSWER_TIMEOUT_S
-    if kind == "server":
+    else:
         _keep_jobs_in_kit(hardened)
     return hardened
 
@@ -200,6 +201,9 @@ def _write_own_files(kit: Kit) -> list[str]:
     if not (kit.local / PRIVACY_FILE).exists():
         write_privacy_policy(kit.local, PrivacyPolicy(schema_version=1))
         written.append(PRIVACY_FILE)
+    if not (kit.local / APPROVAL_FILE).exists():
+        write_approval_policy(kit.local, ApprovalPolicy())
+        written.append(APPROVAL_FILE)
     return written
 
 

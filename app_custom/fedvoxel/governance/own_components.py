@@ -22,6 +22,9 @@ CERTIFICATE_GUARD = _own("certificate_guard", "certificate_guard.CertificateGuar
 CERTIFICATE_KEEPER = _own("certificate_keeper", "certificate_keeper.CertificateKeeper")
 """Keeps a site's certificate up to date."""
 
+DEPLOYER = _own("app_deployer", "approved_deployer.ApprovedDeployer")
+"""Lets in only jobs that a site's people have approved, where its policy asks for that; the id is FLARE's."""
+
 DOORKEEPER = _own("doorkeeper", "doorkeeper.Doorkeeper")
 """Refuses whom FLARE would let in, and has every refusal in the server's audit."""
 
@@ -30,7 +33,7 @@ RETURNING_SITES = _own("returning_sites", "returning_sites.ReturningSites")
 
 OWN_COMPONENTS: dict[KitKind, tuple[Component, ...]] = {
     "server": (AUDIT_KEEPER, DOORKEEPER, RETURNING_SITES, CERTIFICATE_GUARD),
-    "site": (AUDIT_KEEPER, CERTIFICATE_KEEPER),
+    "site": (AUDIT_KEEPER, CERTIFICATE_KEEPER, DEPLOYER),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
+from fedvoxel.governance.approval_findings import check_approval, takes_code
 from fedvoxel.governance.class_list import check_class_list
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.job_policy import read_policy
@@ -28,8 +29,12 @@ def check_policy(kit: Kit) -> list[Finding]:
     """Checks the files in the kit's `local/` folder that decide what jobs and people may do there."""
     findings = _check_resources(kit) + _check_authorization(kit) + _check_privacy(kit)
     if not has_errors(findings):
-        findings.append(ok(TOPIC, "no code in jobs, one privacy scope, no log streaming"))
-    return findings
+        findings.append(ok(TOPIC, f"{_code_words(kit)}, one privacy scope, no log streaming"))
+    return findings + (check_approval(kit) if kit.kind == "site" else [])
+
+
+def _code_words(kit: Kit) -> str:
+    return "code in jobs only where it is approved" if takes_code(kit) else "no code in jobs"
 
 
 def privacy_filters(kit: Kit) -> list[dict[str, Any]]:
@@ -101,7 +106,7 @@ def _check_server_resources(values: dict[str, Any], folder: Path) -> list[Findin
 
 def _check_authorization(kit: Kit) -> list[Finding]:
     values = _read_policy(kit, "authorization.json")
-    return [values] if isinstance(values, Finding) else check_permissions(values)
+    return [values] if isinstance(values, Finding) else check_permissions(values, takes_code(kit))
 
 
 def _check_privacy(kit: Kit) -> list[Finding]:
