@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.formats import current, name_of
 from fedvoxel.plain_file import read_plain
 
 
@@ -29,7 +30,9 @@ def parse_config(model: type[ModelT], values: Any, what: str) -> ModelT:
 
     Raises:
         ConfigError: One line per wrong key: the key, what was expected, what came.
+        VersionError: They were written in a version that this release does not read.
     """
+    values = current(name_of(model), values, what)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -40,6 +40,7 @@ NOUNS = {
     "release": "Publish, list and fetch released packages.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
+    "backup": "Back up a kit or a consortium's workspace, check a backup, put it back.",
     "audit": "Check the log of whom the server refused or missed, and why.",
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
 }

@@ -97,6 +97,7 @@ class FedAvgController(SiteTasks):
             self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
             return self._files.finish("failed", str(error), None)
         self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, start)
+        self._files.recorder.site_versions = self.site_versions
         status, reason = self._run(config, sites, start)
         return self._files.finish(status, reason, self._state)
 
@@ -113,7 +114,7 @@ class FedAvgController(SiteTasks):
         if event_type == InfoCollector.EVENT_TYPE_GET_STATS:
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
-                collector.set_info(STATS_GROUP, {"progress": self._view.shown()})
+                collector.set_info(STATS_GROUP, {"progress": self._view.shown(self.waits, self.given_up)})
 
     def _run(self, config: RoundsConfig, sites: list[str], start: Start | None) -> Ending:
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
@@ -122,6 +123,7 @@ class FedAvgController(SiteTasks):
             check_sites(config, sites, private=self.privacy is not None)
             model = start.arrays if start else self._first_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
+            self._run_files().audit.began(state.model)
             self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
             self._vetting.begins(state.model)
             selector = Selector(config.selection, sites, config.min_sites)
@@ -204,7 +206,10 @@ class FedAvgController(SiteTasks):
         """Has the bytes of a model with the server's noise on disk, and then in the ledger, before anybody gets it."""
         mechanism, receipts, state = self._privacy.mechanism, self._privacy.receipts, self._state
         if mechanism and receipts and state:
-            receipts.release(state.round, self._run_files().keep_release(model))
+            files = self._run_files()
+            sha256 = files.keep_release(model)
+            files.recorder.released(state.round, sha256)
+            receipts.release(state.round, sha256)
             self.info(f"event=round_released round={state.round} next_clip_norm={mechanism.clip_norm:g}")
 
     def _score_last(self, state: Rounds, sites: list[str]) -> None:

@@ -32,8 +32,15 @@ SECURE_VALUES = frozenset(
 )
 """What server and sites tell one another for secure aggregation, beside the arrays."""
 
+COUNTERSIGN_TOPIC = "fedvoxel.countersign"
+"""The topic under which the server shows a site the head of its audit log, beside all tasks: jobs list their tasks, and
+a job ends when its executors do not know one."""
+
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
+
+SITES_CHANGED = "fedvoxel_sites_changed"
+"""What the server tells a job's process when a site of the job has registered anew."""
 
 NO_ARRAYS = {"arrays": 0}
 """Stands where FLARE's model wants arrays or metrics, and an answer has none."""

@@ -22,6 +22,8 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 _POLICY_BUILDER = "fedvoxel.flare.builders.SitePolicyBuilder"
 _WORKSPACE_BUILDER = "nvflare.lighter.impl.workspace.WorkspaceBuilder"
+_CERTIFICATE_BUILDER = "fedvoxel.flare.builders.CertificateBuilder"
+_WITH_ROOT_KEY = ("nvflare.lighter.impl.cert.CertBuilder", "nvflare.lighter.impl.signature.SignatureBuilder")
 _SERVER_KEYS = ("fed_learn_port", "admin_port", "default_host", "bind_host", "host_names")
 
 
@@ -95,6 +97,14 @@ class BuilderEntry(FrozenModel):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
+class CertificateTimes(FrozenModel):
+    """Says for how many days the authority's root, everyone's certificate and the revocation list are valid."""
+
+    root_days: Annotated[int, Field(ge=1, le=7300, strict=True)] = 3650
+    leaf_days: Annotated[int, Field(ge=1, le=397, strict=True)] = 90
+    list_days: Annotated[int, Field(ge=1, le=397, strict=True)] = 90
+
+
 class ConsortiumFile(FrozenModel):
     """Is the whole consortium file."""
 
@@ -123,7 +133,27 @@ class ConsortiumFile(FrozenModel):
                 f"builders: expected {_WORKSPACE_BUILDER} and then {_POLICY_BUILDER} as the first two; "
                 "without it the kits are not safe"
             )
+        if paths.count(_CERTIFICATE_BUILDER) != 1 or set(paths) & set(_WITH_ROOT_KEY):
+            raise ValueError(
+                f"builders: expected {_CERTIFICATE_BUILDER} once, in the place of FLARE's CertBuilder and "
+                "SignatureBuilder, which need the root's private key and write it down; take those two out"
+            )
+        _ = self.certificates
         return self
+
+    @property
+    def certificates(self) -> CertificateTimes:
+        """Is how long certificates are valid: the arguments of the builder that puts them into the kits."""
+        entry = next(builder for builder in self.builders if builder.path == _CERTIFICATE_BUILDER)
+        return CertificateTimes.model_validate(entry.args)
+
+    def with_certificates(self, folder: Path) -> dict[str, Any]:
+        """Returns the file as FLARE reads it, whose builder takes everyone's certificate files from `folder`."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        for builder in values["builders"]:
+            if builder["path"] == _CERTIFICATE_BUILDER:
+                builder["args"] = {"folder": str(folder)}
+        return values
 
     @property
     def server(self) -> Participant:

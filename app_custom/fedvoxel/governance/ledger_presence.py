@@ -20,7 +20,8 @@ This kit is new. A kit of yours before it has a privacy ledger: what was spent o
 
 Before you start this kit:
 1. stop the old one;
-2. move its state/privacy/ to this kit's state/privacy/ (move, not copy: there is one ledger);
+2. move its state/privacy/ to this kit's state/privacy/ (move, not copy: there is one ledger), and with it, where they
+   are, state/exclusions/ and state/runs/ (patients who objected, and who was trained on) and state/approvals/;
 3. move its local/{PRIVACY_FILE} to this kit's local/;
 4. run: fedvoxel privacy verify THIS_KIT, and: fedvoxel site check THIS_KIT; then delete this file.
 
@@ -31,6 +32,23 @@ This kit is new. A kit of the server's before it has a privacy ledger, which say
 
 Before you start this kit: stop the old one, move its state/privacy/ and state/runs/ to this kit's state/ (move, not
 copy: there is one ledger), then delete this file.
+"""
+
+
+RESTORED_FILE = "RESTORED.txt"
+"""Lies in a kit that was put back from a backup, until a person has done what it asks for."""
+
+RESTORED_NOTE = """\
+This kit was put back from a backup of {created}. What happened after that moment is not in it.
+
+Before you start it:
+1. Make sure that the kit it was copied from runs nowhere and never will again: there is one ledger.
+2. A site with a privacy budget: what was spent after the backup stays spent. Until it is recorded, nothing of the
+   cohort leaves. Ask the operator for the server's record (fedvoxel privacy reconcile), take what your site has sent
+   since, rather more than less (0 only where nothing ran), and write it down for each cohort:
+   fedvoxel privacy record-gap THIS_KIT --cohort NAME --epsilon E --delta D --operator YOU --reason WHY
+3. A server: a run that received or released anything after the backup goes on under a new run_key, never its old one.
+4. Run: fedvoxel site check THIS_KIT; then delete this file.
 """
 
 
@@ -47,10 +65,13 @@ def leave_note(kit: Path, server: bool) -> None:
 
 
 def check_note(kit: Kit) -> list[Finding]:
-    """Warns of a note in a server's or site's kit that asks to move a ledger there."""
-    if not (kit.folder / MOVE_FILE).exists():
-        return []
-    return [warning("policy", f"this kit replaces one that has a privacy ledger: do what {MOVE_FILE} says")]
+    """Warns of a note in a server's or site's kit that asks to move a ledger there, or to account for a backup."""
+    notes = {
+        MOVE_FILE: "this kit replaces one that has a privacy ledger",
+        RESTORED_FILE: "this kit was put back from a backup, and knows nothing of what was spent since",
+    }
+    left = {name: said for name, said in notes.items() if (kit.folder / name).exists()}
+    return [warning("policy", f"{said}: do what {name} says") for name, said in left.items()]
 
 
 def check_ledgers(kit: Kit, cohorts: Iterable[str]) -> list[Finding]:

@@ -16,6 +16,7 @@ from fedvoxel.training.gradient_term import GradientTerm
 from fedvoxel.training.local_correction import LocalCorrection
 from fedvoxel.training.local_steps import LocalSteps, Progress
 from fedvoxel.training.networks import build_optimizer, names_like, trained_parameters
+from fedvoxel.training.resumption import KeptMoments, RoundCheckpoint
 from fedvoxel.training.samples import Samples
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.site_state import SiteState
@@ -61,7 +62,9 @@ class Trainer:
         self._personal_optimizer = self._new_optimizer() if ditto else None
         self._state = state
         self._samples = Samples(config, cases, site)
-        self._steps = self._local_steps(config)
+        self._moments = KeptMoments(state) if state and config.optimizer.keep_state else None
+        self._checkpoint = RoundCheckpoint(state.checkpoint_file) if state else None
+        self._steps = LocalSteps(config, self._segmenter, self._trained, self._samples, checkpoint=self._checkpoint)
         self._personal_steps = self._local_steps(config, ditto.steps_per_round) if ditto else None
 
     @property
@@ -102,12 +105,16 @@ class Trainer:
         shared, controls = split_controls(model)
         kept = self._own_state.begin(accepted) if correction or self._keeps_own else {}
         self._segmenter.load(self._with_own(shared, kept))
-        if not self.config.optimizer.keep_state:
-            self._optimizer = self._new_optimizer()
+        self._begin_optimizer(round_index)
+        if self._checkpoint:
+            named = correction.model_dump(mode="json") if correction else None
+            self._checkpoint.open(model, round=round_index, of=num_rounds, correction=named, accepted=accepted)
         rule = LocalCorrection(correction, self._trained, shared, controls, kept) if correction else None
         term = rule.term if rule else GradientTerm(self._trained, self.config.proximal_mu or 0.0)
         mean_gradient = rule.mean_gradient if rule else None
         loss = self._steps.run(self._optimizer, round_index, num_rounds, term, mean_gradient, progress)
+        if self._moments:
+            self._moments.keep(round_index, self._optimizer)
         return Update(self._difference(shared, round_index, rule), self.case_count, {"loss": loss})
 
     def train_personal(
@@ -197,6 +204,16 @@ class Trainer:
         if self._site_local:
             self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
         return difference | {name: np.zeros_like(shared[name]) for name in self._site_local}
+
+    def _begin_optimizer(self, round_index: int) -> None:
+        """Has the optimiser as the last round before this one left it, also in a new process and in a second try."""
+        if self._moments:
+            self._optimizer = self._new_optimizer()
+            moments = self._moments.before(round_index)
+            if moments:
+                self._optimizer.load_state_dict(moments)
+        elif not self.config.optimizer.keep_state:
+            self._optimizer = self._new_optimizer()
 
     def _local_steps(self, config: TrainingConfig, steps: int | None = None) -> LocalSteps:
         return LocalSteps(config, self._segmenter, self._trained, self._samples, steps)
