@@ -48,26 +48,23 @@ def create_consortium(
 ) -> Consortium:
     """Makes a startup kit for everyone in `project_file`, or returns the present ones when nothing has changed.
 
-    Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in
-    the next `prod_NN` folder, and takes over each site's own description (and with it its pseudonym key) and its
-    privacy policy. The policy of a site whose kit before has a ledger is not taken over: it would grant anew what is
-    spent. A note in the new kit says what the hospital moves there, and until then nothing leaves.
+    Called again with a changed file, it keeps authority and certificates, makes new kits in the next `prod_NN` folder,
+    and takes over each site's own description and policies; but not the privacy policy of a site whose kit before has a
+    ledger, which would grant anew what is spent: a note in the new kit says what the hospital moves there.
 
     Args:
         project_file: The consortium file.
         workspace: The folder for the kits and the certificate authority.
         port: The server's port, instead of the file's.
-        passphrase: Of the authority's key. Where None, the key of a new authority is not kept: nobody can be added,
-            renewed or revoked later.
-        key_folder: Where the authority's encrypted key is, or goes; the authority's folder in the workspace when None.
+        passphrase: Of the authority's key; without it a new authority's key is not kept, and nobody can join later.
+        key_folder: Where the authority's encrypted key is, or goes; in the workspace when None.
 
     Raises:
         ConfigError: The file does not describe a consortium.
         ConsortiumError: The workspace cannot be used, or FLARE could not make the kits.
     """
     described = load_consortium_file(project_file)
-    if port is not None:
-        described = with_port(described, port)
+    described = described if port is None else with_port(described, port)
     workspace = _without_spaces(workspace.resolve())
     fingerprint = _fingerprint(described)
     present = _present(workspace)
