@@ -56,18 +56,17 @@ def create_consortium(
         project_file: The consortium file.
         workspace: The folder for the kits and the certificate authority.
         port: The server's port, instead of the file's.
-        passphrase: Of the authority's key; without it a new authority's key is not kept, and nobody can join later.
-        key_folder: Where the authority's encrypted key is, or goes; in the workspace when None.
+        passphrase: Of the authority's key. Where None, a new one's is not kept: nobody can be added or revoked later.
+        key_folder: Where that key is, or goes; the authority's folder when None.
 
     Raises:
         ConfigError: The file does not describe a consortium.
         ConsortiumError: The workspace cannot be used, or FLARE could not make the kits.
     """
-    described = load_consortium_file(project_file)
-    described = described if port is None else with_port(described, port)
+    read = load_consortium_file(project_file)
+    described = read if port is None else with_port(read, port)
     workspace = _without_spaces(workspace.resolve())
-    fingerprint = _fingerprint(described)
-    present = _present(workspace)
+    fingerprint, present = _fingerprint(described), _present(workspace)
     if present and present.record.file_sha256 == fingerprint and _is_complete(present):
         return present
     workspace.mkdir(parents=True, exist_ok=True)
