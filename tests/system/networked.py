@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = "fl.consortium.example"
 HOSPITALS = ("hospital-a", "hospital-b")
 SCIENTIST = "scientist@consortium.example"
+PASSPHRASE = "correct horse battery"
 
 
 @dataclass
@@ -82,7 +83,7 @@ def _make_and_send_kits(folder: Path, people: Sequence[str], authority: bool) ->
     described["participants"] = line + [p for p in described["participants"] if p["type"] != "server"]
     (folder / "consortium.yml").write_text(yaml.safe_dump(described), encoding="utf-8")
     words = documented("fedvoxel consortium create consortium.yml --workspace consortium")
-    passphrase = {PASSPHRASE_VARIABLE: "correct horse battery"}
+    passphrase = {PASSPHRASE_VARIABLE: PASSPHRASE}
     subprocess.run(_here(words), cwd=folder, check=True, capture_output=True, env=environment() | passphrase)
     made = folder / "consortium" / "fedvoxel" / "prod_00"
     owners = {name: folder / "machines" / name for name in (SERVER, *HOSPITALS, SCIENTIST, *people)}
