@@ -149,7 +149,7 @@ def test_a_workspace_with_its_authority_comes_back(consortium: Consortium, tmp_p
     restore_backup(tmp_path / "b", tmp_path / "back", PASSPHRASE)
     again = load_consortium(tmp_path / "back")
     assert again.record == consortium.record
-    secrets = list(workspace.rglob("state/cert.json"))
+    secrets = list(workspace.rglob("rootCA.key"))
     assert secrets, "the authority's keys"
     for secret in secrets:
         restored = tmp_path / "back" / secret.relative_to(workspace)
