@@ -123,6 +123,7 @@ class FedAvgController(SiteTasks):
             check_sites(config, sites, private=self.privacy is not None)
             model = start.arrays if start else self._first_model(config, sites)
             state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
+            self._run_files().audit.began(state.model)
             self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
             self._vetting.begins(state.model)
             selector = Selector(config.selection, sites, config.min_sites)
@@ -205,7 +206,10 @@ class FedAvgController(SiteTasks):
         """Has the bytes of a model with the server's noise on disk, and then in the ledger, before anybody gets it."""
         mechanism, receipts, state = self._privacy.mechanism, self._privacy.receipts, self._state
         if mechanism and receipts and state:
-            receipts.release(state.round, self._run_files().keep_release(model))
+            files = self._run_files()
+            sha256 = files.keep_release(model)
+            files.recorder.released(state.round, sha256)
+            receipts.release(state.round, sha256)
             self.info(f"event=round_released round={state.round} next_clip_norm={mechanism.clip_norm:g}")
 
     def _score_last(self, state: Rounds, sites: list[str]) -> None:

@@ -10,15 +10,18 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
+from fedvoxel.errors import LedgerError
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
 from fedvoxel.federation.recorder import NOTHING_CLAIMED, RunIdentity, RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds, mean_dice
 from fedvoxel.flare.event_files import EventFiles
+from fedvoxel.flare.run_audit import RunAudit
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import HashName
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
@@ -65,7 +68,9 @@ class RunFiles:
             versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
             started=datetime.now(UTC),
         )
-        self.recorder = RunRecorder(identity, AuditLog(state_folder(fl_ctx)).record)
+        log = AuditLog(state_folder(fl_ctx))
+        self.recorder = RunRecorder(identity, log.record)
+        self.audit = RunAudit(fl_ctx, log, self.recorder, run_key, sites)
         if start:
             save_weights(self._folder / START_MODEL_FILE, start.arrays)
         self._began = False
@@ -78,6 +83,7 @@ class RunFiles:
             self._events.add(f"loss/{site}", loss, state.round - 1)
         self._add_scores(state)
         self._events.flush()
+        self.audit.committed(state.round - 1, sha256_of_file(self._folder / GLOBAL_MODEL_FILE))
 
     def keep_release(self, model: Arrays) -> str:
         """Writes a model that has not left yet into the run's state, synced, and returns the SHA-256 of its bytes."""
@@ -85,12 +91,25 @@ class RunFiles:
         return sha256_of_file(self._state / GLOBAL_MODEL_FILE)
 
     def finish(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        """Writes the last models, and the outcome into the job's result and the run's state.
+        """Writes the last models, and the outcome into the job's result and the run's state; the audit has the end.
 
         Returns:
             How the run ended, and why: as given, or failed where not all could be written. The outcome says the same,
             wherever there was room for it.
         """
+        status, reason = self._write(status, reason, state)
+        files: dict[HashName, Path] = {
+            "outcome": self._folder / OUTCOME_FILE,
+            "model": self._folder / GLOBAL_MODEL_FILE,
+        }
+        try:
+            hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
+            self.audit.ended(status, reason, hashes)
+        except LedgerError as error:
+            return "failed", f"{reason}; {error}" if reason else str(error)
+        return status, reason
+
+    def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
         models: Models = (None, None)
         self._began = state is not None
         try:
