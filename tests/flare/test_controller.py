@@ -143,6 +143,9 @@ class FakeEngine:
     def get_cell(self) -> FakeCell:
         return self._cell
 
+    def register_app_command(self, topic: str, answer: Any) -> None:
+        pass
+
     def get_clients(self) -> list[Client]:
         return [Client(site, "") for site in self._sites]
 

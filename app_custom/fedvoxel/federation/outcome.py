@@ -8,14 +8,7 @@ so that the server needs neither numpy nor torch to refuse a malformed score. Pe
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AwareDatetime,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, NonNegativeFloat, NonNegativeInt, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.federation.absences import Absences, Reason, SiteName
