@@ -8,6 +8,7 @@ import pytest
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.flare.fetching import size_bytes
@@ -131,7 +132,7 @@ def test_both_ends_follow_the_guard_back_to_float32(tmp_path: Path) -> None:
         rounds.add("a", Update(taken, 5))
         if index:
             score = {"cases": 3, "dice": {"lesion": 0.8 if index == 1 else 0.2}}
-            rounds.add_validation("a", rounds.read_validation(score))
+            rounds.add_validation("a", read_validation(rounds.config, score))
         names.append(messages.codecs.get("up"))
         rounds.close_round()
     assert names == ["int8"] * 4 + ["fp16"] * 2 + [None] * 2

@@ -11,6 +11,7 @@ from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
+from fedvoxel.federation.reply_values import read_refused_cases, read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.vetting import Vetting
@@ -102,7 +103,7 @@ class RoundReplies:
         meta = reply.meta
         self._vetting.check_named(meta, self._rounds.round)
         score = self._score(site, meta, meta.get("case_count"))
-        refused_cases = self._rounds.read_refused_cases(meta.get("refused_cases"))
+        refused_cases = read_refused_cases(self._rounds.config, meta.get("refused_cases"))
         note = read_filter_note(meta.get("filter_note"))
         if not meta.get("case_count") and reply.params is None:
             self.notes.evaluation_only.append(site)
@@ -151,7 +152,7 @@ class RoundReplies:
 
     def _score(self, site: str, meta: Mapping[str, Any], trains_on: Any) -> ValidationScore | None:
         told = meta.get("validation")
-        return None if told is None else self._vetting.weighed(site, self._rounds.read_validation(told), trains_on)
+        return None if told is None else self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
 
     def _took(self, site: str, cases: int) -> None:
         self.seconds[site] = time.monotonic() - self._started

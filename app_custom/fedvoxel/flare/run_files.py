@@ -14,7 +14,8 @@ from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
 from fedvoxel.federation.recorder import NOTHING_CLAIMED, RunIdentity, RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
-from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.federation.mean_dice import mean_dice
+from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of

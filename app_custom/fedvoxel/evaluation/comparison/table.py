@@ -16,7 +16,7 @@ from fedvoxel.evaluation.comparison.result import Comparison, Difference, JobGai
 from fedvoxel.evaluation.comparison.trial import SiteCaseScores, Trial
 from fedvoxel.evaluation.gain import compare
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
-from fedvoxel.federation.rounds import mean_dice
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.sent_bytes import all_bytes_down, all_bytes_up
 
 Reference = Mapping[int, SiteCaseScores]
