@@ -11,7 +11,7 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.sections import HospitalMechanismConfig
-from fedvoxel.updates.update import Arrays, Update
+from fedvoxel.updates.update import Update
 
 LAYOUT = {"weight": (3,)}
 CONFIG = HospitalMechanismConfig(unit="hospital", clip_norm=100.0, noise_multiplier=None, sites=3, delta=1e-5)

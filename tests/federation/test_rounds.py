@@ -5,9 +5,9 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.other_settings import other_settings
 from fedvoxel.federation.outcome import ValidationScore
-from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig

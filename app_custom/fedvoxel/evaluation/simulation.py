@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord, ValidationScore
+from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.round_codecs import codecs_of
 from fedvoxel.federation.round_worth import RoundWorth
-from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.secure_sum import Scale

@@ -16,9 +16,9 @@ from fedvoxel.federation.contribution import (
     shapley,
 )
 from fedvoxel.federation.contribution_config import ContributionConfig, RoundContribution
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.resemblance import MOST_COMPARED, Paths, resemblance_of, step_between
-from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.snapshot import Snapshot, joined
 from fedvoxel.updates.correction import split_controls
@@ -71,7 +71,9 @@ class RoundWorth:
 
     def snapshot(self) -> Snapshot:
         """Returns the model of the round before, and the directions of the updates until then."""
-        before = Snapshot({"round": self._before and self._before[0]}, {"model": dict(self._before[1])} if self._before else {})
+        before = Snapshot(
+            {"round": self._before and self._before[0]}, {"model": dict(self._before[1])} if self._before else {}
+        )
         return joined({"before": before, "paths": self._paths.snapshot() if self._paths else Snapshot()})
 
     def restore(self, kept: Snapshot) -> None:

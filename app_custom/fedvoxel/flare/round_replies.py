@@ -10,8 +10,8 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
-from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
 from fedvoxel.federation.reply_values import read_refused_cases, read_validation
+from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.vetting import Vetting
@@ -152,7 +152,9 @@ class RoundReplies:
 
     def _score(self, site: str, meta: Mapping[str, Any], trains_on: Any) -> ValidationScore | None:
         told = meta.get("validation")
-        return None if told is None else self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
+        return (
+            None if told is None else self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
+        )
 
     def _took(self, site: str, cases: int) -> None:
         self.seconds[site] = time.monotonic() - self._started

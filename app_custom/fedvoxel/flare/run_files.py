@@ -11,10 +11,10 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
 from fedvoxel.federation.claim import Claim
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
 from fedvoxel.federation.recorder import NOTHING_CLAIMED, RunIdentity, RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
-from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.start_model import Start
