@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from fedvoxel.federation.absences import MAX_REASON, Absences
+from fedvoxel.federation.attempts import Attempt, RunStatus, repeated_rounds
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.claim import Claim
-from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
+from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, SiteScore
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.sent_bytes import BesideRounds
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.audit import AuditEvent, Record, unrecorded
+
+_NOTES = TypeAdapter(list[RoundNotes])
 
 NOTHING_CLAIMED = Claim(NO_GUARANTEE, None, ())
 """What is claimed of a run whose job cannot be read."""
@@ -29,6 +35,7 @@ class RunIdentity:
     Attributes:
         claim: What its job may say about privacy.
         start_from: The earlier run whose model it begins with, if any.
+        attempts: All attempts until now, the present one last.
     """
 
     run_key: str
@@ -40,6 +47,7 @@ class RunIdentity:
     started: datetime
     claim: Claim = NOTHING_CLAIMED
     start_from: StartModel | None = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class RunRecorder:
@@ -66,6 +74,11 @@ class RunRecorder:
     def round_seconds(self) -> list[float]:
         """Is the wall time of each closed round, in seconds."""
         return [notes.seconds for notes in self._notes]
+
+    @property
+    def losses(self) -> list[dict[str, float]]:
+        """Is the mean training loss of each site in each closed round."""
+        return [notes.loss for notes in self._notes]
 
     def close_first_model(self, absences: Absences) -> None:
         """Keeps who gave no first model; raises what `close_round` does."""
@@ -138,7 +151,24 @@ class RunRecorder:
             started=identity.started,
             finished=finished,
             versions=identity.versions,
+            attempts=identity.attempts,
+            repeated_rounds=repeated_rounds(identity.attempts, identity.rounds_planned),
         )
+
+    def snapshot(self) -> Snapshot:
+        """Returns what is noted of the rounds until now, and of what came before them."""
+        notes = _NOTES.dump_python(self._notes, mode="json")
+        absent = self._no_first_model.model_dump(mode="json")
+        plain = {"refused_cases": dict(self.refused_cases), "first_model_up": self.first_model_up}
+        return Snapshot({"notes": notes, "no_first_model": absent, "elsewhere": sorted(self.scored_elsewhere)} | plain)
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes back what was noted; nothing of it goes to the audit a second time."""
+        self._notes = _NOTES.validate_python(kept.values["notes"])
+        self._no_first_model = Absences(**kept.values["no_first_model"])
+        self.scored_elsewhere = set(kept.values["elsewhere"])
+        self.refused_cases = dict(kept.values["refused_cases"])
+        self.first_model_up = kept.values["first_model_up"]
 
     @property
     def _beside_rounds(self) -> BesideRounds:

@@ -50,7 +50,7 @@ class Paths:
         return Snapshot(arrays={"sums": dict(self._sums)})
 
     def restore(self, kept: Snapshot) -> None:
-        """Takes directions back, none where there were too many sites to compare; which parameters are tracked follows from the model's size."""
+        """Takes directions back; which parameters they are tracked along follows from the model's size."""
         self._sums = dict(kept.arrays.get("sums", {}))
 
     def _choose(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.new_sum import new_scale, new_sum
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.rounds_config import RoundsConfig
-from fedvoxel.federation.secure_sum import SecureSum, TotalSum
+from fedvoxel.federation.secure_sum import Scale, SecureSum, TotalSum
 from fedvoxel.federation.selection_config import AllSites
 from fedvoxel.federation.server_optimizer import ServerOptimizer
 from fedvoxel.federation.snapshot import Snapshot, joined
@@ -198,7 +198,7 @@ class Rounds:
             raise
 
     @property
-    def _parts(self) -> dict[str, "ServerOptimizer | Broadcast | ServerCorrection | Scale"]:
+    def _parts(self) -> dict[str, ServerOptimizer | Broadcast | ServerCorrection | Scale]:
         parts = {"optimizer": self._optimizer, "broadcast": self.broadcast}
         more = {"correction": self._correction, "scale": self.scale}
         return parts | {name: part for name, part in more.items() if part}

@@ -6,6 +6,8 @@ the job's result holds an `outcome.json` that says what was committed and who wa
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey
@@ -14,12 +16,14 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.run_state import RunState, model_in
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.federation.vetting import Vetting
@@ -28,7 +32,8 @@ from fedvoxel.flare.messages import STATS_GROUP
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
+from fedvoxel.flare.run_files import NO_OUTCOME, Ending, Planned, RunFiles, write_trouble
+from fedvoxel.flare.run_journal import RunJournal, job_hash
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
 from fedvoxel.flare.secure_round import SecureRound
@@ -72,6 +77,7 @@ class FedAvgController(SiteTasks):
         self._files: RunFiles | None = None
         self._view = RunView()
         self._privacy = ServerPrivacy()
+        self._journal: RunJournal
         self._vetting: Vetting
 
     def run(self) -> None:
@@ -85,20 +91,44 @@ class FedAvgController(SiteTasks):
             self.panic(f"the run failed: {reason}")
 
     def _run_and_record(self, sites: list[str]) -> Ending:
+        with ExitStack() as held:
+            try:
+                config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
+                start = self._start()
+                begun = start.record if start else None
+                claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
+                check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
+                journal = self._open_journal(start, held)
+                if journal.ended_well:
+                    return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).again()
+                state, done = state_folder(self.fl_ctx), journal.entry.committed
+                run = self.run_key, self.fl_ctx.get_job_id(), done
+                self._privacy = server_privacy(self.privacy, state, run, len(sites))
+            except FedVoxelError as error:
+                self._files = RunFiles(self.fl_ctx, self.run_key, sites, Planned())
+                return self._files.finish("failed", str(error), None)
+            journal.begin(sites)
+            planned, entry = Planned(config.num_rounds, claim, start), journal.entry
+            self._files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
+            status, reason = self._files.finish(*self._run(config, sites, start), self._state)
+            self._end_journal(status)
+            return status, reason
+
+    def _open_journal(self, start: Start | None, held: ExitStack) -> RunJournal:
+        """Returns the run's journal, which no other job may write as long as `held` is open."""
+        words = {"rounds": self.rounds, "privacy": self.privacy, "plan_source": self.plan_source}
+        words |= {"choices": self.choices, "start": start.record.model_dump(mode="json") if start else None}
+        self._journal = RunJournal(self.fl_ctx, self.run_key, job_hash(self.fl_ctx, words))
+        held.enter_context(self._journal.writing())
+        self._journal.open()
+        return self._journal
+
+    def _end_journal(self, status: RunStatus) -> None:
         try:
-            config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
-            start = self._start()
-            begun = start.record if start else None
-            claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
-            check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
-            state, job_id = state_folder(self.fl_ctx), self.fl_ctx.get_job_id()
-            self._privacy = server_privacy(self.privacy, state, self.run_key, job_id, len(sites))
-        except FedVoxelError as error:
-            self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
-            return self._files.finish("failed", str(error), None)
-        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, start)
-        status, reason = self._run(config, sites, start)
-        return self._files.finish(status, reason, self._state)
+            self._journal.end(status)
+        except OSError as error:
+            # The outcome is written; whoever begins this job again goes on after its last round, and ends at once.
+            self.error(f"event=journal_not_ended reason={write_trouble(error)}")
 
     def _start(self) -> Start | None:
         if self.start_from is None:
@@ -117,18 +147,14 @@ class FedAvgController(SiteTasks):
 
     def _run(self, config: RoundsConfig, sites: list[str], start: Start | None) -> Ending:
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
+        self._view.show(attempts=len(self._journal.entry.attempts))
         self._view.sites(sites, "waiting")
         try:
             check_sites(config, sites, private=self.privacy is not None)
-            model = start.arrays if start else self._first_model(config, sites)
-            state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
-            self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
-            self._vetting.begins(state.model)
-            selector = Selector(config.selection, sites, config.min_sites)
-            evaluate = self._scoring(state).validation
-            worth = RoundWorth(config.contribution, state, sites, evaluate) if config.contribution else None
+            run = self._open_run(config, sites, start)
+            state = run.rounds
             while not state.finished and not state.out_of_patience:
-                self._one_round(state, selector, worth)
+                self._one_round(run)
             if config.evaluate:
                 self._score_last(state, sites)
         except JobError as error:
@@ -141,6 +167,28 @@ class FedAvgController(SiteTasks):
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"
 
+    def _open_run(self, config: RoundsConfig, sites: list[str], start: Start | None) -> RunState:
+        """Returns the run before its next round: as the journal has it, or before its first."""
+        kept, files = self._journal.state(), self._run_files()
+        first = model_in(kept) if kept else start.arrays if start else self._first_model(config, sites)
+        state = Rounds(config, first, self._privacy.mechanism or self._privacy.shared)
+        self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
+        self._vetting.begins(state.model)
+        selector = Selector(config.selection, sites, config.min_sites)
+        evaluate = self._scoring(state).validation
+        worth = RoundWorth(config.contribution, state, sites, evaluate) if config.contribution else None
+        run = RunState(state, selector, self._vetting, files.recorder, worth)
+        if kept:
+            run.restore(kept)
+            self._privacy.note_released(state.round, partial(files.keep_release, state.model))
+            self.info(f"event=run_goes_on round={state.round} attempt={len(self._journal.entry.attempts)}")
+        else:
+            self._journal.commit(run)
+        self._state = state
+        files.begin(state)
+        self._show_scores(state)
+        return run
+
     def _first_model(self, config: RoundsConfig, sites: list[str]) -> Arrays:
         recorder = self._run_files().recorder
         try:
@@ -148,8 +196,9 @@ class FedAvgController(SiteTasks):
         finally:
             recorder.first_model_up = self.line.taken().up
 
-    def _one_round(self, state: Rounds, selector: Selector, worth: RoundWorth | None) -> None:
-        index, recorder = state.round, self._run_files().recorder
+    def _one_round(self, run: RunState) -> None:
+        state, selector, recorder = run.rounds, run.selector, run.recorder
+        index = state.round
         replies = RoundReplies(state, self._vetting, recorder, self._view, self._privacy.receipts)
         notes = replies.notes
         self._view.show(phase="training", round=index, round_started=time.time())
@@ -159,17 +208,17 @@ class FedAvgController(SiteTasks):
         self._view.absent("not_selected", choice.left_out)
         try:
             self._train(state, selector, choice.asked, replies)
-            self._look_at(worth, state, replies)
+            self._look_at(run.worth, state, replies)
         finally:
             # However it ended, the record and the audit have who gave no usable answer.
             notes.contribution_bytes_down = self.line.taken().down
             recorder.close_round(notes)
         replies.tell(selector)
-        self._close_round(state, notes)
+        self._close_round(run, notes)
 
     def _train(self, state: Rounds, selector: Selector, sites: Sequence[str], replies: RoundReplies) -> None:
         started, notes = time.monotonic(), replies.notes
-        messages = RoundMessages(state, self.privacy)
+        messages = RoundMessages(state, self.privacy, self._journal.entry.run_id)
         notes.codecs = messages.codecs
         try:
             self._exchange(state, selector).run(sites, messages, replies)
@@ -189,23 +238,22 @@ class FedAvgController(SiteTasks):
         root = load_root(startup_folder(self.fl_ctx) / "rootCA.pem")
         return SecureRound(state, secure, self.run_key, root, self.ask)
 
-    def _close_round(self, state: Rounds, notes: RoundNotes) -> None:
-        files = self._run_files()
+    def _close_round(self, run: RunState, notes: RoundNotes) -> None:
+        state, files = run.rounds, self._run_files()
         index, before = state.round, state.model
         try:
-            state.close_round(self._release)
+            state.close_round(lambda: self._commit(run, index, before))
         except UpdateError as error:
             raise UpdateError(f"round {index}: {error} ({notes.reasons})") from None
-        self._vetting.moved(index, before, state.model)
         self._show_scores(state)
         files.commit_round(state, notes)
 
-    def _release(self, model: Arrays) -> None:
-        """Has the bytes of a model with the server's noise on disk, and then in the ledger, before anybody gets it."""
-        mechanism, receipts, state = self._privacy.mechanism, self._privacy.receipts, self._state
-        if mechanism and receipts and state:
-            receipts.release(state.round, self._run_files().keep_release(model))
-            self.info(f"event=round_released round={state.round} next_clip_norm={mechanism.clip_norm:g}")
+    def _commit(self, run: RunState, index: int, before: Arrays) -> None:
+        """Has all that a round has made on disk before anybody gets it, and a model with noise in the ledger too."""
+        model = run.rounds.model
+        self._vetting.moved(index, before, model)
+        self._journal.commit(run)
+        self._privacy.note_released(run.rounds.round, partial(self._run_files().keep_release, model))
 
     def _score_last(self, state: Rounds, sites: list[str]) -> None:
         """Has the last model validated, and then the best one tested."""

@@ -83,6 +83,7 @@ class SiteExecutor(Executor):
         self._folder: Path | None = None
         self._updates: SiteUpdates | None = None
         self._secure: SecureAnswers | None = None
+        self._task_hash = ""
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
@@ -135,8 +136,8 @@ class SiteExecutor(Executor):
             setup = TrainerSetup(task=task, site=site, site_file=str(site_file), state_folder=str(self._folder))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
-            task_hash = sha256_of(task.model_dump(mode="json"))
-            self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, task_hash)
+            self._task_hash = sha256_of(task.model_dump(mode="json"))
+            self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, self._task_hash)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -179,7 +180,8 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN and rounds and self._secure:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
-            begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
+            run_id = str(model.meta.get("run_id") or fl_ctx.get_job_id())
+            begin_training(self._folder, self.cohort, run_id, self._task_hash)
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:

@@ -152,9 +152,9 @@ class RoundReplies:
 
     def _score(self, site: str, meta: Mapping[str, Any], trains_on: Any) -> ValidationScore | None:
         told = meta.get("validation")
-        return (
-            None if told is None else self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
-        )
+        if told is None:
+            return None
+        return self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
 
     def _took(self, site: str, cases: int) -> None:
         self.seconds[site] = time.monotonic() - self._started
