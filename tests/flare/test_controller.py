@@ -618,7 +618,7 @@ def test_an_audit_that_cannot_be_trusted_fails_the_run(tmp_path: Path) -> None:
     run(tmp_path, in_training(update(math.nan)))
     log = tmp_path / "state" / "audit" / AUDIT_FILE
     log.write_bytes(log.read_bytes().replace(b"non-finite", b"harmless!!"))
-    outcome = run(tmp_path, in_training(update(math.nan)))
+    outcome = run(tmp_path, in_training(update(math.nan)), run_key="another_run")
     assert outcome.status == "failed" and AUDIT_FILE in str(outcome.reason)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvoxel.federation.snapshot import Snapshot, random_state
+from fedvoxel.federation.snapshot import Group, Snapshot, random_state
 from fedvoxel.updates.compression.config import AnyCodec
 from fedvoxel.updates.compression.payload import as_array, decode, encode
 from fedvoxel.updates.update import Arrays
@@ -78,7 +78,7 @@ class Broadcast:
 
     def snapshot(self) -> Snapshot:
         """Returns what is held, how the sites get there, and what the codec goes on with."""
-        arrays = {"held": self.held, "factors": self._factors}
+        arrays: dict[str, Group] = {"held": self.held, "factors": self._factors}
         if self.payload is not None:
             arrays["payload"] = {"payload": as_array(self.payload)}
         return Snapshot({"base": self.base, "random": random_state(self._random)}, arrays)

@@ -199,9 +199,10 @@ class Rounds:
 
     @property
     def _parts(self) -> dict[str, ServerOptimizer | Broadcast | ServerCorrection | Scale]:
-        parts = {"optimizer": self._optimizer, "broadcast": self.broadcast}
         more = {"correction": self._correction, "scale": self.scale}
-        return parts | {name: part for name, part in more.items() if part}
+        found: dict[str, ServerOptimizer | Broadcast | ServerCorrection | Scale]
+        found = {name: part for name, part in more.items() if part}
+        return found | {"optimizer": self._optimizer, "broadcast": self.broadcast}
 
     def _outgoing(self) -> dict[str, NDArray[np.float32]]:
         return self._correction.outgoing(self._exact) if self._correction else dict(self._exact)

@@ -8,7 +8,7 @@ from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
-from fedvoxel.federation.snapshot import Snapshot, joined
+from fedvoxel.federation.snapshot import Group, Snapshot, joined
 from fedvoxel.federation.vetting import Vetting
 
 
@@ -47,6 +47,6 @@ class RunState:
         return parts | {"recorder": self.recorder} | ({"worth": self.worth} if self.worth else {})
 
 
-def model_in(kept: Snapshot) -> dict[str, object]:
+def model_in(kept: Snapshot) -> Group:
     """Returns the global model of a kept run, by which its rounds are made before they take their state back."""
     return dict(kept.part("rounds").part("own").arrays["model"])

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
@@ -61,7 +61,7 @@ class JournalEntry(FrozenModel):
     committed: NonNegativeInt = 0
     ended: RunStatus = "unfinished"
     values: dict[str, Any] | None = None
-    arrays: dict[str, KeptGroup] = {}
+    arrays: dict[str, KeptGroup] = Field(default_factory=dict)
 
     def changed(self, **changes: Any) -> Self:
         """Returns the next entry, with other values."""

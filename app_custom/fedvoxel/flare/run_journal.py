@@ -37,7 +37,7 @@ class RunJournal:
     def __init__(self, fl_ctx: FLContext, run_key: str, job: str) -> None:
         """Takes the run's key, and the hash of its job."""
         self._files = RoundJournal(run_state_folder(fl_ctx, run_key) / JOURNAL)
-        self._job_id, self._new = fl_ctx.get_job_id(), {"run_key": run_key, "job": job}
+        self._job_id, self._run_key, self._job = fl_ctx.get_job_id(), run_key, job
         self.entry: JournalEntry
 
     def writing(self) -> AbstractContextManager[None]:
@@ -51,9 +51,9 @@ class RunJournal:
             ConfigError: It is damaged.
         """
         found = self._files.read()
-        if found is None or found.job != self._new["job"]:
-            number = 0 if found is None else found.number
-            found = JournalEntry(**self._new, run_id=secrets.token_hex(16), sites=(), number=number)
+        if found is None or found.job != self._job:
+            number, run_id = found.number if found else 0, secrets.token_hex(16)
+            found = JournalEntry(run_key=self._run_key, run_id=run_id, job=self._job, sites=(), number=number)
         self.entry = found
 
     @property

@@ -23,11 +23,13 @@ class ServerPrivacy:
     """Is the server's part of one run's privacy.
 
     Attributes:
+        section: The job's section, as JSON; None protects nobody.
         receipts: What is written down of every accepted update and every release; None without a privacy section.
         mechanism: What clips, sums and adds noise here; None where the sites do, or nobody.
         shared: Reads the sums to which each site has added a share of the noise; None where none does.
     """
 
+    section: dict[str, Any] | None = None
     receipts: Receipts | None = None
     mechanism: "HospitalMechanism | None" = None
     shared: "SharedNoise | None" = None
@@ -81,12 +83,12 @@ def server_privacy(section: Any, state: Path, run: tuple[str, str, int], sites: 
     if not isinstance(config, HospitalMechanismConfig):
         event = PatientMechanism(config).round_event()
         ledger.check_same_event(run_key, event)
-        return ServerPrivacy(Receipts(ledger, run_key, job_id, event), shared=_shared(config, sites))
+        return ServerPrivacy(section, Receipts(ledger, run_key, job_id, event), shared=_shared(config, sites))
     _check_sites("privacy.sites", config.sites, sites)
     mechanism = HospitalMechanism(config)
     ledger.check_same_event(run_key, mechanism.round_event())
     ledger.check_unreleased(run_key, committed)
-    return ServerPrivacy(Receipts(ledger, run_key, job_id, mechanism.round_event()), mechanism)
+    return ServerPrivacy(section, Receipts(ledger, run_key, job_id, mechanism.round_event()), mechanism)
 
 
 def _shared(config: PatientMechanismConfig, sites: int) -> "SharedNoise | None":

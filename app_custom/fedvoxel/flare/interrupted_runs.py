@@ -1,0 +1,110 @@
+"""Which runs were interrupted, by their journals and FLARE's word of their jobs; and the end of one that is stuck."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.job_def import JobMetaKey, RunStatus
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
+from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome, write_outcome
+from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+from fedvoxel.flare.run_journal import JOURNAL
+from fedvoxel.governance.job_folder import SERVER_FILE
+
+Metas = Mapping[str, Mapping[str, Any]]
+"""What FLARE keeps of each job, by its id."""
+
+_DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
+"""FLARE's status of a job under which a process died. Its controller has then not said how the run ended, or that it was
+aborted, which FLARE does without being asked by a person."""
+
+_NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.value)
+"""Its status of a job that found its sites away."""
+
+_TRAINING = "fedvoxel.flare.controller.FedAvgController"
+
+
+@dataclass(frozen=True)
+class InterruptedRun:
+    """Is a run that has not ended and that no job goes on with.
+
+    Attributes:
+        folder: Its folder in the server's state.
+        entry: What its journal says.
+        last_job: Its last job: its last attempt, or one that was to be the next and never began.
+        unbegun: How many were to be the next and never began.
+    """
+
+    folder: Path
+    entry: JournalEntry
+    last_job: str
+    unbegun: int
+
+    @property
+    def is_stuck(self) -> bool:
+        """Says whether too many attempts in a row have brought nothing."""
+        return self.unbegun >= MOST_WITHOUT_PROGRESS or is_stuck(self.entry.attempts, self.entry.committed)
+
+
+def interrupted_runs(runs: Path, jobs: Metas) -> Iterator[InterruptedRun]:
+    """Returns the interrupted runs of a server.
+
+    Args:
+        runs: The folder with one folder for each run, in the server's state.
+        jobs: All jobs that the server knows.
+    """
+    follow = {str(meta.get(JobMetaKey.CLONED_FROM.value)): job_id for job_id, meta in jobs.items()}
+    for folder in sorted(runs.glob(f"*/{JOURNAL}")):
+        entry = None
+        with suppress(ConfigError, OSError):
+            # Whoever begins the run again is told that its journal is damaged.
+            entry = RoundJournal(folder).read()
+        if entry is None or entry.ended not in ("unfinished", "aborted") or not entry.attempts:
+            continue
+        last, unbegun = entry.attempts[-1].job_id, 0
+        while last in follow:
+            last, unbegun = follow[last], unbegun + 1
+        status = str(jobs.get(last, {}).get(JobMetaKey.STATUS.value))
+        if status in _DIED or (unbegun and status in _NEVER_RAN):
+            yield InterruptedRun(folder.parent, entry, last, unbegun)
+
+
+def give_up(run: InterruptedRun) -> None:
+    """Ends a run that is stuck as failed, in its journal and its outcome.
+
+    Raises:
+        JobError: A job of the run is running after all.
+        OSError: The files cannot be written.
+    """
+    journal = RoundJournal(run.folder / JOURNAL)
+    reason = (
+        f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
+        f"{run.entry.committed} rounds are, and submitting the same job goes on after them"
+    )
+    with journal.writing():
+        path = run.folder / OUTCOME_FILE
+        if path.is_file():
+            outcome = load_outcome(path)
+            write_outcome(
+                outcome.model_copy(update={"status": "failed", "reason": reason, "finished": datetime.now(UTC)}), path
+            )
+        journal.write(run.entry.changed(ended="failed"))
+
+
+def is_training_job(content: bytes | None) -> bool:
+    """Says whether a stored job trains a model, which can be begun again without asking."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content or b"")) as stored:
+            named = [name for name in stored.namelist() if name.endswith(f"/config/{SERVER_FILE}")]
+            read = [json.loads(stored.read(name)) for name in named]
+        return any(flow.get("path") == _TRAINING for server in read for flow in server.get("workflows", []))
+    except (zipfile.BadZipFile, ValueError, AttributeError):
+        return False
