@@ -6,19 +6,22 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.cli.main import main
-from fedvoxel.records.audit import AUDIT_FILE, AuditEvent, AuditLog
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.records.audit_event import AuditEvent
+
+REFUSED = AuditEvent(kind="answer", outcome="refused", run_key="a_run", task="train", round=1, site="hospital-a")
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    AuditLog(tmp_path).record([AuditEvent("refused", "a_run", "job", "train", 1, "hospital-a", "zeros")] * 2)
+    AuditLog(tmp_path).record([REFUSED] * 2)
     return tmp_path / "audit" / AUDIT_FILE
 
 
 def test_a_whole_log_is_counted(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "verify", str(log)]) == 0
     said = capsys.readouterr().out
-    assert "2 entries, unbroken" in said and "a_run: hospital-a refused 2 times" in said
+    assert "2 entries, unbroken" in said and "a_run: hospital-a answer refused 2 times" in said
     assert main(["audit", "verify", str(log), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["entries"] == 2 and told["events"][0]["count"] == 2 and told["head"] in said

@@ -60,10 +60,15 @@ def test_a_correction_under_a_privacy_section_is_refused(privacy: Any) -> None:
         claimed(privacy, correction={"name": "feddyn"})
 
 
-@pytest.mark.parametrize("way", ["up", "down"])
-def test_a_codec_under_a_privacy_section_is_refused(way: str) -> None:
-    with pytest.raises(ConfigError, match="compression with a privacy section"):
-        claimed(compression={way: {"name": "int8"}})
+def test_a_codec_takes_nothing_from_a_guarantee() -> None:
+    up, both = {"up": {"name": "int8"}}, {"up": {"name": "int8"}, "down": {"name": "stepped"}}
+    assert claimed(compression=both) == claimed()
+    assert claimed(HOSPITAL, compression=up) == claimed(HOSPITAL)
+
+
+def test_a_model_that_the_ledger_names_travels_whole() -> None:
+    with pytest.raises(ConfigError, match=r"compression\.down with privacy of each hospital"):
+        claimed(HOSPITAL, compression={"down": {"name": "int8"}})
 
 
 def test_shares_of_noise_are_nothing_without_secure_aggregation() -> None:

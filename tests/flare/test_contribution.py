@@ -112,5 +112,5 @@ def test_scores_of_changing_sites_are_no_comparison(tmp_path: Path) -> None:
     assert outcome.rounds[0].contribution_bytes_down >= 3 * 3 * 36, "what was sent for it is counted all the same"
     assert [record.unscored.missing for record in outcome.rounds] == [{"a": "no memory"}] * 2
     audited = [event for _, event in AuditLog(tmp_path / "state").read() if event.task == "contribution"]
-    said = [(event.site, event.kind, event.round, event.reason) for event in audited]
+    said = [(event.site, event.outcome, event.round, event.reason) for event in audited]
     assert said == [("a", "missing", index, "no memory") for index in (0, 1)]

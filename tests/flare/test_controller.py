@@ -498,7 +498,7 @@ def test_who_was_refused_or_missing_stands_in_the_audit(tmp_path: Path) -> None:
 
     run(tmp_path, hostile)
     said = [
-        (event.run_key, event.job_id, event.site, event.kind, event.task, event.round, event.reason)
+        (event.run_key, event.job_id, event.site, event.outcome, event.task, event.round, event.reason)
         for _, event in AuditLog(tmp_path / "state").read()
     ]
     about = ("a_run", "job-1", HOSTILE)
@@ -510,7 +510,7 @@ def test_who_was_refused_or_missing_stands_in_the_audit(tmp_path: Path) -> None:
 def _audited(folder: Path, task: str) -> list[tuple[str, str, int | None, str]]:
     """Is what the audit says of one kind of question."""
     events = [event for _, event in AuditLog(folder / "state").read()]
-    return [(event.site, event.kind, event.round, event.reason) for event in events if event.task == task]
+    return [(event.site, event.outcome, event.round, event.reason) for event in events if event.task == task]
 
 
 def test_a_round_that_fails_is_in_the_audit_too(tmp_path: Path) -> None:

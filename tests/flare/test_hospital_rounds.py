@@ -27,6 +27,8 @@ from fedvoxel.privacy.noise import SecureNoise
 from fedvoxel.privacy.sections import HospitalMechanismConfig
 from fedvoxel.privacy.server_ledger import Received, Released, ServerLedger
 from fedvoxel.records.canonical import sha256_of_file
+from fedvoxel.updates.compression.config import READ_CODEC
+from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode
 from tests.flare.test_controller import FakeSites, run_sites, well_behaved
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
@@ -79,6 +81,22 @@ def test_each_update_is_clipped_and_the_sum_is_divided_by_the_public_number_of_s
     assert outcome.status == "finished" and outcome.guarantee is None
     check_mean(tmp_path, 3)
     assert set(outcome.rounds[0].contributed.values()) == {1} and outcome.rounds[0].loss == {}
+
+
+def test_what_is_decoded_is_clipped_again_whatever_a_site_has_sent(tmp_path: Path) -> None:
+    codec = {"name": "int8"}
+
+    def encoded() -> Shareable:
+        large = {"weight": np.full_like(MODEL["weight"], 0.5)}
+        payload, _ = encode(large, READ_CODEC.validate_python(codec), np.random.default_rng(1), {})
+        meta = {"release_id": secrets.token_hex(16), "case_count": 1}
+        return result_reply(meta, {PAYLOAD: as_array(payload)}, difference=True)
+
+    sites = dict.fromkeys(SITES, site(encoded))
+    outcome = run(tmp_path, QUIET, sites, compression={"up": codec})
+    assert outcome.status == "finished", outcome.reason
+    np.testing.assert_allclose(released(tmp_path), 3 * SHARE, rtol=1e-2)
+    assert np.linalg.norm(released(tmp_path)) <= 3 * SECTION["clip_norm"] / 4
 
 
 def test_a_round_without_one_site_keeps_its_denominator(tmp_path: Path) -> None:

@@ -68,8 +68,12 @@ def test_every_setting_that_is_shown_can_be_exported() -> None:
         variant(job, change.setting.values)
 
 
-def test_a_job_that_protects_somebody_is_offered_no_codec() -> None:
-    assert not [said for said in words(plan("hippocampus_dp_patient", sites=5)) if "way" in said or "only" in said]
+def test_a_job_that_protects_somebody_is_offered_the_codecs_whose_width_noise_does_not_change() -> None:
+    for job, offered in (
+        ("hippocampus_dp_patient", {"fp16, both ways", "int8, both ways", "int8, up only"}),
+        ("hippocampus_dp_central", {"int8, up only"}),
+    ):
+        assert {said for said in words(plan(job, sites=5)) if "way" in said or "only" in said} == offered
 
 
 def test_half_as_many_rounds_and_no_correction() -> None:

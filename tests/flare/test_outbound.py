@@ -11,7 +11,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
-from fedvoxel.flare.messages import error_of, error_reply, result_reply
+from fedvoxel.flare.messages import LACKS_MODEL, error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.in_sums import InSums
@@ -199,3 +199,25 @@ def test_where_the_hospital_wants_sums_an_update_leaves_masked_and_says_nothing_
         kit.filtered(result_reply({"case_count": 0, "seconds": 2.0}, {}, difference=True))
     with pytest.raises(UpdateError, match="masked only"):
         kit.filtered(result_reply({}, ARRAYS, difference=False), "submit_model")
+
+
+def test_a_private_site_may_say_that_it_lacks_the_model_and_nothing_else(kit: Kit) -> None:
+    for reason, leaves in ((LACKS_MODEL, True), ("Meier has no label", False)):
+        left = kit.filtered(error_reply(reason), cohort="protected")
+        assert left.get_return_code() != ReturnCode.OK
+        assert (reason in error_of(left)) == leaves
+
+
+def test_a_release_that_is_encoded_leaves_as_it_was_kept(kit: Kit) -> None:
+    payload, _ = encode(ARRAYS, READ_CODEC.validate_python({"name": "int8"}), np.random.default_rng(1), {})
+    release_id = kit.release(to_bytes({PAYLOAD: as_array(payload)}))
+    left = FLModelUtils.from_shareable(
+        kit.filtered(result_reply({"release_id": release_id}, {}, difference=False), cohort="protected")
+    )
+    assert left.params[PAYLOAD].tobytes() == payload
+
+
+def test_a_release_that_is_no_payload_does_not_leave(kit: Kit) -> None:
+    release_id = kit.release(to_bytes({PAYLOAD: as_array(b"FVC" + bytes(40))}))
+    with pytest.raises(UpdateError, match="payload"):
+        kit.filtered(result_reply({"release_id": release_id}, {}, difference=False), cohort="protected")

@@ -103,7 +103,7 @@ def _changed(key: str, **values: Any) -> Lie:
 
 def _audited(folder: Path) -> list[tuple[str, str, str, int | None]]:
     return [
-        (event.site, event.kind, event.task, event.round)
+        (event.site, event.outcome, event.task, event.round)
         for _, event in AuditLog(folder / "state").read()
         if event.task not in ("validation", "test")
     ]

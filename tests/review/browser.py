@@ -38,6 +38,10 @@ class Window:
     def slice(self, plane: str) -> str:
         return self.page.inner_text(f"#{plane} .slice")
 
+    def shows(self, plane: str, index: int) -> None:
+        """Waits until a slice's picture is there."""
+        self.page.wait_for_selector(f"#{plane} canvas[data-drawn='{index}']")
+
     def saved(self) -> None:
         """Waits until the server has kept what was done."""
         self.page.wait_for_selector("#saved:text-matches('^Saved')")

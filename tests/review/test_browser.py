@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.review.browser import Window, window_on
 from tests.review.reading_sample import Page, desk_of, write_reading
@@ -102,10 +102,31 @@ def test_paint_with_keys_alone_undo_and_redo(window: Window, tmp_path: Path) -> 
     assert (painted["code"], painted["erase"], painted["radius_mm"]) == (2, True, 3.5)
 
 
+def test_a_stroke_is_on_the_slice_and_of_the_structure_that_it_was_begun_with(window: Window, tmp_path: Path) -> None:
+    window.begin()
+    on_their_way: list[Route] = []
+    window.page.route("**/image/axial/0.png*", lambda route: on_their_way.append(route))
+    window.key("b", "Home")
+    x, y = window.middle("axial")
+    window.page.mouse.move(x, y)
+    window.page.mouse.down()
+    assert window.slice("axial") == "1 / 24" and on_their_way
+    for route in on_their_way:
+        route.continue_()
+    window.shows("axial", 0)
+    window.key("s", "e", "]")
+    window.page.mouse.move(x + 30, y)
+    window.page.mouse.up()
+    window.page.wait_for_selector("#undo:enabled")
+    (stroke,) = [event["stroke"] for event in events(tmp_path / "study") if event["kind"] == "painted"]
+    assert (stroke["index"], stroke["code"], stroke["erase"], stroke["radius_mm"]) == (12, 1, False, 3)
+
+
 def test_what_is_painted_is_where_the_mouse_was(window: Window, server: Page, tmp_path: Path) -> None:
     window.begin()
     # A single voxel at the upper left of the axial slice: the patient's front right.
     window.key("Home", "b", "[", "[", "[", "[", "[")
+    window.shows("axial", 0)
     x, y = window.middle("axial")
     window.page.mouse.click(x - 120, y - 150)
     window.saved()

@@ -68,6 +68,7 @@ def test_what_is_painted_quickly_is_in_the_answer(window: Window, tmp_path: Path
     window.begin()
     answer(window, "c")
     window.key("Home")
+    window.shows("axial", 0)
     paint(window, *STROKES)
     window.key("Control+Enter", "Control+Enter")
     window.page.wait_for_selector("#waiting:visible")
@@ -122,7 +123,8 @@ def test_who_closes_the_page_is_warned_while_something_is_unsent(window: Window,
     paint(window, *STROKES)
     while waits and kinds(tmp_path / "study") != ["painted"] * len(STROKES):
         window.page.wait_for_timeout(100)
-    window.page.wait_for_timeout(500 if waits else 0)  # until the page has heard of it
+    if waits:  # until the page has heard of it
+        window.page.wait_for_function("() => dispatchEvent(new Event('beforeunload', { cancelable: true }))")
     window.page.goto("about:blank")
     assert asked == ([] if waits else ["beforeunload"])
 

@@ -74,7 +74,8 @@ def _check(system: SystemUnderTest, outcome: RunOutcome, lies: Mapping[str, Any]
         assert list(record.refused) == ([] if record.round < first_lie else [LIAR])
         assert record.round < first_lie or said in record.refused[LIAR]
     events = [event for _, event in AuditLog(system.running.consortium.server_kit / "state").read()]
-    told = [(event.round, event.site, event.reason) for event in events if event.run_key == outcome.run_key]
+    refused = [event for event in events if event.run_key == outcome.run_key and event.outcome == "refused"]
+    told = [(event.round, event.site, event.reason) for event in refused if event.kind == "answer"]
     assert told == [(record.round, LIAR, record.refused[LIAR]) for record in outcome.rounds[first_lie:]]
 
 

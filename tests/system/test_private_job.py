@@ -142,6 +142,30 @@ def test_three_hospitals_protected_as_a_whole_and_one_of_them_leaves_early(
 
 
 @pytest.mark.slow
+def test_noised_updates_travel_encoded_and_both_ledgers_have_the_same_bytes(
+    system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
+) -> None:
+    protect(system, cohort_rows, dict.fromkeys(SITES, 100.0), COHORT)
+    for site in SITES:
+        # Room for the delta of this file's other runs.
+        grant(system.kit(site) / "local", COHORT, CohortBudget(unit="patient", epsilon=100.0, delta=1e-2))
+    job = private_job(tmp_path, "encoded_run")
+    path = job / "app/config/config_fed_server.json"
+    document = json.loads(path.read_text())
+    document["workflows"][0]["args"]["rounds"]["compression"] = {"up": {"name": "int8"}, "down": {"name": "int8"}}
+    path.write_text(json.dumps(document))
+    outcome = system.run(job)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", ROUNDS), outcome.reason
+    _nothing_else_left(outcome)
+    assert all(set(one.contributed) == set(SITES) and one.codecs for one in outcome.rounds)
+    assert outcome.guarantee and outcome.guarantee.epsilon == pytest.approx(planned_epsilon(plan(ROUNDS)))
+    server = verify_server(system.kit(system.running.consortium.record.server) / "state")
+    for site in SITES:
+        found = reconcile(server, site, site_releases(system.kit(site) / "state"))
+        assert found.problems == () and RunMatch("encoded_run", ROUNDS, ROUNDS) in found.runs
+
+
+@pytest.mark.slow
 def test_a_protected_cohort_is_not_trained_on_by_a_job_without_privacy(
     system: SystemUnderTest, cohort_rows: dict[str, list[str]], tmp_path: Path
 ) -> None:

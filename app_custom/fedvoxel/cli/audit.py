@@ -35,12 +35,12 @@ def verify(
     if noted is not None and noted not in {entry.hash for entry, _ in lines}:
         raise LedgerError(f"the log does not know {noted}: it is an older copy, or another log")
     head = lines[-1][0].hash if lines else None
-    counts = Counter((event.run_key, event.site, event.kind) for _, event in lines)
+    counts = Counter((event.run_key, event.site, f"{event.kind} {event.outcome}") for _, event in lines)
     if as_json:
-        events = [{"run_key": run, "site": site, "kind": kind, "count": n} for (run, site, kind), n in counts.items()]
+        events = [{"run_key": run, "site": site, "what": what, "count": n} for (run, site, what), n in counts.items()]
         typer.echo(json.dumps({"entries": len(lines), "head": head, "events": events}, indent=2))
         return
     typer.echo(f"{len(lines)} entries, unbroken; head {head or '(empty)'}")
-    for (run_key, site, kind), count in sorted(counts.items()):
-        typer.echo(f"{run_key}: {site} {kind} {count} times")
+    for (run_key, site, what), count in sorted(counts.items()):
+        typer.echo(f"{run_key}: {site} {what} {count} times")
     typer.echo("Next: note the head outside this machine, and later give it to --noted")

@@ -128,12 +128,12 @@ def _check_goes_with_privacy(section: PatientMechanismConfig | HospitalMechanism
             "contribution with a privacy section: what a single update is worth tells of its cases, at no charge; "
             "write null, or take out the privacy section"
         )
-    if rounds.compression.up or rounds.compression.down:
-        raise ConfigError(
-            "compression with a privacy section: the ledger's bytes are those that were noised, and travel as they "
-            "are; take out rounds.compression, or the privacy section"
-        )
     _check_sums(section, rounds.secure_aggregation)
+    if section.unit == "hospital" and rounds.compression.down:
+        raise ConfigError(
+            "compression.down with privacy of each hospital: the server's ledger names the very bytes that the sites "
+            "get of a noised model; write null"
+        )
     if section.unit == "hospital" and rounds.aggregation.name != "mean":
         raise ConfigError(
             f"aggregation: {rounds.aggregation.name} with privacy of each hospital: the noise is made for a mean of "

@@ -6,6 +6,7 @@ Pure: it reads no clock and writes no file.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,7 +21,8 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
-from fedvoxel.records.audit import AuditEvent, Record, unrecorded
+from fedvoxel.records.audit import Record, unrecorded
+from fedvoxel.records.audit_event import AuditEvent, Outcome
 
 _NOTES = TypeAdapter(list[RoundNotes])
 
@@ -108,10 +110,14 @@ class RunRecorder:
         self._audit(self._events("test", None, absences))
 
     def _events(self, task: str, index: int | None, absences: Absences) -> list[AuditEvent]:
-        key, job = self._identity.run_key, self._identity.job_id
-        kinds = {"refused": absences.refused, "missing": absences.missing}
-        said = [(kind, *each) for kind, reasons in kinds.items() for each in sorted(reasons.items())]
-        return [AuditEvent(kind, key, job, task, index, site, reason) for kind, site, reason in said]
+        run_key, job_id = self._identity.run_key, self._identity.job_id
+        event = partial(AuditEvent, kind="answer", run_key=run_key, job_id=job_id, task=task, round=index)
+        outcomes: dict[Outcome, dict[str, str]] = {"refused": absences.refused, "missing": absences.missing}
+        return [
+            event(outcome=outcome, site=site, reason=reason)
+            for outcome, reasons in outcomes.items()
+            for site, reason in sorted(reasons.items())
+        ]
 
     def outcome(
         self,

@@ -87,7 +87,7 @@ class SiteExecutor(Executor):
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
-        self._private = PrivateAnswers()
+        self._private: PrivateAnswers | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
@@ -136,6 +136,7 @@ class SiteExecutor(Executor):
             setup = TrainerSetup(task=task, site=site, site_file=str(site_file), state_folder=str(self._folder))
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
+            self._private = PrivateAnswers(self._updates.codec)
             self._task_hash = sha256_of(task.model_dump(mode="json"))
             self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, self._task_hash)
             self._process = TrainerProcess(setup, log_file, compute.threads)
@@ -175,13 +176,14 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN:
             check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             check_same_section(self.privacy, model.meta.get("privacy"))
-        progress = self._progress.update
-        ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
-        if task_name == TASK_TRAIN and rounds and self._secure:
-            return self._private.answer(rounds, model, ask, self._secure)
-        if task_name == TASK_TRAIN and self._updates and self._secure:
+            model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
             run_id = str(model.meta.get("run_id") or fl_ctx.get_job_id())
             begin_training(self._folder, self.cohort, run_id, self._task_hash)
+        progress = self._progress.update
+        ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
+        if task_name == TASK_TRAIN and rounds and self._secure and self._private:
+            return self._private.answer(rounds, model, ask, self._secure)
+        if task_name == TASK_TRAIN and self._updates and self._secure:
             return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:

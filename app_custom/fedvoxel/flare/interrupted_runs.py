@@ -23,8 +23,8 @@ Metas = Mapping[str, Mapping[str, Any]]
 """What FLARE keeps of each job, by its id."""
 
 _DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
-"""FLARE's status of a job under which a process died. Its controller has then not said how the run ended, or that it was
-aborted, which FLARE does without being asked by a person."""
+"""FLARE's status of a job under which a process died. Its controller has not said how the run ended, or says that it
+was aborted, which FLARE does without being asked by a person."""
 
 _NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.value)
 """Its status of a job that found its sites away."""

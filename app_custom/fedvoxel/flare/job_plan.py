@@ -78,7 +78,7 @@ def plan_job(
     own = steps(args)
     planned = forecast(own, line, work)
     changes = []
-    for setting in other_settings(args.rounds):
+    for setting in other_settings(args.rounds, private=args.privacy is not None):
         on_step(setting.words)
         other = _variant(content, setting.values)
         if other and steps(other) != own:

@@ -18,6 +18,7 @@ from nvflare.apis.shareable import Shareable
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.flare.messages import (
+    LACKS_MODEL,
     NO_ARRAYS,
     TASK_READER_STUDY,
     TASK_TRAIN,
@@ -27,10 +28,10 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.state_folder import workspace_of
-from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_in_sums, check_minimum
+from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_difference, check_in_sums, check_minimum
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.updates.secure.masked import masked_of
-from fedvoxel.updates.update import PUBLIC_WEIGHT, check_values
+from fedvoxel.updates.update import PUBLIC_WEIGHT
 from fedvoxel.updates.weights_file import from_bytes
 
 _KINDS: dict[str, ArraysKind] = {DataKind.WEIGHTS: "model", DataKind.WEIGHT_DIFF: "difference"}
@@ -76,7 +77,8 @@ class OutboundFilter(Filter):
         private = budget is not None
         code = shareable.get_return_code(ReturnCode.OK)
         if code != ReturnCode.OK:
-            return _failure(_WITHHELD if private else error_of(shareable), code)
+            reason = error_of(shareable)
+            return _failure(_WITHHELD if private and reason != LACKS_MODEL else reason, code)
         task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME))
         admitted = admit(task, answer_of(shareable), private)
         if isinstance(decided, NoBudget) and decided.in_sums:
@@ -98,7 +100,7 @@ def _release(release_id: str, local: Path, cohort: str, decided: CohortBudget) -
     arrays = from_bytes(ledger.bytes_to_send(release_id))
     if masked_of(arrays) is None:
         # A share of the noise alone is whole numbers, and is stopped here: it leaves masked or not at all.
-        check_values(arrays)
+        check_difference(arrays)
         if decided.in_sums and decided.unit == "hospital":
             raise UpdateError("this hospital's policy lets updates leave masked only, as parts of a sum")
     run_key, index = ledger.place(release_id)

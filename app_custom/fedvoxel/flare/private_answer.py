@@ -5,6 +5,7 @@ anyway is found out before: a trainer that could not read its cases or build its
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.flare.messages import result_reply
 from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.flare.site_codec import SiteCodec
 from fedvoxel.privacy.share_grid import RING_BITS
 from fedvoxel.training.messages import Message
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, check_layout, layout_of
@@ -28,8 +30,9 @@ Ask = Callable[[Message], Message]
 class PrivateAnswers:
     """Answers a run's rounds with the names of releases, and with nothing else."""
 
-    def __init__(self) -> None:
-        """Knows no layout yet."""
+    def __init__(self, codec: SiteCodec) -> None:
+        """Knows no layout yet; `codec` reads what the server sends, and writes what leaves."""
+        self._codec = codec
         self._layout: Layout | None = None
 
     def answer(self, rounds: "PrivateRounds", model: FLModel, ask: Ask, secure: SecureAnswers) -> Shareable:
@@ -37,18 +40,19 @@ class PrivateAnswers:
 
         Args:
             rounds: What stands between the trainer and the cohort's ledger, by the policy as it is now.
-            model: The task's model.
+            model: The round's message.
             ask: See `Ask`.
             secure: Takes part in the round's secure aggregation, where it has one.
 
         Raises:
             FedVoxelError: The trainer could not do it, or the budget does not cover it; see `PrivateRounds.release`.
             UpdateError: The model is not the job's; nothing was charged.
+            ConfigError: This site does not hold what the message changes; nothing was charged.
         """
-        arrays: Arrays = model.params or {}
         if self._layout is None:
             self._layout = layout_of(ask(Message({"command": "initialize"}, {})).arrays)
         layout = self._layout
+        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"}, {})).arrays)
         check_layout(arrays, layout)
         index, num_rounds = int(model.current_round or 0), int(model.total_rounds or 0)
         zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in layout.items()}
@@ -67,7 +71,8 @@ class PrivateAnswers:
         masked = model.meta.get("secure") is not None
         if masked:
             secure.open(model, arrays, RING_BITS)
-        release_id = rounds.release(index, num_rounds, train, mask if masked else None)
+        encode = partial(self._codec.encoded, model)
+        release_id = rounds.release(index, num_rounds, train, mask if masked else None, encode)
         return result_reply({"release_id": release_id}, {}, difference=False)
 
 

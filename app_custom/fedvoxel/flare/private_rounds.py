@@ -10,7 +10,7 @@ The bytes themselves are put into the answer by the site's outbound filter, from
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,13 @@ With shared noise it is the site's share of a sum, in whole numbers.
 Mask = Callable[[Mapping[str, NDArray[np.int64]]], Mapping[str, NDArray[np.uint8]]]
 """Hides whole numbers by name behind the masks of a round of secure aggregation."""
 
+Encode = Callable[[Arrays], Mapping[str, NDArray[Any]]]
+"""Writes a difference that is clipped, and noised where the site does that, as the server has asked for.
+
+After the site's own noise that costs no privacy, whatever a codec keeps for the next round; and where the server adds
+the noise, it clips again what it has read.
+"""
+
 
 @dataclass(frozen=True)
 class PrivateRounds:
@@ -54,8 +61,17 @@ class PrivateRounds:
     job_id: str
     also: tuple[Ledger, ...] = ()
 
-    def release(self, round_index: int, num_rounds: int, train: Train, mask: Mask | None = None) -> str:
+    def release(
+        self, round_index: int, num_rounds: int, train: Train, mask: Mask | None = None, encode: Encode | None = None
+    ) -> str:
         """Returns the id of the round's release, which lies on disk; trains only where it does not yet.
+
+        Args:
+            round_index: 0-based round.
+            num_rounds: Rounds of the run.
+            train: See `Train`.
+            mask: See `Mask`; None outside secure aggregation.
+            encode: See `Encode`; without it float32 is kept.
 
         Raises:
             BudgetExceededError: A budget of the site has no draw left for the run; nothing was trained, and what was
@@ -79,9 +95,15 @@ class PrivateRounds:
             return kept
         reservation = reserve_jointly(self.ledger, self.also, self.run_key, self.job_id, round_index, plan)
         difference, steps = train()
-        content = self._masked(difference, steps, mask) if mask else self._bounded(difference, steps)
-        self.ledger.keep(reservation, to_bytes(content))
+        self.ledger.keep(reservation, to_bytes(self._written(difference, steps, mask, encode)))
         return reservation.release_id
+
+    def _written(self, difference: Arrays, steps: int, mask: Mask | None, encode: Encode | None) -> Arrays:
+        """Returns what is kept of a trained round, as it leaves."""
+        if mask:
+            return self._masked(difference, steps, mask)
+        bounded = self._bounded(difference, steps)
+        return cast(Arrays, encode(bounded)) if encode else bounded
 
     def _masked(self, difference: Arrays, steps: int, mask: Mask) -> Arrays:
         """Returns what may be kept of a round whose sum alone the server sees."""

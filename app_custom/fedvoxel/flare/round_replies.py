@@ -145,7 +145,7 @@ class RoundReplies:
         if self._rounds.config.contribution:
             self.updates[site] = update
         if self._receipts and release_id:
-            self._receipts.add(site, index, release_id, arrays)
+            self._receipts.add(site, index, release_id, reply.params or {})
         self._took(site, int(case_count or 0))
         if loss is not None:
             self.notes.loss[site] = loss

@@ -25,15 +25,15 @@ class SiteUpdates:
 
     def __init__(self, folder: Path, cohort: str, site: str, seed: int) -> None:
         """Takes the run's folder in the site's state, named by the run's key, and what codecs draw their seeds from."""
-        self._site, self._run_key = site, folder.name
-        self._codec = SiteCodec(folder, cohort, site, seed)
+        self._run_key = folder.name
+        self.codec = SiteCodec(folder, cohort, site, seed)
         self._sums = SumCodec(folder, cohort, site, seed)
 
     def answer(self, model: FLModel, ask: Ask, command: dict[str, Any], secure: SecureAnswers) -> Shareable:
         """Has a round trained and returns the site's answer.
 
         Args:
-            model: The round's message.
+            model: The round's message, with what the server has accepted of this site alone.
             ask: See `Ask`.
             command: What the trainer is told; what the server has accepted of this site goes into it.
             secure: Takes part in the round's secure aggregation, where it has one.
@@ -41,15 +41,14 @@ class SiteUpdates:
         Raises:
             FedVoxelError: The trainer could not do it, or the message is not in order.
         """
-        model.meta["accepted"] = model.meta["accepted"].get(self._site)
-        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
+        arrays = self.codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
         if model.meta.get("secure") is not None:
             secure.open(model, arrays)
         answer = ask(Message(command | {"accepted": model.meta["accepted"]}, arrays))
         told = public_header(answer)
         named = {"run_key": self._run_key, "round": int(model.current_round or 0)}
         if model.meta.get("secure") is None:
-            return result_reply(told | named, self._codec.encoded(model, answer.arrays), difference=True)
+            return result_reply(told | named, self.codec.encoded(model, answer.arrays), difference=True)
         # Cases, loss and time of one site are not the server's to know; its scores of the common model are asked for.
         scores = {key: told[key] for key in ("validation",) if key in told}
         told = {"case_count": PUBLIC_WEIGHT} | scores | named
@@ -61,7 +60,7 @@ class SiteUpdates:
         Raises:
             FedVoxelError: This site does not hold what the message changes, or the message is not in order.
         """
-        arrays = self._codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
+        arrays = self.codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
         return split_controls(arrays)[0]
 
     def _masked(self, model: FLModel, answer: Message, arrays: Arrays, secure: SecureAnswers) -> Any:

@@ -46,6 +46,13 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
+RESUMPTION: dict[str, Any] = {
+    "id": "fedvoxel_resumption",
+    "path": "fedvoxel.flare.resumption.Resumption",
+    "args": {},
+}
+"""What goes on with interrupted runs, in the server's own process."""
+
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -125,6 +132,8 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
     if kind == "server":
         _keep_jobs_in_kit(hardened)
+        hardened["components"] = [part for part in hardened["components"] if part["id"] != RESUMPTION["id"]]
+        hardened["components"].append(RESUMPTION)
     return hardened
 
 

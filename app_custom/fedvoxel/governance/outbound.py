@@ -218,13 +218,22 @@ def check_minimum(task: str, answer: Answer, minimum_cases: int) -> None:
         raise UpdateError(f"the answer to {task} was not made with the minimum of cases in this hospital's policy")
 
 
+def check_difference(arrays: Arrays) -> None:
+    """Checks a difference, or the payload that stands for one.
+
+    Raises:
+        UpdateError: Values are not finite or absurd, or it is no payload.
+    """
+    payload = payload_of(arrays)
+    if payload is None:
+        check_values(arrays)
+    else:
+        decode(payload)
+
+
 def _check_arrays(answer: Answer) -> None:
     """Checks a model, a difference, or what stands for one: a payload, or a masked message."""
-    if answer.kind == "difference":
-        if masked_of(answer.arrays) is not None:
-            return
-        payload = payload_of(answer.arrays)
-        if payload is not None:
-            decode(payload)
-            return
-    check_values(answer.arrays)
+    if answer.kind != "difference":
+        check_values(answer.arrays)
+    elif masked_of(answer.arrays) is None:
+        check_difference(answer.arrays)

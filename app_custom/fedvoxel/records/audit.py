@@ -1,46 +1,20 @@
-"""What happened to whom and why, kept where nobody can change it unseen: events on a chain of hashes.
+"""An audit log: events (`records.audit_event`) on a chain of hashes, kept where nobody can change it unseen.
 
 Lower rooms make events and hand them to whatever `Record` they were given; only who owns a `state/` folder makes an
-`AuditLog`. An event names a site and a reason, never a patient, a path or a value of an update. What the chain can and
-cannot show is said in `records.chain`.
+`AuditLog`. The server has one, and each site one for all its jobs. What a chain can and cannot show by itself is said
+in `records.chain`; the sites' countersignatures show the rest.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from fedvoxel.errors import LedgerError
-from fedvoxel.records.chain import Chain
+from fedvoxel.records.audit_event import AuditEvent, event_of
+from fedvoxel.records.chain import Chain, OpenChain
 from fedvoxel.records.chain_entry import Entry
 
 AUDIT_FILE = "audit.jsonl"
 """The name of the log in the folder `state/audit/`."""
-
-
-@dataclass(frozen=True)
-class AuditEvent:
-    """Is one thing that happened in a run.
-
-    Attributes:
-        kind: What: "refused" (an answer that was not taken) or "missing" (a site that gave none).
-        run_key: The run.
-        job_id: The FLARE job, one attempt at the run.
-        task: What the site had been asked for: "initialize" (the first model), "train", "secure_aggregation" (what it
-            has to say after its update is in a sum), "contribution" (scores that tell what updates are worth),
-            "validation" or "test".
-        round: The round, from 0; None before the first and after the last one.
-        site: Whom it is about.
-        reason: Why, as the outcome says it.
-    """
-
-    kind: str
-    run_key: str
-    job_id: str
-    task: str
-    round: int | None
-    site: str
-    reason: str
-
 
 Record = Callable[[Sequence[AuditEvent]], None]
 """Takes events as they happen."""
@@ -51,11 +25,15 @@ def unrecorded(events: Sequence[AuditEvent]) -> None:
 
 
 class AuditLog:
-    """Is the log on disk. Every call reads it anew, so that several jobs may write to it."""
+    """Is the log on disk, which several processes may write to.
+
+    What this process has read and verified is not read again, unless another process has written meanwhile.
+    """
 
     def __init__(self, state: Path) -> None:
         """Touches no file; `state` is the `state/` folder of a kit."""
         self._chain = Chain(state / "audit" / AUDIT_FILE)
+        self._last: OpenChain | None = None
 
     def record(self, events: Sequence[AuditEvent]) -> None:
         """Writes events in one step; they are on disk when this returns.
@@ -64,9 +42,20 @@ class AuditLog:
             LedgerError: The log cannot be trusted or written.
         """
         if events:
-            first, *more = map(asdict, events)
-            with self._chain.writing() as chain:
+            first, *more = (event.body() for event in events)
+            with self.writing() as chain:
                 chain.append(first, *more)
+
+    @contextmanager
+    def writing(self) -> Iterator[OpenChain]:
+        """Opens the log under its lock, for a decision that is made from what it holds, and the events of it.
+
+        Raises:
+            LedgerError: The log cannot be trusted or written.
+        """
+        with self._chain.continuing(self._last) as chain:
+            self._last = chain
+            yield chain
 
     def read(self) -> list[tuple[Entry, AuditEvent]]:
         """Returns the lines, each with what it says; none where there is no log yet.
@@ -74,13 +63,13 @@ class AuditLog:
         Raises:
             LedgerError: It cannot be read or trusted, or a line is no event of this version.
         """
-        return [(entry, _event(entry)) for entry in self._chain.read()]
+        return events_of(self._chain.read())
 
 
-def _event(entry: Entry) -> AuditEvent:
-    try:
-        return AuditEvent(**entry.body)
-    except TypeError:
-        raise LedgerError(
-            f"line {entry.index + 1} of the audit log is no event of this version; update fedvoxel"
-        ) from None
+def events_of(entries: Sequence[Entry]) -> list[tuple[Entry, AuditEvent]]:
+    """Returns lines of a log, each with what it says.
+
+    Raises:
+        LedgerError: A line is no event of this version.
+    """
+    return [(entry, event_of(entry.body, entry.index + 1)) for entry in entries]

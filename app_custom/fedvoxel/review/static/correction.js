@@ -48,7 +48,7 @@ export class CorrectionTool {
     };
     return {
       begin: (x, y) => {
-        this.stroke = this.drawing = { view, points: [] };
+        this.stroke = this.drawing = this.newStroke(view, []);
         add(x, y);
       },
       move: add,
@@ -64,17 +64,20 @@ export class CorrectionTool {
 
   // Paints once where the crosshair is: the brush without a mouse.
   dab(view) {
-    this.stroke = { view, points: [view.cross] };
+    this.stroke = this.newStroke(view, [view.cross]);
     this.paint(this.stroke);
+  }
+
+  // A stroke is on the slice that the reader sees as it begins: the next one may be on its way, and come under the hand.
+  newStroke(view, points) {
+    const { state } = this;
+    const tool = { radius_mm: state.brushMm, code: state.code, erase: state.tool === "eraser" };
+    return { view, plane: view.plane.name, index: view.shown, points, ...tool };
   }
 
   paint(drawn) {
     const { state } = this;
-    const { view, points } = drawn;
-    const stroke = {
-      plane: view.plane.name, index: view.parts?.index ?? view.index, points,
-      radius_mm: state.brushMm, code: state.code, erase: state.tool === "eraser",
-    };
+    const { view, ...stroke } = drawn;
     this.inTurn(async () => {
       if (!state.edit.base) await this.beginFrom(state.layer);
       state.layer = "corrected";
@@ -149,17 +152,18 @@ export class CorrectionTool {
   }
 
   draw(view, pen) {
-    if (this.stroke?.view === view) this.drawStroke(view, pen);
+    if (this.stroke?.view === view && this.stroke.index === view.shown) this.drawStroke(view, pen);
     if (this.painting() && this.pointer?.view === view) this.ring(view, pen, this.pointer.place);
   }
 
   drawStroke(view, pen) {
-    const pages = this.stroke.points.map((point) => view.toPage(point));
+    const { points, radius_mm: radiusMm, code, erase } = this.stroke;
+    const pages = points.map((point) => view.toPage(point));
     pen.save();
     pen.globalAlpha = 0.6;
     pen.lineCap = pen.lineJoin = "round";
-    pen.lineWidth = 2 * this.state.brushMm * view.frame.scale;
-    pen.strokeStyle = this.state.tool === "eraser" ? "#fff" : this.state.structure().css;
+    pen.lineWidth = 2 * radiusMm * view.frame.scale;
+    pen.strokeStyle = erase ? "#fff" : this.state.structures.find((one) => one.code === code).css;
     pen.beginPath();
     pen.moveTo(...pages[0]);
     for (const page of [...pages.slice(1), pages[pages.length - 1]]) pen.lineTo(...page);

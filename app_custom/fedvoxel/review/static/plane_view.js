@@ -22,6 +22,11 @@ export class PlaneView {
     return this.state.cursor[this.plane.axis];
   }
 
+  // The slice whose picture is there; another may have been asked for already.
+  get shown() {
+    return this.parts?.index ?? this.index;
+  }
+
   // Pixels of the page for each voxel across and down, and where the slice's corner is.
   get frame() {
     const { clientWidth: width, clientHeight: height } = this.canvas;

@@ -1,0 +1,157 @@
+"""One event of an audit log, on the server and at the sites alike: who did what, to what, with what outcome.
+
+An event names participants, people of the consortium, runs and hashes; never a patient, a path or a value of an update.
+`docs/audit.md` has a table of what is recorded when. A new kind of fact is a new name in one of the closed sets below.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from fedvoxel.errors import LedgerError
+from fedvoxel.records.names import Sha256
+
+SCHEMA_VERSION = 2
+"""The version of the events that are written. Version 1 is read as well; see `_from_version_1`."""
+
+Kind = Literal["job", "run", "round", "answer", "release", "command", "registration", "countersignature"]
+"""What an event is about: a job (is it admitted?), a run (an attempt at it begins or ends), a round, a site's answer to
+a question, a model that is released, a console command, a site's registration, a site's signature of the server's log.
+"""
+
+Outcome = Literal[
+    "done",
+    "refused",
+    "missing",
+    "failed",
+    "not_selected",
+    "started",
+    "resumed",
+    "finished",
+    "stopped_early",
+    "aborted",
+]
+"""What became of it. "refused" was decided by the keeper of the log, but for a countersignature, which a site refuses;
+"missing" means that nothing came; "started" to "aborted" are about runs."""
+
+HashName = Literal[
+    "job",
+    "model_before",
+    "model",
+    "update",
+    "answer",
+    "cohort",
+    "policy",
+    "ledger_head",
+    "outcome",
+    "log_head",
+    "log_tree",
+]
+"""What a hash is of: all that a job runs; the global model before and after a round; an update as it was received; what
+left a site; a cohort's manifest; the site's policy; the head of the privacy ledger; `outcome.json`; the head of the
+server's log, and the root of the tree over it, that a site was shown."""
+
+Text = Annotated[str, StringConstraints(max_length=2000)]
+Name = Annotated[str, StringConstraints(max_length=200)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Actor(_Frozen):
+    """Is who did something, by the name in a certificate.
+
+    Attributes:
+        role: "server", "site", or a person's FLARE role.
+        organisation: As the certificate has it; empty where it is not known.
+    """
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    role: Name
+    organisation: Name = ""
+
+
+class Spent(_Frozen):
+    """Is what a cohort's privacy ledger has charged in all, when the event was written.
+
+    Attributes:
+        unit: Whom it protects.
+        epsilon: Of all runs together, added up.
+        delta: Of all runs together, added up.
+    """
+
+    unit: Literal["patient", "hospital"]
+    epsilon: Annotated[float, Field(ge=0)]
+    delta: Annotated[float, Field(ge=0, le=1)]
+
+
+class AuditEvent(_Frozen):
+    """Is one thing that happened.
+
+    Attributes:
+        kind: What it is about.
+        outcome: What became of it.
+        actor: Who did or asked for it; None where that is the keeper of the log.
+        run_key: The run; empty where it is about none, or not known.
+        job_id: The FLARE job, one attempt at the run; empty as above.
+        task: For an answer, what the site had been asked for: "initialize" (the first model), "train",
+            "secure_aggregation" (what it has to say after its update is in a sum), "contribution" (scores that tell
+            what updates are worth), "validation", "test", or another task's name; for a command, its name.
+        round: The round, from 0; None before the first, after the last, and where it is about none.
+        site: The site that it is about; empty where it is about none.
+        cohort: Name of the cohort in the site's own file, at a site.
+        reason: Why, where the outcome needs a reason.
+        hashes: SHA-256 by name.
+        size_bytes: Of the arrays that left or came; None where that is not counted.
+        log_entries: How many entries the server's log had that was shown to a site.
+        spent: The privacy loss, where the event comes with one.
+        signature: A site's signature of the server's log, an `export.signature.Signature` as JSON.
+    """
+
+    kind: Kind
+    outcome: Outcome
+    actor: Actor | None = None
+    run_key: Name = ""
+    job_id: Name = ""
+    task: Name = ""
+    round: Annotated[int, Field(ge=0)] | None = None
+    site: Name = ""
+    cohort: Name = ""
+    reason: Text = ""
+    hashes: dict[HashName, Sha256] = Field(default_factory=dict)
+    size_bytes: Annotated[int, Field(ge=0)] | None = None
+    log_entries: Annotated[int, Field(ge=0)] | None = None
+    spent: Spent | None = None
+    signature: dict[str, Any] | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Returns what a line of the log records: the values that are not empty, and the version."""
+        return {"schema_version": SCHEMA_VERSION} | self.model_dump(mode="json", exclude_defaults=True)
+
+
+def event_of(body: dict[str, Any], number: int) -> AuditEvent:
+    """Returns what a line of a log records.
+
+    Args:
+        body: The line's body, of this version or of one before it.
+        number: The line's number from 1, for the error.
+
+    Raises:
+        LedgerError: It is no event, or of a newer version.
+    """
+    version = body.get("schema_version", 1)
+    values = {key: value for key, value in body.items() if key != "schema_version"}
+    try:
+        if version not in (1, SCHEMA_VERSION) or isinstance(version, bool):
+            raise ValueError("another version")
+        return AuditEvent.model_validate(_from_version_1(values) if version == 1 else values)
+    except ValueError:
+        raise LedgerError(f"line {number} of the audit log is no event of this version; update fedvoxel") from None
+
+
+def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of a version that knew refused and missing answers only, and called them so in `kind`."""
+    if set(values) != {"kind", "run_key", "job_id", "task", "round", "site", "reason"}:
+        raise ValueError("not version 1")
+    return values | {"kind": "answer", "outcome": values["kind"]}
