@@ -6,6 +6,7 @@ from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
 from fedvoxel.flare.local_model import local_model_file
 from fedvoxel.records.atomic import write_json
+from fedvoxel.training.round_memory import CARRIED_KINDS, RoundMemory
 from fedvoxel.training.site_state import STATE_KINDS, SiteState
 
 
@@ -32,5 +33,7 @@ def begin_training(folder: Path, cohort: str, run_id: str, task: str) -> None:
         return
     for kind in STATE_KINDS:
         SiteState(folder, cohort, kind).forget_run()
+    for carried in CARRIED_KINDS:
+        RoundMemory(folder, cohort, carried).forget()
     local_model_file(folder, cohort).unlink(missing_ok=True)
     write_json(note, {"run": run_id, "task": task}, mode=0o600)

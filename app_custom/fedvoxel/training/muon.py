@@ -42,12 +42,13 @@ class MuonAdamW(torch.optim.Optimizer):
         self._kernels = [parameter for parameter in everything if _is_kernel(parameter)]
         self._matrices = [torch.nn.Parameter(kernel.detach().view(kernel.shape[0], -1)) for kernel in self._kernels]
         others = [parameter for parameter in everything if not _is_kernel(parameter)]
-        self._parts: list[torch.optim.Optimizer] = []
+        self.parts: list[torch.optim.Optimizer] = []
+        """Muon and AdamW, each of which has its own moments."""
         if self._matrices:
             options: dict[str, Any] = {"momentum": momentum, "adjust_lr_fn": "match_rms_adamw"}
-            self._parts.append(torch.optim.Muon(self._matrices, lr, weight_decay=weight_decay, **options))
+            self.parts.append(torch.optim.Muon(self._matrices, lr, weight_decay=weight_decay, **options))
         if others:
-            self._parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
+            self.parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -60,7 +61,7 @@ class MuonAdamW(torch.optim.Optimizer):
             raise ValueError("MuonAdamW takes no closure")
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             matrix.grad = None if kernel.grad is None else kernel.grad.view_as(matrix)
-        for part in self._parts:
+        for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = self.param_groups[0]["lr"]
             part.step()

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
+from fedvoxel.training.round_memory import CarriedKind, RoundMemory
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
 
@@ -24,6 +25,10 @@ class SiteState:
         self._folder, self._cohort, self._kind = folder, cohort, kind
         self.personal_file = folder / f"personal_model.{cohort}.npz"
         """Holds the personal model, which counts whatever the server accepts."""
+
+    def carried(self, kind: CarriedKind) -> RoundMemory:
+        """Returns what the trainer carries from round to round whatever the server accepts."""
+        return RoundMemory(self._folder, self._cohort, kind)
 
     def begin(self, accepted: int | None) -> Arrays:
         """Returns what counts at the start of a round; nothing as long as no update was accepted.

@@ -15,7 +15,9 @@ from fedvoxel.training.config import Ditto, FineTuned, TrainingConfig, check_goe
 from fedvoxel.training.gradient_term import GradientTerm
 from fedvoxel.training.local_correction import LocalCorrection
 from fedvoxel.training.local_steps import LocalSteps, Progress
+from fedvoxel.training.moments import Moments
 from fedvoxel.training.networks import build_optimizer, names_like, trained_parameters
+from fedvoxel.training.round_memory import CarriedKind
 from fedvoxel.training.samples import Samples
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.site_state import SiteState
@@ -56,10 +58,10 @@ class Trainer:
         self._network, self._device = self._segmenter.network, self._segmenter.device
         self._trained = trained_parameters(self._network)
         self._site_local = names_like(config.site_local or (), list(self.weights()), "site_local")
-        self._optimizer = self._new_optimizer()
-        ditto = config.personal if isinstance(config.personal, Ditto) else None
-        self._personal_optimizer = self._new_optimizer() if ditto else None
         self._state = state
+        self._moments = self._new_moments("moments")
+        ditto = config.personal if isinstance(config.personal, Ditto) else None
+        self._personal_moments = self._new_moments("personal_moments") if ditto else None
         self._samples = Samples(config, cases, site)
         self._steps = self._local_steps(config)
         self._personal_steps = self._local_steps(config, ditto.steps_per_round) if ditto else None
@@ -102,12 +104,12 @@ class Trainer:
         shared, controls = split_controls(model)
         kept = self._own_state.begin(accepted) if correction or self._keeps_own else {}
         self._segmenter.load(self._with_own(shared, kept))
-        if not self.config.optimizer.keep_state:
-            self._optimizer = self._new_optimizer()
+        optimizer = self._moments.begin(round_index)
         rule = LocalCorrection(correction, self._trained, shared, controls, kept) if correction else None
         term = rule.term if rule else GradientTerm(self._trained, self.config.proximal_mu or 0.0)
         mean_gradient = rule.mean_gradient if rule else None
-        loss = self._steps.run(self._optimizer, round_index, num_rounds, term, mean_gradient, progress)
+        loss = self._steps.run(optimizer, round_index, num_rounds, term, mean_gradient, progress)
+        self._moments.end(round_index)
         return Update(self._difference(shared, round_index, rule), self.case_count, {"loss": loss})
 
     def train_personal(
@@ -126,17 +128,18 @@ class Trainer:
             ConfigError: The training section has no personal model that is trained beside the common one.
         """
         ditto = self.config.personal
-        if not isinstance(ditto, Ditto) or not self._personal_optimizer or not self._personal_steps:
+        if not isinstance(ditto, Ditto) or not self._personal_moments or not self._personal_steps:
             raise ConfigError("training.personal is not ditto: no personal model is trained beside the common one")
         self._require_cases()
         shared, _ = split_controls(model)
-        file = self._own_state.personal_file
-        self._segmenter.load(load_weights(file) if round_index and file.is_file() else shared)
-        if not self.config.optimizer.keep_state:
-            self._personal_optimizer = self._new_optimizer()
-        term = GradientTerm(self._trained, ditto.strength, shared)
-        self._personal_steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
-        save_weights(file, self.weights())
+        memory = self._own_state.carried("personal_start")
+        before = memory.last_before(round_index)
+        self._segmenter.load(shared if before is None else memory.read(before))
+        optimizer, term = self._personal_moments.begin(round_index), GradientTerm(self._trained, ditto.strength, shared)
+        self._personal_steps.run(optimizer, round_index, num_rounds, term, None, progress)
+        self._personal_moments.end(round_index)
+        memory.keep(round_index, self.weights())
+        save_weights(self._own_state.personal_file, self.weights())
 
     def fine_tune(self, model: Arrays, progress: Progress | None = None) -> None:
         """Trains the finished common model further into this site's personal one; nothing of it is sent.
@@ -217,6 +220,10 @@ class Trainer:
 
     def _with_own(self, shared: Arrays, own: Arrays) -> Arrays:
         return {**shared, **{name: own[name] for name in self._site_local if name in own}}
+
+    def _new_moments(self, kind: CarriedKind) -> Moments:
+        memory = self._state.carried(kind) if self._state else None
+        return Moments(self._new_optimizer, self.config.optimizer.keep_state, memory)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return build_optimizer(self.config.optimizer, self._trained.values())
