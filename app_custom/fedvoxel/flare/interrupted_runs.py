@@ -23,11 +23,13 @@ Metas = Mapping[str, Mapping[str, Any]]
 """What FLARE keeps of each job, by its id."""
 
 _DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
-"""FLARE's status of a job under which a process died. Its controller has not said how the run ended, or says that it
-was aborted, which FLARE does without being asked by a person."""
+"""FLARE's status of a job under which a process died."""
 
 _NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.value)
 """Its status of a job that found its sites away."""
+
+ORPHANED = "orphaned"
+"""Marks, in what FLARE keeps of a job, that it was said to run when the server started."""
 
 _TRAINING = "fedvoxel.flare.controller.FedAvgController"
 
@@ -62,19 +64,33 @@ def interrupted_runs(runs: Path, jobs: Metas) -> Iterator[InterruptedRun]:
         jobs: All jobs that the server knows.
     """
     follow = {str(meta.get(JobMetaKey.CLONED_FROM.value)): job_id for job_id, meta in jobs.items()}
-    for folder in sorted(runs.glob(f"*/{JOURNAL}")):
-        entry = None
-        with suppress(ConfigError, OSError):
-            # Whoever begins the run again is told that its journal is damaged.
-            entry = RoundJournal(folder).read()
-        if entry is None or entry.ended not in ("unfinished", "aborted") or not entry.attempts:
+    for folder, entry in _journals(runs):
+        if not entry.attempts or not _is_open(entry, jobs.get(entry.attempts[-1].job_id, {})):
             continue
         last, unbegun = entry.attempts[-1].job_id, 0
         while last in follow:
             last, unbegun = follow[last], unbegun + 1
         status = str(jobs.get(last, {}).get(JobMetaKey.STATUS.value))
         if status in _DIED or (unbegun and status in _NEVER_RAN):
-            yield InterruptedRun(folder.parent, entry, last, unbegun)
+            yield InterruptedRun(folder, entry, last, unbegun)
+
+
+def begun_jobs(runs: Path) -> set[str]:
+    """Returns all jobs that were attempts at runs, however these ended."""
+    return {attempt.job_id for _, entry in _journals(runs) for attempt in entry.attempts}
+
+
+def _journals(runs: Path) -> Iterator[tuple[Path, JournalEntry]]:
+    for folder in sorted(runs.glob(f"*/{JOURNAL}")):
+        # Whoever begins the run again is told that its journal is damaged.
+        with suppress(ConfigError, OSError):
+            if entry := RoundJournal(folder).read():
+                yield folder.parent, entry
+
+
+def _is_open(entry: JournalEntry, job: Mapping[str, Any]) -> bool:
+    """Says whether a run has not ended: a job whose server dies aborts itself, where it lives long enough."""
+    return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(job.get(ORPHANED)))
 
 
 def give_up(run: InterruptedRun) -> None:

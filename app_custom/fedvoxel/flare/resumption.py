@@ -8,21 +8,31 @@ it, so that the sites check that person and no key of a person lies on the serve
 A run is gone on with if a process died under it. One that a person aborted, or that failed by itself, has ended.
 """
 
+import queue
 import shutil
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
-from nvflare.apis.fl_constant import SystemComponents
+from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import Job, JobMetaKey, RunStatus
 from nvflare.apis.workspace import Workspace
 
 from fedvoxel.errors import FedVoxelError
-from fedvoxel.flare.interrupted_runs import InterruptedRun, give_up, interrupted_runs, is_training_job
+from fedvoxel.flare.interrupted_runs import (
+    ORPHANED,
+    InterruptedRun,
+    begun_jobs,
+    give_up,
+    interrupted_runs,
+    is_training_job,
+)
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 
 RESUMED_AS = "resumed_as"
@@ -55,53 +65,59 @@ class Resumption(FLComponent):
         """Does nothing yet."""
         super().__init__()
         self._orphans: list[str] = []
-        self._look, self._stop = threading.Event(), threading.Event()
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stop = threading.Event()
         self._engine: Any = None
         self._workspace: Workspace
-        self._state: Path
+        self._runs: Path
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Finds orphans before FLARE starts jobs, and looks again whenever a job has ended."""
+        """Finds orphans before FLARE starts jobs, and looks whenever a job has ended."""
         if event_type == EventType.SYSTEM_BOOTSTRAP:
             self._engine, self._workspace = fl_ctx.get_engine(), workspace_of(fl_ctx)
-            self._state = state_folder(fl_ctx)
+            self._runs = state_folder(fl_ctx) / "runs"
             # Nothing runs yet: whatever is said to run was left by a process that died.
             self._orphans = [job.job_id for job in self._jobs.get_jobs_by_status(_UNENDED, fl_ctx)]
-            self._look.set()
         elif event_type == EventType.SYSTEM_START and self._engine:
             threading.Thread(target=self._work, name="fedvoxel-resumption", daemon=True).start()
         elif event_type == EventType.JOB_COMPLETED:
-            self._look.set()
+            told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
+            self._ended.put(str(told.get(JobMetaKey.JOB_ID.value, "")))
         elif event_type == EventType.SYSTEM_END:
             self._stop.set()
-            self._look.set()
+            self._ended.put("")
 
     @property
     def _jobs(self) -> Any:
         return self._engine.get_component(SystemComponents.JOB_MANAGER)
 
     def _work(self) -> None:
-        orphans, self._orphans = self._orphans, []
         with self._engine.new_context() as fl_ctx:
-            for job_id in orphans:
-                self._carefully(fl_ctx, job_id, self._end)
+            for job_id in self._orphans:
+                self._carefully(job_id, partial(self._end, fl_ctx, job_id))
+            self._look(fl_ctx, self._orphans)
         while not self._stop.is_set():
-            self._look.wait()
-            self._look.clear()
-            with self._engine.new_context() as fl_ctx:
-                jobs = {job.job_id: job for job in self._jobs.get_all_jobs(fl_ctx)}
-                for run in interrupted_runs(self._state / "runs", {name: job.meta for name, job in jobs.items()}):
-                    self._carefully(fl_ctx, run.last_job, lambda ctx, job_id, run=run: self._go_on(ctx, run))
-                for job_id in set(orphans) & set(jobs):
-                    self._carefully(fl_ctx, job_id, lambda ctx, name, jobs=jobs: self._begin_again(ctx, jobs, name))
-            orphans = []
+            ended = self._ended.get()
+            if not self._stop.is_set():
+                with self._engine.new_context() as fl_ctx:
+                    self._look(fl_ctx, [ended])
 
-    def _carefully(self, fl_ctx: FLContext, job_id: str, do: Any) -> None:
+    def _look(self, fl_ctx: FLContext, ended: list[str]) -> None:
+        """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal."""
+        begun = begun_jobs(self._runs)
+        metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
+        for run in list(interrupted_runs(self._runs, metas)):
+            self._carefully(run.last_job, partial(self._go_on, fl_ctx, run))
+            begun.add(run.last_job)
+        for job_id in set(ended) & set(metas) - begun:
+            self._carefully(job_id, partial(self._begin_again, fl_ctx, job_id))
+
+    def _carefully(self, job_id: str, do: Callable[[], None]) -> None:
         """Does something about one job; where that fails the others are still looked after."""
         try:
-            do(fl_ctx, job_id)
+            do()
         except (FedVoxelError, OSError, RuntimeError, ValueError) as error:
-            self.log_error(fl_ctx, f"event=run_not_resumed job={job_id} reason={error}", fire_event=False)
+            self.logger.error(f"event=run_not_resumed job={job_id} reason={error}")
 
     def _end(self, fl_ctx: FLContext, job_id: str) -> None:
         """Says of an orphaned job that it has ended, with what it has left as its result."""
@@ -109,6 +125,7 @@ class Resumption(FLComponent):
         if folder.is_dir():
             self._jobs.save_workspace(job_id, [str(folder)], fl_ctx)
             shutil.rmtree(folder)
+        self._jobs.update_meta(job_id, {ORPHANED: True}, fl_ctx)
         self._jobs.set_status(job_id, RunStatus.FINISHED_ABNORMAL, fl_ctx)
         self.log_warning(fl_ctx, f"event=orphan_ended job={job_id}", fire_event=False)
 
@@ -121,19 +138,17 @@ class Resumption(FLComponent):
         job = self._jobs.get_job(run.last_job, fl_ctx)
         self._submit_again(fl_ctx, job)
 
-    def _begin_again(self, fl_ctx: FLContext, jobs: dict[str, Job], job_id: str) -> None:
-        """Submits a training job again that died before its run had a journal; once, since nothing says how it went."""
+    def _begin_again(self, fl_ctx: FLContext, job_id: str) -> None:
+        """Submits a training job again whose process was killed before its run had a journal; once."""
         job = self._jobs.get_job(job_id, fl_ctx)
-        known = {run.last_job for run in interrupted_runs(self._state / "runs", {job_id: job.meta})}
-        again = any(other.meta.get(JobMetaKey.CLONED_FROM.value) == job_id for other in jobs.values())
-        if known or again or not is_training_job(self._jobs.get_content(job.meta, fl_ctx)):
-            return
-        if job.meta.get(JobMetaKey.CLONED_FROM.value) is None and RESUMED_AS not in job.meta:
+        killed = job.meta.get(JobMetaKey.STATUS.value) == RunStatus.FINISHED_ABNORMAL.value
+        before = job.meta.get(JobMetaKey.CLONED_FROM.value) or job.meta.get(RESUMED_AS)
+        if killed and not before and is_training_job(self._jobs.get_content(job.meta, fl_ctx)):
             self._wait_for(set())
             self._submit_again(fl_ctx, job)
 
     def _submit_again(self, fl_ctx: FLContext, job: Job) -> None:
-        dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS}
+        dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, ORPHANED}
         meta = {str(key): value for key, value in job.meta.items() if key not in dropped}
         made = self._jobs.clone(job.job_id, meta | {JobMetaKey.CLONED_FROM.value: job.job_id}, fl_ctx)
         new = made[JobMetaKey.JOB_ID.value]
