@@ -33,10 +33,8 @@ from fedvoxel.flare.interrupted_runs import (
     interrupted_runs,
     is_training_job,
 )
+from fedvoxel.flare.messages import RESUMED_AS
 from fedvoxel.flare.state_folder import state_folder, workspace_of
-
-RESUMED_AS = "resumed_as"
-"""What FLARE's record of an interrupted job says of the job that goes on with its run."""
 
 _OF_ONE_JOB = (
     JobMetaKey.JOB_ID,
@@ -134,9 +132,10 @@ class Resumption(FLComponent):
             give_up(run)
             self.log_error(fl_ctx, f"event=run_given_up run={run.entry.run_key} job={run.last_job}", fire_event=False)
             return
+        # Who watches the job is told at once that its run is to go on.
+        self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
         self._wait_for(set(run.entry.sites))
-        job = self._jobs.get_job(run.last_job, fl_ctx)
-        self._submit_again(fl_ctx, job)
+        self._submit_again(fl_ctx, self._jobs.get_job(run.last_job, fl_ctx))
 
     def _begin_again(self, fl_ctx: FLContext, job_id: str) -> None:
         """Submits a training job again whose process was killed before its run had a journal; once."""

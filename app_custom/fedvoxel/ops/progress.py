@@ -45,6 +45,7 @@ class Progress(_Tolerant):
         round_seconds: Wall time of each finished round.
         sites: What each site does.
         validation: One point per validated round.
+        attempts: FLARE jobs of the run until now; each goes on where the one before it was interrupted.
     """
 
     round: NonNegativeInt = 0
@@ -55,6 +56,7 @@ class Progress(_Tolerant):
     round_seconds: tuple[NonNegativeFloat, ...] = ()
     sites: dict[str, SiteState] = Field(default_factory=dict)
     validation: tuple[ValidationPoint, ...] = ()
+    attempts: PositiveInt = 1
 
     def seconds_left(self, now: float) -> float | None:
         """Estimates the seconds until the last round ends; None while no round has finished.
