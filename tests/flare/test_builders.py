@@ -18,7 +18,7 @@ from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note
-from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER
+from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER, RESUMPTION
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
@@ -174,7 +174,9 @@ def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None
     listed = {*JOB_CLASSES, *OPTIONAL_CLASSES}
     unlisted = {path for path in components if path not in listed and not _is_base(path, components)}
     assert listed <= components
-    assert unlisted == {OUTBOUND_FILTER["path"]}, "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
+    assert unlisted == {OUTBOUND_FILTER["path"], RESUMPTION["path"]}, (
+        "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
+    )
 
 
 def _is_base(path: str, components: set[str]) -> bool:

@@ -14,7 +14,9 @@ from fedvoxel.governance.kit import Kit, ServerAddress
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
-    return Kit(tmp_path, "server", "fl.consortium.example", "consortium", ServerAddress("localhost", 1, "grpc"), "fedvoxel")
+    return Kit(
+        tmp_path, "server", "fl.consortium.example", "consortium", ServerAddress("localhost", 1, "grpc"), "fedvoxel"
+    )
 
 
 @pytest.fixture

@@ -157,8 +157,7 @@ class RunRecorder:
             started=identity.started,
             finished=finished,
             versions=identity.versions,
-            attempts=identity.attempts,
-            repeated_rounds=repeated_rounds(identity.attempts, identity.rounds_planned),
+            **self._attempted,
         )
 
     def snapshot(self) -> Snapshot:
@@ -180,6 +179,11 @@ class RunRecorder:
     def _beside_rounds(self) -> BesideRounds:
         down = {"validation_down": self.validation_down, "test_down": self.test_down}
         return BesideRounds(first_model_up=self.first_model_up, **down)
+
+    @property
+    def _attempted(self) -> dict[str, Any]:
+        attempts = self._identity.attempts
+        return {"attempts": attempts, "repeated_rounds": repeated_rounds(attempts, self._identity.rounds_planned)}
 
     def _scored(self) -> dict[str, Any]:
         """Returns the outcome's values that come from the sites' cases, apart from those of single rounds."""
