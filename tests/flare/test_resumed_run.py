@@ -116,6 +116,13 @@ def test_a_finished_run_is_not_run_again_and_gives_its_result_again(tmp_path: Pa
     assert not list((state(tmp_path) / "journal").glob("*.npz")), "a run that is never taken up again keeps no state"
 
 
+def test_a_finished_run_whose_result_was_removed_is_run_anew(tmp_path: Path) -> None:
+    run(tmp_path)
+    (state(tmp_path) / OUTCOME_FILE).unlink()
+    outcome = run(tmp_path)
+    assert outcome.reason is None and len(outcome.attempts) == 1 and len(Dying.runs) == 2
+
+
 def test_a_damaged_journal_fails_the_job_before_a_site_is_asked(tmp_path: Path) -> None:
     dies(tmp_path, TASK_TRAIN, 2)
     for path in (state(tmp_path) / "journal").glob("*.npz"):

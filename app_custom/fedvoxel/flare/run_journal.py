@@ -10,6 +10,7 @@ from typing import Any
 from nvflare.apis.fl_context import FLContext
 
 from fedvoxel.federation.attempts import Attempt, RunStatus
+from fedvoxel.federation.outcome import OUTCOME_FILE
 from fedvoxel.federation.run_state import RunState
 from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
@@ -36,7 +37,8 @@ class RunJournal:
 
     def __init__(self, fl_ctx: FLContext, run_key: str, job: str) -> None:
         """Takes the run's key, and the hash of its job."""
-        self._files = RoundJournal(run_state_folder(fl_ctx, run_key) / JOURNAL)
+        folder = run_state_folder(fl_ctx, run_key)
+        self._files, self._outcome = RoundJournal(folder / JOURNAL), folder / OUTCOME_FILE
         self._job_id, self._run_key, self._job = fl_ctx.get_job_id(), run_key, job
         self.entry: JournalEntry
 
@@ -45,13 +47,13 @@ class RunJournal:
         return self._files.writing()
 
     def open(self) -> None:
-        """Reads what earlier attempts at this very job have left.
+        """Reads what earlier attempts at this very job have left; nothing of a run whose result somebody has removed.
 
         Raises:
             ConfigError: It is damaged.
         """
         found = self._files.read()
-        if found is None or found.job != self._job:
+        if found is None or found.job != self._job or (found.ended in ENDED_WELL and not self._outcome.is_file()):
             number, run_id = found.number if found else 0, secrets.token_hex(16)
             found = JournalEntry(run_key=self._run_key, run_id=run_id, job=self._job, sites=(), number=number)
         self.entry = found
