@@ -242,6 +242,17 @@ def test_the_next_attempt_waits_until_the_runs_sites_are_back(server: Server, mo
     assert looks == [0, 0, 0, 0] and len(server.others(job_id)) == 1
 
 
+def test_a_run_whose_journal_is_damaged_has_failed_and_says_so(server: Server) -> None:
+    job_id = server.submit(RunStatus.RUNNING)
+    folder = server.attempt(job_id)
+    for path in (folder / "journal").glob("*.json"):
+        path.write_bytes(path.read_bytes()[:-2])
+    server.restart()
+    outcome = load_outcome(folder / OUTCOME_FILE)
+    assert outcome.status == "failed" and "journal on the server is damaged" in str(outcome.reason)
+    assert server.meta(job_id)["status"] == "FINISHED:ABNORMAL"
+
+
 def test_a_damaged_journal_keeps_no_other_run_from_going_on(server: Server) -> None:
     job_id = server.submit(RunStatus.RUNNING)
     server.attempt(job_id)

@@ -1,6 +1,5 @@
 """A server that dies in the middle of a round: the run goes on by itself, and ends with the same model, bit for bit."""
 
-import json
 import subprocess
 import sys
 import warnings
@@ -24,6 +23,16 @@ from .tiny_cohorts import blob_rows, describe_cohort
 pytestmark = pytest.mark.slow
 
 ROUNDS, EPOCHS = 4, 6
+CODEC = {"name": "int8"}
+KINDS = {
+    "moments": ({}, {"optimizer": {"name": "AdamW", "learning_rate": 0.002, "keep_state": True}}),
+    "controls": (
+        {"correction": {"name": "scaffold"}, "compression": {"up": CODEC, "down": CODEC}},
+        {"optimizer": {"name": "SGD", "learning_rate": 0.01, "keep_state": False}},
+    ),
+}
+"""Jobs by what their sites carry from round to round: moments; control variates, and what codecs have left."""
+
 TWO = SITES[:2]
 JOB_PROCESS = "nvflare.private.fed.app.server.runner_process"
 SERVER_PROCESS = "nvflare.private.fed.app.server.server_train"
@@ -112,22 +121,24 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]
         yield running
 
 
+Wholes = dict[str, RunOutcome]
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(consortium: Supervised, tmp_path_factory: pytest.TempPathFactory) -> RunOutcome:
-    """The same run without a fault."""
-    consortium.submit(variant(tmp_path_factory.mktemp("whole"), "whole"))
-    outcome = consortium.outcome("whole")
-    assert (outcome.status, outcome.rounds_committed, len(outcome.attempts)) == ("finished", ROUNDS, 1), outcome.reason
-    return outcome
+def whole(consortium: Supervised, tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    """The same runs without a fault."""
+    outcomes = {}
+    for kind in KINDS:
+        consortium.submit(variant(tmp_path_factory.mktemp(kind), f"whole_{kind}", kind))
+        outcomes[kind] = consortium.outcome(f"whole_{kind}")
+        assert (outcomes[kind].status, len(outcomes[kind].attempts)) == ("finished", 1), outcomes[kind].reason
+    return outcomes
 
 
-def variant(folder: Path, run_key: str) -> Path:
-    """Writes the job that all runs of this file are of, with moments that live through the rounds."""
-    optimizer = {"name": "AdamW", "learning_rate": 0.002, "keep_state": True}
-    job = job_variant(folder, run_key, ROUNDS, epochs=EPOCHS, training={"optimizer": optimizer})
-    meta = job / "meta.json"
-    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"min_clients": 2}))
-    return job
+def variant(folder: Path, run_key: str, kind: str) -> Path:
+    """Writes a job whose sites carry something from round to round."""
+    rounds, training = KINDS[kind]
+    return job_variant(folder, run_key, ROUNDS, epochs=EPOCHS, training=training, rounds_section=rounds)
 
 
 def check_same(outcome: RunOutcome, whole: RunOutcome, repeated: int) -> None:
@@ -141,30 +152,26 @@ def check_same(outcome: RunOutcome, whole: RunOutcome, repeated: int) -> None:
     assert outcome.test == whole.test
 
 
-def test_a_killed_job_process_costs_the_round_in_flight(
-    consortium: Supervised, uninterrupted: RunOutcome, tmp_path: Path
-) -> None:
-    first = consortium.submit(variant(tmp_path, "killed_job"))
+def test_a_killed_job_process_costs_the_round_in_flight(consortium: Supervised, whole: Wholes, tmp_path: Path) -> None:
+    first = consortium.submit(variant(tmp_path, "killed_job", "moments"))
     consortium.wait_for_round("killed_job", 1)
     consortium.kill(JOB_PROCESS)
     unfinished = load_outcome(consortium.folder("killed_job") / OUTCOME_FILE)
     assert unfinished.status == "unfinished" and "1 of 4" in str(unfinished.reason)
     outcome = consortium.outcome("killed_job")
-    check_same(outcome, uninterrupted, 1)
+    check_same(outcome, whole["moments"], 1)
     assert outcome.attempts[0].job_id == first != outcome.job_id == outcome.attempts[1].job_id
     assert consortium.meta(first)["resumed_as"] == outcome.job_id
 
 
-def test_a_killed_server_is_started_again_and_goes_on(
-    consortium: Supervised, uninterrupted: RunOutcome, tmp_path: Path
-) -> None:
-    first = consortium.submit(variant(tmp_path, "killed_server"))
+def test_a_killed_server_is_started_again_and_goes_on(consortium: Supervised, whole: Wholes, tmp_path: Path) -> None:
+    first = consortium.submit(variant(tmp_path, "killed_server", "controls"))
     consortium.wait_for_round("killed_server", 2)
     died = datetime.now(UTC)
     consortium.kill(SERVER_PROCESS)
     consortium.kill(JOB_PROCESS)
     outcome = consortium.outcome("killed_server")
-    check_same(outcome, uninterrupted, 2)
+    check_same(outcome, whole["controls"], 2)
     again = outcome.attempts[1].started
     sys.stdout.write(f"next round {(again - died).total_seconds():.1f} s after the server died\n")
     assert consortium.meta(first)["status"] == "FINISHED:ABNORMAL"

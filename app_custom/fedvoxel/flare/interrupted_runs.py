@@ -31,6 +31,11 @@ _NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.va
 ORPHANED = "orphaned"
 """Marks, in what FLARE keeps of a job, that it was said to run when the server started."""
 
+_GIVEN_UP = (
+    f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
+    "{} rounds are, and submitting the same job goes on after them"
+)
+
 _TRAINING = "fedvoxel.flare.controller.FedAvgController"
 
 
@@ -101,18 +106,30 @@ def give_up(run: InterruptedRun) -> None:
         OSError: The files cannot be written.
     """
     journal = RoundJournal(run.folder / JOURNAL)
-    reason = (
-        f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
-        f"{run.entry.committed} rounds are, and submitting the same job goes on after them"
-    )
     with journal.writing():
-        path = run.folder / OUTCOME_FILE
-        if path.is_file():
-            outcome = load_outcome(path)
-            write_outcome(
-                outcome.model_copy(update={"status": "failed", "reason": reason, "finished": datetime.now(UTC)}), path
-            )
+        _fail(run.folder, _GIVEN_UP.format(run.entry.committed))
         journal.write(run.entry.changed(ended="failed"))
+
+
+def fail_damaged(runs: Path) -> None:
+    """Ends runs as failed that were to go on and cannot, since their journals are damaged.
+
+    Raises:
+        OSError: An outcome cannot be written.
+    """
+    for folder in sorted(runs.glob(f"*/{JOURNAL}")):
+        try:
+            RoundJournal(folder).read()
+        except ConfigError as error:
+            _fail(folder.parent, str(error))
+
+
+def _fail(folder: Path, reason: str) -> None:
+    path = folder / OUTCOME_FILE
+    outcome = load_outcome(path) if path.is_file() else None
+    if outcome and outcome.status in ("unfinished", "aborted"):
+        ended = {"status": "failed", "reason": reason, "finished": datetime.now(UTC)}
+        write_outcome(outcome.model_copy(update=ended), path)
 
 
 def is_training_job(content: bytes | None) -> bool:

@@ -29,6 +29,7 @@ from fedvoxel.flare.interrupted_runs import (
     ORPHANED,
     InterruptedRun,
     begun_jobs,
+    fail_damaged,
     give_up,
     interrupted_runs,
     is_training_job,
@@ -102,6 +103,7 @@ class Resumption(FLComponent):
 
     def _look(self, fl_ctx: FLContext, ended: list[str]) -> None:
         """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal."""
+        self._carefully("of a damaged journal", partial(fail_damaged, self._runs))
         begun = begun_jobs(self._runs)
         metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
         for run in list(interrupted_runs(self._runs, metas)):
