@@ -32,7 +32,10 @@ _HAS_OPENED = """() => services.segmentationService.getSegmentations().length > 
         services.viewportGridService.getActiveViewportId()).length > 0"""
 _LEAF = f"""async (instance) => {{ {_VIEWPORT}
     await shown.setImageIdIndex(shown.getImageIds().findIndex((id) => id.includes(`/${{instance}}/`)));
-    shown.render();
+    await new Promise((drawn) => {{
+        shown.element.addEventListener(cornerstone.Enums.Events.IMAGE_RENDERED, drawn, {{ once: true }});
+        shown.render();
+    }});
 }}"""
 _COLOURS = f"""(places) => {{ {_VIEWPORT}
     const canvas = shown.getCanvas(), ratio = canvas.width / canvas.clientWidth;
