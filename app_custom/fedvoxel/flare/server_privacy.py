@@ -45,7 +45,7 @@ class ServerPrivacy:
             LedgerError: The ledger cannot be trusted or written.
             OSError: The bytes cannot be written.
         """
-        if self.mechanism and self.receipts and not self.receipts.is_released(committed - 1) and committed:
+        if committed and self.mechanism and self.receipts and not self.receipts.is_released(committed - 1):
             self.receipts.release(committed - 1, keep())
 
     def write(self) -> None:
