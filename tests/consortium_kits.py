@@ -6,6 +6,7 @@ from pathlib import Path
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 
+PASSPHRASE = "correct horse battery"
 SERVER = "server.consortium.example"
 FILE = """\
 api_version: 3
@@ -22,8 +23,7 @@ builders:
   - path: fedvoxel.flare.builders.SitePolicyBuilder
   - path: nvflare.lighter.impl.static_file.StaticFileBuilder
     args: {{config_folder: config, scheme: http}}
-  - path: nvflare.lighter.impl.cert.CertBuilder
-  - path: nvflare.lighter.impl.signature.SignatureBuilder
+  - path: fedvoxel.flare.builders.CertificateBuilder
 """
 
 
@@ -43,7 +43,7 @@ def consortium_file(folder: Path, port: int | None = None) -> Path:
 
 def small_consortium(folder: Path) -> Consortium:
     """Makes the kits of a small consortium in `folder`/workspace."""
-    return create_consortium(consortium_file(folder), folder / "workspace")
+    return create_consortium(consortium_file(folder), folder / "workspace", passphrase=PASSPHRASE)
 
 
 def relayed_consortium(folder: Path, ports: tuple[int, int] | None = None, allow: str = "") -> Consortium:
@@ -63,4 +63,4 @@ def relayed_consortium(folder: Path, ports: tuple[int, int] | None = None, allow
     if allow:
         text = text.replace("SitePolicyBuilder\n", f"SitePolicyBuilder\n    args: {{allow_classes: [{allow}]}}\n")
     (folder / "consortium.yml").write_text(text, encoding="utf-8")
-    return create_consortium(folder / "consortium.yml", folder / "workspace")
+    return create_consortium(folder / "consortium.yml", folder / "workspace", passphrase=PASSPHRASE)

@@ -1,3 +1,3 @@
 """FedVoxel: hospitals train one segmentation model together, each keeping its scans."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

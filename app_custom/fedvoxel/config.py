@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.formats import current, name_of
+from fedvoxel.plain_file import read_plain
 
 
 class FrozenModel(BaseModel):
@@ -28,7 +30,9 @@ def parse_config(model: type[ModelT], values: Any, what: str) -> ModelT:
 
     Raises:
         ConfigError: One line per wrong key: the key, what was expected, what came.
+        VersionError: They were written in a version that this release does not read.
     """
+    values = current(name_of(model), values, what)
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -52,10 +56,14 @@ def read_json(path: Path, what: str) -> Any:
         ConfigError: The file is missing, unreadable, or not JSON; the message names `what`, not the content.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return json.loads(read_plain(path).decode("utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise ConfigError(f"{what} is missing: expected a file {path.name} in {path.parent}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: it is nested too deeply") from None
+    except OSError as error:
+        raise ConfigError(f"{what} ({path.name}) cannot be read: {error.strerror or type(error).__name__}") from None
+    except ValueError as error:
         raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: {error}") from None
 
 

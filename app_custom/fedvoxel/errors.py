@@ -17,6 +17,12 @@ class ConfigError(FedVoxelError):
     exit_code = 3
 
 
+class VersionError(ConfigError):
+    """Says that another release of FedVoxel is not understood: a participant's, or the one that wrote a kept file."""
+
+    exit_code = 25
+
+
 class GeometryError(FedVoxelError):
     """Says that a volume's voxels or geometry cannot be trusted; `reason` is a stable machine-readable code."""
 
@@ -127,6 +133,12 @@ class ReleaseGateError(FedVoxelError):
     """Says that a package was not released, since a reader study that the release needs is missing or falls short."""
 
     exit_code = 20
+
+
+class BackupError(FedVoxelError):
+    """Says that a backup was not made, is not whole, does not open, or was not put back; nothing was overwritten."""
+
+    exit_code = 26
 
 
 class ReviewError(FedVoxelError):

@@ -16,7 +16,7 @@ from benchmarks import ROOT
 from benchmarks.hospitals import Hospitals
 from benchmarks.parts import Values
 from fedvoxel.errors import JobError
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.records.atomic import write_json
 
 _CLIENT = Path(__file__).with_name("stock_client.py")

@@ -22,7 +22,7 @@ from benchmarks.peers.setting import Setting, read_answer
 from benchmarks.peers.usage import Counter
 from fedvoxel.errors import JobError
 from fedvoxel.flare.job_kinds import understand, variant
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.governance.consortium import save_consortium
 from fedvoxel.governance.job_folder import read_job_folder, write_job_folder
 from fedvoxel.updates.weights_file import load_weights

@@ -15,7 +15,7 @@ from benchmarks import RESULTS, ROOT, WORK
 from benchmarks.parts import Parts
 from benchmarks.scale.report import markdown
 from fedvoxel.errors import FedVoxelError, JobError
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.records.atomic import write_json, write_text
 
 WANTED = {1_200_000: (10, 100, 300, 1000), 5_000_000: (10, 100, 300, 1000)}

@@ -22,7 +22,7 @@ from benchmarks.peers.summary import Measured, summarise
 from benchmarks.peers.systems import check_trained
 from benchmarks.peers.usage import Sample, Usage
 from fedvoxel.errors import JobError
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.updates.weights_file import save_weights
 
 PLAN = {"rounds": 3, "sites": 4, "model_bytes": 500_000}

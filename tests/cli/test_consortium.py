@@ -15,10 +15,16 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.consortium_processes import running_consortium, start_consortium, stop_consortium
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
-from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium
+from tests.consortium_kits import PASSPHRASE, SERVER, consortium_file, free_port, small_consortium
+
+
+@pytest.fixture(autouse=True)
+def _passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, PASSPHRASE)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def test_create_says_whose_kit_is_where(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "hospital-a" in said
-    assert "private keys" in said
+    assert "private key, made on this machine: for development" in said
     assert main([*words, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert list(shown["sites"]) == ["hospital-a", "hospital-b"]

@@ -166,8 +166,8 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert audit(job, kit, tmp_path / "a") == 0
     found = json.loads((tmp_path / "a" / "audit.json").read_text())
     capsys.readouterr()
-    for change in ({"run_key": "another"}, {"site": "hospital-z"}, {"schema_version": 9}):
+    for change, code in (({"run_key": "another"}, 3), ({"site": "hospital-z"}, 3), ({"schema_version": 9}, 25)):
         (tmp_path / "changed.json").write_text(json.dumps(found | change))
-        assert refused(capsys, "results", job, "--audit", tmp_path / "changed.json")[0] == 3
+        assert refused(capsys, "results", job, "--audit", tmp_path / "changed.json")[0] == code
     twice = ["--audit", tmp_path / "a" / "audit.json"] * 2
     assert "expected one audit for each" in refused(capsys, "results", job, *twice)[1]

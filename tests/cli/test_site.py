@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fedvoxel.cli.main import main
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.kit_lock import is_running

@@ -63,6 +63,13 @@ def test_shows_rounds_sites_dice_and_time_left() -> None:
     assert "0.790, best 0.810 in round 1" in lines[8]
 
 
+def test_says_whom_the_round_waits_for_since_when_until_when_and_why() -> None:
+    reason = "works on it; slow: 90 s, it usually takes 20 s; until the deadline"
+    waits = [{"site": "hospital-a", "since": NOW - 90, "until": NOW + 600, "reason": reason}]
+    shown = " ".join(_text(Snapshot(JOB, "j", "RUNNING", _progress(waits=waits)), width=200).split())
+    assert f"waiting for hospital-a since 1 min 30 s, 10 min 00 s more at most: {reason}" in shown
+
+
 def test_says_that_the_time_left_is_not_known_yet() -> None:
     shown = _text(Snapshot(JOB, "j", "RUNNING", _progress(round=0, round_seconds=[], validation=[])))
     assert "time left known after the first round" in shown

@@ -109,6 +109,14 @@ def test_names_who_was_not_validated_or_tested_and_who_has_unusable_cases() -> N
     assert "test refused: a score above 1" in page
 
 
+def test_the_page_names_who_was_slow() -> None:
+    outcome = sample_outcome()
+    slow = outcome.rounds[5].model_copy(update={"slow": {"hospital-b": "slow: 70 s, it usually takes 22 s"}})
+    rounds = (*outcome.rounds[:5], slow, *outcome.rounds[6:])
+    page = render_page(build_report(outcome.model_copy(update={"rounds": rounds})), [])
+    assert "round 5 slow: 70 s, it usually takes 22 s" in page
+
+
 def test_page_counts_unusable_cases_where_the_site_told_them() -> None:
     page = render_page(build_report(sample_outcome()), [])
     rows = {site: re.findall(r"<td[^>]*>([^<]*)</td>", page.split(f'row">{site}</th>')[-1])[1] for site in CASES}

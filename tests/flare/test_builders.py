@@ -4,26 +4,38 @@ import importlib
 import json
 import pkgutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import fedvoxel.flare
 from fedvoxel.cli.main import main
 from fedvoxel.errors import ConfigError, ConsortiumError
 from fedvoxel.flare.kit_filters import check_filter_classes
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.flare.kit_process import kit_command, kit_environment
 from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
+from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note
-from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER, RESUMPTION
+from fedvoxel.governance.local_policy import (
+    CERTIFICATE_COMPONENTS,
+    JOB_CLASSES,
+    OPTIONAL_CLASSES,
+    OUTBOUND_FILTER,
+    RESUMPTION,
+)
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, grant, load_privacy_policy
-from tests.consortium_kits import SERVER, consortium_file, free_port, small_consortium
+from tests.consortium_kits import PASSPHRASE, SERVER, consortium_file, free_port, small_consortium
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +48,17 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_authoritys_state_is_its_owners_alone(consortium: Consortium) -> None:
-    state = consortium.workspace / "small" / "state"
-    assert _mode(state) == 0o700
-    assert [_mode(path) for path in state.iterdir()] == [0o600]
-    for name in (SERVER, *consortium.sites, "scientist@consortium.example"):
-        assert _mode(open_kit(consortium.kit(name)).private_key) == 0o600
+def test_the_authoritys_key_is_encrypted_and_everyones_own_is_in_their_kit_alone(consortium: Consortium) -> None:
+    authority = consortium.workspace / "authority"
+    assert _mode(authority) == 0o700
+    assert (authority / "rootCA.key").read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    names = (SERVER, *consortium.sites, "scientist@consortium.example", "admin@consortium.example")
+    keys = {open_kit(consortium.kit(name)).private_key for name in names}
+    assert {_mode(path) for path in (*keys, authority / "rootCA.key")} == {0o600}
+    holding = {
+        path for path in consortium.workspace.rglob("*") if path.is_file() and b"PRIVATE KEY-" in path.read_bytes()
+    }
+    assert holding == {*keys, authority / "rootCA.key"}, "no other file holds a private key"
 
 
 def test_the_server_listens_on_loopback_and_sites_dial_its_host(consortium: Consortium) -> None:
@@ -63,16 +80,36 @@ def test_the_kits_hold_the_safe_policy(consortium: Consortium) -> None:
         assert json.loads((local / "privacy.json").read_text())["default_scope"] == "fedvoxel"
 
 
+def test_a_lost_answer_is_asked_for_again_after_a_minute(consortium: Consortium) -> None:
+    for name in consortium.sites:
+        values = json.loads((consortium.kit(name) / "local" / "resources.json.default").read_text())
+        assert values["client"]["communication_timeout"] == 60.0
+        startup = json.loads((consortium.kit(name) / "startup" / "fed_client.json").read_text())
+        assert "communication_timeout" not in startup["client"], "it would count instead"
+
+
+def test_a_dead_job_process_is_started_again_and_a_restarted_site_is_taken_back(consortium: Consortium) -> None:
+    def parts(name: str) -> dict[str, str]:
+        values = json.loads((consortium.kit(name) / "local" / "resources.json.default").read_text())
+        return {part["id"]: part.get("path") for part in values["components"]}
+
+    for name in consortium.sites:
+        assert parts(name)["process_launcher"] == "fedvoxel.flare.restarted_job.RestartingJobLauncher"
+        assert "returning_sites" not in parts(name)
+    assert parts(SERVER)["returning_sites"] == "fedvoxel.flare.returning_sites.ReturningSites"
+    assert parts(SERVER)["process_launcher"].endswith("ServerProcessJobLauncher")
+
+
 def test_nothing_of_the_making_is_left(consortium: Consortium) -> None:
-    assert sorted(path.name for path in consortium.workspace.iterdir()) == ["consortium.json", "small"]
-    assert sorted(path.name for path in (consortium.workspace / "small").iterdir()) == ["prod_00", "state"]
+    assert sorted(path.name for path in consortium.workspace.iterdir()) == ["authority", "consortium.json", "small"]
+    assert sorted(path.name for path in (consortium.workspace / "small").iterdir()) == ["prod_00"]
 
 
 def test_an_unchanged_file_leaves_the_kits_alone(tmp_path: Path) -> None:
     made = small_consortium(tmp_path)
     mark = made.kit("hospital-a") / "mark"
     mark.touch()
-    again = create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace")
+    again = create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace", passphrase=PASSPHRASE)
     assert again.folder == made.folder
     assert mark.exists()
 
@@ -87,7 +124,7 @@ def test_a_changed_file_keeps_authority_certificates_and_pseudonyms(tmp_path: Pa
     text = (tmp_path / "consortium.yml").read_text()
     added = "  - {name: hospital-c, type: client, org: hospital_c}\n  - {name: admin@"
     (tmp_path / "consortium.yml").write_text(text.replace("  - {name: admin@", added))
-    after = create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace")
+    after = create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace", passphrase=PASSPHRASE)
     assert after.folder.name == "prod_01"
     assert after.sites == ("hospital-a", "hospital-b", "hospital-c")
     for name in ("startup/rootCA.pem", "startup/client.crt"):
@@ -108,7 +145,7 @@ def spend(kit: Path) -> bytes:
 
 
 def test_a_kit_made_anew_grants_nothing_until_its_ledger_is_moved_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = small_consortium(tmp_path)
     lines = spend(before.kit("hospital-a"))
@@ -119,6 +156,7 @@ def test_a_kit_made_anew_grants_nothing_until_its_ledger_is_moved_there(
         added = f"  - {{name: hospital-{times}, type: client, org: h_{times}}}\n  - {{name: admin@"
         (tmp_path / "consortium.yml").write_text(text.replace("  - {name: admin@", added))
         words = ["consortium", "create", str(tmp_path / "consortium.yml"), "-w", str(tmp_path / "workspace")]
+        monkeypatch.setenv(PASSPHRASE_VARIABLE, PASSPHRASE)
         assert main(words) == 0
         assert f"hospital-a has a privacy ledger in a kit before: {MOVE_FILE}" in capsys.readouterr().out
         after = load_consortium(tmp_path / "workspace")
@@ -140,14 +178,50 @@ def test_a_kit_made_anew_grants_nothing_until_its_ledger_is_moved_there(
 
 def test_a_failure_leaves_the_good_kits(tmp_path: Path) -> None:
     made = small_consortium(tmp_path)
-    record, state = made.workspace / "consortium.json", made.workspace / "small" / "state" / "cert.json"
-    before = record.read_bytes(), state.read_bytes()
+    record, register = made.workspace / "consortium.json", made.workspace / "authority/register/certificates.jsonl"
+    before = record.read_bytes(), register.read_bytes()
     text = (tmp_path / "consortium.yml").read_text()
     (tmp_path / "consortium.yml").write_text(text.replace("role: lead", "role: member"))
-    with pytest.raises(ConsortiumError, match="previous role is lead"):
-        create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace")
-    assert (record.read_bytes(), state.read_bytes()) == before
-    assert sorted(path.name for path in made.workspace.iterdir()) == ["consortium.json", "small"]
+    with pytest.raises(
+        ConsortiumError, match="as lead of consortium, and the file says member of consortium; withdraw"
+    ):
+        create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace", passphrase=PASSPHRASE)
+    assert (record.read_bytes(), register.read_bytes()) == before
+    assert sorted(path.name for path in made.workspace.iterdir()) == ["authority", "consortium.json", "small"]
+
+
+def test_an_authority_of_flares_goes_on_without_its_unencrypted_keys(tmp_path: Path) -> None:
+    """Kits made with FLARE's own authority stay valid: root and certificates are the same afterwards."""
+    path = consortium_file(tmp_path)
+    text = path.read_text()
+    flares = text.replace("fedvoxel.flare.builders.CertificateBuilder", "nvflare.lighter.impl.cert.CertBuilder")
+    (tmp_path / "flares.yml").write_text(flares.replace("  - path: fedvoxel.flare.builders.SitePolicyBuilder\n", ""))
+    words = ["provision", "-p", str(tmp_path / "flares.yml"), "-w", str(tmp_path / "workspace"), "--force"]
+    environment = child_environment({"HOME": str(tmp_path)})
+    command = [sys.executable, "-m", "nvflare.cli", *words]
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=tmp_path)
+    state = tmp_path / "workspace" / "small" / "state" / "cert.json"
+    before = json.loads(state.read_text())
+    with pytest.raises(ConsortiumError, match="give a passphrase"):
+        create_consortium(path, tmp_path / "workspace")
+    made = create_consortium(path, tmp_path / "workspace", passphrase=PASSPHRASE)
+    assert (made.kit("hospital-a") / "startup" / "rootCA.pem").read_text() == before["root_cert"]
+    assert not state.exists()
+    issued = Register(made.workspace / "authority").issued()
+    assert before["hospital-a"]["cert"].encode() in [
+        one.certificate.public_bytes(serialization.Encoding.PEM) for one in issued
+    ]
+
+
+def test_nobody_is_added_without_the_passphrase(tmp_path: Path) -> None:
+    made = small_consortium(tmp_path)
+    text = (tmp_path / "consortium.yml").read_text()
+    added = "  - {name: hospital-c, type: client, org: hospital_c}\n  - {name: admin@"
+    (tmp_path / "consortium.yml").write_text(text.replace("  - {name: admin@", added))
+    for passphrase in (None, "not the passphrase"):
+        with pytest.raises(ConsortiumError, match="does not open"):
+            create_consortium(tmp_path / "consortium.yml", tmp_path / "workspace", passphrase=passphrase)
+    assert load_consortium(made.workspace).sites == made.sites
 
 
 def test_another_port_is_in_every_kit(tmp_path: Path) -> None:
@@ -174,9 +248,13 @@ def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None
     listed = {*JOB_CLASSES, *OPTIONAL_CLASSES}
     unlisted = {path for path in components if path not in listed and not _is_base(path, components)}
     assert listed <= components
-    assert unlisted == {OUTBOUND_FILTER["path"], RESUMPTION["path"]}, (
-        "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
-    )
+    kits_own = {OUTBOUND_FILTER["path"], *(entry["path"] for entry in CERTIFICATE_COMPONENTS.values())}
+    kits_own |= {
+        "fedvoxel.flare.returning_sites.ReturningSites",
+        "fedvoxel.flare.restarted_job.RestartingJobLauncher",
+        RESUMPTION["path"],
+    }
+    assert unlisted == kits_own, "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
 
 
 def _is_base(path: str, components: set[str]) -> bool:

@@ -104,6 +104,9 @@ class FakeSites:
                 assert task.result_received_cb
                 task.result_received_cb(answered, fl_ctx)
 
+    def process_task_request(self, client: Client, fl_ctx: FLContext) -> tuple[str, str, Shareable]:
+        return "a task", "1", Shareable()
+
     def cancel_all_tasks(self, *_: Any) -> None:
         pass
 

@@ -11,5 +11,20 @@ def test_a_run_shows_nothing_before_it_has_begun_and_then_what_a_watcher_reads()
     assert view.shown() == {}, "a watcher would refuse a run without rounds"
     view.show(rounds_planned=3, started=1.0, phase="starting")
     view.sites(["hospital-a"], "waiting")
-    progress = parse_progress(view.shown())
+    wait = {"site": "hospital-a", "since": 1.0, "until": 9.0, "reason": "works on it; until the deadline"}
+    progress = parse_progress(view.shown([wait]))
     assert progress and progress.rounds_planned == 3
+    assert [each.model_dump() for each in progress.waits] == [wait]
+
+
+def test_a_site_that_is_not_waited_for_is_missing_until_it_is_back() -> None:
+    view = RunView()
+    view.show(rounds_planned=3, started=1.0, phase="training")
+    view.sites(["hospital-a", "hospital-b"], "training")
+    gone = parse_progress(view.shown((), {"hospital-b": "lost its connection"}))
+    assert gone and (gone.sites["hospital-b"].state, gone.sites["hospital-b"].reason) == (
+        "missing",
+        "lost its connection",
+    )
+    back = parse_progress(view.shown())
+    assert back and back.sites["hospital-b"].state == "training"

@@ -17,7 +17,7 @@ ARRAYS = {"w": np.ones(3, np.float32)}
 
 def _remember(folder: Path) -> None:
     SiteState(folder, "brains", "codec_memory").propose(0, ARRAYS)
-    RoundMemory(folder, "brains", "moments").keep(0, ARRAYS)
+    RoundMemory(folder, "brains", "personal_start").keep(0, ARRAYS)
     save_weights(local_model_file(folder, "brains"), ARRAYS)
 
 

@@ -13,7 +13,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.flare.exchange import Exchange
-from fedvoxel.flare.site_tasks import SiteTasks, Wait
+from fedvoxel.flare.site_tasks import SiteTasks
 
 
 class Sites(SiteTasks):
@@ -59,9 +59,3 @@ def test_a_site_is_coming_for_a_question_until_flare_has_given_it_out() -> None:
     assert (asked.coming, asked.idle) == (False, 2)
     assert sites._question("train", 1.0, {"hospital-a", "hospital-b"}, 60.0).coming
     sites.handle_event(EventType.BEFORE_TASK_DATA_FILTER, FLContext())
-
-
-@pytest.mark.parametrize(("enough_s", "ends_s"), [(None, 60.0), (10.0, 15.0), (58.0, 60.0)])
-def test_nobody_is_waited_for_after_the_deadline_or_the_grace(enough_s: float | None, ends_s: float) -> None:
-    assert Wait(60.0, 2, 5.0).ends_s(enough_s) == ends_s
-    assert Wait(60.0, 2, None).ends_s(enough_s) == 60.0

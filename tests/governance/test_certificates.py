@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 
 from fedvoxel.governance.certificates import check_certificates
 from fedvoxel.governance.consortium import Consortium
+from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, open_kit
 from tests.consortium_kits import SERVER, small_consortium
+from tests.governance.quick_authority import quick_authority
 
 Copy = Callable[[str], Kit]
 
@@ -32,9 +37,33 @@ def test_a_new_kit_is_in_order(kit: Copy, name: str) -> None:
 
 def test_an_expired_certificate_is_refused_and_a_late_one_warned_of(kit: Copy) -> None:
     site = kit("hospital-a")
-    assert all("expired on" in message for message in _errors(site, now=datetime.now(UTC) + timedelta(days=361)))
-    soon = check_certificates(site, now=datetime.now(UTC) + timedelta(days=340))
-    assert [finding.level for finding in soon if "expires in" in finding.message] == ["warning", "warning"]
+    assert all("expired on" in message for message in _errors(site, now=datetime.now(UTC) + timedelta(days=91)))
+    soon = check_certificates(site, now=datetime.now(UTC) + timedelta(days=70))
+    assert [finding.level for finding in soon if "expires in" in finding.message] == ["warning"]
+    assert [finding.level for finding in soon if "revocation list ends" in finding.message] == ["warning"]
+
+
+def test_a_revoked_certificate_and_a_bad_list_are_told(kit: Copy, tmp_path: Path) -> None:
+    site, server = kit("hospital-a"), kit(SERVER)
+    authority = quick_authority(tmp_path / "ca")
+    issued = authority.issue(Holder("hospital-a", "hospital_a", "site"), _public_key(site), 90)
+    for name, content in (("rootCA.pem", authority.certificate), ("client.crt", issued)):
+        (site.startup / name).write_bytes(content.public_bytes(serialization.Encoding.PEM))
+    shutil.copy(authority.list_file, site.startup)
+    assert {finding.level for finding in check_certificates(site)} == {"ok"}
+    authority.revoke(authority.register.issued(), "left", 90)
+    shutil.copy(authority.list_file, site.startup)
+    assert any("is revoked" in message for message in _errors(site))
+    shutil.copy(authority.list_file, server.startup)
+    assert any("not signed by this root" in message for message in _errors(server))
+    (server.startup / "crl.pem").unlink()
+    assert any("lets nobody in" in message for message in _errors(server))
+
+
+def _public_key(kit: Kit) -> CertificateIssuerPublicKeyTypes:
+    key = serialization.load_pem_private_key(kit.private_key.read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key.public_key()
 
 
 def test_a_clock_that_is_behind_is_named(kit: Copy) -> None:

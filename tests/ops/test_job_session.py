@@ -9,7 +9,10 @@ from nvflare.fuel.flare_api.api_spec import AuthorizationError, JobNotFound, Job
 from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.ops.job_session import JobSession
 
-PROGRESS = {"round": 0, "rounds_planned": 2, "phase": "training", "started": 1.0, "round_started": 1.0}
+SITES = {f"hospital-{letter}": {"state": "training", "reason": None} for letter in "abc"}
+PROGRESS = {
+    "round": 0, "rounds_planned": 2, "phase": "training", "started": 1.0, "round_started": 1.0, "sites": SITES,
+}  # fmt: skip
 
 
 class FakeSession:
@@ -17,13 +20,18 @@ class FakeSession:
 
     def __init__(self, meta: Any, stats: Any = None) -> None:
         self.meta, self.stats = meta, stats
+        self.sites: Any = None
+        self.asked: list[Any] = []
 
     def get_job_meta(self, job_id: str) -> Any:
         return _answer(self.meta)
 
-    def show_stats(self, job_id: str, target_type: str) -> Any:
-        assert target_type == "all"
-        return _answer(self.stats)
+    def show_stats(self, job_id: str, target_type: str, targets: list[str] | None = None) -> Any:
+        self.asked.append((target_type, targets))
+        stats = _answer(self.stats)
+        if target_type == "server":
+            return {"server": stats["server"]}
+        return {site: stats[site] for site in _answer(self.sites or targets)}
 
 
 def _answer(value: Any) -> Any:
@@ -51,6 +59,21 @@ def test_a_running_job_shows_the_servers_account_and_the_sites_steps() -> None:
     assert snapshot.progress is not None
     assert snapshot.progress.rounds_planned == 2
     assert list(snapshot.steps) == ["hospital-a"]
+
+
+def test_a_site_that_is_gone_hides_nothing_but_the_sites_steps() -> None:
+    fake = FakeSession(_meta("RUNNING"), _stats(PROGRESS))
+    fake.sites = NoConnection("the server waits for a site that is gone")
+    snapshot = JobSession(fake).look("job-1")
+    assert snapshot.progress is not None
+    assert snapshot.steps == {}
+
+
+def test_a_site_that_is_known_to_be_gone_is_not_waited_for() -> None:
+    gone = {"hospital-b": {"state": "missing", "reason": "lost its connection"}}
+    fake = FakeSession(_meta("RUNNING"), _stats(PROGRESS | {"sites": SITES | gone}))
+    assert list(JobSession(fake).look("job-1").steps) == ["hospital-a"]
+    assert fake.asked == [("server", None), ("client", ["hospital-a", "hospital-c"])]
 
 
 def test_a_job_that_waits_gives_the_schedulers_last_word() -> None:

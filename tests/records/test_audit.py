@@ -91,7 +91,7 @@ def test_a_line_of_the_version_before_is_read(tmp_path: Path) -> None:
 )
 def test_a_line_of_something_else_is_no_event(tmp_path: Path, body: dict[str, Any]) -> None:
     Chain(tmp_path / "audit" / AUDIT_FILE).append(body)
-    with pytest.raises(LedgerError, match="line 1 of the audit log is no event"):
+    with pytest.raises(LedgerError, match=r"line 1 of the audit log is (no event|of schema_version 3)"):
         AuditLog(tmp_path).read()
 
 

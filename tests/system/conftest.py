@@ -6,6 +6,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,10 @@ class SystemUnderTest:
         expected = {process.pid for process in self.running.processes.values()}
         wait_until(lambda: {p.pid for p in processes_of(workspace)} <= expected, 60, "all job processes have ended")
 
+    def connected(self) -> set[str]:
+        """Returns the sites that the server has."""
+        return {client.name for client in self.session.get_system_info().client_info}
+
     def _connected_since(self, moment: float) -> set[str]:
         clients = self.session.get_system_info().client_info
         return {client.name for client in clients if client.last_connect_time > moment}
@@ -216,7 +221,7 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str,
 def _system(provisioned: Consortium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTest]:
     try:
         with running_consortium(provisioned.workspace) as running:
-            session = _log_in(provisioned)
+            session = log_in(provisioned)
             try:
                 yield SystemUnderTest(running, session, tmp_path_factory.mktemp("downloads"))
             finally:
@@ -228,12 +233,40 @@ def _system(provisioned: Consortium, tmp_path_factory: pytest.TempPathFactory) -
         assert not left, "processes of the consortium were left running"
 
 
-def _log_in(provisioned: Consortium) -> Any:
+PASSPHRASE = "correct horse battery"
+
+
+@contextmanager
+def consortium_of_its_own(
+    factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]
+) -> Iterator[SystemUnderTest]:
+    """Runs the four hospitals once more, for tests whose changes of certificates are for good."""
+    made = create_consortium(CONSORTIUM_FILE, factory.mktemp("certificates"), free_port(), PASSPHRASE)
+    for site in SITES:
+        describe_cohort(made.kit(site), "hippocampus", cohort_rows[site])
+    with running_consortium(made.workspace) as running:
+        system = SystemUnderTest(running, log_in(made), factory.mktemp("downloads"))
+        try:
+            yield system
+        finally:
+            with suppress(Exception):  # the server may have ended the session
+                system.session.close()
+
+
+def try_log_in(made: Consortium, person: str = SCIENTIST) -> Any:
+    """Opens a person's session, or returns None where the server does not let them in."""
+    with suppress(Exception):
+        return log_in(made, person)
+    return None
+
+
+def log_in(provisioned: Consortium, person: str = SCIENTIST) -> Any:
+    """Opens a person's session with the server; who opens it closes it."""
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # FLARE's connection is given up at a warning that is an error
-        return new_secure_session(SCIENTIST, str(provisioned.kit(SCIENTIST)))
+        return new_secure_session(person, str(provisioned.kit(person)))
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import yaml
 
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
+
 from .network import Line, Network, environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +78,8 @@ def _make_and_send_kits(folder: Path) -> dict[str, Path]:
     described["participants"] = line + [p for p in described["participants"] if p["type"] != "server"]
     (folder / "consortium.yml").write_text(yaml.safe_dump(described), encoding="utf-8")
     words = documented("fedvoxel consortium create consortium.yml --workspace consortium")
-    subprocess.run(_here(words), cwd=folder, check=True, capture_output=True, env=environment())
+    passphrase = {PASSPHRASE_VARIABLE: "correct horse battery"}
+    subprocess.run(_here(words), cwd=folder, check=True, capture_output=True, env=environment() | passphrase)
     made = folder / "consortium" / "fedvoxel" / "prod_00"
     owners = {name: folder / "machines" / name for name in (SERVER, *HOSPITALS, SCIENTIST)}
     for name, owner in owners.items():

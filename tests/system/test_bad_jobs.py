@@ -66,7 +66,7 @@ def test_a_class_that_the_sites_do_not_allow_is_refused(system: SystemUnderTest,
     config["executors"][0]["executor"] = {"path": "nvflare.app_common.np.np_trainer.NPTrainer", "args": {}}
     path.write_text(json.dumps(config))
     job_id = system.submit(job)
-    assert system.wait(job_id)["status"] == "FINISHED:ABNORMAL"
+    assert system.wait(job_id)["status"] == "FINISHED:EXECUTION_EXCEPTION"
     outcome = system.outcome(job_id)
     assert outcome.status == "aborted" and outcome.reason and "allow-list" in outcome.reason
     for site in SITES:

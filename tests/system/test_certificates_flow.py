@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import psutil
 import pytest
 import yaml
 
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.site_policy import check_policy
 from tests.consortium_kits import free_port
@@ -25,6 +27,7 @@ OPERATOR, HOSPITAL_IT = (ROOT / "docs" / page for page in ("operator.md", "hospi
 SERVER = "localhost"
 HOSPITALS = ("hospital-a", "hospital-b")
 SCIENTIST = "scientist@consortium.example"
+PASSPHRASE = "correct horse battery"
 
 
 @dataclass
@@ -36,12 +39,12 @@ class Owner:
 
     def run(self, words: list[str]) -> str:
         """Runs a command in the folder and returns what it said."""
-        module = {"nvflare": "nvflare.cli", "fedvoxel": "fedvoxel.cli.main"}[words[0]]
         (self.folder / "home").mkdir(exist_ok=True)
+        passphrase = {PASSPHRASE_VARIABLE: PASSPHRASE} if self.name == "operator" else {}
         done = subprocess.run(
-            [sys.executable, "-m", module, *words[1:]],
+            [sys.executable, "-m", "fedvoxel.cli.main", *words[1:]],
             cwd=self.folder,
-            env=child_environment({"HOME": str(self.folder / "home")}),
+            env=child_environment({"HOME": str(self.folder / "home"), **passphrase}),
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -53,8 +56,8 @@ class Owner:
 
     @property
     def kit(self) -> Path:
-        """Is where `nvflare package` makes the owner's kit."""
-        return self.folder / "kits" / "fedvoxel" / "prod_00" / self.name
+        """Is the owner's kit."""
+        return self.folder / self.name
 
 
 def documented(page: Path, command: str) -> list[str]:
@@ -64,58 +67,47 @@ def documented(page: Path, command: str) -> list[str]:
     return command.split()
 
 
-def _example(page: Path, key: str) -> dict[str, object]:
-    """Returns the first YAML example of a page that has `key` at its top."""
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        values = yaml.safe_load(block)
-        if isinstance(values, dict) and key in values:
-            return values
-    raise AssertionError(f"{page.name} has no example with {key}")
-
-
 @pytest.fixture(scope="module")
 def owners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Owner]:
-    """Everyone has a kit made from a key of their own, and the operator has signed the requests."""
+    """Everyone has a kit made from a key of their own, and the operator has answered the requests."""
     folder, port = tmp_path_factory.mktemp("owners"), free_port()
     everyone = {name: Owner(name, folder / name) for name in ("operator", SERVER, *HOSPITALS, SCIENTIST)}
     for owner in everyone.values():
         owner.folder.mkdir()
     operator = everyone["operator"]
-    address = {"fed_learn_port": port, "admin_port": port}
-    profile = _example(OPERATOR, "connection_security") | {"server": {"host": SERVER, **address}}
-    (operator.folder / "profile.yml").write_text(yaml.safe_dump(profile))
-    said = operator.run(documented(OPERATOR, "nvflare cert init --profile profile.yml -o ca"))
+    (operator.folder / "consortium.yml").write_text(_described(port))
+    said = operator.run(documented(OPERATOR, "fedvoxel consortium init consortium.yml -w consortium"))
     fingerprint = re.findall(r"SHA256:[0-9A-F:]+", said)[0]
     for name in (SERVER, *HOSPITALS, SCIENTIST):
-        _join(everyone[name], operator, fingerprint, address)
+        _join(everyone[name], operator, fingerprint)
     return everyone
 
 
-def _join(owner: Owner, operator: Owner, fingerprint: str, address: dict[str, int]) -> None:
-    """Follows hospital_it.md for one owner; only the request and the signed answer travel."""
-    described = _example(HOSPITAL_IT, "participants") | {"participants": [_participant(owner.name, address)]}
-    (owner.folder / "hospital-a.yml").write_text(yaml.safe_dump(described))
-    owner.run(documented(HOSPITAL_IT, "nvflare cert request -p hospital-a.yml"))
-    shutil.copy(owner.folder / owner.name / f"{owner.name}.request.zip", operator.folder)
-    approve = (
-        "nvflare cert approve hospital-a.request.zip --ca-dir ca --profile profile.yml --out hospital-a.signed.zip"
-    )
-    operator.run([word.replace("hospital-a", owner.name) for word in documented(OPERATOR, approve)])
-    shutil.copy(operator.folder / f"{owner.name}.signed.zip", owner.folder)
-    package = "nvflare package hospital-a.signed.zip --fingerprint SHA256:... --request-dir hospital-a -w kits"
-    words = [word.replace("hospital-a", owner.name) for word in documented(HOSPITAL_IT, package)]
+def _described(port: int) -> str:
+    """Returns the shipped consortium file with a server on this machine."""
+    described = yaml.safe_load((ROOT / "provisioning" / "consortium.yml").read_text(encoding="utf-8"))
+    server = {"name": SERVER, "type": "server", "org": "consortium", "fed_learn_port": port, "bind_host": "127.0.0.1"}
+    described["participants"] = [server] + [one for one in described["participants"] if one["type"] != "server"]
+    return yaml.safe_dump(described)
+
+
+def _join(owner: Owner, operator: Owner, fingerprint: str) -> None:
+    """Follows hospital_it.md for one owner; only the request and the operator's answer travel."""
+    request = documented(HOSPITAL_IT, "fedvoxel site request hospital-a --org hospital_a")
+    role = ["--role", "lead"] if owner.name == SCIENTIST else []
+    owner.run([_of(owner, word) for word in request] + role)
+    shutil.copy(owner.folder / f"{owner.name}.csr", operator.folder)
+    issue = documented(OPERATOR, "fedvoxel consortium issue consortium.yml hospital-a.csr -w consortium")
+    operator.run([*(_of(owner, word) for word in issue), "--yes"])
+    shutil.copy(operator.folder / "consortium" / "answers" / f"{owner.name}.kit.zip", owner.folder)
+    install = "fedvoxel site install hospital-a.kit.zip --key hospital-a.key --fingerprint SHA256:..."
+    words = [_of(owner, word) for word in documented(HOSPITAL_IT, install)]
     owner.run([fingerprint if word == "SHA256:..." else word for word in words])
-    init = documented(HOSPITAL_IT, "fedvoxel site init kits/fedvoxel/prod_00/hospital-a")
-    owner.run([word.replace("hospital-a", owner.name) for word in init])
 
 
-def _participant(name: str, address: dict[str, int]) -> dict[str, object]:
-    if name == SERVER:
-        return {"name": name, "type": "server", "org": "consortium", **address}
-    server = {"server": {"host": SERVER, **address}}
-    if name == SCIENTIST:
-        return {"name": name, "type": "admin", "org": "consortium", "role": "lead", **server}
-    return {"name": name, "type": "client", "org": name.replace("-", "_"), **server}
+def _of(owner: Owner, word: str) -> str:
+    organisation = owner.name.replace("-", "_") if owner.name in HOSPITALS else "consortium"
+    return word.replace("hospital_a", organisation).replace("hospital-a", owner.name)
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +153,10 @@ def test_the_operator_never_has_a_participants_key(owners: dict[str, Owner]) -> 
     keys = []
     for path, content in _everything_in(operator):
         assert not any(secret in content for secret in secrets.values()), path
+        assert PASSPHRASE.encode() not in content, path
         if b"PRIVATE KEY" in content:
-            keys.append(path)
-    assert keys == ["ca/rootCA.key"]
+            keys.append((path, b"ENCRYPTED PRIVATE KEY" in content))
+    assert keys == [("consortium/authority/rootCA.key", True)]
     for name in HOSPITALS:
         assert open_kit(owners[name].kit).private_key.stat().st_mode & 0o077 == 0
 
@@ -190,3 +183,50 @@ def test_a_site_made_like_this_passes_its_check(owners: dict[str, Owner], consol
 def test_the_data_scientist_logs_in(owners: dict[str, Owner], consoles: dict[str, Path]) -> None:
     said = owners[SCIENTIST].run(["fedvoxel", "site", "check", str(owners[SCIENTIST].kit), "--json"])
     assert "accepts this kit's certificate" in said
+
+
+def test_a_renewed_certificate_reaches_a_running_site_by_itself(
+    owners: dict[str, Owner], consoles: dict[str, Path]
+) -> None:
+    """The operator renews it and copies two things to the server; the hospital does nothing."""
+    operator, site = owners["operator"], owners["hospital-a"]
+    before = open_kit(site.kit).certificate.read_bytes()
+    renew = "fedvoxel consortium renew consortium.yml hospital-a fl.consortium.example -w consortium"
+    operator.run([word.replace("fl.consortium.example", SERVER) for word in documented(OPERATOR, renew)])
+    startup = owners[SERVER].kit / "startup"
+    shutil.copytree(operator.folder / "consortium" / "renewed", startup / "renewed")
+    shutil.copy(operator.folder / "consortium" / "authority" / "crl.pem", startup)
+    _wait_for(site.folder / "console.log", ["event=certificate_renewed", "event=revocation_list_taken_up"], 90)
+    assert open_kit(site.kit).certificate.read_bytes() != before
+    said = site.run(["fedvoxel", "site", "check", str(site.kit), "--json"])
+    assert json.loads(said)["ready"]
+    renewed = [one for one in _listed(operator) if one["name"] == "hospital-a"]
+    assert [one["state"] for one in renewed] == ["replaced", "valid"]
+
+
+def test_the_server_shows_its_own_renewed_certificate_without_a_restart(
+    owners: dict[str, Owner], consoles: dict[str, Path]
+) -> None:
+    server = owners[SERVER]
+    before = _shown(server.kit)
+    name = "fl.consortium.example"
+    renew = documented(OPERATOR, f"fedvoxel site renew {name} {name}/startup/renewed/{name}.crt")
+    server.run([word.replace(name, SERVER) for word in renew])
+    deadline = time.monotonic() + 30
+    while _shown(server.kit) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "accepts this kit's certificate" in owners[SCIENTIST].run(
+        ["fedvoxel", "site", "check", str(owners[SCIENTIST].kit), "--json"]
+    )
+
+
+def _listed(operator: Owner) -> list[dict[str, object]]:
+    said = operator.run([*documented(OPERATOR, "fedvoxel consortium list -w consortium"), "--json"])
+    return list(json.loads(said)["certificates"])
+
+
+def _shown(kit: Path) -> bytes:
+    """Returns the certificate that the server shows to who connects."""
+    port = open_kit(kit).server.port
+    return ssl.get_server_certificate(("localhost", port)).encode()

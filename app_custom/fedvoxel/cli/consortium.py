@@ -8,13 +8,27 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedvoxel.governance.consortium import Consortium
+from fedvoxel.cli import consortium_certificates as certificates
+from fedvoxel.cli.authority_options import KeyFolder, PassphraseFile, read_passphrase
+from fedvoxel.governance.consortium import Consortium, authority_folder
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Create the consortium's startup kits; run them all on this machine to develop.",
+    help="The consortium's certificate authority and startup kits; run them all on this machine to develop.",
 )
+
+_OPERATOR = "-w consortium"
+for _name, _command, _example in (
+    ("init", certificates.init, f"init consortium.yml {_OPERATOR} --ca /media/stick"),
+    ("issue", certificates.issue, f"issue consortium.yml hospital-a.csr {_OPERATOR}"),
+    ("renew", certificates.renew, f"renew consortium.yml {_OPERATOR}"),
+    ("revoke", certificates.revoke, f"revoke hospital-c {_OPERATOR} --reason left"),
+    ("rotate-ca", certificates.rotate_ca, f"rotate-ca consortium.yml {_OPERATOR}"),
+    ("list", certificates.list_certificates, f"list {_OPERATOR}"),
+    ("leaver", certificates.leaver, f"leaver hospital-c {_OPERATOR}"),
+):
+    app.command(name=_name, epilog=f"Example: fedvoxel consortium {_example}")(_command)
 
 DEFAULT_FILE = Path("provisioning/consortium.yml")
 WorkspaceArgument = Annotated[Path, typer.Argument(help="The folder that 'create' filled.", show_default=False)]
@@ -33,17 +47,25 @@ def create(
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Where the kits and the authority's keys go.")],
     project_file: Annotated[Path, typer.Argument(help="The consortium file.")] = DEFAULT_FILE,
     port: Annotated[int | None, typer.Option("--port", help="The server's port, instead of the file's.")] = None,
+    key_folder: KeyFolder = None,
+    passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Makes a startup kit for the server, each hospital and each person.
+    """Makes a startup kit for the server, each hospital and each person, with everyone's private key: to develop.
 
+    Real hospitals make their keys themselves (fedvoxel site request) and are answered with: fedvoxel consortium issue.
     Safe to repeat: an unchanged file leaves the kits alone; a changed one makes new kits from the same certificate
-    authority.
+    authority, with the keys and certificates that are still good.
     """
     from fedvoxel.flare.provisioning import create_consortium, kits_to_fill
+    from fedvoxel.governance.authority_store import ROOT_FILE
+    from fedvoxel.governance.consortium_file import load_consortium_file
     from fedvoxel.governance.ledger_presence import MOVE_FILE
 
-    consortium = create_consortium(project_file, workspace, port)
+    load_consortium_file(project_file)
+    is_new = not (authority_folder(workspace) / ROOT_FILE).is_file()
+    secret = read_passphrase(passphrase_file, new=is_new)
+    consortium = create_consortium(project_file, workspace, port, secret, key_folder)
     if as_json:
         typer.echo(json.dumps(_as_json(consortium), indent=2))
         return
@@ -54,7 +76,8 @@ def create(
         said = f"{name} has a privacy ledger in a kit before: {MOVE_FILE} in its new kit says what to move there first."
         console.print(f"[yellow]{said}[/]", soft_wrap=True, highlight=False)
     console.print(
-        f"Keep {consortium.workspace / consortium.record.project / 'state'} to yourself: it holds all private keys.",
+        f"Every kit holds its owner's private key, made on this machine: for development. The authority's own is in "
+        f"{key_folder or authority_folder(workspace)}, encrypted.",
         soft_wrap=True,
         highlight=False,
     )

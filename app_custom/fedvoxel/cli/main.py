@@ -1,8 +1,9 @@
 """The `fedvoxel` command: finds the sub-command, and turns what goes wrong into one line and an exit code.
 
 A sub-command's module is imported when it is called, so that `fedvoxel --help` answers at once.
-An error that a user can act on (`FedVoxelError`) is one line on stderr; anything else is a bug and
-shows its traceback. Standard output belongs to the sub-commands alone.
+An error that a user can act on (`FedVoxelError`) is one line on stderr; anything else is a bug, of which the line says
+the kind and the place in our code. What Python itself would show may quote a path or a value of a scan, and waits for
+--debug. Standard output belongs to the sub-commands alone.
 """
 
 import importlib
@@ -11,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -39,6 +41,7 @@ NOUNS = {
     "release": "Publish, list and fetch released packages.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
+    "backup": "Back up a kit or a consortium's workspace, check a backup, put it back.",
     "audit": "Check the log of whom the server refused or missed, and why.",
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
 }
@@ -119,10 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except FedVoxelError as error:
         return _report(error, session.debug)
-    except Exception:
-        traceback.print_exc()
-        click.echo("error: this is a bug in fedvoxel; please report it with the lines above", err=True)
-        return 1
+    except Exception as error:
+        return _report_bug(error, session.debug)
 
 
 def _exit_code(returned: Any) -> int:
@@ -135,6 +136,19 @@ def _report(error: FedVoxelError, debug: bool) -> int:
         traceback.print_exc()
     click.echo(f"error: {error}", err=True)
     return error.exit_code
+
+
+def _report_bug(error: Exception, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "fedvoxel" in Path(frame.filename).parts]
+    place = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    click.echo(
+        f"error: this is a bug in fedvoxel ({type(error).__name__}{place}); please report it, and with --debug before "
+        "the command what led there, which may name files",
+        err=True,
+    )
+    return 1
 
 
 if __name__ == "__main__":

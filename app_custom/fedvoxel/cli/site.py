@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedvoxel.cli.pacs_findings import SHORT_S, checked
+from fedvoxel.cli.site_certificates import install, renew, request
 from fedvoxel.cli.site_score import score
 from fedvoxel.errors import ConfigError, FedVoxelError, SiteCheckError
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
@@ -22,6 +23,11 @@ app = typer.Typer(
 )
 
 app.command(epilog="Example: fedvoxel site score hospital-a downloads/3c5c62d1")(score)
+app.command(epilog="Example: fedvoxel site request hospital-a --org hospital_a")(request)
+app.command(epilog="Example: fedvoxel site install hospital-a.kit.zip --key hospital-a.key --fingerprint SHA256:...")(
+    install
+)
+app.command(epilog="Example: fedvoxel site renew hospital-a hospital-a.crt")(renew)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)
@@ -50,7 +56,7 @@ def check(
 
 @app.command(epilog="Example: fedvoxel site init hospital-a")
 def init(kit: KitArgument) -> None:
-    """Writes the safe local policy into a kit that was made with 'nvflare package'; safe to repeat.
+    """Writes the safe local policy anew into a kit that was made with an earlier version; safe to repeat.
 
     Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json and fedvoxel_privacy.json are
     left as they are.

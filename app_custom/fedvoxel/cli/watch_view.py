@@ -34,7 +34,7 @@ def render(snapshot: Snapshot, now: float) -> RenderableType:
     if snapshot.progress is None:
         return Group(title, Text(_without_progress(snapshot), "dim"))
     progress = snapshot.progress
-    return Group(title, _rounds(progress, now), _sites(snapshot), *_validation(progress))
+    return Group(title, _rounds(progress, now), _sites(snapshot), *_waits(progress, now), *_validation(progress))
 
 
 def _without_progress(snapshot: Snapshot) -> str:
@@ -99,6 +99,18 @@ def _site_row(site: str, state: SiteState, step: SiteStep | None, dice: float | 
         "" if dice is None else f"{dice:.3f}",
         escape(state.reason or ""),
     )
+
+
+def _waits(progress: Progress, now: float) -> list[RenderableType]:
+    """Says of each wait whom it is for, since when, how long it may still last, and why."""
+    return [
+        Text(
+            f"waiting for {wait.site} since {duration(max(now - wait.since, 0.0))}, "
+            f"{duration(max(wait.until - now, 0.0))} more at most: {wait.reason}",
+            "dim",
+        )
+        for wait in progress.waits
+    ]
 
 
 def _latest_dice(progress: Progress, site: str) -> float | None:

@@ -145,6 +145,8 @@ def _absences(run: RunOutcome, site: str) -> str:
         for word, reasons in told.items():
             if site in reasons:
                 by_reason.setdefault(f"{word}: {reasons[site]}", []).append(record.round)
+        if site in record.slow:
+            by_reason.setdefault(record.slow[site], []).append(record.round)
     said = [
         f"round{'s' if len(rounds) > 1 else ''} {', '.join(map(str, rounds))} {reason}"
         for reason, rounds in by_reason.items()

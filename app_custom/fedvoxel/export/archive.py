@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from fedvoxel.errors import PackageError
+from fedvoxel.plain_file import open_plain
 
 _PIECE_BYTES = 1024**2
 _END, _END_BYTES = b"PK\x05\x06", 22
@@ -99,7 +100,7 @@ def open_archive(path: Path, most_members: int, largest_bytes: int) -> Iterator[
         PackageError: It is missing, too large, or not the plain ZIP that a package is.
     """
     try:
-        stream = path.open("rb")
+        stream = open_plain(path)
     except OSError as error:
         raise PackageError(f"{path.name} cannot be read ({error.strerror or type(error).__name__})") from None
     with stream:

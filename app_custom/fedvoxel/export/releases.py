@@ -29,6 +29,7 @@ from fedvoxel.export.seen import Seen
 from fedvoxel.export.signature import verify
 from fedvoxel.export.trust import Signer, Trust
 from fedvoxel.federation.reader_study.requirement import ReaderStudyEvidence, ReaderStudyRequirement
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.chain_entry import HEAD_FILE, Entry, check_head, entry_of, verified_entries
 
 INDEX, PACKAGES = "index.jsonl", "packages"
@@ -218,11 +219,7 @@ def _read(folder: Path) -> list[Entry]:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_INDEX_BYTES + 1)
+        return read_plain(path, _LARGEST_INDEX_BYTES)
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise PackageError(f"expected an index of releases, and its {path.name} cannot be read ({what})") from None
-    if len(content) > _LARGEST_INDEX_BYTES:
-        raise PackageError(f"{path.name} is too large for an index of releases")
-    return content

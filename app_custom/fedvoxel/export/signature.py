@@ -87,10 +87,10 @@ def verify(signature: Signature, purpose: str, content: bytes, trust: Trust, now
         ConsortiumError: The revocation list is out of date.
     """
     try:
-        certificate = x509.load_pem_x509_certificate(signature.certificate.encode())
+        certificate, *behind = x509.load_pem_x509_certificates(signature.certificate.encode())
     except ValueError:
         raise PackageError("the signature comes with no certificate that can be read") from None
-    signer = trust.signer(certificate, signature.at, now)
+    signer = trust.signer(certificate, signature.at, now, behind)
     if signature.algorithm != algorithm_of(certificate):
         raise PackageError(f"the signature says {signature.algorithm}, and {signer.name}'s key is not for that")
     if not has_signed(certificate, signed_bytes(purpose, signature.signed_at, content), signature.signature):

@@ -10,8 +10,9 @@ site here if the name is one that FLARE gives to sites (no dot) and the certific
 is not told apart from a site, nor is a server whose only host name is a single word.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,13 +20,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError, PackageError
-from fedvoxel.records.identity import is_issued_by, load_root, name_of, organisation_of, role_of
+from fedvoxel.records.identity import is_authority, is_issued_by, leads_to, load_root, name_of, organisation_of, role_of
+from fedvoxel.records.revocation import (
+    CLOCK_SKEW,
+    LIST_FILE,
+    check_list,
+    check_list_is_of_now,
+    read_lists,
+    revoked_from,
+    said,
+)
 
 Role = Literal["project_admin", "org_admin", "lead", "member"]
 """FLARE's roles of people."""
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far a signing time may lie in the future."""
 
 _FEWEST_RSA_BITS = 2048
 
@@ -57,6 +64,7 @@ class Trust:
     Attributes:
         root: The consortium's root certificate, from the reader's own kit.
         crl: The root's revocation list; None where the reader has none.
+        newer: Lists of newer roots that this one vouches for, checked when a certificate of one is looked at.
 
     Raises:
         ConsortiumError: The root is no certificate authority, or the list is not this root's whole list.
@@ -64,22 +72,26 @@ class Trust:
 
     root: x509.Certificate
     crl: x509.CertificateRevocationList | None = None
+    newer: tuple[x509.CertificateRevocationList, ...] = ()
 
     def __post_init__(self) -> None:
-        if not _is_authority(self.root):
+        if not is_authority(self.root):
             raise ConsortiumError(
                 "expected the consortium's root (a kit's startup/rootCA.pem), got another certificate"
             )
         if self.crl is not None:
-            _check_list_is_of(self.crl, self.root)
+            check_list(self.crl, self.root)
 
-    def signer(self, certificate: x509.Certificate, at: datetime, now: datetime) -> Signer:
+    def signer(
+        self, certificate: x509.Certificate, at: datetime, now: datetime, behind: Sequence[x509.Certificate] = ()
+    ) -> Signer:
         """Returns who a certificate makes of its holder, as of the time of signing.
 
         Args:
             certificate: The one that came with the signature.
             at: When it was signed, as the signer says (aware).
             now: The present (aware).
+            behind: What came behind it: a certificate by which this root vouches for a newer one.
 
         Raises:
             PackageError: It is of another consortium, was not valid then, was revoked by then, or is neither a person's
@@ -87,26 +99,40 @@ class Trust:
             ConsortiumError: The revocation list is out of date.
         """
         if at > now + CLOCK_SKEW:
-            raise PackageError(f"signed at {_said(at)}, which is in the future; is this machine's clock right?")
-        if not is_issued_by(certificate, self.root):
+            raise PackageError(f"signed at {said(at)}, which is in the future; is this machine's clock right?")
+        if not leads_to((certificate, *behind), self.root):
             raise PackageError("signed with a certificate of another consortium: its root is not the one given here")
         found = _holder(certificate)
         for what, one in (("certificate of " + found.name, certificate), ("root certificate", self.root)):
             if not one.not_valid_before_utc <= at <= one.not_valid_after_utc:
-                begins, ends = _said(one.not_valid_before_utc), _said(one.not_valid_after_utc)
-                raise PackageError(f"signed at {_said(at)}, when the {what} was not valid ({begins} to {ends})")
-        self._check_not_revoked(found, at, now)
+                begins, ends = said(one.not_valid_before_utc), said(one.not_valid_after_utc)
+                raise PackageError(f"signed at {said(at)}, when the {what} was not valid ({begins} to {ends})")
+        if self.crl is not None:
+            self._check_not_revoked(found, at, now, self._list_for(certificate, behind))
         return found
 
-    def _check_not_revoked(self, signer: Signer, at: datetime, now: datetime) -> None:
-        if self.crl is None:
-            return
-        _check_list_is_of_now(self.crl, now)
-        entry = self.crl.get_revoked_certificate_by_serial_number(signer.serial_number)
-        if entry is not None and _revoked_from(entry) <= at:
+    def _list_for(
+        self, certificate: x509.Certificate, behind: Sequence[x509.Certificate]
+    ) -> x509.CertificateRevocationList:
+        """Returns the list of the root that issued a certificate."""
+        if self.crl is not None and is_issued_by(certificate, self.root):
+            return self.crl
+        found = next((one for one in self.newer if one.issuer == certificate.issuer), None)
+        if found is None:
+            raise ConsortiumError(
+                "the revocation list says nothing of the consortium's newer root; ask the operator for the newest"
+            )
+        check_list(found, behind[0])
+        return found
+
+    @staticmethod
+    def _check_not_revoked(signer: Signer, at: datetime, now: datetime, crl: x509.CertificateRevocationList) -> None:
+        check_list_is_of_now(crl, now)
+        entry = crl.get_revoked_certificate_by_serial_number(signer.serial_number)
+        if entry is not None and revoked_from(entry) <= at:
             raise PackageError(
-                f"signed at {_said(at)}, when the certificate of {signer.name} was already revoked "
-                f"({_said(_revoked_from(entry))})"
+                f"signed at {said(at)}, when the certificate of {signer.name} was already revoked "
+                f"({said(revoked_from(entry))})"
             )
 
 
@@ -115,49 +141,20 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
 
     Args:
         root: The root certificate (PEM), or a kit, whose `startup/rootCA.pem` it is then.
-        crl: The root's revocation list (PEM or DER).
+        crl: The root's revocation list (PEM or DER); that of the kit where None, if it has one.
 
     Raises:
         ConsortiumError: A file is missing or no such thing.
     """
     certificate = load_root(root / "startup" / "rootCA.pem" if root.is_dir() else root)
+    own = root / "startup" / LIST_FILE
+    if crl is None and own.is_file():
+        crl = own
     if crl is None:
         return Trust(certificate)
-    try:
-        content = crl.read_bytes()
-        read = x509.load_pem_x509_crl if content.startswith(b"-----BEGIN") else x509.load_der_x509_crl
-        revoked = read(content)
-    except (OSError, ValueError):
-        raise ConsortiumError(f"expected the root's revocation list in {crl.name}, got none") from None
-    return Trust(certificate, revoked)
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
-        return False
-
-
-def _check_list_is_of(crl: x509.CertificateRevocationList, root: x509.Certificate) -> None:
-    try:
-        signed = crl.issuer == root.subject and crl.is_signature_valid(root.public_key())  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        signed = False
-    if not signed:
-        raise ConsortiumError("the revocation list was not signed by this root; ask the operator for the right one")
-    # A list of changes, or of some certificates only, says so in an extension that must be understood.
-    if any(extension.critical for extension in crl.extensions):
-        raise ConsortiumError("the revocation list is not the root's whole list; ask the operator for that one")
-
-
-def _check_list_is_of_now(crl: x509.CertificateRevocationList, now: datetime) -> None:
-    begins, ends = crl.last_update_utc, crl.next_update_utc
-    if ends is None or not begins - CLOCK_SKEW <= now <= ends:
-        until = "nobody knows when" if ends is None else _said(ends)
-        raise ConsortiumError(
-            f"the revocation list holds from {_said(begins)} until {until}, not now; ask the operator for the newest"
-        )
+    lists = read_lists(crl)
+    mine = next((one for one in lists if one.issuer == certificate.subject), lists[0])
+    return Trust(certificate, mine, tuple(one for one in lists if one is not mine))
 
 
 def _holder(certificate: x509.Certificate) -> Signer:
@@ -166,7 +163,7 @@ def _holder(certificate: x509.Certificate) -> Signer:
     key = certificate.public_key()
     if not name or not name.isprintable():
         raise PackageError("signed with a certificate that names nobody; a person or a site of the consortium signs")
-    if _is_authority(certificate):
+    if is_authority(certificate):
         raise PackageError(f"signed with {name}'s own root; a person or a site of the consortium signs")
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < _FEWEST_RSA_BITS:
         raise PackageError(f"signed by {name} with an RSA key of {key.key_size} bits; at least {_FEWEST_RSA_BITS} are")
@@ -186,16 +183,3 @@ def _host_names(certificate: x509.Certificate) -> set[str]:
     except x509.ExtensionNotFound:
         return set()
     return {str(name.value) for name in found}
-
-
-def _revoked_from(entry: x509.RevokedCertificate) -> datetime:
-    """Returns since when a certificate counts for nothing: its invalidity date (RFC 5280 5.3.2), if that is earlier."""
-    try:
-        invalid = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
-    except x509.ExtensionNotFound:
-        return entry.revocation_date_utc
-    return min(invalid, entry.revocation_date_utc)
-
-
-def _said(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

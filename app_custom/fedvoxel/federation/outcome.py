@@ -106,6 +106,7 @@ class RoundRecord(FrozenModel):
         unscored: Sites that gave no score of a model that `contribution` asks about; of several reasons the first.
         evaluation_only: Sites that take part without training.
         not_selected: Sites that were not asked in this round, each with the reason.
+        slow: Sites whose reply took several times longer than they used to, or than the others', each with the times.
         loss: Mean training loss of each contributing site.
         validation: Score of the round's global model at each site that validated it.
         filters: What a filter of the job says that it did to each contributing site's update.
@@ -128,6 +129,7 @@ class RoundRecord(FrozenModel):
     unscored: Absences = Absences()
     evaluation_only: tuple[SiteName, ...] = ()
     not_selected: dict[SiteName, Reason] = Field(default_factory=dict)
+    slow: dict[SiteName, Reason] = Field(default_factory=dict)
     loss: dict[SiteName, float] = Field(default_factory=dict)
     validation: dict[SiteName, ValidationScore] = Field(default_factory=dict)
     filters: dict[SiteName, FilterNote] = Field(default_factory=dict)
@@ -179,7 +181,8 @@ class RunOutcome(Attempted):
         channels: What could have carried private cases out, and what became of it.
         start_from: The earlier run whose model this one began with; None for one drawn from the job's seed.
         beside_rounds: Bytes that were sent outside the rounds.
-        versions: Version of each package that matters.
+        versions: Version of each package that matters, on the server.
+        site_versions: The release of FedVoxel at each site, as it told when it last came for a task.
     """
 
     schema_version: Literal[1] = 1
@@ -209,6 +212,7 @@ class RunOutcome(Attempted):
     started: AwareDatetime
     finished: AwareDatetime
     versions: dict[str, str] = Field(default_factory=dict)
+    site_versions: dict[SiteName, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _rounds_add_up(self) -> Self:

@@ -67,6 +67,7 @@ class RunRecorder:
         self._unvalidated: Absences | None = None
         self._untested: Absences | None = None
         self.refused_cases: dict[str, int] = {}
+        self.site_versions: dict[str, str] = {}
         self.first_model_up = self.validation_down = self.test_down = 0
         """Bytes that were sent outside the rounds; see `BesideRounds`."""
         self.unscored = Absences()
@@ -158,6 +159,7 @@ class RunRecorder:
             finished=finished,
             versions=identity.versions,
             **self._attempted,
+            site_versions=self.site_versions,
         )
 
     def snapshot(self) -> Snapshot:
@@ -227,6 +229,7 @@ class RunRecorder:
             contribution=notes.contribution,
             codecs=notes.codecs,
             not_selected=notes.not_selected,
+            slow=notes.slow,
             bytes_up=notes.bytes_up,
             bytes_down=notes.bytes_down,
             secure_bytes_up=notes.secure_bytes_up,

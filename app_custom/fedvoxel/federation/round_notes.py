@@ -35,6 +35,7 @@ class RoundNotes:
         afterwards: Who was missing or refused after its update had gone into a sum of secure aggregation.
         public: Sites whose own filter said, with what they replied, that their cases are declared public.
         filters: What a filter of the job said that it did to a site's update.
+        slow: What is to be said of sites whose reply took unusually long.
     """
 
     seconds: float = 0.0
@@ -54,6 +55,7 @@ class RoundNotes:
     filters: dict[str, str] = field(default_factory=dict)
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
     not_selected: dict[str, str] = field(default_factory=dict)
+    slow: dict[str, str] = field(default_factory=dict)
     contribution: RoundContribution | None = None
 
     @property

@@ -24,6 +24,8 @@ class RoundsConfig(FrozenModel):
         round_timeout_s: Longest wait for a round's replies, in seconds.
         grace_s: How long to wait for the others once `min_sites` have replied, in seconds; null waits for all sites
             that are connected, up to `round_timeout_s`.
+        site_timeout_s: Longest wait for a single site, from when it came for its task, in seconds; null waits up to
+            `round_timeout_s`.
         max_cases_per_site: Largest weight that a site may claim. All sites' together are held against what a round adds
             up exactly, see `site_checks`.
         case_counts: Most cases that each of these sites may claim, in training and in validation, where the consortium
@@ -45,6 +47,7 @@ class RoundsConfig(FrozenModel):
     min_sites: int = Field(default=2, ge=1, le=10_000)
     round_timeout_s: float = Field(default=3600.0, gt=0, le=7 * 24 * 3600)
     grace_s: float | None = Field(default=None, ge=0)
+    site_timeout_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
     max_cases_per_site: int = Field(default=100_000, ge=1)
     case_counts: dict[SiteName, PositiveInt] = Field(default_factory=dict)
     evaluate: bool = True

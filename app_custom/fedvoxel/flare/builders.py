@@ -1,5 +1,6 @@
-"""The builder that `nvflare provision` calls to make each startup kit safe before anyone touches it.
+"""The builders that `nvflare provision` calls: one puts certificates into the kits, one makes each kit safe.
 
+The second makes a kit safe before anyone touches it.
 In the consortium file it stands right after FLARE's WorkspaceBuilder: FLARE finishes its builders in reverse, so that
 everything else has been written by then, and the kits have not yet been moved to where they stay.
 """
@@ -13,27 +14,40 @@ from nvflare.lighter.spec import Builder, ProvisionContext
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.local_policy import environment, write_local_policy
 from fedvoxel.governance.start_scripts import adapt_start_scripts
-from fedvoxel.records.atomic import write_json, write_text
+from fedvoxel.records.atomic import write_bytes, write_json, write_text
 
 BIND_HOST = "bind_host"
 """The server's property that says where it listens: a loopback address, or all interfaces when it is missing."""
 
 
+class CertificateBuilder(Builder):
+    """Puts certificate files into the kits that were laid out for it; FLARE never sees the authority's key."""
+
+    def __init__(self, folder: str) -> None:
+        """Takes the folder with a folder of files for each participant; who has none gets a kit without."""
+        self.folder = folder
+
+    def build(self, project: Project, ctx: ProvisionContext) -> None:
+        """Copies the files; FLARE calls the folder `startup` the kit."""
+        for participant in project.get_all_participants():
+            for path in sorted((Path(self.folder) / participant.name).glob("*")):
+                mode = 0o600 if path.suffix == ".key" else 0o644
+                write_bytes(Path(ctx.get_kit_dir(participant)) / path.name, path.read_bytes(), mode)
+
+
 class SitePolicyBuilder(Builder):
-    """Writes every kit's safe local policy, adapts its start scripts, and keeps the authority's keys to their owner."""
+    """Writes every kit's safe local policy and adapts its start scripts."""
 
     def __init__(self, allow_classes: list[str] | None = None) -> None:
         self.allow_classes = list(allow_classes or [])
-
-    def initialize(self, project: Project, ctx: ProvisionContext) -> None:
-        """Closes the folder with the certificate authority's keys before FLARE writes into it."""
-        Path(ctx.get_state_dir()).chmod(0o700)
 
     def finalize(self, project: Project, ctx: ProvisionContext) -> None:
         """Hardens the kits that the other builders wrote."""
         server = project.get_server()
         _bind(Path(ctx.get_kit_dir(server)), server.get_prop(BIND_HOST))
         for participant in project.get_all_participants():
+            if not list(Path(ctx.get_kit_dir(participant)).glob("*.crt")):
+                continue  # a kit for somebody else's certificate is being made
             kit = open_kit(Path(ctx.get_ws_dir(participant)))
             adapt_start_scripts(kit)
             if kit.kind == "relay":
@@ -42,8 +56,6 @@ class SitePolicyBuilder(Builder):
             elif kit.kind != "person":
                 write_local_policy(kit, tuple(self.allow_classes))
                 kit.local.chmod(0o700)
-        for secret in Path(ctx.get_state_dir()).iterdir():
-            secret.chmod(0o600)
 
 
 def _secure_relay(startup: Path) -> None:

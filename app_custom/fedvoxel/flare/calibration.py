@@ -13,10 +13,10 @@ from fedvoxel.config import parse_config
 from fedvoxel.federation.calibration.answers import FirstAnswer, SecondAnswer, parse_first, parse_second
 from fedvoxel.federation.calibration.fitting import make_calibration, make_plan, only
 from fedvoxel.federation.calibration.plan import ViewPlan
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND
 from fedvoxel.flare.run_files import BEST_MODEL_FILE, GLOBAL_MODEL_FILE
-from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import run_state_folder
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays

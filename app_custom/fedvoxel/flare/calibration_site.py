@@ -20,6 +20,7 @@ from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.flare.versions import check_server, tell_versions
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -58,6 +59,7 @@ class CalibrationExecutor(Executor):
         """Ends the process with the run."""
         if event_type == EventType.START_RUN:
             use_pieces()
+            tell_versions(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
 
@@ -65,6 +67,7 @@ class CalibrationExecutor(Executor):
         """Answers one task; whatever goes wrong becomes a reply that says so."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
+            check_server(task_name, fl_ctx)
             if task_name not in (TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND):
                 raise ConfigError(f"unknown task {task_name!r}; this job's sites answer calibrate_first and _second")
             self._check_policy(fl_ctx)

@@ -86,6 +86,7 @@ class FedAvgController(SiteTasks):
             journal.begin(sites)
             planned, entry = Planned(config.num_rounds, claim, start), journal.entry
             files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
+            files.recorder.site_versions = self.site_versions
             run = TrainingRun(self, config, files, journal, self._view, privacy)
             status, reason = files.finish(*run.go(sites, start), run.state)
             self._end_journal(journal, status)
@@ -120,4 +121,4 @@ class FedAvgController(SiteTasks):
         if event_type == InfoCollector.EVENT_TYPE_GET_STATS:
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
-                collector.set_info(STATS_GROUP, {"progress": self._view.shown()})
+                collector.set_info(STATS_GROUP, {"progress": self._view.shown(self.waits, self.given_up)})

@@ -11,10 +11,10 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, JobError, UpdateError
 from fedvoxel.federation.cross_site import CROSS_SITE_FILE, GLOBAL_MODEL, CrossSiteTable
 from fedvoxel.federation.outcome import SiteScore
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_SUBMIT_MODEL, TASK_VALIDATE
 from fedvoxel.flare.run_files import BEST_MODEL_FILE, GLOBAL_MODEL_FILE
-from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import run_state_folder
 from fedvoxel.updates.update import Arrays, check_layout, check_values, layout_of
 from fedvoxel.updates.weights_file import load_weights

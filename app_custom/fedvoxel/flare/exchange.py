@@ -17,12 +17,14 @@ class Exchange:
 
     Attributes:
         fetched: Each site that was given the task, as often as it was.
+        task_name: Its name; empty until it is handed to FLARE.
     """
 
     fetched: list[str] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     receive: Callable[[FLModel], bool] | None = None
+    task_name: str = ""
 
 
 @dataclass

@@ -43,11 +43,13 @@ from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.flare.versions import check_server, tell_versions
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
+from fedvoxel.training.site_state import SiteState
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class SiteExecutor(Executor):
         """Starts the trainer with the run, ends it with the run, and answers show_stats."""
         if event_type == EventType.START_RUN:
             use_pieces()
+            tell_versions(fl_ctx)
             self._open(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
@@ -107,6 +110,7 @@ class SiteExecutor(Executor):
         """Carries out one task; whatever goes wrong becomes a reply that says so."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
+            check_server(task_name, fl_ctx)
             protected = self._protected_check(shareable, fl_ctx) if task_name == TASK_CHECK else None
             return protected or self._execute(task_name, shareable, fl_ctx, abort_signal)
         except FedVoxelError as error:
@@ -179,8 +183,9 @@ class SiteExecutor(Executor):
             model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
             run_id = str(model.meta.get("run_id") or fl_ctx.get_job_id())
             begin_training(self._folder, self.cohort, run_id, self._task_hash)
-        progress = self._progress.update
-        ask = partial(self._process.ask, should_stop=lambda: abort_signal.triggered, on_progress=progress)
+        progress, kept = self._progress.update, None if rounds else SiteState(self._folder, self.cohort).checkpoint_file
+        asking = partial(self._process.ask_on, checkpoint=kept)
+        ask = partial(asking, should_stop=lambda: abort_signal.triggered, on_progress=progress)
         if task_name == TASK_TRAIN and rounds and self._secure and self._private:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:

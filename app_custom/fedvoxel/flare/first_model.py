@@ -7,8 +7,9 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.absences import Absences
 from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_INITIALIZE
-from fedvoxel.flare.site_tasks import Gathered, Wait
+from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.updates.update import Arrays, check_values
 
 Ask = Callable[..., Gathered]

@@ -10,10 +10,10 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.line import MeasuredLine
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.line_check import LineCheck
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK
-from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.governance.outbound import PrivateReadiness, SiteReadiness
 
 CHECK_FILE = "job_check.json"

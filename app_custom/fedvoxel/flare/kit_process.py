@@ -21,7 +21,7 @@ from typing import IO
 import psutil
 
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.flare.provisioning import child_environment
+from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.governance.kit import STARTUP_FILES, Kit
 from fedvoxel.governance.kit_lock import is_running, lock_kit
 from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S

@@ -14,7 +14,17 @@ class KitStorage(FilesystemStorage):
     builds its components, so a relative folder says the same on every machine.
     """
 
-    def __init__(self, folder: str = ".") -> None:
+    def __init__(self, folder: str = ".", root_dir: str | None = None) -> None:
+        """Makes the storage's folder.
+
+        Args:
+            folder: Where, relative to the kit.
+            root_dir: What `nvflare deploy prepare` writes beside it, a folder of the container; the kit is mounted
+                there, and `folder` says where in it.
+
+        Raises:
+            ConfigError: The folder is not inside the kit.
+        """
         relative = Path(folder)
         if relative.is_absolute() or ".." in relative.parts:
             raise ConfigError(

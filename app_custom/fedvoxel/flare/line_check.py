@@ -12,9 +12,10 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from fedvoxel.errors import JobError, UpdateError
 from fedvoxel.federation.line import MeasuredLine
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.fetching import size_bytes
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK, TASK_INITIALIZE
-from fedvoxel.flare.site_tasks import Gathered, OnReply, Wait
+from fedvoxel.flare.site_tasks import Gathered, OnReply
 from fedvoxel.updates.update import Arrays, check_values
 
 EMPTY_QUESTIONS = 3

@@ -35,6 +35,9 @@ SECURE_VALUES = frozenset(
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
 
+SITES_CHANGED = "fedvoxel_sites_changed"
+"""What the server tells a job's process when a site of the job has registered anew."""
+
 NO_ARRAYS = {"arrays": 0}
 """Stands where FLARE's model wants arrays or metrics, and an answer has none."""
 
@@ -60,8 +63,13 @@ def error_of(reply: Shareable) -> str:
 
 
 def one_line(text: str) -> str:
-    """Returns a reason as the outcome keeps it: one line of at most 500 characters."""
-    return " ".join(text.split())[:500]
+    """Returns a reason as the outcome keeps it: one line of at most 500 characters, and nothing but text in it.
+
+    A reason quotes names that a site has sent. What is no character at all could not be written into the outcome, and
+    what controls a terminal would do so wherever it is shown.
+    """
+    line = " ".join(text.split())[:500]
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
 
 
 def refusal_of(error: Exception) -> str:

@@ -28,6 +28,7 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.versions import server_declined
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_difference, check_in_sums, check_minimum
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.updates.secure.masked import masked_of
@@ -75,11 +76,12 @@ class OutboundFilter(Filter):
             return error_reply(_UNDECIDED.format(cohort=cohort))
         budget = decided if isinstance(decided, CohortBudget) else None
         private = budget is not None
+        task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME))
         code = shareable.get_return_code(ReturnCode.OK)
         if code != ReturnCode.OK:
-            reason = error_of(shareable)
-            return _failure(_WITHHELD if private and reason != LACKS_MODEL else reason, code)
-        task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME))
+            # Two releases that do not understand one another tell nothing of a case: made anew, that may be said.
+            declined, reason = server_declined(task, fl_ctx), error_of(shareable)
+            return _failure(declined or (_WITHHELD if private and reason != LACKS_MODEL else reason), code)
         admitted = admit(task, answer_of(shareable), private)
         if isinstance(decided, NoBudget) and decided.in_sums:
             check_in_sums(task, admitted)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection
 
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.messages import TASK_TRAIN
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.site_tasks import Gathered, Wait
+from fedvoxel.flare.site_tasks import Gathered
 
 Ask = Callable[..., Gathered]
 
@@ -35,6 +36,7 @@ class PlainRound:
 
     def _train(self, sites: Collection[str], enough: int, messages: RoundMessages, replies: RoundReplies) -> None:
         config = self._state.config
-        wait = Wait(config.round_timeout_s, enough, config.grace_s)
+        wait = Wait(config.round_timeout_s, enough, config.grace_s, config.site_timeout_s)
         gathered = messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.noting(replies.take))
         replies.notes.miss(gathered.missing)
+        replies.notes.slow |= gathered.slow

@@ -1,35 +1,49 @@
-"""Makes the startup kits of a consortium with `nvflare provision`, all of them or none.
+"""Makes the startup kits of a whole consortium on one machine, all of them or none: for development and teaching.
 
-FLARE writes its certificate authority's state in place and leaves half-made folders behind when it is interrupted. So
-it works in a folder of its own with a copy of that state, and only a complete result is moved to where the kits stay.
+Everybody's private key is made here and lies in that one's kit; where hospitals keep their keys to themselves, kits
+are made one by one (`flare.issuing`). FLARE leaves half-made folders behind when it is interrupted, so it works in a
+folder of its own, and only a complete result is moved to where the kits stay.
 """
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import yaml
 
 import fedvoxel
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.governance.consortium import Consortium, ConsortiumRecord, load_consortium, save_consortium
+from fedvoxel.flare.kit_making import make_kits
+from fedvoxel.governance.adoption import adopt_authority
+from fedvoxel.governance.authority import Authority
+from fedvoxel.governance.authority_store import KEY_FILE, ROOT_FILE, create_authority, open_authority
+from fedvoxel.governance.consortium import (
+    Consortium,
+    ConsortiumRecord,
+    authority_folder,
+    load_consortium,
+    save_consortium,
+)
 from fedvoxel.governance.consortium_file import ConsortiumFile, load_consortium_file, with_port
+from fedvoxel.governance.holder import holders_of
 from fedvoxel.governance.kit import KitKind
+from fedvoxel.governance.kit_certificates import KitCertificates
 from fedvoxel.governance.ledger_presence import MOVE_FILE, has_ledger, leave_note
 from fedvoxel.governance.local_policy import authorization, environment, privacy, resources
 from fedvoxel.privacy.policy import PRIVACY_FILE
-from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of
 
-PACKAGE_ROOT = Path(fedvoxel.__file__).resolve().parents[1]
 _KEPT = ("fedvoxel_site.json", PRIVACY_FILE)
-_TIMEOUT_S = 300
 
 
-def create_consortium(project_file: Path, workspace: Path, port: int | None = None) -> Consortium:
+def create_consortium(
+    project_file: Path,
+    workspace: Path,
+    port: int | None = None,
+    passphrase: str | None = None,
+    key_folder: Path | None = None,
+) -> Consortium:
     """Makes a startup kit for everyone in `project_file`, or returns the present ones when nothing has changed.
 
     Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in
@@ -39,8 +53,11 @@ def create_consortium(project_file: Path, workspace: Path, port: int | None = No
 
     Args:
         project_file: The consortium file.
-        workspace: The folder for the kits and the authority's keys.
+        workspace: The folder for the kits and the certificate authority.
         port: The server's port, instead of the file's.
+        passphrase: Of the authority's key. Where None, the key of a new authority is not kept: nobody can be added,
+            renewed or revoked later.
+        key_folder: Where the authority's encrypted key is, or goes; the authority's folder in the workspace when None.
 
     Raises:
         ConfigError: The file does not describe a consortium.
@@ -49,23 +66,37 @@ def create_consortium(project_file: Path, workspace: Path, port: int | None = No
     described = load_consortium_file(project_file)
     if port is not None:
         described = with_port(described, port)
-    workspace = workspace.resolve()
-    if any(character.isspace() for character in str(workspace)):
-        raise ConsortiumError(
-            f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in"
-        )
+    workspace = _without_spaces(workspace.resolve())
     fingerprint = _fingerprint(described)
     present = _present(workspace)
     if present and present.record.file_sha256 == fingerprint and _is_complete(present):
         return present
     workspace.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".provisioning-", dir=workspace) as scratch:
-        kits = _provision(described, workspace, Path(scratch))
-        folder = _adopt(kits, workspace / described.name)
+        certificates = Path(scratch) / "certificates"
+        _lay_out(described, present, _Place(workspace, key_folder, passphrase), certificates)
+        folder = _adopt(make_kits(described, certificates, Path(scratch)), workspace / described.name)
     made = Consortium(workspace, _record(described, fingerprint, folder.relative_to(workspace)))
     _take_over(present, made)
     save_consortium(made)
     return made
+
+
+def _without_spaces(workspace: Path) -> Path:
+    if any(character.isspace() for character in str(workspace)):
+        raise ConsortiumError(
+            f"the workspace {str(workspace)!r} has a space in its path, which FLARE cannot start jobs in"
+        )
+    return workspace
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Is where the authority is, and what opens it."""
+
+    workspace: Path
+    key_folder: Path | None
+    passphrase: str | None
 
 
 def _present(workspace: Path) -> Consortium | None:
@@ -89,50 +120,40 @@ def _is_complete(consortium: Consortium) -> bool:
     return all((consortium.kit(name) / "startup").is_dir() for name in names)
 
 
-def _provision(described: ConsortiumFile, workspace: Path, scratch: Path) -> Path:
-    """Runs FLARE in `scratch` and returns the project folder that it made there."""
-    project_file = scratch / "consortium.yml"
-    write_text(project_file, yaml.safe_dump(described.model_dump(mode="json", exclude_none=True), sort_keys=False))
-    state = workspace / described.name / "state"
-    if state.is_dir():
-        shutil.copytree(state, scratch / described.name / "state")
-    command = [sys.executable, "-m", "nvflare.cli", "provision", "-p", str(project_file), "-w", str(scratch), "--force"]
-    done = subprocess.run(
-        command,
-        cwd=scratch,
-        env=child_environment({"HOME": str(scratch)}),
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    project = scratch / described.name
-    if done.returncode != 0 or not (project / "prod_00").is_dir():
-        raise ConsortiumError(f"nvflare provision could not make the kits: {_reason(done.stdout + done.stderr)}")
-    return project
+def _lay_out(described: ConsortiumFile, present: Consortium | None, place: _Place, target: Path) -> None:
+    """Writes everyone's certificate files, from an authority that is made if there is none."""
+    times, folder = described.certificates, authority_folder(place.workspace)
+    before_ours = place.workspace / described.name / "state" / "cert.json"
 
+    @cache
+    def opened() -> Authority:
+        keys = place.key_folder or folder
+        if present is None and place.passphrase is None and not (keys / KEY_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a making that was interrupted: nobody can use it
+        if (folder / ROOT_FILE).exists():
+            return open_authority(folder, keys, place.passphrase)
+        if before_ours.is_file():
+            holders = holders_of(described)
+            return adopt_authority(before_ours, folder, keys, holders, place.passphrase, times.list_days)
+        days = (times.root_days, times.list_days)
+        return create_authority(folder, keys, described.name, days, place.passphrase)
 
-def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """Returns this process's environment with the running package importable, and `extra` on top."""
-    paths = [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "FEDVOXEL_PYTHON": sys.executable, **(extra or {})}
+    if before_ours.is_file():
+        opened()
 
+    def before(name: str) -> Path | None:
+        known = present is not None and (present.folder / name).is_dir()
+        return present.folder / name if present is not None and known else None
 
-def _reason(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("ERROR:", "Error", "- "))] or lines[-1:] or ["no output"]
-    return telling[0].removeprefix("ERROR:").strip()
+    KitCertificates(folder, opened, times.leaf_days, target).lay_out_all(holders_of(described), before)
 
 
 def _adopt(made: Path, project: Path) -> Path:
-    """Moves new kits and the authority's state to where they stay, and returns the folder with the kits."""
-    (project / "state").mkdir(parents=True, mode=0o700, exist_ok=True)
-    for secret in (made / "state").iterdir():
-        os.replace(secret, project / "state" / secret.name)
+    """Moves new kits to where they stay, and returns the folder with them."""
+    project.mkdir(parents=True, mode=0o700, exist_ok=True)
     numbers = [int(path.name.removeprefix("prod_")) for path in project.glob("prod_[0-9]*")]
     folder = project / f"prod_{max(numbers, default=-1) + 1:02d}"
-    os.replace(made / "prod_00", folder)
+    os.replace(made, folder)
     return folder
 
 

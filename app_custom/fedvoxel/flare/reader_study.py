@@ -7,9 +7,9 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.reader_study.answers import StudyAnswer, TooFewCases, parse_answer
 from fedvoxel.federation.reader_study.result import RESULT_FILE, make_result
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_READER_STUDY
-from fedvoxel.flare.site_tasks import Wait
 
 
 class ReaderStudyController(InquiryController):

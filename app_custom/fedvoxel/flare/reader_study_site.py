@@ -7,6 +7,7 @@ answers about a reading that went on in between, the difference would tell of a 
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
@@ -22,6 +23,7 @@ from fedvoxel.flare.messages import TASK_READER_STUDY, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.state_folder import state_folder, workspace_of
+from fedvoxel.flare.versions import check_server, tell_versions
 from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.records.chain import Chain
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
@@ -45,10 +47,16 @@ class ReaderStudyExecutor(Executor):
         super().__init__()
         self.cohort, self.classes, self.study, self.package = cohort, classes, study, package
 
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Tells the server this site's versions with the run."""
+        if event_type == EventType.START_RUN:
+            tell_versions(fl_ctx)
+
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Replies with counts, or with the reason why not."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
+            check_server(task_name, fl_ctx)
             if task_name != TASK_READER_STUDY:
                 raise ConfigError(f"unknown task {task_name!r}; this job's sites answer {TASK_READER_STUDY}")
             return result_reply({"reading": self._answer(fl_ctx)}, {}, difference=False)

@@ -41,6 +41,16 @@ class RunView:
             for index, scores in enumerate(rounds.validation)
         ]
 
-    def shown(self) -> dict[str, Any]:
-        """Returns what is shown, as JSON; nothing before the run has said how many rounds it plans."""
-        return dict(self._view) if "rounds_planned" in self._view else {}
+    def shown(
+        self, waits: Sequence[Mapping[str, Any]] = (), given_up: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Returns what is shown, as JSON; nothing before the run has said how many rounds it plans.
+
+        Args:
+            waits: Who is waited for at the moment; see `SiteTasks.waits`.
+            given_up: Who is not waited for at the moment, and why; see there.
+        """
+        if "rounds_planned" not in self._view:
+            return {}
+        gone = {site: {"state": "missing", "reason": reason} for site, reason in (given_up or {}).items()}
+        return self._view | {"sites": self._view["sites"] | gone, "waits": list(waits)}

@@ -16,9 +16,10 @@ from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.vetting import Vetting
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.messages import TASK_VALIDATE
 from fedvoxel.flare.model_messages import ModelMessages
-from fedvoxel.flare.site_tasks import Gathered, Wait
+from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.updates.update import Arrays
 
 Ask = Callable[..., Gathered]
@@ -76,7 +77,7 @@ class Scoring:
         config = self._state.config
         meta = {"split": split, "model": GLOBAL_MODEL, "down": sent.base is not None}
         messages = ModelMessages(sent, meta, current_round=self._state.round, total_rounds=config.num_rounds)
-        wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s)
+        wait = Wait(config.round_timeout_s, config.min_sites, config.grace_s, config.site_timeout_s)
         gathered = messages.exchange(self._ask, TASK_VALIDATE, sites, wait, receive)
         return Absences(missing=gathered.missing, refused=gathered.refused)
 

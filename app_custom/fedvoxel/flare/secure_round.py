@@ -9,6 +9,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.agreement import agreed_on
 from fedvoxel.flare.messages import (
     NO_ARRAYS,
@@ -20,7 +21,7 @@ from fedvoxel.flare.messages import (
 )
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.site_tasks import Gathered, Wait
+from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.grid import size_of, unflat
@@ -89,6 +90,7 @@ class SecureRound:
             again = self._send(TASK_TRAIN, _with(messages.whole(), said), lacking, take)
             gathered = gathered.asked_again(lacking, again)
         self._replies.notes.miss(gathered.missing)
+        self._replies.notes.slow |= gathered.slow
 
     def _exchange(
         self, task: str, meta: dict[str, Any], sites: Collection[str], key: str, take: Callable[[str, Any], None]
@@ -102,7 +104,7 @@ class SecureRound:
     ) -> Gathered:
         rounds = self._state.config
         enough = threshold(len(sites), self._config) or len(sites)
-        wait = Wait(rounds.round_timeout_s, enough, rounds.grace_s)
+        wait = Wait(rounds.round_timeout_s, enough, rounds.grace_s, rounds.site_timeout_s)
         return self._ask(task, message, sites, wait, self._replies.noting(take))
 
 

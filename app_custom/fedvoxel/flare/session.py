@@ -7,7 +7,7 @@ error for one clear line.
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from nvflare.fuel.flare_api.api_spec import (
     JobNotFound,
     JobNotRunning,
     NoReply,
+    TargetType,
 )
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
@@ -104,20 +105,35 @@ def job_meta(session: Session, job_id: str) -> Mapping[str, Any]:
         raise JobError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
 
 
-def job_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
-    """Returns what a running job's server and sites say of it, by participant; nothing where the job does not run.
+def server_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
+    """Returns what a running job's server says of it, by group; nothing where the job does not run.
 
     Raises:
         JobError: The user may not see it, or the server does not answer.
     """
     try:
         with _quiet():
-            found = session.show_stats(job_id, "all")
+            found = session.show_stats(job_id, TargetType.SERVER)
     except (JobNotRunning, JobNotFound, NoReply, InternalError):
         # Its process starts or ends just now: the next look at the job says which.
         return {}
     except Exception as error:
         raise JobError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
+    told = found.get("server") if isinstance(found, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
+def site_statistics(session: Session, job_id: str, sites: Sequence[str]) -> Mapping[str, Any]:
+    """Returns what some sites say of a running job, by site; nothing where one of them cannot be reached.
+
+    The server waits for a site that is gone longer than the session waits for the server.
+    """
+    try:
+        with _quiet():
+            found = session.show_stats(job_id, TargetType.CLIENT, list(sites))
+    except Exception as error:
+        logger.debug("event=sites_not_heard reason=%s", _one_line(error))
+        return {}
     return found if isinstance(found, dict) else {}
 
 

@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
@@ -23,10 +24,15 @@ from nvflare.app_common.workflows.model_controller import ModelController
 
 from fedvoxel.errors import JobError
 from fedvoxel.federation.pace import Question
+from fedvoxel.federation.slow_sites import SlowSites
+from fedvoxel.federation.waits import OpenQuestion, Wait
 from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
-from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
+from fedvoxel.flare.messages import LACKS_MODEL, SITES_CHANGED, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
+from fedvoxel.flare.versions import meet_sites, tell_versions
+from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 
 _TIDY_EVERY_S = 0.5
 """FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
@@ -37,42 +43,23 @@ OnReply = Callable[[str, FLModel], None]
 """Takes a site's name and reply; raises UpdateError to refuse it."""
 
 _ABORTED = (
-    "the run was aborted: by a person (FLARE's status is then ABORTED), or by FLARE because a site's job process could "
-    "not run, for example for a class that is not on its allow-list; that site's log says why"
+    "the run was aborted: by a person (FLARE's status is then ABORTED), or by FLARE because fewer sites were left than "
+    "the job's min_clients, for example for job processes that could not run for a class that is not on the sites' "
+    "allow-list; their logs say why"
 )
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Says how long to wait for replies.
+class Gathered:
+    """Says which sites gave no usable reply, and why: `missing` gave none, `refused` a wrong one.
 
     Attributes:
-        timeout_s: Longest wait in seconds.
-        enough: Good replies after which `grace_s` begins.
-        grace_s: Further seconds for the others; None waits for every connected site.
+        slow: What is to be said of sites whose reply took unusually long.
     """
-
-    timeout_s: float
-    enough: int = 1
-    grace_s: float | None = None
-
-    def ends_s(self, enough_s: float | None) -> float:
-        """Returns when nobody is waited for any more.
-
-        Args:
-            enough_s: Seconds after which `enough` had replied; None if they have not.
-        """
-        if enough_s is None or self.grace_s is None:
-            return self.timeout_s
-        return min(self.timeout_s, enough_s + self.grace_s)
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """Says which sites gave no usable reply, and why: `missing` gave none, `refused` a wrong one."""
 
     missing: dict[str, str]
     refused: dict[str, str]
+    slow: dict[str, str] = field(default_factory=dict)
 
     @property
     def lacking(self) -> list[str]:
@@ -85,7 +72,7 @@ class Gathered:
             {site: reason for site, reason in absent.items() if site not in sites}
             for absent in (self.missing, self.refused)
         )
-        return Gathered(missing | again.missing, refused | again.refused)
+        return Gathered(missing | again.missing, refused | again.refused, self.slow | again.slow)
 
 
 class SiteTasks(ModelController):
@@ -96,10 +83,17 @@ class SiteTasks(ModelController):
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=task_check_period)
         self.line = LineBytes()
         """What all exchanges together have sent and received."""
+        self.site_versions: dict[str, str] = {}
+        """The release that each site runs, as it told when it last came."""
         self._open = Exchange()
         self._processed = threading.local()
         self._pace: RequestPace
         self._sites = 0
+        self.waits: list[dict[str, Any]] = []
+        """Who is waited for at the moment, since when and until when (seconds since the epoch), and why."""
+        self.given_up: dict[str, str] = {}
+        """Who was asked, has not replied, and is not waited for at the moment, with the reason."""
+        self._slow: dict[str, SlowSites] = {}
 
     def ask(self, task_name: str, model: FLModel, sites: Collection[str], wait: Wait, on_reply: OnReply) -> Gathered:
         """Sends one task to `sites` and waits as `wait` says.
@@ -132,17 +126,20 @@ class SiteTasks(ModelController):
             exchange.receive, self._open = receive, exchange
             timeout_s = int(wait.timeout_s) + 1
             self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
-            why = self._wait_for(task_name, set(sites), good, refused, wait)
+            question = OpenQuestion(sites, wait)
+            slow = self._wait_for(task_name, question, good, refused)
             self.cancel_all_tasks()
-        failed = dict(exchange.failed)
-        missing = {site: failed.get(site) or why(site) for site in sites if site not in good and site not in refused}
+        failed, absent = dict(exchange.failed), [site for site in sites if site not in good and site not in refused]
+        out = read_shut_out(state_folder(self.fl_ctx))
+        missing = {site: failed.get(site) or (REVOKED if site in out else question.why(site)) for site in absent}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
-        return Gathered(missing, refused)
+        return Gathered(missing, refused, slow)
 
     def is_away(self, site: str) -> bool:
-        """Says whether FLARE has found a site disconnected."""
-        return bool(self.communicator.get_client_disconnect_time(site))
+        """Says whether FLARE has found a site disconnected, or its certificate is revoked."""
+        out = read_shut_out(state_folder(self.fl_ctx))
+        return site in out or bool(self.communicator.get_client_disconnect_time(site))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Notes which site comes for the open question."""
@@ -151,13 +148,21 @@ class SiteTasks(ModelController):
         if isinstance(site, FLContext):
             self._open.fetched.append(site.get_identity_name())
 
+    def broadcast(self, task: Task, *args: Any, **kwargs: Any) -> None:
+        """Hands a task to FLARE, and says in the open exchange which it is."""
+        self._open.task_name = task.name
+        super().broadcast(task, *args, **kwargs)
+
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
         super().start_controller(fl_ctx)
+        tell_versions(fl_ctx)
+        meet_sites(self.communicator, lambda: self._open, self.site_versions)
         self._pace = RequestPace(fl_ctx.get_prop(FLContextKey.RUNNER).config)
         self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())
         pace_downloads()
+        self.engine.register_app_command(SITES_CHANGED, self._know_sites_again)
         gc.freeze()
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
@@ -169,6 +174,11 @@ class SiteTasks(ModelController):
         sys.modules.setdefault(_TORCH_DOWNLOADS, None)  # type: ignore[arg-type]
         super().stop_controller(fl_ctx)
 
+    def _know_sites_again(self, topic: str, data: Any, fl_ctx: FLContext) -> dict[str, list[str]]:
+        """Asks the server's parent process for the job's sites: one that was restarted has a new token."""
+        self.engine.sync_clients_from_main_process()
+        return {"sites": sorted(client.name for client in self.engine.get_clients())}
+
     def _refusal(self, on_reply: OnReply, site: str, reply: FLModel) -> str | None:
         """Counts a reply and hands it on, and returns why it was refused or None."""
         try:
@@ -179,32 +189,41 @@ class SiteTasks(ModelController):
         return None
 
     def _wait_for(
-        self, task_name: str, sites: set[str], good: set[str], refused: dict[str, str], wait: Wait
-    ) -> Callable[[str], str]:
-        """Waits and returns a function that says why a site has not replied."""
-        started = tidied = time.monotonic()
-        enough_since: float | None = None
+        self, task_name: str, question: OpenQuestion, good: set[str], refused: dict[str, str]
+    ) -> dict[str, str]:
+        """Waits until the question is over, and returns what is to be said of sites that took unusually long."""
+        started, asked = time.monotonic(), time.time()
+        tidied, exchange, come = started, self._open, 0
+        slow, took_s = self._slow.setdefault(task_name, SlowSites()), dict[str, float]()
         while True:
             now = time.monotonic()
             if now - tidied > _TIDY_EVERY_S:
                 gc.collect()
                 tidied = time.monotonic()
-            open_sites = sites - good - set(refused) - set(self._open.failed)
-            lost = {site for site in open_sites if self.is_away(site)}
             if self.abort_signal.triggered:
                 raise JobError(_ABORTED)
-            if enough_since is None and len(good) >= wait.enough:
-                enough_since = now
-            if open_sites == lost or now - started > wait.timeout_s:
+            came, bad = exchange.fetched[come:], {*refused, *exchange.failed}
+            come += len(came)
+            question.came(came)
+            question.look(now - started, good, bad, [site for site in question.sites if self.is_away(site)])
+            took_s = dict.fromkeys(good, question.elapsed_s) | took_s
+            if question.over:
                 break
-            if enough_since is not None and wait.grace_s is not None and now - enough_since > wait.grace_s:
-                break
-            ends_s = wait.ends_s(None if enough_since is None else enough_since - started)
-            self._pace.wait(self._question(task_name, now - started, open_sites - lost, ends_s), good)
+            self._show_waits(question, asked, slow.slow(dict.fromkeys(question.working, question.elapsed_s), took_s))
+            self._pace.wait(self._question(task_name, question.elapsed_s, set(question.working), question.ends_s), good)
             time.sleep(self._task_check_period)
-        waited_s = time.monotonic() - started
-        self._pace.done(task_name, good, waited_s)
-        return lambda site: "lost its connection" if site in lost else f"no reply within {waited_s:.0f} s"
+        self.waits, self.given_up = [], {}
+        self._pace.done(task_name, good, question.elapsed_s)
+        said = slow.slow(took_s, took_s)
+        slow.note(took_s)
+        return said
+
+    def _show_waits(self, question: OpenQuestion, asked: float, slow: dict[str, str]) -> None:
+        self.waits = [
+            {"site": each.site, "since": asked + each.since_s, "until": asked + each.until_s, "reason": each.reason}
+            for each in question.waits(slow, self._open.answered)
+        ]
+        self.given_up = question.given_up
 
     def _question(self, task_name: str, elapsed_s: float, working: set[str], ends_s: float) -> Question:
         coming = not working <= set(self._open.fetched)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
@@ -11,11 +12,12 @@ from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.federation.cohort_statistics import merge_statistics
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_STATISTICS, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
-from fedvoxel.flare.site_tasks import Wait
 from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.versions import check_server, tell_versions
 
 STATISTICS_FILE = "cohort_statistics.json"
 
@@ -33,6 +35,11 @@ class StatisticsExecutor(Executor):
         super().__init__()
         self.cohort, self.classes = cohort, classes
 
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Tells the server this site's versions with the run."""
+        if event_type == EventType.START_RUN:
+            tell_versions(fl_ctx)
+
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Reads the cohort and replies with its statistics, or with the reason why not."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
@@ -42,6 +49,7 @@ class StatisticsExecutor(Executor):
         from fedvoxel.volumes.statistics import site_statistics
 
         try:
+            check_server(task_name, fl_ctx)
             if task_name != TASK_STATISTICS:
                 raise UpdateError(f"unknown task {task_name!r}; this job's sites answer {TASK_STATISTICS}")
             site_file = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve() / SITE_FILE

@@ -80,6 +80,11 @@ class Consortium:
         raise ConsortiumError(f"nobody in {self.record.project} has the role {role}; add one to the consortium file")
 
 
+def authority_folder(workspace: Path) -> Path:
+    """Returns where a workspace has its certificate authority."""
+    return workspace.resolve() / "authority"
+
+
 def load_consortium(workspace: Path) -> Consortium:
     """Reads the consortium that was made in `workspace`.
 

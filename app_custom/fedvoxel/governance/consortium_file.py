@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError
+from fedvoxel.plain_file import read_plain
 
 Role = Literal["project_admin", "org_admin", "lead", "member"]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")]
@@ -21,6 +22,8 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 _POLICY_BUILDER = "fedvoxel.flare.builders.SitePolicyBuilder"
 _WORKSPACE_BUILDER = "nvflare.lighter.impl.workspace.WorkspaceBuilder"
+_CERTIFICATE_BUILDER = "fedvoxel.flare.builders.CertificateBuilder"
+_WITH_ROOT_KEY = ("nvflare.lighter.impl.cert.CertBuilder", "nvflare.lighter.impl.signature.SignatureBuilder")
 _SERVER_KEYS = ("fed_learn_port", "admin_port", "default_host", "bind_host", "host_names")
 
 
@@ -94,6 +97,14 @@ class BuilderEntry(FrozenModel):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
+class CertificateTimes(FrozenModel):
+    """Says for how many days the authority's root, everyone's certificate and the revocation list are valid."""
+
+    root_days: Annotated[int, Field(ge=1, le=7300, strict=True)] = 3650
+    leaf_days: Annotated[int, Field(ge=1, le=397, strict=True)] = 90
+    list_days: Annotated[int, Field(ge=1, le=397, strict=True)] = 90
+
+
 class ConsortiumFile(FrozenModel):
     """Is the whole consortium file."""
 
@@ -122,7 +133,27 @@ class ConsortiumFile(FrozenModel):
                 f"builders: expected {_WORKSPACE_BUILDER} and then {_POLICY_BUILDER} as the first two; "
                 "without it the kits are not safe"
             )
+        if paths.count(_CERTIFICATE_BUILDER) != 1 or set(paths) & set(_WITH_ROOT_KEY):
+            raise ValueError(
+                f"builders: expected {_CERTIFICATE_BUILDER} once, in the place of FLARE's CertBuilder and "
+                "SignatureBuilder, which need the root's private key and write it down; take those two out"
+            )
+        _ = self.certificates
         return self
+
+    @property
+    def certificates(self) -> CertificateTimes:
+        """Is how long certificates are valid: the arguments of the builder that puts them into the kits."""
+        entry = next(builder for builder in self.builders if builder.path == _CERTIFICATE_BUILDER)
+        return CertificateTimes.model_validate(entry.args)
+
+    def with_certificates(self, folder: Path) -> dict[str, Any]:
+        """Returns the file as FLARE reads it, whose builder takes everyone's certificate files from `folder`."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        for builder in values["builders"]:
+            if builder["path"] == _CERTIFICATE_BUILDER:
+                builder["args"] = {"folder": str(folder)}
+        return values
 
     @property
     def server(self) -> Participant:
@@ -156,12 +187,14 @@ def load_consortium_file(path: Path) -> ConsortiumFile:
         ConfigError: The file is missing, is not YAML, or does not describe a consortium; the message names the key.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_plain(path).decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"the consortium file is missing: expected a file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the consortium file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"the consortium file {path} cannot be read: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the consortium file {path} is not YAML: {' '.join(str(error).split())}") from None
     return parse_config(ConsortiumFile, values, f"the consortium file {path.name}")
 

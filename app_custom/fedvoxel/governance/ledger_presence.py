@@ -34,6 +34,23 @@ copy: there is one ledger), then delete this file.
 """
 
 
+RESTORED_FILE = "RESTORED.txt"
+"""Lies in a kit that was put back from a backup, until a person has done what it asks for."""
+
+RESTORED_NOTE = """\
+This kit was put back from a backup of {created}. What happened after that moment is not in it.
+
+Before you start it:
+1. Make sure that the kit it was copied from runs nowhere and never will again: there is one ledger.
+2. A site with a privacy budget: what was spent after the backup stays spent. Until it is recorded, nothing of the
+   cohort leaves. Ask the operator for the server's record (fedvoxel privacy reconcile), take what your site has sent
+   since, rather more than less (0 only where nothing ran), and write it down for each cohort:
+   fedvoxel privacy record-gap THIS_KIT --cohort NAME --epsilon E --delta D --operator YOU --reason WHY
+3. A server: a run that received or released anything after the backup goes on under a new run_key, never its old one.
+4. Run: fedvoxel site check THIS_KIT; then delete this file.
+"""
+
+
 def has_ledger(kit: Path, cohort: str | None = None) -> bool:
     """Says whether a kit's folder has anything of a ledger: of one cohort, or any, the server's too."""
     folder = kit / "state" / "privacy"
@@ -47,10 +64,13 @@ def leave_note(kit: Path, server: bool) -> None:
 
 
 def check_note(kit: Kit) -> list[Finding]:
-    """Warns of a note in a server's or site's kit that asks to move a ledger there."""
-    if not (kit.folder / MOVE_FILE).exists():
-        return []
-    return [warning("policy", f"this kit replaces one that has a privacy ledger: do what {MOVE_FILE} says")]
+    """Warns of a note in a server's or site's kit that asks to move a ledger there, or to account for a backup."""
+    notes = {
+        MOVE_FILE: "this kit replaces one that has a privacy ledger",
+        RESTORED_FILE: "this kit was put back from a backup, and knows nothing of what was spent since",
+    }
+    left = {name: said for name, said in notes.items() if (kit.folder / name).exists()}
+    return [warning("policy", f"{said}: do what {name} says") for name, said in left.items()]
 
 
 def check_ledgers(kit: Kit, cohorts: Iterable[str]) -> list[Finding]:

@@ -52,10 +52,29 @@ RESUMPTION: dict[str, Any] = {
     "args": {},
 }
 """What goes on with interrupted runs, in the server's own process."""
+CERTIFICATE_COMPONENTS: dict[KitKind, dict[str, Any]] = {
+    "server": {"id": "certificate_guard", "path": "fedvoxel.flare.certificate_guard.CertificateGuard", "args": {}},
+    "site": {"id": "certificate_keeper", "path": "fedvoxel.flare.certificate_keeper.CertificateKeeper", "args": {}},
+}
+"""What keeps revoked certificates out of a server, and a site's certificate up to date."""
 
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
+
+ANSWER_TIMEOUT_S = 60.0
+"""A site asks again for what was lost on its line after so long without a byte (FLARE: 300 s); a long answer may take
+any time, as long as some of it arrives."""
+
+_OWN_LAUNCHER = {
+    "nvflare.app_common.job_launcher.client_process_launcher.ClientProcessJobLauncher": (
+        "fedvoxel.flare.restarted_job.RestartingJobLauncher"
+    )
+}
+"""FLARE's launcher of a site's jobs, and ours in its place; one for containers, which a site has chosen, stays."""
+
+_RETURNING_SITES = {"id": "returning_sites", "path": "fedvoxel.flare.returning_sites.ReturningSites"}
+"""Takes sites that were restarted back into their running jobs."""
 
 _LOG_STREAMING_IDS = frozenset({"site_log_streamer", "log_receiver"})
 _RIGHTS = (
@@ -130,10 +149,18 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *OPTIONAL_CLASSES, *extra_classes)))
     hardened["allow_log_streaming"] = False
     hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
+    for part in hardened["components"]:
+        if part.get("path") in _OWN_LAUNCHER:
+            part["path"] = _OWN_LAUNCHER[part["path"]]
+    if kind == "site":
+        hardened.setdefault("client", {})["communication_timeout"] = ANSWER_TIMEOUT_S
     if kind == "server":
         _keep_jobs_in_kit(hardened)
-        hardened["components"] = [part for part in hardened["components"] if part["id"] != RESUMPTION["id"]]
-        hardened["components"].append(RESUMPTION)
+        ours = (_RETURNING_SITES, RESUMPTION)
+        others = [part for part in hardened["components"] if part.get("id") not in {own["id"] for own in ours}]
+        hardened["components"] = [*others, *map(dict, ours)]
+    own = CERTIFICATE_COMPONENTS[kind]
+    hardened["components"] = [part for part in hardened["components"] if part.get("id") != own["id"]] + [own]
     return hardened
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.flare.messages import RESUMED_AS, STATS_GROUP
-from fedvoxel.flare.session import flare_session, job_meta, job_statistics
-from fedvoxel.ops.progress import parse_progress, parse_step
+from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
+from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
 from fedvoxel.ops.snapshot import Snapshot
+
+_GONE = ("missing", "not_selected")
+"""States of sites that may not be connected."""
 
 
 class JobSession:
@@ -33,12 +36,20 @@ class JobSession:
             resumed_as = meta.get(RESUMED_AS)
             snapshot = Snapshot(job_id, name, status, resumed_as=None if resumed_as is None else str(resumed_as))
             return snapshot if snapshot.finished else replace(snapshot, note=_schedule_note(meta))
-        snapshot = _running(job_id, name, status, job_statistics(self._session, job_id))
+        progress = parse_progress(_group(server_statistics(self._session, job_id)).get("progress"))
+        snapshot = Snapshot(job_id, name, status, progress, self._steps(job_id, progress))
         if snapshot.progress is not None:
             self._begun.add(job_id)
         elif job_id in self._begun:
             return replace(snapshot, note="The job reports no progress any more: FLARE is closing it, or it is lost.")
         return snapshot
+
+    def _steps(self, job_id: str, progress: Progress | None) -> dict[str, SiteStep]:
+        """Asks the sites how far they are; not those that are known to be gone, which would only be waited for."""
+        here = [site for site, state in (progress.sites if progress else {}).items() if state.state not in _GONE]
+        told = site_statistics(self._session, job_id, here) if here else {}
+        steps = {site: parse_step(_group(values)) for site, values in told.items()}
+        return {site: step for site, step in steps.items() if step is not None}
 
 
 @contextmanager
@@ -50,18 +61,6 @@ def open_session(kit: Path, user: str | None = None) -> Iterator[JobSession]:
     """
     with flare_session(kit, user) as session:
         yield JobSession(session)
-
-
-def _running(job_id: str, name: str, status: str, statistics: Mapping[str, Any]) -> Snapshot:
-    groups = {target: _group(values) for target, values in statistics.items()}
-    steps = {site: parse_step(values) for site, values in groups.items() if site != "server"}
-    return Snapshot(
-        job_id,
-        name,
-        status,
-        parse_progress(groups.get("server", {}).get("progress")),
-        {site: step for site, step in steps.items() if step is not None},
-    )
 
 
 def _group(values: Any) -> Mapping[str, Any]:

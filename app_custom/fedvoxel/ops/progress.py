@@ -25,6 +25,22 @@ class SiteState(_Tolerant):
     reason: str | None = None
 
 
+class SiteWait(_Tolerant):
+    """Says that a site is waited for.
+
+    Attributes:
+        site: Whom for.
+        since: Since when (seconds since the epoch, the server's clock).
+        until: Until when at the latest.
+        reason: What the site is at, and what ends the wait.
+    """
+
+    site: str
+    since: NonNegativeFloat
+    until: NonNegativeFloat
+    reason: str
+
+
 class ValidationPoint(_Tolerant):
     """Holds the mean validation Dice of one round's global model, over all cases and by site."""
 
@@ -46,6 +62,7 @@ class Progress(_Tolerant):
         sites: What each site does.
         validation: One point per validated round.
         attempts: FLARE jobs of the run until now; each goes on where the one before it was interrupted.
+        waits: Who is waited for at the moment.
     """
 
     round: NonNegativeInt = 0
@@ -57,6 +74,7 @@ class Progress(_Tolerant):
     sites: dict[str, SiteState] = Field(default_factory=dict)
     validation: tuple[ValidationPoint, ...] = ()
     attempts: PositiveInt = 1
+    waits: tuple[SiteWait, ...] = ()
 
     def seconds_left(self, now: float) -> float | None:
         """Estimates the seconds until the last round ends; None while no round has finished.

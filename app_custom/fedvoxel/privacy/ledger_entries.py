@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from fedvoxel.config import FrozenModel
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import LedgerError, VersionError
+from fedvoxel.formats import PRIVACY_LEDGER, current
 from fedvoxel.privacy.events import MAX_COUNT, GaussianEvent
 from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.records.chain_entry import Body
@@ -122,7 +123,9 @@ def ledger_entry(body: Body, number: int) -> LedgerEntry:
         LedgerError: It is none of the kinds, or a key is wrong: a newer version wrote it, or somebody else.
     """
     try:
-        return _ADAPTER.validate_python(body)
+        return _ADAPTER.validate_python(current(PRIVACY_LEDGER, body, f"line {number} of the ledger"))
+    except VersionError as error:
+        raise LedgerError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fedvoxel.config import FrozenModel
-from fedvoxel.errors import ConfigError, LedgerError
+from fedvoxel.errors import ConfigError, LedgerError, VersionError
+from fedvoxel.formats import SERVER_LEDGER, current
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger_entries import Words
 from fedvoxel.records.chain import Chain
@@ -152,7 +153,11 @@ def _released_rounds(entries: Iterable[Received | Released], run_key: str) -> se
 
 def _entry(line: Entry) -> Received | Released:
     try:
-        return _ADAPTER.validate_python(line.body)
+        return _ADAPTER.validate_python(
+            current(SERVER_LEDGER, line.body, f"line {line.index + 1} of the server's ledger")
+        )
+    except VersionError as error:
+        raise LedgerError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import LedgerError, VersionError
+from fedvoxel.formats import AUDIT_LOG, BY_NAME, current
 from fedvoxel.records.names import Sha256
 
-SCHEMA_VERSION = 2
-"""The version of the events that are written. Version 1 is read as well; see `_from_version_1`."""
+SCHEMA_VERSION = BY_NAME[AUDIT_LOG].writes
+"""The version of the events that are written; `formats` says which are read."""
 
 Kind = Literal["job", "run", "round", "answer", "release", "command", "registration", "countersignature"]
 """What an event is about: a job (is it admitted?), a run (an attempt at it begins or ends), a round, a site's answer to
@@ -140,18 +141,13 @@ def event_of(body: dict[str, Any], number: int) -> AuditEvent:
     Raises:
         LedgerError: It is no event, or of a newer version.
     """
-    version = body.get("schema_version", 1)
-    values = {key: value for key, value in body.items() if key != "schema_version"}
+    what = f"line {number} of the audit log"
     try:
-        if version not in (1, SCHEMA_VERSION) or isinstance(version, bool):
-            raise ValueError("another version")
-        return AuditEvent.model_validate(_from_version_1(values) if version == 1 else values)
+        values = dict(current(AUDIT_LOG, body, what))
+        if values.pop("schema_version", None) is not SCHEMA_VERSION:
+            raise ValueError("no version")
+        return AuditEvent.model_validate(values)
+    except VersionError as error:
+        raise LedgerError(str(error)) from None
     except ValueError:
-        raise LedgerError(f"line {number} of the audit log is no event of this version; update fedvoxel") from None
-
-
-def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns the values of a version that knew refused and missing answers only, and called them so in `kind`."""
-    if set(values) != {"kind", "run_key", "job_id", "task", "round", "site", "reason"}:
-        raise ValueError("not version 1")
-    return values | {"kind": "answer", "outcome": values["kind"]}
+        raise LedgerError(f"{what} is no event of this version; update fedvoxel") from None

@@ -193,6 +193,16 @@ class Chain:
         return OpenChain(self._path, self._clock, self._mode, entries, head)
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps everybody else from writing, for who copies the files as they are.
+
+        Raises:
+            LedgerError: The chain stays locked.
+        """
+        with self._locked():
+            yield
+
+    @contextmanager
     def _locked(self) -> Iterator[None]:
         with _file_trouble(self._path):
             make_folder(self._path.parent)

@@ -4,11 +4,16 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from fedvoxel.plain_file import read_plain
+
+MOST_CHAIN_BYTES = 2**30
+"""Largest chain that is read: some millions of entries."""
+
 
 def bytes_of(path: Path) -> bytes | None:
     """Returns a file's content, None where there is none."""
     try:
-        return path.read_bytes()
+        return read_plain(path, MOST_CHAIN_BYTES)
     except FileNotFoundError:
         return None
 

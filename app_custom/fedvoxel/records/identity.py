@@ -3,6 +3,7 @@
 What a certificate is good for, its reader decides: see `updates.secure.identity` and `export.trust`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.plain_file import read_plain
 
 _HASH = hashes.SHA256()
 _PSS = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
@@ -21,6 +23,10 @@ _PSS = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
 
 Algorithm = Literal["rsa-pss-sha256", "ecdsa-sha256"]
 """How something is signed; the certificate's key decides."""
+
+
+CROSS_FILE = "crossCA.pem"
+"""The name of the file with certificates by which an old root vouches for a new one."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,9 @@ def load_identity(startup: Path) -> Identity:
         ConsortiumError: A file is missing or no such thing.
     """
     try:
-        written = (startup / "client.crt").read_text(encoding="ascii")
-        root = x509.load_pem_x509_certificate((startup / "rootCA.pem").read_bytes())
-        key = serialization.load_pem_private_key((startup / "client.key").read_bytes(), password=None)
+        written = read_plain(startup / "client.crt").decode("ascii")
+        root = x509.load_pem_x509_certificate(read_plain(startup / "rootCA.pem"))
+        key = serialization.load_pem_private_key(read_plain(startup / "client.key"), password=None)
         name = name_of(x509.load_pem_x509_certificate(written.encode()))
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(
@@ -79,7 +85,19 @@ def load_root(path: Path) -> x509.Certificate:
         ConsortiumError: It is missing or no certificate.
     """
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_plain(path))
+    except (OSError, ValueError):
+        raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
+
+
+def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """Reads all roots that a kit trusts: one, or two while the consortium changes from one root to the next.
+
+    Raises:
+        ConsortiumError: The file is missing or holds none.
+    """
+    try:
+        return tuple(x509.load_pem_x509_certificates(read_plain(path)))
     except (OSError, ValueError):
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 
@@ -106,6 +124,28 @@ def is_issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def leads_to(chain: Sequence[x509.Certificate], root: x509.Certificate) -> bool:
+    """Says whether a certificate is of a root: issued by it, or by a newer root that it vouches for.
+
+    Args:
+        chain: The certificate, and what came behind it.
+        root: The root that is trusted.
+    """
+    if not chain:
+        return False
+    if is_issued_by(chain[0], root):
+        return True
+    return any(is_issued_by(chain[0], one) and is_issued_by(one, root) and is_authority(one) for one in chain[1:2])
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Says whether a certificate's holder may issue others."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
 
 
 def algorithm_of(certificate: x509.Certificate) -> Algorithm | None:

@@ -25,3 +25,5 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 RUN_KEY = re.compile(_NAME)
 RELEASE_ID = re.compile(_RELEASE_ID)
+PARTICIPANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,62}")
+"""The name of a server, relay, site or person in its certificate; it can also name a file."""

@@ -10,6 +10,7 @@ from fedvoxel.errors import TrainingError
 from fedvoxel.training.config import TrainingConfig
 from fedvoxel.training.gradient_term import GradientTerm, MeanGradient, NamedParameters
 from fedvoxel.training.networks import build_loss
+from fedvoxel.training.resumption import RoundCheckpoint
 from fedvoxel.training.samples import Sample, Samples
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter, loss_of
@@ -29,6 +30,7 @@ class LocalSteps:
         parameters: NamedParameters,
         samples: Samples,
         steps_per_round: int | None = None,
+        checkpoint: RoundCheckpoint | None = None,
     ) -> None:
         """Takes what is trained, and for how long.
 
@@ -38,14 +40,17 @@ class LocalSteps:
             parameters: Its trained parameters by name.
             samples: What it is trained on.
             steps_per_round: Steps in a round; None takes the configured epochs.
+            checkpoint: Keeps finished epochs, to go on from.
 
         Raises:
             ConfigError: The loss cannot be built as described.
         """
         self._config, self._segmenter = config, segmenter
         self._parameters, self._samples = parameters, samples
-        in_epochs = config.epochs_per_round * math.ceil(len(samples) / config.batch_size)
+        self._per_epoch = math.ceil(len(samples) / config.batch_size)
+        in_epochs = config.epochs_per_round * self._per_epoch
         self._steps = in_epochs if steps_per_round is None else steps_per_round
+        self._checkpoint = checkpoint
         self._loss = build_loss(config.loss)
         self._device = segmenter.device
         needs_scaling = self._device.type == "cuda" and segmenter.autocast.fast_dtype == torch.float16
@@ -76,22 +81,24 @@ class LocalSteps:
         steps = self._steps
         average = WeightAverage(self._parameters.values(), self._config.average_decay)
         self._segmenter.network.train()
-        total_loss = 0.0
-        for done, batch in enumerate(islice(self._batches(round_index), steps)):
+        # The mean gradient of the steps before is not kept: such a round begins anew.
+        checkpoint = None if mean_gradient else self._checkpoint
+        parts = (self._segmenter.network, optimizer, average, self._scaler)
+        begun, total_loss = checkpoint.restore(*parts) if checkpoint else (0, 0.0)
+        for done, batch in enumerate(islice(self._batches(round_index, begun), steps - begun), begun):
             self._set_rate(optimizer, round_index * steps + done, num_rounds * steps)
             total_loss += self._gradients(optimizer, *batch)
-            if mean_gradient:
-                mean_gradient.add()
-            term.add_to_gradients()
-            self._step(optimizer)
+            self._step(optimizer, term, mean_gradient)
             average.add()
             if progress:
                 progress(done + 1, steps, total_loss / (done + 1))
+            if checkpoint and (done + 1) % self._per_epoch == 0:
+                checkpoint.keep(done + 1, total_loss, *parts)
         average.apply()
         return total_loss / steps
 
-    def _batches(self, round_index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for epoch in count():
+    def _batches(self, round_index: int, begun: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for epoch in count(begun // self._per_epoch if begun else 0):
             yield from _batches(self._samples.epoch(round_index, epoch), self._config.batch_size)
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total_steps: int) -> None:
@@ -112,7 +119,11 @@ class LocalSteps:
         self._scaler.unscale_(optimizer)
         return value
 
-    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+    def _step(self, optimizer: torch.optim.Optimizer, term: GradientTerm, mean_gradient: MeanGradient | None) -> None:
+        """Steps along the batch's gradients with what is added to them."""
+        if mean_gradient:
+            mean_gradient.add()
+        term.add_to_gradients()
         if self._config.gradient_clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._config.gradient_clip_norm)
         self._scaler.step(optimizer)

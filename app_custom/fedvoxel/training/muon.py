@@ -42,13 +42,22 @@ class MuonAdamW(torch.optim.Optimizer):
         self._kernels = [parameter for parameter in everything if _is_kernel(parameter)]
         self._matrices = [torch.nn.Parameter(kernel.detach().view(kernel.shape[0], -1)) for kernel in self._kernels]
         others = [parameter for parameter in everything if not _is_kernel(parameter)]
-        self.parts: list[torch.optim.Optimizer] = []
-        """Muon and AdamW, each of which has its own moments."""
+        self._parts: list[torch.optim.Optimizer] = []
         if self._matrices:
             options: dict[str, Any] = {"momentum": momentum, "adjust_lr_fn": "match_rms_adamw"}
-            self.parts.append(torch.optim.Muon(self._matrices, lr, weight_decay=weight_decay, **options))
+            self._parts.append(torch.optim.Muon(self._matrices, lr, weight_decay=weight_decay, **options))
         if others:
-            self.parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
+            self._parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the moments of Muon and of AdamW, which the class itself has none of."""
+        return {**super().state_dict(), "parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the moments of both back."""
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "parts"})
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -61,7 +70,7 @@ class MuonAdamW(torch.optim.Optimizer):
             raise ValueError("MuonAdamW takes no closure")
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             matrix.grad = None if kernel.grad is None else kernel.grad.view_as(matrix)
-        for part in self.parts:
+        for part in self._parts:
             for group in part.param_groups:
                 group["lr"] = self.param_groups[0]["lr"]
             part.step()

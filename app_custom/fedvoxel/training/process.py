@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 OnProgress = Callable[[Mapping[str, Any]], None]
 
 
+class TrainerDiedError(TrainingError):
+    """Says that the child died with a command on its hands."""
+
+
 class TrainerProcess:
     """Keeps one child process that trains; it is started when needed and started anew after it died."""
 
@@ -99,7 +103,31 @@ class TrainerProcess:
                     return _result(answer)
                 on_progress(answer.header)
         except (EOFError, OSError):
-            raise TrainingError(f"the trainer process ended with {self._how_it_ended()}") from None
+            raise TrainerDiedError(f"the trainer process ended with {self._how_it_ended()}") from None
+
+    def ask_on(
+        self, message: Message, should_stop: Callable[[], bool], on_progress: OnProgress, checkpoint: Path | None
+    ) -> Message:
+        """Asks as `ask` does; where the child died, a new one goes on, as long as each gets further than the last.
+
+        Args:
+            message: See `ask`, as the next two.
+            should_stop: See there.
+            on_progress: See there.
+            checkpoint: The file in which a child keeps how far it is; None where none may go on.
+
+        Raises:
+            TrainerDiedError: The child died before it had kept anything, or no further than the one before it.
+        """
+        reached = _stamp(checkpoint)
+        while True:
+            try:
+                return self.ask(message, should_stop, on_progress)
+            except TrainerDiedError as error:
+                before, reached = reached, _stamp(checkpoint)
+                if reached is None or reached == before:
+                    raise
+                logger.warning("event=trainer_died reason=%s; a new one goes on from its last epoch", error)
 
     def end(self) -> None:
         """Ends the child, if there is one, and waits until it is gone."""
@@ -125,6 +153,14 @@ class TrainerProcess:
         if code == -signal.SIGKILL:
             return "signal 9 (SIGKILL; out of memory, or killed from outside)"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """Returns what tells one content of a file, which is always written anew, from the next; None where it has none."""
+    if file is None or not file.is_file():
+        return None
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _result(answer: Message) -> Message:

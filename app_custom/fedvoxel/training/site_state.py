@@ -1,5 +1,8 @@
 """What a site keeps of its own from round to round: control variates, parameters that never leave, what a codec left.
 
+Where a trainer keeps its optimiser's moments and the epochs of an open round is named here too, and forgotten here; see
+`training.resumption`.
+
 Control variates of site and server must belong together: c is the mean of the c_k that the server has heard of. So what
 a round makes is only proposed, and counts once the server's next message says that the update was accepted; otherwise
 it is dropped, as the update was. Everything is in files, so that it outlives the trainer's process.
@@ -25,6 +28,8 @@ class SiteState:
         self._folder, self._cohort, self._kind = folder, cohort, kind
         self.personal_file = folder / f"personal_model.{cohort}.npz"
         """Holds the personal model, which counts whatever the server accepts."""
+        self.checkpoint_file = folder / f"round_checkpoint.{cohort}.pt"
+        """Holds the last finished epoch of a round that is being trained."""
 
     def carried(self, kind: CarriedKind) -> RoundMemory:
         """Returns what the trainer carries from round to round whatever the server accepts."""
@@ -57,8 +62,17 @@ class SiteState:
 
         A site may miss the first round of that run, so that no round's number says that it is new.
         """
-        for path in (self._kept(), self.personal_file, *self._proposed().values()):
+        own = (self._kept(), self.personal_file, self.checkpoint_file)
+        for path in (*own, *self._proposed().values(), *self.moments().values()):
             path.unlink(missing_ok=True)
+
+    def moments_file(self, round_index: int) -> Path:
+        """Returns the file of the optimiser's moments after a round."""
+        return self._folder / f"moments_{round_index}.{self._cohort}.pt"
+
+    def moments(self) -> dict[int, Path]:
+        """Returns the files of moments that there are, by round."""
+        return self._by_round("moments", "pt")
 
     def propose(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what counts from the next round on, if this round's update is accepted."""
@@ -80,6 +94,9 @@ class SiteState:
         return self._folder / f"{self._kind}.{self._cohort}.npz"
 
     def _proposed(self) -> dict[int, Path]:
-        name = re.compile(rf"{self._kind}_(\d+)\.{re.escape(self._cohort)}\.npz")
+        return self._by_round(self._kind, "npz")
+
+    def _by_round(self, kind: str, ending: str) -> dict[int, Path]:
+        name = re.compile(rf"{kind}_(\d+)\.{re.escape(self._cohort)}\.{ending}")
         found = ((name.fullmatch(path.name), path) for path in self._folder.iterdir())
         return {int(match[1]): path for match, path in found if match}

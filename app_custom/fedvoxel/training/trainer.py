@@ -15,9 +15,8 @@ from fedvoxel.training.config import Ditto, FineTuned, TrainingConfig, check_goe
 from fedvoxel.training.gradient_term import GradientTerm
 from fedvoxel.training.local_correction import LocalCorrection
 from fedvoxel.training.local_steps import LocalSteps, Progress
-from fedvoxel.training.moments import Moments
 from fedvoxel.training.networks import build_optimizer, names_like, trained_parameters
-from fedvoxel.training.round_memory import CarriedKind
+from fedvoxel.training.resumption import KeptMoments, RoundCheckpoint
 from fedvoxel.training.samples import Samples
 from fedvoxel.training.segmenter import Segmenter
 from fedvoxel.training.site_state import SiteState
@@ -58,12 +57,14 @@ class Trainer:
         self._network, self._device = self._segmenter.network, self._segmenter.device
         self._trained = trained_parameters(self._network)
         self._site_local = names_like(config.site_local or (), list(self.weights()), "site_local")
-        self._state = state
-        self._moments = self._new_moments("moments")
+        self._optimizer = self._new_optimizer()
         ditto = config.personal if isinstance(config.personal, Ditto) else None
-        self._personal_moments = self._new_moments("personal_moments") if ditto else None
+        self._personal_optimizer = self._new_optimizer() if ditto else None
+        self._state = state
         self._samples = Samples(config, cases, site)
-        self._steps = self._local_steps(config)
+        self._moments = KeptMoments(state) if state and config.optimizer.keep_state else None
+        self._checkpoint = RoundCheckpoint(state.checkpoint_file) if state else None
+        self._steps = LocalSteps(config, self._segmenter, self._trained, self._samples, checkpoint=self._checkpoint)
         self._personal_steps = self._local_steps(config, ditto.steps_per_round) if ditto else None
 
     @property
@@ -104,12 +105,16 @@ class Trainer:
         shared, controls = split_controls(model)
         kept = self._own_state.begin(accepted) if correction or self._keeps_own else {}
         self._segmenter.load(self._with_own(shared, kept))
-        optimizer = self._moments.begin(round_index)
+        self._begin_optimizer(round_index)
+        if self._checkpoint:
+            named = correction.model_dump(mode="json") if correction else None
+            self._checkpoint.open(model, round=round_index, of=num_rounds, correction=named, accepted=accepted)
         rule = LocalCorrection(correction, self._trained, shared, controls, kept) if correction else None
         term = rule.term if rule else GradientTerm(self._trained, self.config.proximal_mu or 0.0)
         mean_gradient = rule.mean_gradient if rule else None
-        loss = self._steps.run(optimizer, round_index, num_rounds, term, mean_gradient, progress)
-        self._moments.end(round_index)
+        loss = self._steps.run(self._optimizer, round_index, num_rounds, term, mean_gradient, progress)
+        if self._moments:
+            self._moments.keep(round_index, self._optimizer)
         return Update(self._difference(shared, round_index, rule), self.case_count, {"loss": loss})
 
     def train_personal(
@@ -128,16 +133,17 @@ class Trainer:
             ConfigError: The training section has no personal model that is trained beside the common one.
         """
         ditto = self.config.personal
-        if not isinstance(ditto, Ditto) or not self._personal_moments or not self._personal_steps:
+        if not isinstance(ditto, Ditto) or not self._personal_optimizer or not self._personal_steps:
             raise ConfigError("training.personal is not ditto: no personal model is trained beside the common one")
         self._require_cases()
         shared, _ = split_controls(model)
         memory = self._own_state.carried("personal_start")
         before = memory.last_before(round_index)
         self._segmenter.load(shared if before is None else memory.read(before))
-        optimizer, term = self._personal_moments.begin(round_index), GradientTerm(self._trained, ditto.strength, shared)
-        self._personal_steps.run(optimizer, round_index, num_rounds, term, None, progress)
-        self._personal_moments.end(round_index)
+        if not self.config.optimizer.keep_state:
+            self._personal_optimizer = self._new_optimizer()
+        term = GradientTerm(self._trained, ditto.strength, shared)
+        self._personal_steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
         memory.keep(round_index, self.weights())
         save_weights(self._own_state.personal_file, self.weights())
 
@@ -201,6 +207,16 @@ class Trainer:
             self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
         return difference | {name: np.zeros_like(shared[name]) for name in self._site_local}
 
+    def _begin_optimizer(self, round_index: int) -> None:
+        """Has the optimiser as the last round before this one left it, also in a new process and in a second try."""
+        if self._moments:
+            self._optimizer = self._new_optimizer()
+            moments = self._moments.before(round_index)
+            if moments:
+                self._optimizer.load_state_dict(moments)
+        elif not self.config.optimizer.keep_state:
+            self._optimizer = self._new_optimizer()
+
     def _local_steps(self, config: TrainingConfig, steps: int | None = None) -> LocalSteps:
         return LocalSteps(config, self._segmenter, self._trained, self._samples, steps)
 
@@ -220,10 +236,6 @@ class Trainer:
 
     def _with_own(self, shared: Arrays, own: Arrays) -> Arrays:
         return {**shared, **{name: own[name] for name in self._site_local if name in own}}
-
-    def _new_moments(self, kind: CarriedKind) -> Moments:
-        memory = self._state.carried(kind) if self._state else None
-        return Moments(self._new_optimizer, self.config.optimizer.keep_state, memory)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return build_optimizer(self.config.optimizer, self._trained.values())

@@ -14,19 +14,20 @@ class WeightAverage:
     def __init__(self, parameters: Iterable[torch.nn.Parameter], decay: float | None) -> None:
         """Keeps the parameters; a `decay` of None averages nothing."""
         self._parameters, self._decay = [parameter.detach() for parameter in parameters], decay
-        self._average: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+        """Is the average, parameter by parameter; empty before the first step."""
 
     def add(self) -> None:
         """Takes the current weights into the average."""
         if self._decay is None:
             return
-        if not self._average:
-            self._average = [parameter.clone() for parameter in self._parameters]
-        for average, parameter in zip(self._average, self._parameters, strict=True):
+        if not self.values:
+            self.values = [parameter.clone() for parameter in self._parameters]
+        for average, parameter in zip(self.values, self._parameters, strict=True):
             average.lerp_(parameter, 1 - self._decay)
 
     def apply(self) -> None:
         """Puts the average, if there is one, in the place of the weights."""
-        if self._average:
-            for parameter, average in zip(self._parameters, self._average, strict=True):
+        if self.values:
+            for parameter, average in zip(self._parameters, self.values, strict=True):
                 parameter.copy_(average)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from fedvoxel.errors import UpdateError
-from fedvoxel.records.identity import has_signed, is_issued_by, name_of, role_of
+from fedvoxel.records.identity import has_signed, leads_to, name_of, role_of
 
 
 def check_signed(name: str, written: str, root: x509.Certificate, content: bytes, signature: str) -> None:
@@ -21,10 +21,10 @@ def check_signed(name: str, written: str, root: x509.Certificate, content: bytes
     """
     unsigned = f"a message that {name[:80]} has not signed with a certificate of this consortium"
     try:
-        certificate = x509.load_pem_x509_certificate(written.encode())
+        certificate, *behind = x509.load_pem_x509_certificates(written.encode())
     except ValueError:
         raise UpdateError(unsigned) from None
-    if not is_issued_by(certificate, root):
+    if not leads_to((certificate, *behind), root):
         raise UpdateError(unsigned)
     _check_holder(certificate, name)
     if not has_signed(certificate, content, signature):

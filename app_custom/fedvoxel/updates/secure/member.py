@@ -166,6 +166,8 @@ class Member:
         with self._step("reveal"):
             content, root = confirmed_bytes(self._hash, self._alive), self._identity.root
             signed = set(confirmations) & set(self._alive)
+            if not all(isinstance(confirmations[site], str) for site in signed):
+                raise UpdateError("a confirmation that is no signature")
             for site in signed:
                 check_signed(site, self._roster[site].certificate, root, content, confirmations[site])
             if len(signed) < self._threshold:

@@ -65,5 +65,5 @@ def _restore(work: SiteWork, moments: Path) -> None:
 
 def _parts(work: SiteWork) -> list[Any]:
     """Returns the optimisers that hold moments: MuonAdamW is two in one."""
-    optimizer = work.trainer._moments.optimizer
-    return list(getattr(optimizer, "parts", [optimizer]))
+    optimizer = work.trainer._optimizer
+    return list(getattr(optimizer, "_parts", [optimizer]))

@@ -1,0 +1,104 @@
+"""The answer to a request: a kit without its private key, packed into one file, and how it is unpacked with the key.
+
+What comes out of the file is checked before anything of it is used: it is of the consortium whose root was told by
+telephone, and its certificate is for the key that never left.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from fedvoxel.errors import ConsortiumError, PackageError
+from fedvoxel.export.archive import archive_bytes, open_archive
+from fedvoxel.governance.certificate_request import certificate_fingerprint
+from fedvoxel.governance.kit import Kit, open_kit
+from fedvoxel.plain_file import read_plain
+from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.identity import is_issued_by, load_root
+from fedvoxel.records.revocation import LIST_FILE, check_list, read_lists
+
+_MOST_MEMBERS, _LARGEST_BYTES = 100, 4 * 1024**2
+_FOLDERS = ("startup", "local")
+
+
+def pack_answer(kit: Path, path: Path) -> None:
+    """Packs a kit that has no private key.
+
+    Raises:
+        ConsortiumError: It has one: that must not travel.
+    """
+    files = sorted(file for file in kit.rglob("*") if file.is_file())
+    members = {file.relative_to(kit).as_posix(): file.read_bytes() for file in files}
+    if any(b"PRIVATE KEY" in content for content in members.values()):
+        raise ConsortiumError(f"the kit of {kit.name} holds a private key; a kit that travels holds none")
+    write_bytes(path, archive_bytes(members), mode=0o600)
+
+
+def install_answer(path: Path, key: Path, fingerprint: str, folder: Path) -> Kit:
+    """Makes a kit from an answer and the private key that never left.
+
+    Args:
+        path: The answer.
+        key: The private key that the request was made with.
+        fingerprint: The root's SHA-256 fingerprint, as the operator told it.
+        folder: Where the kit goes; must not be there yet.
+
+    Raises:
+        ConsortiumError: The answer is damaged, of another root, or for another key; nothing is left behind then.
+    """
+    if folder.exists():
+        raise ConsortiumError(f"{folder} exists; name a new folder, or move the old kit away")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".installing-") as scratch:
+        inside = Path(scratch) / "kit"
+        _unpack(path, inside)
+        kit = open_kit(inside)
+        _check_root(kit, fingerprint)
+        write_bytes(kit.private_key, _key_for(kit, key), mode=0o600)
+        kit.local.chmod(0o700)
+        (inside / "state").mkdir(mode=0o700)
+        shutil.move(inside, folder)
+    return open_kit(folder)
+
+
+def _unpack(path: Path, target: Path) -> None:
+    try:
+        with open_archive(path, _MOST_MEMBERS, _LARGEST_BYTES) as archive:
+            for name in archive.names:
+                parts = PurePosixPath(name).parts
+                plain = len(parts) <= 2 and all(part.strip(".") and "\\" not in part for part in parts)
+                if not plain or (len(parts) == 2 and parts[0] not in _FOLDERS) or name.startswith("/"):
+                    raise ConsortiumError(f"{path.name} holds {name[:80]!r}, which no kit has")
+                mode = 0o755 if name.endswith(".sh") else 0o600
+                write_bytes(target / name, archive.read(name, _LARGEST_BYTES), mode)
+    except PackageError as error:
+        raise ConsortiumError(f"{path.name} is not an answer of the operator's ({error})") from None
+
+
+def _check_root(kit: Kit, fingerprint: str) -> None:
+    """Checks the root against what was told, and what came with it against the root."""
+    root = load_root(kit.root_certificate)
+    told = fingerprint.upper().removeprefix("SHA256:").replace(":", "")
+    if certificate_fingerprint(root).removeprefix("SHA256:").replace(":", "") != told:
+        raise ConsortiumError(
+            "the root in the answer has another fingerprint than the one given; ask the operator by telephone, "
+            "and do not use this answer"
+        )
+    if not is_issued_by(x509.load_pem_x509_certificate(kit.certificate.read_bytes()), root):
+        raise ConsortiumError("the certificate in the answer was not issued by the root in it")
+    for crl in read_lists(kit.startup / LIST_FILE):
+        check_list(crl, root)
+
+
+def _key_for(kit: Kit, path: Path) -> bytes:
+    try:
+        content = read_plain(path)
+        key = serialization.load_pem_private_key(content, password=None)
+    except (OSError, ValueError, TypeError):
+        raise ConsortiumError(f"{path} is no private key without a password") from None
+    if key.public_key() != x509.load_pem_x509_certificate(kit.certificate.read_bytes()).public_key():
+        raise ConsortiumError(f"the answer is for another key than {path}: for which request was it made?")
+    return content

@@ -1,0 +1,164 @@
+"""What a consortium's authority has done: every certificate that it issued, and every one that it revoked.
+
+An append-only chain beside the authority's root, with no secret in it: it is read without the authority's key, and
+what it says is written there before a certificate or a list is handed out.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from fedvoxel.errors import ConsortiumError
+from fedvoxel.governance.holder import Holder, HolderKind, holder_in
+from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.revocation import serial_text
+
+Reason = Literal["left", "key-compromise", "superseded", "affiliation-changed", "unspecified"]
+"""Why a certificate is revoked."""
+
+State = Literal["valid", "expires soon", "replaced", "expired", "revoked"]
+"""What a certificate is worth; "replaced" is a valid one whose holder has a newer one."""
+
+EXPIRES_SOON = timedelta(days=30)
+"""How long before its end a certificate is to be renewed."""
+
+_FILE = "certificates.jsonl"
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """Says that a certificate is revoked.
+
+    Attributes:
+        at: When (aware).
+        reason: Why.
+        since: Since when its signatures count for nothing, where that is earlier (aware).
+    """
+
+    at: datetime
+    reason: Reason
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Issued:
+    """Is a certificate that the authority has issued.
+
+    Attributes:
+        certificate: The certificate.
+        holder: Whom it is for.
+        revoked: When and why it was revoked; None while it is not.
+    """
+
+    certificate: x509.Certificate
+    holder: Holder
+    revoked: Revoked | None = None
+
+    @property
+    def serial(self) -> str:
+        """Is its serial number, hexadecimal."""
+        return serial_text(self.certificate.serial_number)
+
+    def is_good(self, now: datetime) -> bool:
+        """Says whether it is neither revoked nor expired."""
+        return self.revoked is None and now <= self.certificate.not_valid_after_utc
+
+
+class Register:
+    """Is the record on disk; every call reads it anew."""
+
+    def __init__(self, authority: Path) -> None:
+        """Touches no file; `authority` is the authority's folder."""
+        self._chain = Chain(authority / "register" / _FILE)
+
+    def issued(self) -> tuple[Issued, ...]:
+        """Returns every certificate that was issued, in order, with what became of it.
+
+        Raises:
+            LedgerError: The record cannot be read or trusted.
+            ConsortiumError: A line of it is no entry of this version.
+        """
+        entries = self._chain.read()
+        revoked = {entry.body["serial"]: _revoked(entry) for entry in entries if entry.body.get("event") == "revoked"}
+        try:
+            found = [_issued(entry.body) for entry in entries if entry.body.get("event") == "issued"]
+        except (KeyError, TypeError, ValueError):
+            raise ConsortiumError("the register of certificates is not of this version; update fedvoxel") from None
+        return tuple(Issued(one.certificate, one.holder, revoked.get(one.serial)) for one in found)
+
+    def of(self, name: str, now: datetime) -> tuple[Issued, ...]:
+        """Returns a participant's certificates that are neither revoked nor expired, the oldest first."""
+        return tuple(one for one in self.issued() if one.holder.name == name and one.is_good(now))
+
+    def find(self, name_or_serial: str, now: datetime) -> tuple[Issued, ...]:
+        """Returns what is meant by a name (all its good certificates) or by a serial number (that one).
+
+        Raises:
+            ConsortiumError: There is no such certificate, or it is revoked already.
+        """
+        wanted = name_or_serial.replace(":", "").upper().lstrip("0")
+        by_serial = [one for one in self.issued() if one.serial == wanted]
+        if any(one.revoked for one in by_serial):
+            raise ConsortiumError(f"certificate {wanted} is revoked already; see: fedvoxel consortium list")
+        found = tuple(by_serial) or self.of(name_or_serial, now)
+        if not found:
+            raise ConsortiumError(
+                f"no valid certificate has the name or serial number {name_or_serial!r}; see: fedvoxel consortium list"
+            )
+        return found
+
+    def states(self, now: datetime) -> list[tuple[Issued, State]]:
+        """Returns every certificate and what it is worth at a time (aware)."""
+        everything = self.issued()
+        newest = {(one.holder.name, one.holder.kind): one for one in everything if one.is_good(now)}
+        return [(one, _state(one, newest.get((one.holder.name, one.holder.kind)), now)) for one in everything]
+
+    def lists(self) -> int:
+        """Returns how many revocation lists were signed."""
+        return sum(entry.body.get("event") == "list" for entry in self._chain.read())
+
+    def note_issued(self, issued: Issued) -> None:
+        """Writes down a certificate, before it is handed out."""
+        text = issued.certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+        self._chain.append({"event": "issued", "kind": issued.holder.kind, "certificate": text})
+
+    def note_revoked(self, issued: tuple[Issued, ...], reason: Reason, since: datetime | None) -> None:
+        """Writes down which certificates are revoked from now on."""
+        said = {"event": "revoked", "reason": reason, "since": since.astimezone(UTC).isoformat() if since else None}
+        bodies = [{**said, "serial": one.serial} for one in issued]
+        with self._chain.writing() as chain:
+            chain.append(bodies[0], *bodies[1:])
+
+    def note_list(self, number: int, until: datetime) -> None:
+        """Writes down a list, before it is signed."""
+        self._chain.append({"event": "list", "number": number, "until": until.astimezone(UTC).isoformat()})
+
+
+def _issued(body: dict[str, Any]) -> Issued:
+    certificate = x509.load_pem_x509_certificate(body["certificate"].encode("ascii"))
+    kind: HolderKind = body["kind"]
+    if kind not in get_args(HolderKind):
+        raise ValueError(kind)
+    return Issued(certificate, holder_in(certificate, kind))
+
+
+def _revoked(entry: Entry) -> Revoked:
+    since = entry.body["since"]
+    return Revoked(
+        datetime.fromisoformat(entry.at), entry.body["reason"], datetime.fromisoformat(since) if since else None
+    )
+
+
+def _state(one: Issued, newest: Issued | None, now: datetime) -> State:
+    if one.revoked:
+        return "revoked"
+    if not one.is_good(now):
+        return "expired"
+    if newest is not None and newest.serial != one.serial:
+        return "replaced"
+    return "expires soon" if one.certificate.not_valid_after_utc - now < EXPIRES_SOON else "valid"

@@ -1,0 +1,91 @@
+"""Who is shut out of a running server because the certificate that they came with is revoked.
+
+A revocation list names serial numbers, and a message names its sender. The server notes with which certificate each
+site and person came in; the note survives a restart, after which a site goes on with the token that it has, and shows
+no certificate. A job's process reads who is shut out, so that its outcome can say why a site is missing.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+from fedvoxel.config import FrozenModel, load_json_config
+from fedvoxel.errors import ConfigError
+from fedvoxel.records.atomic import write_json
+from fedvoxel.records.revocation import serial_text
+
+REVOKED = "its certificate is revoked"
+"""Why a site is missing from a round, as the outcome says it."""
+
+_logger = logging.getLogger(__name__)
+
+_SEEN, _OUT = "seen.json", "shut_out.json"
+
+
+class _Seen(FrozenModel):
+    serials: dict[str, str]
+
+
+class Arrivals:
+    """Are the certificates with which everyone came in last."""
+
+    def __init__(self, state: Path) -> None:
+        """Reads the note of the run before; `state` is the server's `state/` folder.
+
+        A damaged note is put aside with an alarm, since handshakes and connections are judged without it.
+        """
+        self._folder, self._lock = state / "certificates", threading.Lock()
+        self._serials = _noted(self._folder / _SEEN)
+        self._out: frozenset[str] = frozenset()
+
+    @property
+    def shut_out(self) -> frozenset[str]:
+        """Are the names of those whose messages are refused."""
+        return self._out
+
+    def came(self, name: str, serial_number: int, revoked: Collection[int]) -> None:
+        """Notes with which certificate somebody came in, before they are let in."""
+        with self._lock:
+            if self._serials.get(name) != serial_text(serial_number):
+                self._serials[name] = serial_text(serial_number)
+                write_json(self._folder / _SEEN, {"serials": self._serials}, mode=0o600)
+            self._judge(revoked)
+
+    def judge(self, revoked: Collection[int]) -> frozenset[str]:
+        """Takes a new list into account, and returns who is shut out now and was not before."""
+        with self._lock:
+            before = self._out
+            self._judge(revoked)
+            return self._out - before
+
+    def _judge(self, revoked: Collection[int]) -> None:
+        bad = {serial_text(number) for number in revoked}
+        out = frozenset(name for name, serial in self._serials.items() if serial in bad)
+        path = self._folder / _OUT
+        if out != self._out or not path.is_file():
+            write_json(path, sorted(out), mode=0o600)
+            self._out = out
+
+
+def read_shut_out(state: Path) -> frozenset[str]:
+    """Returns who is shut out, for a job's process to say; nobody where no server watches, or the note is damaged."""
+    try:
+        names = json.loads((state / "certificates" / _OUT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError) as error:
+        _logger.warning("event=shut_out_unreadable reason=%s", type(error).__name__)
+        return frozenset()
+    return frozenset(map(str, names))
+
+
+def _noted(path: Path) -> dict[str, str]:
+    try:
+        return dict(load_json_config(_Seen, path, "the note of who came with which certificate").serials)
+    except ConfigError as error:
+        if path.exists():
+            _logger.critical("event=arrivals_unreadable a site behind a relay must be started again: %s", error)
+            path.replace(path.with_suffix(".damaged"))
+        return {}
