@@ -16,13 +16,25 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class Root:
-    """Issues certificates and revocation lists; valid from 100 days before `NOW` to 1000 days after."""
+    """Issues certificates and revocation lists; valid from 100 days before `around` to 1000 days after."""
 
-    def __init__(self, name: str = "small", *, authority: bool = True) -> None:
+    def __init__(self, name: str = "small", *, authority: bool = True, around: datetime = NOW) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(self.name, self.name, self.key, NOW - 100 * DAY, NOW + 1000 * DAY)
+        builder = _builder(self.name, self.name, self.key, around - 100 * DAY, around + 1000 * DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        builder = builder.add_extension(usage, critical=True)
         self.certificate = builder.sign(self.key, hashes.SHA256())
 
     def issue(
@@ -33,10 +45,15 @@ class Root:
         ends: datetime = NOW + 300 * DAY,
         hosts: Sequence[str] | None = None,
         key: Key | None = None,
+        organisation: str = "org",
     ) -> Identity:
         """A person's identity; a site's where `role` is None; a server's where there are other `hosts`."""
         key = key or ec.generate_private_key(ec.SECP256R1())
-        parts = [(NameOID.COMMON_NAME, name), (NameOID.ORGANIZATION_NAME, "org"), (NameOID.UNSTRUCTURED_NAME, role)]
+        parts = [
+            (NameOID.COMMON_NAME, name),
+            (NameOID.ORGANIZATION_NAME, organisation),
+            (NameOID.UNSTRUCTURED_NAME, role),
+        ]
         subject = x509.Name([x509.NameAttribute(oid, text) for oid, text in parts if text])
         names = x509.SubjectAlternativeName([x509.DNSName(host) for host in (hosts or [name or "nobody"])])
         builder = _builder(subject, self.name, key, begins, ends).add_extension(names, critical=False)

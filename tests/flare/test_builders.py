@@ -24,13 +24,8 @@ from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note
-from fedvoxel.governance.local_policy import (
-    CERTIFICATE_COMPONENTS,
-    JOB_CLASSES,
-    OPTIONAL_CLASSES,
-    OUTBOUND_FILTER,
-    RESUMPTION,
-)
+from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER
+from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
@@ -248,12 +243,8 @@ def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None
     listed = {*JOB_CLASSES, *OPTIONAL_CLASSES}
     unlisted = {path for path in components if path not in listed and not _is_base(path, components)}
     assert listed <= components
-    kits_own = {OUTBOUND_FILTER["path"], *(entry["path"] for entry in CERTIFICATE_COMPONENTS.values())}
-    kits_own |= {
-        "fedvoxel.flare.returning_sites.ReturningSites",
-        "fedvoxel.flare.restarted_job.RestartingJobLauncher",
-        RESUMPTION["path"],
-    }
+    kits_own = {part["path"] for own in OWN_COMPONENTS.values() for part in own}
+    kits_own |= {OUTBOUND_FILTER["path"], "fedvoxel.flare.restarted_job.RestartingJobLauncher"}
     assert unlisted == kits_own, "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
 
 

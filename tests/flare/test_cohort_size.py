@@ -8,12 +8,12 @@ from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.flare.cohort_size import budget_problem, check_declared_size, training_patients
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PrivacyPolicy, write_privacy_policy
 from fedvoxel.privacy.sections import PatientMechanismConfig
-from fedvoxel.volumes.site import CohortConfig
+from fedvoxel.volumes.site import SiteConfig
 from tests.private_section import PRIVACY
 
 
-def cohort(folder: Path, patients: int, test: float = 0.0) -> CohortConfig:
-    """A table of two scans for each patient, all in place."""
+def cohort(folder: Path, patients: int, test: float = 0.0) -> SiteConfig:
+    """A site with a table of two scans for each patient, all in place."""
     rows = ["case,patient,image,label"]
     for index in range(2 * patients):
         for kind in ("image", "label"):
@@ -22,7 +22,8 @@ def cohort(folder: Path, patients: int, test: float = 0.0) -> CohortConfig:
     (folder / "cases.csv").write_text("\n".join(rows) + "\n")
     split = {"validation": 0.0, "test": test}
     values = {"source": {"layout": "csv", "table": "cases.csv"}, "classes": {"blob": 1}, "split": split}
-    return CohortConfig.model_validate(values)
+    site = {"schema_version": 1, "pseudonym_key": "ab" * 32, "cohorts": {"blobs": values}}
+    return SiteConfig.model_validate(site)
 
 
 def budget(delta: float, unit: str = "patient", **more: int) -> CohortBudget:
@@ -30,13 +31,13 @@ def budget(delta: float, unit: str = "patient", **more: int) -> CohortBudget:
 
 
 def test_patients_are_counted_and_not_scans_and_only_those_trained_on(tmp_path: Path) -> None:
-    assert training_patients(cohort(tmp_path, 20), tmp_path) == 20
-    assert 0 < training_patients(cohort(tmp_path, 20, test=0.5), tmp_path) < 20
-    assert training_patients(cohort(tmp_path, 20, test=1.0), tmp_path) == 0
+    assert training_patients(cohort(tmp_path, 20), "blobs", tmp_path) == 20
+    assert 0 < training_patients(cohort(tmp_path, 20, test=0.5), "blobs", tmp_path) < 20
+    assert training_patients(cohort(tmp_path, 20, test=1.0), "blobs", tmp_path) == 0
     described = cohort(tmp_path, 20)
     for scan in (0, 1):
         (tmp_path / f"image{scan}.nii.gz").unlink()
-    assert training_patients(described, tmp_path) == 19
+    assert training_patients(described, "blobs", tmp_path) == 19
 
 
 def test_a_delta_that_would_publish_a_patient_is_said(tmp_path: Path) -> None:

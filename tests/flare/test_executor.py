@@ -90,6 +90,9 @@ class Hospital:
     def get_run_dir(self, job_id: str) -> str:
         return str(self.root)
 
+    def get_app_dir(self, job_id: str) -> str:
+        return str(self.root / "app_hospital-a")
+
     def get_root_dir(self) -> str:
         return str(self.root)
 

@@ -19,6 +19,7 @@ from fedvoxel.federation.round_notes import read_filter_note
 from fedvoxel.flare.flare_filters import FILTER_NOTE, WrappedPercentilePrivacy, WrappedSVTPrivacy
 from fedvoxel.flare.messages import error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
+from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PrivacyPolicy, PublicCohort, grant, write_privacy_policy
 
 ARRAYS = {
@@ -37,6 +38,7 @@ class Site:
         self.local = folder / "local"
         self.local.mkdir()
         write_privacy_policy(self.local, PrivacyPolicy(schema_version=1))
+        write_approval_policy(self.local, ApprovalPolicy())
         grant(self.local, "open", NoBudget())
         grant(self.local, "shared", PublicCohort())
         grant(self.local, "protected", CohortBudget(unit="patient", epsilon=8, delta=1e-3))

@@ -13,6 +13,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.flare.messages import LACKS_MODEL, error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
+from fedvoxel.governance.approval_policy import APPROVAL_FILE, ApprovalPolicy, write_approval_policy
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.ledger import open_ledger
@@ -42,6 +43,7 @@ class Kit:
         self.local = folder / "local"
         self.local.mkdir()
         write_privacy_policy(self.local, PrivacyPolicy(schema_version=1))
+        write_approval_policy(self.local, ApprovalPolicy())
         grant(self.local, "open", NoBudget())
         grant(self.local, "atlas", PublicCohort())
         grant(self.local, "protected", CohortBudget(unit="patient", epsilon=8, delta=1e-3))
@@ -199,6 +201,12 @@ def test_where_the_hospital_wants_sums_an_update_leaves_masked_and_says_nothing_
         kit.filtered(result_reply({"case_count": 0, "seconds": 2.0}, {}, difference=True))
     with pytest.raises(UpdateError, match="masked only"):
         kit.filtered(result_reply({}, ARRAYS, difference=False), "submit_model")
+
+
+def test_nothing_leaves_a_site_whose_rule_of_approval_cannot_be_read(kit: Kit) -> None:
+    (kit.local / APPROVAL_FILE).unlink()
+    with pytest.raises(ConfigError, match="approval policy is missing"):
+        kit.filtered(result_reply(TRAINED, ARRAYS, difference=True))
 
 
 def test_a_private_site_may_say_that_it_lacks_the_model_and_nothing_else(kit: Kit) -> None:

@@ -17,6 +17,7 @@ from fedvoxel.flare.messages import error_of
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.private_rounds import PrivateRounds
 from fedvoxel.flare.statistics import StatisticsExecutor
+from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PrivacyPolicy, PublicCohort, grant, write_privacy_policy
 from fedvoxel.privacy.sections import PatientMechanismConfig
 from fedvoxel.volumes.site import SITE_FILE
@@ -35,6 +36,7 @@ class Site:
         self.local.mkdir()
         self.cohorts: dict[str, Any] = {}
         write_privacy_policy(self.local, PrivacyPolicy(schema_version=1))
+        write_approval_policy(self.local, ApprovalPolicy())
 
     def add(self, name: str, patients: str, entry: Any, **described: Any) -> "Site":
         rows = []
@@ -162,6 +164,9 @@ def context(site: Site, folder: Path) -> FLContext:
 
         def get_run_dir(self, job_id: str) -> str:
             return str(folder)
+
+        def get_app_dir(self, job_id: str) -> str:
+            return str(folder / "app")
 
     made = FLContext()
     made.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(), private=True, sticky=False)

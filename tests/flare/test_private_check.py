@@ -19,6 +19,7 @@ from fedvoxel.flare.job_probe import probe_folder, verdict_of
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK, error_of
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
 from fedvoxel.flare.private_check import private_readiness
+from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.job_folder import JobFolder, parse_job
 from fedvoxel.governance.outbound import PrivateReadiness, SiteReadiness
 from fedvoxel.privacy.ledger import open_ledger
@@ -50,6 +51,7 @@ def local(tmp_path: Path) -> Path:
     folder = tmp_path / "local"
     folder.mkdir()
     write_privacy_policy(folder, PrivacyPolicy(schema_version=1))
+    write_approval_policy(folder, ApprovalPolicy())
     grant(folder, "blobs", CohortBudget(unit="patient", epsilon=cost(3) + 0.001, delta=1e-2))
     return folder
 

@@ -13,11 +13,12 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.federation.attempts import Attempt, is_stuck, repeated_rounds
 from fedvoxel.federation.outcome import ValidationScore
-from fedvoxel.federation.recorder import RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.run_state import RunState, model_in
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.snapshot import Snapshot

@@ -105,7 +105,7 @@ def _audited(folder: Path) -> list[tuple[str, str, str, int | None]]:
     return [
         (event.site, event.outcome, event.task, event.round)
         for _, event in AuditLog(folder / "state").read()
-        if event.task not in ("validation", "test")
+        if event.outcome in ("refused", "missing") and event.task not in ("validation", "test")
     ]
 
 

@@ -51,7 +51,12 @@ def test_further_classes_are_added_once() -> None:
 def test_log_streaming_goes_and_the_rest_stays() -> None:
     shipped = {"components": [{"id": "site_log_streamer"}, {"id": "resource_manager"}], "client": {"retry_timeout": 30}}
     made = resources(shipped, "site")
-    assert [part["id"] for part in made["components"]] == ["resource_manager", "certificate_keeper"]
+    assert [part["id"] for part in made["components"]] == [
+        "resource_manager",
+        "audit_keeper",
+        "certificate_keeper",
+        "app_deployer",
+    ]
     assert made["client"] == {"retry_timeout": 30, "communication_timeout": 60.0}
     assert made["allow_log_streaming"] is False
     assert len(shipped["components"]) == 2

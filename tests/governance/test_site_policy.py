@@ -84,6 +84,15 @@ def test_jobs_outside_the_kit_and_a_slow_heartbeat_are_found(kit: Copy) -> None:
     assert "600 s" in found[1].message
 
 
+def test_a_server_without_its_doorkeeper_is_found(kit: Copy) -> None:
+    server = kit(SERVER)
+    values = json.loads((server.local / "resources.json.default").read_text())
+    values["components"] = [part for part in values["components"] if part["id"] != "doorkeeper"]
+    (server.local / "resources.json").write_text(json.dumps(values))
+    (problem,) = _problems(server)
+    assert "people could register as sites" in problem
+
+
 @pytest.mark.parametrize(
     ("permissions", "complaint"),
     [

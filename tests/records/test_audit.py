@@ -41,6 +41,18 @@ def test_two_who_write_to_one_log_see_each_other(tmp_path: Path) -> None:
     assert len(one.read()) == 4
 
 
+def test_a_log_that_is_added_to_often_is_not_held_in_memory(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    for _ in range(5):
+        log.record(EVENTS)
+    assert log._last and len(log._last.entries) == 1
+    with log.writing() as chain:
+        assert len(chain.entries) == 10
+        chain.append(EVENTS[0].body())
+    log.record(EVENTS)
+    assert len(log.read()) == 13
+
+
 def test_a_changed_log_is_neither_read_nor_written(tmp_path: Path) -> None:
     log, path = AuditLog(tmp_path), tmp_path / "audit" / AUDIT_FILE
     log.record(EVENTS)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,9 @@ def documented(command: str, page: str = "operator.md") -> list[str]:
 
 
 @contextmanager
-def networked(folder: Path, line: Line | None = None) -> Iterator[NetworkedConsortium]:
+def networked(
+    folder: Path, line: Line | None = None, people: Sequence[str] = (), authority: bool = False
+) -> Iterator[NetworkedConsortium]:
     """Follows docs/operator.md and docs/hospital_it.md until both hospitals have registered.
 
     A test may then submit a job: `network.run("scientist", [python, script])` runs on the data scientist's
@@ -49,6 +51,8 @@ def networked(folder: Path, line: Line | None = None) -> Iterator[NetworkedConso
     Args:
         folder: Where the kits go.
         line: The line that each hospital has of its own; None for one without limits.
+        people: Whose kits are kept besides the data scientist's.
+        authority: Whether the folder with everybody's keys stays, in `folder`/consortium.
     """
     network = Network(folder)
     running: list[subprocess.Popen[bytes]] = []
@@ -57,7 +61,7 @@ def networked(folder: Path, line: Line | None = None) -> Iterator[NetworkedConso
         network.know({SERVER: network.addresses["server"]})
         for site in HOSPITALS if line else ():
             running.append(network.thin(site, line, SERVER, "server", 8002))
-        kits = _make_and_send_kits(folder)
+        kits = _make_and_send_kits(folder, people, authority)
         console = {name: folder / f"{name}.log" for name in (SERVER, *HOSPITALS)}
         for machine, name in (("server", SERVER), *((site, site) for site in HOSPITALS)):
             running.append(_start(network, machine, kits[name], console[name]))
@@ -70,7 +74,7 @@ def networked(folder: Path, line: Line | None = None) -> Iterator[NetworkedConso
         network.close()
 
 
-def _make_and_send_kits(folder: Path) -> dict[str, Path]:
+def _make_and_send_kits(folder: Path, people: Sequence[str], authority: bool) -> dict[str, Path]:
     """Changes the shipped consortium file as the page says, makes the kits, and copies each to its owner's folder."""
     described = yaml.safe_load((ROOT / "provisioning" / "consortium.yml").read_text(encoding="utf-8"))
     line = yaml.safe_load("- {name: fl.consortium.example, type: server, org: consortium, fed_learn_port: 8002}")
@@ -81,10 +85,11 @@ def _make_and_send_kits(folder: Path) -> dict[str, Path]:
     passphrase = {PASSPHRASE_VARIABLE: "correct horse battery"}
     subprocess.run(_here(words), cwd=folder, check=True, capture_output=True, env=environment() | passphrase)
     made = folder / "consortium" / "fedvoxel" / "prod_00"
-    owners = {name: folder / "machines" / name for name in (SERVER, *HOSPITALS, SCIENTIST)}
+    owners = {name: folder / "machines" / name for name in (SERVER, *HOSPITALS, SCIENTIST, *people)}
     for name, owner in owners.items():
         shutil.copytree(made / name, owner / name)
-    shutil.rmtree(folder / "consortium")  # from kits alone
+    if not authority:
+        shutil.rmtree(folder / "consortium")  # from kits alone
     return {name: owner / name for name, owner in owners.items()}
 
 

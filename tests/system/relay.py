@@ -60,7 +60,11 @@ async def serve(listen_port: int, host: str, port: int, rtt_s: float, loss: floa
     async def connected(here: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         nonlocal opened
         opened += 2
-        there, onward = await asyncio.open_connection(host, port)
+        try:
+            there, onward = await asyncio.open_connection(host, port)
+        except OSError:
+            back.close()  # as whoever is behind this relay refuses
+            return
         await asyncio.gather(
             _pump(here, onward, Path(rtt_s, loss, opened)), _pump(there, back, Path(rtt_s, loss, opened + 1))
         )

@@ -14,6 +14,9 @@ from fedvoxel.errors import CohortError, ConfigError, TrainingError
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.updates.weights_file import load_weights
+from fedvoxel.volumes.exclusions import Exclusions
+from fedvoxel.volumes.site import load_site_config
+from fedvoxel.volumes.split import split_of
 
 from .conftest import make_setup, write_site
 
@@ -70,6 +73,27 @@ def test_a_killed_trainer_is_an_error_and_the_next_task_gets_a_new_one(site_file
     assert process.pid not in (None, first)
     assert all(np.array_equal(model[name], again[name]) for name in model)
     process.end()
+
+
+def test_a_patient_who_is_excluded_while_the_trainer_runs_is_not_in_its_next_task(tmp_path: Path) -> None:
+    local = tmp_path / "kit" / "local"
+    local.mkdir(parents=True)
+    site_file = write_site(local)
+    process = TrainerProcess(make_setup(site_file), tmp_path / "trainer.log", threads=1)
+    try:
+        model = dict(_ask(process, {"command": "initialize"}).arrays)
+        before, first = _ask(process, _train_header(tmp_path), model).header["case_count"], process.pid
+        site = load_site_config(site_file)
+        training = [
+            f"blob{index}" for index in range(12) if split_of(f"blob{index}", site.cohorts["blobs"].split) == "training"
+        ]
+        Exclusions(site, local).exclude([site.pseudonym_of(training[0])])
+        after, second = _ask(process, _train_header(tmp_path, round=1), model).header["case_count"], process.pid
+        assert (before, after) == (len(training), len(training) - 1)
+        _ask(process, _train_header(tmp_path, round=2), model)
+        assert process.pid == second != first
+    finally:
+        process.end()
 
 
 def test_an_abort_ends_the_child_within_seconds(site_file: Path, tmp_path: Path) -> None:

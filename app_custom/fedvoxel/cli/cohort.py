@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fedvoxel.cli import cohort_build, cohort_conformance, cohort_deidentify, cohort_report, cohort_show
+from fedvoxel.cli import (
+    cohort_build,
+    cohort_conformance,
+    cohort_deidentify,
+    cohort_exclude,
+    cohort_report,
+    cohort_show,
+)
 from fedvoxel.errors import CohortError
 
 if TYPE_CHECKING:
@@ -99,6 +106,8 @@ app.command(epilog=cohort_conformance.EPILOG)(cohort_conformance.conformance)
 app.command(epilog=cohort_deidentify.EPILOG)(cohort_deidentify.deidentify)
 app.command(epilog=cohort_show.EPILOG)(cohort_show.show)
 app.command(epilog=cohort_report.EPILOG)(cohort_report.report)
+app.command(epilog=cohort_exclude.EXCLUDE_EXAMPLE)(cohort_exclude.exclude)
+app.command(epilog=cohort_exclude.LIST_EXAMPLE)(cohort_exclude.exclusions)
 
 
 def _names(config: "SiteConfig", cohort: str | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fedvoxel.cli import site_approval
 from fedvoxel.cli.pacs_findings import SHORT_S, checked
 from fedvoxel.cli.site_certificates import install, renew, request
 from fedvoxel.cli.site_score import score
@@ -28,6 +29,9 @@ app.command(epilog="Example: fedvoxel site install hospital-a.kit.zip --key hosp
     install
 )
 app.command(epilog="Example: fedvoxel site renew hospital-a hospital-a.crt")(renew)
+app.command(epilog=site_approval.APPROVE_EXAMPLE)(site_approval.approve)
+app.command(epilog=site_approval.REFUSE_EXAMPLE)(site_approval.refuse)
+app.command(epilog=site_approval.LIST_EXAMPLE)(site_approval.approvals)
 
 KitArgument = Annotated[
     Path, typer.Argument(help="The startup kit: the folder with startup/ and local/ in it.", show_default=False)
@@ -58,8 +62,8 @@ def check(
 def init(kit: KitArgument) -> None:
     """Writes the safe local policy anew into a kit that was made with an earlier version; safe to repeat.
 
-    Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json and fedvoxel_privacy.json are
-    left as they are.
+    Your own local/resources.json, authorization.json, privacy.json, fedvoxel_site.json, fedvoxel_privacy.json and
+    fedvoxel_approval.json are left as they are.
     """
     from fedvoxel.governance.local_policy import write_local_policy
     from fedvoxel.governance.start_scripts import adapt_start_scripts
@@ -154,7 +158,7 @@ def _promise_findings(kit: Kit, site: "SiteConfig") -> list[Finding]:
         for name, budget in policy.budgets().items():
             if name in site.cohorts:
                 problems += promise_problems(site, policy, name, kit.local)
-                problems.append(budget_problem(name, budget, site.cohorts[name], kit.local))
+                problems.append(budget_problem(name, budget, site, kit.local))
     except FedVoxelError:
         return []
     return [error("policy", problem) for problem in problems if problem]

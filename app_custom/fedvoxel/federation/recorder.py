@@ -1,62 +1,36 @@
-"""Collects what happened in a run, round by round, into a `RunOutcome`; tells the audit who was refused or missing.
+"""Collects what happened in a run, round by round, into a `RunOutcome`; tells the audit of each step.
 
 Pure: it reads no clock and writes no file.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from fedvoxel.federation.absences import MAX_REASON, Absences
-from fedvoxel.federation.attempts import Attempt, RunStatus, repeated_rounds
-from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.attempts import RunStatus, repeated_rounds
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, SiteScore
+from fedvoxel.federation.round_events import taken_events
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.federation.snapshot import Snapshot
-from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.audit import Record, unrecorded
-from fedvoxel.records.audit_event import AuditEvent, Outcome
+from fedvoxel.records.audit_event import AuditEvent, HashName, Kind, Outcome
 
 _NOTES = TypeAdapter(list[RoundNotes])
-
-NOTHING_CLAIMED = Claim(NO_GUARANTEE, None, ())
-"""What is claimed of a run whose job cannot be read."""
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """Names a run: its key, the FLARE job that is its present attempt, its sites, its claim, package versions.
-
-    Attributes:
-        claim: What its job may say about privacy.
-        start_from: The earlier run whose model it begins with, if any.
-        attempts: All attempts until now, the present one last.
-    """
-
-    run_key: str
-    job_id: str
-    job_name: str
-    sites: tuple[str, ...]
-    rounds_planned: int
-    versions: dict[str, str]
-    started: datetime
-    claim: Claim = NOTHING_CLAIMED
-    start_from: StartModel | None = None
-    attempts: tuple[Attempt, ...] = ()
 
 
 class RunRecorder:
     """Keeps the notes of closed rounds and turns them into the outcome."""
 
     def __init__(self, identity: RunIdentity, record: Record = unrecorded) -> None:
-        """Starts with no round; `record` is told of every site that was refused or missing."""
+        """Starts with no round; `record` is told of all that the audit keeps."""
         self._identity, self._audit = identity, record
         self._notes: list[RoundNotes] = []
         self.test: dict[str, SiteScore] = {}
@@ -98,7 +72,8 @@ class RunRecorder:
         self._notes.append(notes)
         index, trained = len(self._notes) - 1, Absences(missing=notes.missing, refused=notes.refused)
         asked = {"train": trained, "secure_aggregation": notes.afterwards, "contribution": notes.unscored}
-        self._audit([event for task, absences in asked.items() for event in self._events(task, index, absences)])
+        absent = [event for task, absences in asked.items() for event in self._events(task, index, absences)]
+        self._audit([*taken_events(self._event("answer", "train", index), notes), *absent])
 
     def close_validation(self, absences: Absences) -> None:
         """Keeps who gave no score of the last model; raises what `close_round` does."""
@@ -111,14 +86,33 @@ class RunRecorder:
         self._audit(self._events("test", None, absences))
 
     def _events(self, task: str, index: int | None, absences: Absences) -> list[AuditEvent]:
-        run_key, job_id = self._identity.run_key, self._identity.job_id
-        event = partial(AuditEvent, kind="answer", run_key=run_key, job_id=job_id, task=task, round=index)
+        event = self._event("answer", task, index)
         outcomes: dict[Outcome, dict[str, str]] = {"refused": absences.refused, "missing": absences.missing}
         return [
             event(outcome=outcome, site=site, reason=reason)
             for outcome, reasons in outcomes.items()
             for site, reason in sorted(reasons.items())
         ]
+
+    def began(self, outcome: Literal["started", "resumed"], hashes: dict[HashName, str]) -> None:
+        """Tells the audit that an attempt at the run begins, with which model; raises what `close_round` does."""
+        self._audit([self._event("run", "", None)(outcome=outcome, hashes=hashes)])
+
+    def committed(self, index: int, hashes: dict[HashName, str]) -> None:
+        """Tells the audit of a round that counts, with the model before and after; raises what `close_round` does."""
+        self._audit([self._event("round", "", index)(outcome="done", hashes=hashes)])
+
+    def released(self, index: int, sha256: str) -> None:
+        """Tells the audit of a model with the server's noise, before anybody gets it; raises as `close_round` does."""
+        self._audit([self._event("release", "", index)(outcome="done", hashes={"model": sha256})])
+
+    def ended(self, status: RunStatus, reason: str | None, hashes: dict[HashName, str]) -> None:
+        """Tells the audit how the attempt ended; raises what `close_round` does."""
+        self._audit([self._event("run", "", None)(outcome=status, reason=(reason or "")[:MAX_REASON], hashes=hashes)])
+
+    def _event(self, kind: Kind, task: str, index: int | None) -> Callable[..., AuditEvent]:
+        run_key, job_id = self._identity.run_key, self._identity.job_id
+        return partial(AuditEvent, kind=kind, run_key=run_key, job_id=job_id, task=task, round=index)
 
     def outcome(
         self,

@@ -35,6 +35,7 @@ class RoundNotes:
         afterwards: Who was missing or refused after its update had gone into a sum of secure aggregation.
         public: Sites whose own filter said, with what they replied, that their cases are declared public.
         filters: What a filter of the job said that it did to a site's update.
+        update_hashes: Of each accepted update as it was received, see `updates.array_hash`.
         slow: What is to be said of sites whose reply took unusually long.
     """
 
@@ -53,6 +54,7 @@ class RoundNotes:
     contribution_bytes_down: int = 0
     public: set[str] = field(default_factory=set)
     filters: dict[str, str] = field(default_factory=dict)
+    update_hashes: dict[str, str] = field(default_factory=dict)
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
     not_selected: dict[str, str] = field(default_factory=dict)
     slow: dict[str, str] = field(default_factory=dict)

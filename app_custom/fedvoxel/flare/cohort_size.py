@@ -12,22 +12,24 @@ from fedvoxel.privacy.patient_mechanism import PatientMechanism
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.privacy.targets import check_delta
-from fedvoxel.volumes.layouts import list_cases
-from fedvoxel.volumes.site import CohortConfig
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.site import SiteConfig
 from fedvoxel.volumes.split import split_of
 
 
-def training_patients(cohort: CohortConfig, base: Path) -> int:
+def training_patients(site: SiteConfig, name: str, base: Path) -> int:
     """Returns how many patients are listed for training, with all of a case's files in place.
 
     Args:
-        cohort: The cohort's description.
-        base: The folder that relative paths in the description count from.
+        site: The site's own file.
+        name: One of its cohorts.
+        base: The folder that relative paths in the site's file count from.
 
     Raises:
         CohortError: The list of cases cannot be used.
     """
-    listed = {files.patient for files in list_cases(cohort, base) if files.problem is None}
+    cohort = site.cohort(name)
+    listed = {files.patient for files in admitted_cases(site, cohort, base) if files.problem is None}
     return sum(split_of(patient, cohort.split) == "training" for patient in listed)
 
 
@@ -51,13 +53,13 @@ def check_declared_size(
         PatientMechanism(section).check_cohort(entry.patients_at_least)
 
 
-def budget_problem(name: str, budget: CohortBudget, cohort: CohortConfig, base: Path) -> str | None:
+def budget_problem(name: str, budget: CohortBudget, site: SiteConfig, base: Path) -> str | None:
     """Returns why what the policy says of a cohort does not go with its real number of patients; None where it does.
 
     Raises:
         CohortError: The list of cases cannot be used.
     """
-    patients, declared = training_patients(cohort, base), budget.patients_at_least
+    patients, declared = training_patients(site, name, base), budget.patients_at_least
     if declared is not None and patients < declared:
         return f"cohort {name}: patients_at_least is {declared}, it has {patients} to train on (local/{PRIVACY_FILE})"
     if budget.unit != "patient" or not patients:

@@ -39,6 +39,7 @@ from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.flare.site_audit import RUN_PROPERTY, answer_countersigning, record_job
 from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
@@ -50,6 +51,7 @@ from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.training.site_state import SiteState
+from fedvoxel.volumes.cohort_hash import cohort_hash
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -97,6 +99,8 @@ class SiteExecutor(Executor):
             use_pieces()
             tell_versions(fl_ctx)
             self._open(fl_ctx)
+            self._audit(fl_ctx)
+            answer_countersigning(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
         elif event_type == InfoCollector.EVENT_TYPE_GET_STATS:
@@ -109,6 +113,7 @@ class SiteExecutor(Executor):
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Carries out one task; whatever goes wrong becomes a reply that says so."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
+        fl_ctx.set_prop(RUN_PROPERTY, self.run_key, private=True, sticky=False)
         try:
             check_server(task_name, fl_ctx)
             protected = self._protected_check(shareable, fl_ctx) if task_name == TASK_CHECK else None
@@ -151,6 +156,15 @@ class SiteExecutor(Executor):
         except OSError as error:
             self._problem = _file_trouble(error)
             self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
+
+    def _audit(self, fl_ctx: FLContext) -> None:
+        """Has the site's audit log say that the job begins, or why not; without that it does not begin."""
+        try:
+            cohort = str(self.cohort)  # The job's words may be anything.
+            record_job(fl_ctx, self.run_key, (cohort, cohort_hash(_local(fl_ctx), cohort)), self._problem)
+        except FedVoxelError as error:
+            self._problem = "this site's audit log cannot be written, so that it takes no job; its own log says why"
+            self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)
 
     def _protection(self, fl_ctx: FLContext) -> "PrivateRounds | None":
         """Returns what the hospital's policy asks for as it stands now; see `private_rounds`."""

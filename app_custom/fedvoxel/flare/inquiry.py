@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare.job_audit import job_event
 from fedvoxel.flare.run_files import write_trouble
 from fedvoxel.flare.site_tasks import SiteTasks
-from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent, HashName, Outcome
+from fedvoxel.records.canonical import sha256_of_file
 
 
 class InquiryController(SiteTasks):
@@ -28,15 +32,29 @@ class InquiryController(SiteTasks):
         self.timeout_s = timeout_s
 
     def run(self) -> None:
-        """Asks, and writes the answers into the job's result; tells FLARE where that cannot be done."""
+        """Asks, writes the answers into the job's result, and the end into the audit; tells FLARE of a failure."""
         sites = sorted(client.name for client in self.engine.get_clients())
-        folder = Path(workspace_of(self.fl_ctx).get_run_dir(self.fl_ctx.get_job_id()))
+        path = Path(workspace_of(self.fl_ctx).get_run_dir(self.fl_ctx.get_job_id())) / self.file
+        log = AuditLog(state_folder(self.fl_ctx))
         try:
-            write_json(folder / self.file, self.answers(sites))
+            log.record([job_event(self.fl_ctx, "")])
+            write_json(path, self.answers(sites))
+            log.record([self._ended("finished", "", {"outcome": sha256_of_file(path)})])
         except FedVoxelError as error:
-            self.panic(f"the {self.title} failed: {error}")
+            self._fail(log, str(error))
         except OSError as error:
-            self.panic(f"the {self.title} failed: {write_trouble(error)}")
+            self._fail(log, write_trouble(error))
+
+    def _fail(self, log: AuditLog, reason: str) -> None:
+        try:
+            log.record([self._ended("failed", reason[:2000], {})])
+        except FedVoxelError as error:
+            self.error(f"event=audit_failed reason={error}")
+        self.panic(f"the {self.title} failed: {reason}")
+
+    def _ended(self, outcome: Outcome, reason: str, hashes: dict[HashName, str]) -> AuditEvent:
+        job_id = str(self.fl_ctx.get_job_id())
+        return AuditEvent(kind="run", outcome=outcome, job_id=job_id, task=self.title, reason=reason, hashes=hashes)
 
     @abstractmethod
     def answers(self, sites: list[str]) -> dict[str, Any]:

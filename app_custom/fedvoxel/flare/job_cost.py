@@ -131,7 +131,7 @@ def _check_patients(content: JobContent, site: SiteConfig, policy: PrivacyPolicy
         raise ConfigError("; ".join(problems))
     if isinstance(section, PatientMechanismConfig) and isinstance(policy.of(cohort), CohortBudget):
         check_declared_size(local, cohort, section)
-        PatientMechanism(section).check_cohort(training_patients(site.cohort(cohort), local))
+        PatientMechanism(section).check_cohort(training_patients(site, cohort, local))
 
 
 def _charged(content: JobContent, plan: RunPlan, cohort: str, ledgers: tuple[Ledger, ...]) -> Decision:

@@ -32,6 +32,10 @@ SECURE_VALUES = frozenset(
 )
 """What server and sites tell one another for secure aggregation, beside the arrays."""
 
+COUNTERSIGN_TOPIC = "fedvoxel.countersign"
+"""The topic under which the server shows a site the head of its audit log, beside all tasks: jobs list their tasks, and
+a job ends when its executors do not know one."""
+
 STATS_GROUP = "fedvoxel"
 """Group under which controller and executor answer the console's show_stats."""
 

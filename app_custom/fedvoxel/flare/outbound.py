@@ -16,7 +16,7 @@ from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from fedvoxel.errors import UpdateError
+from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.flare.messages import (
     LACKS_MODEL,
     NO_ARRAYS,
@@ -27,10 +27,13 @@ from fedvoxel.flare.messages import (
     error_reply,
     result_reply,
 )
+from fedvoxel.flare.site_audit import record_answer, record_refusal
 from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.flare.versions import server_declined
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_difference, check_in_sums, check_minimum
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
+from fedvoxel.records.audit import AuditLog
 from fedvoxel.updates.secure.masked import masked_of
 from fedvoxel.updates.update import PUBLIC_WEIGHT
 from fedvoxel.updates.weights_file import from_bytes
@@ -60,16 +63,33 @@ _UNDECIDED = (
 class OutboundFilter(Filter):
     """Lets a known answer leave, made anew from its checked values, and refuses everything else."""
 
+    def __init__(self) -> None:
+        """Touches no file."""
+        super().__init__()
+        self._log: AuditLog | None = None
+
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
-        """Returns what may leave in place of `shareable`.
+        """Returns what may leave in place of `shareable`, once the site's audit log has it.
 
         Raises:
             UpdateError: Nothing of it may.
-            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave.
-            LedgerError: The release is not in the ledger, or the ledger cannot be trusted.
+            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave, or the job is
+                not, or no more, what its people have approved.
+            LedgerError: The release is not in the ledger, or the ledger or the audit log cannot be trusted or written.
         """
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
+        log = self._log = self._log or AuditLog(local.parent / "state")
         cohort = str(fl_ctx.get_prop(COHORT_PROPERTY))
+        try:
+            check_still_approved(fl_ctx)
+            reply = self._admitted(shareable, fl_ctx, cohort, local)
+        except FedVoxelError as error:
+            record_refusal(log, fl_ctx, cohort, error)
+            raise
+        record_answer(log, fl_ctx, cohort, reply)
+        return reply
+
+    def _admitted(self, shareable: Shareable, fl_ctx: FLContext, cohort: str, local: Path) -> Shareable:
         policy = load_privacy_policy(local)
         decided = policy.cohorts.get(cohort)
         if decided is None:

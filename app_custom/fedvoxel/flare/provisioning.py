@@ -16,6 +16,7 @@ import fedvoxel
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_making import make_kits
 from fedvoxel.governance.adoption import adopt_authority
+from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.authority import Authority
 from fedvoxel.governance.authority_store import KEY_FILE, ROOT_FILE, create_authority, open_authority
 from fedvoxel.governance.consortium import (
@@ -31,10 +32,11 @@ from fedvoxel.governance.kit import KitKind
 from fedvoxel.governance.kit_certificates import KitCertificates
 from fedvoxel.governance.ledger_presence import MOVE_FILE, has_ledger, leave_note
 from fedvoxel.governance.local_policy import authorization, environment, privacy, resources
+from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.privacy.policy import PRIVACY_FILE
 from fedvoxel.records.canonical import sha256_of
 
-_KEPT = ("fedvoxel_site.json", PRIVACY_FILE)
+_KEPT = ("fedvoxel_site.json", "fedvoxel_exclusions.json", PRIVACY_FILE, APPROVAL_FILE)
 
 
 def create_consortium(
@@ -110,7 +112,7 @@ def _fingerprint(described: ConsortiumFile) -> str:
     """Returns a hash of everything that decides what is in the kits, but for the keys."""
     kinds: tuple[KitKind, ...] = ("server", "site")
     decided = [(authorization(kind), privacy(kind), environment(kind)) for kind in kinds]
-    policy = [resources({"components": []}, "site"), decided]
+    policy = [resources({"components": []}, "site"), OWN_COMPONENTS, decided]
     return sha256_of({"version": fedvoxel.__version__, "file": described.model_dump(mode="json"), "policy": policy})
 
 

@@ -18,6 +18,7 @@ from fedvoxel.federation.vetting import Vetting
 from fedvoxel.flare.messages import refusal_of
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.privacy.receipts import Receipts
+from fedvoxel.updates.array_hash import hash_of_arrays
 from fedvoxel.updates.compression.payload import decode, payload_of
 from fedvoxel.updates.secure.masked import masked_of
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Update
@@ -88,7 +89,7 @@ class RoundReplies:
         add(site, written)
         if self._receipts and release_id:
             self._receipts.add(site, self._rounds.round, release_id, reply.params or {})
-        self._took(site, PUBLIC_WEIGHT)
+        self._took(site, PUBLIC_WEIGHT, reply)
         if reply.meta.get("public") is True:
             self.notes.public.add(site)
         if score is not None:
@@ -146,7 +147,7 @@ class RoundReplies:
             self.updates[site] = update
         if self._receipts and release_id:
             self._receipts.add(site, index, release_id, reply.params or {})
-        self._took(site, int(case_count or 0))
+        self._took(site, int(case_count or 0), reply)
         if loss is not None:
             self.notes.loss[site] = loss
 
@@ -156,7 +157,8 @@ class RoundReplies:
             return None
         return self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
 
-    def _took(self, site: str, cases: int) -> None:
+    def _took(self, site: str, cases: int, reply: FLModel) -> None:
+        self.notes.update_hashes[site] = hash_of_arrays(reply.params or {})
         self.seconds[site] = time.monotonic() - self._started
         self.notes.contributed[site] = cases
         self._view.site(site, "replied")

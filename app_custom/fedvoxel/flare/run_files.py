@@ -12,17 +12,21 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
+from fedvoxel.errors import LedgerError
 from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome, write_outcome
-from fedvoxel.federation.recorder import NOTHING_CLAIMED, RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
+from fedvoxel.flare.run_audit import RunAudit
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import HashName
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import save_weights
@@ -78,7 +82,9 @@ class RunFiles:
             started=attempts[0].started if attempts else datetime.now(UTC),
             attempts=attempts,
         )
-        self.recorder = RunRecorder(identity, AuditLog(state_folder(fl_ctx)).record)
+        log = AuditLog(state_folder(fl_ctx))
+        self.recorder = RunRecorder(identity, log.record)
+        self.audit = RunAudit(fl_ctx, log, self.recorder, run_key, sites)
         if planned.start:
             save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
         self._began = False
@@ -99,6 +105,7 @@ class RunFiles:
         self._add_losses(state.round - 1, notes.loss)
         self._add_scores(state, len(state.validation) - 1)
         self._events.flush()
+        self.audit.committed(state.round - 1, sha256_of_file(self._folder / GLOBAL_MODEL_FILE))
         self.note_unfinished(state)
 
     def note_unfinished(self, state: Rounds) -> None:
@@ -130,12 +137,25 @@ class RunFiles:
         return sha256_of_file(self._state / GLOBAL_MODEL_FILE)
 
     def finish(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        """Writes the last models, and the outcome into the job's result and the run's state.
+        """Writes the last models, and the outcome into the job's result and the run's state; the audit has the end.
 
         Returns:
             How the run ended, and why: as given, or failed where not all could be written. The outcome says the same,
             wherever there was room for it.
         """
+        status, reason = self._write(status, reason, state)
+        files: dict[HashName, Path] = {
+            "outcome": self._folder / OUTCOME_FILE,
+            "model": self._folder / GLOBAL_MODEL_FILE,
+        }
+        try:
+            hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
+            self.audit.ended(status, reason, hashes)
+        except LedgerError as error:
+            return "failed", f"{reason}; {error}" if reason else str(error)
+        return status, reason
+
+    def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
         models: Models = (None, None)
         self._began = self._began or state is not None
         try:

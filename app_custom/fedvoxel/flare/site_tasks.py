@@ -30,8 +30,8 @@ from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.messages import LACKS_MODEL, SITES_CHANGED, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
-from fedvoxel.flare.versions import meet_sites, tell_versions
 from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.flare.versions import meet_sites, tell_versions
 from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 
 _TIDY_EVERY_S = 0.5

@@ -5,7 +5,6 @@ It asks, converts and records; every decision about updates, models and scores i
 
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.round_notes import RoundNotes
@@ -95,11 +94,12 @@ class TrainingRun:
         run = RunState(state, selector, self._vetting, files.recorder, worth)
         if kept:
             run.restore(kept)
-            self._privacy.note_released(state.round, partial(files.keep_release, state.model))
+            self._note_released(state)
             self._tasks.info(f"event=run_goes_on round={state.round} attempt={len(self._journal.entry.attempts)}")
         else:
             self._journal.commit(run)
         self.state = state
+        files.audit.began(state.model, resumed=kept is not None)
         files.begin(state)
         self._show_scores(state)
         return run
@@ -168,7 +168,17 @@ class TrainingRun:
         model = run.rounds.model
         self._vetting.moved(index, before, model)
         self._journal.commit(run)
-        self._privacy.note_released(run.rounds.round, partial(self._files.keep_release, model))
+        self._note_released(run.rounds)
+
+    def _note_released(self, state: Rounds) -> None:
+        """Has a model with the server's noise on disk, and then in the audit and the ledger, unless it is there."""
+
+        def keep() -> str:
+            sha256 = self._files.keep_release(state.model)
+            self._files.recorder.released(state.round - 1, sha256)
+            return sha256
+
+        self._privacy.note_released(state.round, keep)
 
     def _score_last(self, state: Rounds, sites: list[str]) -> None:
         """Has the last model validated, and then the best one tested."""

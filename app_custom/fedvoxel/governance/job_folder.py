@@ -21,8 +21,9 @@ META_FILE = "meta.json"
 SERVER_FILE = "config_fed_server.json"
 CLIENT_FILE = "config_fed_client.json"
 
-# The admin console leaves these in every folder that it submits.
-_SIGNATURES = frozenset({".__nvfl_sig.json", ".__nvfl_submitter.crt"})
+SIGNATURES = frozenset({".__nvfl_sig.json", ".__nvfl_submitter.crt"})
+"""What the admin console leaves in every folder that it submits."""
+
 Documents = Mapping[str, Any]
 """The content of a job's files by path relative to the job folder."""
 
@@ -148,7 +149,7 @@ def _files(folder: Path) -> list[str]:
     Raises:
         ConfigError: There is a link among them.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.name not in _SIGNATURES)
+    paths = sorted(path for path in folder.rglob("*") if path.name not in SIGNATURES)
     links = [str(path.relative_to(folder)) for path in paths if path.is_symlink()]
     if links:
         raise ConfigError(f"the job holds links ({_some(links)}): FLARE signs no links; put the files themselves there")

@@ -20,7 +20,8 @@ This kit is new. A kit of yours before it has a privacy ledger: what was spent o
 
 Before you start this kit:
 1. stop the old one;
-2. move its state/privacy/ to this kit's state/privacy/ (move, not copy: there is one ledger);
+2. move its state/privacy/ to this kit's state/privacy/ (move, not copy: there is one ledger), and with it, where they
+   are, state/exclusions/ and state/runs/ (patients who objected, and who was trained on) and state/approvals/;
 3. move its local/{PRIVACY_FILE} to this kit's local/;
 4. run: fedvoxel privacy verify THIS_KIT, and: fedvoxel site check THIS_KIT; then delete this file.
 

@@ -14,8 +14,10 @@ from typing import Any
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.federation.line import RESENT_AFTER_S
+from fedvoxel.governance.approval_policy import APPROVAL_FILE, ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.job_filters import WRAPPED
 from fedvoxel.governance.kit import Kit, KitKind
+from fedvoxel.governance.own_components import with_own
 from fedvoxel.privacy.policy import PRIVACY_FILE, PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.atomic import write_json, write_text
 
@@ -46,18 +48,6 @@ PRIVACY_SCOPE = "fedvoxel"
 OUTBOUND_FILTER: dict[str, Any] = {"path": "fedvoxel.flare.outbound.OutboundFilter", "args": {}}
 """The last of a site's result filters, as FLARE reads it: only what it admits leaves the site."""
 
-RESUMPTION: dict[str, Any] = {
-    "id": "fedvoxel_resumption",
-    "path": "fedvoxel.flare.resumption.Resumption",
-    "args": {},
-}
-"""What goes on with interrupted runs, in the server's own process."""
-CERTIFICATE_COMPONENTS: dict[KitKind, dict[str, Any]] = {
-    "server": {"id": "certificate_guard", "path": "fedvoxel.flare.certificate_guard.CertificateGuard", "args": {}},
-    "site": {"id": "certificate_keeper", "path": "fedvoxel.flare.certificate_keeper.CertificateKeeper", "args": {}},
-}
-"""What keeps revoked certificates out of a server, and a site's certificate up to date."""
-
 HEARTBEAT_TIMEOUT_S = 15
 HEARTBEAT_INTERVAL_S = 3
 """A site is given up after five missed heartbeats (FLARE: one heartbeat in 10 s, given up after 600 s)."""
@@ -72,9 +62,6 @@ _OWN_LAUNCHER = {
     )
 }
 """FLARE's launcher of a site's jobs, and ours in its place; one for containers, which a site has chosen, stays."""
-
-_RETURNING_SITES = {"id": "returning_sites", "path": "fedvoxel.flare.returning_sites.ReturningSites"}
-"""Takes sites that were restarted back into their running jobs."""
 
 _LOG_STREAMING_IDS = frozenset({"site_log_streamer", "log_receiver"})
 _RIGHTS = (
@@ -148,19 +135,15 @@ def resources(shipped: dict[str, Any], kind: KitKind, extra_classes: tuple[str, 
     hardened["class_list_enforcement_mode"] = "enforce"
     hardened["class_allow_list"] = list(dict.fromkeys((*JOB_CLASSES, *OPTIONAL_CLASSES, *extra_classes)))
     hardened["allow_log_streaming"] = False
-    hardened["components"] = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
+    kept = [part for part in hardened["components"] if part.get("id") not in _LOG_STREAMING_IDS]
+    hardened["components"] = with_own(kept, kind)
     for part in hardened["components"]:
         if part.get("path") in _OWN_LAUNCHER:
             part["path"] = _OWN_LAUNCHER[part["path"]]
     if kind == "site":
         hardened.setdefault("client", {})["communication_timeout"] = ANSWER_TIMEOUT_S
-    if kind == "server":
+    else:
         _keep_jobs_in_kit(hardened)
-        ours = (_RETURNING_SITES, RESUMPTION)
-        others = [part for part in hardened["components"] if part.get("id") not in {own["id"] for own in ours}]
-        hardened["components"] = [*others, *map(dict, ours)]
-    own = CERTIFICATE_COMPONENTS[kind]
-    hardened["components"] = [part for part in hardened["components"] if part.get("id") != own["id"]] + [own]
     return hardened
 
 
@@ -218,6 +201,9 @@ def _write_own_files(kit: Kit) -> list[str]:
     if not (kit.local / PRIVACY_FILE).exists():
         write_privacy_policy(kit.local, PrivacyPolicy(schema_version=1))
         written.append(PRIVACY_FILE)
+    if not (kit.local / APPROVAL_FILE).exists():
+        write_approval_policy(kit.local, ApprovalPolicy())
+        written.append(APPROVAL_FILE)
     return written
 
 

@@ -11,15 +11,20 @@ _EXPRESSION = re.compile(r"(?:not\s+)?(?:any|all|none|no|(?:o|org|n|name):\S+)",
 _NOBODY = {"none", "no"}
 
 
-def check_permissions(authorization: dict[str, Any]) -> list[Finding]:
-    """Checks the content of an `authorization.json`; a right that a role does not list is not granted."""
+def check_permissions(authorization: dict[str, Any], takes_code: bool = False) -> list[Finding]:
+    """Checks the content of an `authorization.json`; a right that a role does not list is not granted.
+
+    Args:
+        authorization: The file's content.
+        takes_code: Whether the site's rule of approval lets code in that its people have approved.
+    """
     permissions = authorization.get("permissions")
     if not isinstance(permissions, dict) or not permissions:
         return [error(_TOPIC, f"{_FILE}: expected an object permissions with a set of rights for each role")]
-    return [finding for role, rights in permissions.items() for finding in _check_role(role, rights)]
+    return [finding for role, rights in permissions.items() for finding in _check_role(role, rights, takes_code)]
 
 
-def _check_role(role: str, rights: Any) -> list[Finding]:
+def _check_role(role: str, rights: Any, takes_code: bool) -> list[Finding]:
     if not isinstance(rights, dict):
         if rights in _NOBODY:
             return []
@@ -37,7 +42,7 @@ def _check_role(role: str, rights: Any) -> list[Finding]:
         for right, rule in rights.items()
         if not _is_rule(rule)
     ]
-    if not _is_nobody(rights.get("byoc", "none")):
+    if not takes_code and not _is_nobody(rights.get("byoc", "none")):
         findings.append(error(_TOPIC, f"{_FILE}: {role} may bring code (byoc is {rights['byoc']!r}); set it to none"))
     if not _is_nobody(rights.get("shell_commands", "none")):
         findings.append(

@@ -11,11 +11,13 @@ from typing import Any
 
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
+from fedvoxel.governance.approval_findings import check_approval, takes_code
 from fedvoxel.governance.class_list import check_class_list
 from fedvoxel.governance.finding import Finding, error, has_errors, ok, warning
 from fedvoxel.governance.job_policy import read_policy
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.local_policy import HEARTBEAT_TIMEOUT_S, OUTBOUND_FILTER
+from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.governance.permissions import check_permissions
 
 TOPIC = "policy"
@@ -27,8 +29,12 @@ def check_policy(kit: Kit) -> list[Finding]:
     """Checks the files in the kit's `local/` folder that decide what jobs and people may do there."""
     findings = _check_resources(kit) + _check_authorization(kit) + _check_privacy(kit)
     if not has_errors(findings):
-        findings.append(ok(TOPIC, "no code in jobs, one privacy scope, no log streaming"))
-    return findings
+        findings.append(ok(TOPIC, f"{_code_words(kit)}, one privacy scope, no log streaming"))
+    return findings + (check_approval(kit) if kit.kind == "site" else [])
+
+
+def _code_words(kit: Kit) -> str:
+    return "code in jobs only where it is approved" if takes_code(kit) else "no code in jobs"
 
 
 def privacy_filters(kit: Kit) -> list[dict[str, Any]]:
@@ -71,6 +77,10 @@ def _check_resources(kit: Kit) -> list[Finding]:
     for part in components:
         if str(part.get("path", "")).endswith(_STREAMERS):
             findings.append(error(TOPIC, f"local/resources.json: component {part.get('id')} streams logs; remove it"))
+    lacking = [part["id"] for part in OWN_COMPONENTS.get(kit.kind, ()) if part not in components]
+    if lacking:
+        said = f"local/resources.json lacks {', '.join(lacking)} of FedVoxel's own components, which keep strangers out"
+        findings.append(error(TOPIC, f"{said} and record what happens; to add them: fedvoxel site init {kit.folder}"))
     return findings + (_check_server_resources(values, kit.folder) if kit.kind == "server" else [])
 
 
@@ -96,7 +106,7 @@ def _check_server_resources(values: dict[str, Any], folder: Path) -> list[Findin
 
 def _check_authorization(kit: Kit) -> list[Finding]:
     values = _read_policy(kit, "authorization.json")
-    return [values] if isinstance(values, Finding) else check_permissions(values)
+    return [values] if isinstance(values, Finding) else check_permissions(values, takes_code(kit))
 
 
 def _check_privacy(kit: Kit) -> list[Finding]:

@@ -27,7 +27,8 @@ def unrecorded(events: Sequence[AuditEvent]) -> None:
 class AuditLog:
     """Is the log on disk, which several processes may write to.
 
-    What this process has read and verified is not read again, unless another process has written meanwhile.
+    Of what this process has read and verified it keeps the last entry alone, and does not read it again to add to it,
+    unless another process has written meanwhile.
     """
 
     def __init__(self, state: Path) -> None:
@@ -43,18 +44,19 @@ class AuditLog:
         """
         if events:
             first, *more = (event.body() for event in events)
-            with self.writing() as chain:
+            with self._chain.continuing(self._last) as chain:
                 chain.append(first, *more)
+                # A run of many rounds would otherwise hold them all in memory.
+                chain.entries, self._last = chain.entries[-1:], chain
 
     @contextmanager
     def writing(self) -> Iterator[OpenChain]:
-        """Opens the log under its lock, for a decision that is made from what it holds, and the events of it.
+        """Opens the whole log under its lock, for a decision that is made from what it holds, and the events of it.
 
         Raises:
             LedgerError: The log cannot be trusted or written.
         """
-        with self._chain.continuing(self._last) as chain:
-            self._last = chain
+        with self._chain.writing() as chain:
             yield chain
 
     def read(self) -> list[tuple[Entry, AuditEvent]]:

@@ -15,10 +15,21 @@ from fedvoxel.records.names import Sha256
 SCHEMA_VERSION = BY_NAME[AUDIT_LOG].writes
 """The version of the events that are written; `formats` says which are read."""
 
-Kind = Literal["job", "run", "round", "answer", "release", "command", "registration", "countersignature"]
+Kind = Literal[
+    "job",
+    "run",
+    "round",
+    "answer",
+    "release",
+    "command",
+    "registration",
+    "certificate",
+    "connection",
+    "countersignature",
+]
 """What an event is about: a job (is it admitted?), a run (an attempt at it begins or ends), a round, a site's answer to
-a question, a model that is released, a console command, a site's registration, a site's signature of the server's log.
-"""
+a question, a model that is released, a console command, a site's registration, a certificate, a connection to the
+server or what came over one in another's name, a site's signature of the server's log."""
 
 Outcome = Literal[
     "done",
@@ -47,6 +58,7 @@ HashName = Literal[
     "outcome",
     "log_head",
     "log_tree",
+    "site_head",
 ]
 """What a hash is of: all that a job runs; the global model before and after a round; an update as it was received; what
 left a site; a cohort's manifest; the site's policy; the head of the privacy ledger; `outcome.json`; the head of the
@@ -64,7 +76,7 @@ class Actor(_Frozen):
     """Is who did something, by the name in a certificate.
 
     Attributes:
-        role: "server", "site", or a person's FLARE role.
+        role: "server", "site", or a person's FLARE role; empty where only a name or an address is known.
         organisation: As the certificate has it; empty where it is not known.
     """
 
@@ -105,7 +117,9 @@ class AuditEvent(_Frozen):
         reason: Why, where the outcome needs a reason.
         hashes: SHA-256 by name.
         size_bytes: Of the arrays that left or came; None where that is not counted.
-        log_entries: How many entries the server's log had that was shown to a site.
+        log_entries: How many entries the server's log had when it was countersigned; where a site refused, how many it
+            had when that site countersigned it last (0 for never).
+        site_entries: How many entries the site's own log had at that time.
         spent: The privacy loss, where the event comes with one.
         signature: A site's signature of the server's log, an `export.signature.Signature` as JSON.
     """
@@ -123,6 +137,7 @@ class AuditEvent(_Frozen):
     hashes: dict[HashName, Sha256] = Field(default_factory=dict)
     size_bytes: Annotated[int, Field(ge=0)] | None = None
     log_entries: Annotated[int, Field(ge=0)] | None = None
+    site_entries: Annotated[int, Field(ge=0)] | None = None
     spent: Spent | None = None
     signature: dict[str, Any] | None = None
 

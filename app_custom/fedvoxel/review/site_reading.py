@@ -6,7 +6,8 @@ from pathlib import Path
 from fedvoxel.export.description import Code, Structure
 from fedvoxel.records.canonical import sha256_of, sha256_of_file
 from fedvoxel.review.reading import CaseVolumes, Reading
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti import read_labelled_volume
 from fedvoxel.volumes.nifti_file import claimed_voxels
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
@@ -62,7 +63,9 @@ def open_site_cohort(site: SiteConfig, cohort_name: str, base: Path, classes: tu
     """
     cohort = site.cohort(cohort_name)
     wanted = cohort.classes_for(classes)
-    cases = tuple(SiteCase(files.case_pseudonym(site), files, cohort, wanted) for files in list_cases(cohort, base))
+    cases = tuple(
+        SiteCase(files.case_pseudonym(site), files, cohort, wanted) for files in admitted_cases(site, cohort, base)
+    )
     identity = sha256_of([cohort_name, wanted, [case.case for case in cases]])
     return Reading(f"Cohort {cohort_name}", plain_structures(wanted), cases, identity)
 

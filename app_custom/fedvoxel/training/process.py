@@ -15,6 +15,7 @@ from fedvoxel import errors
 from fedvoxel.errors import FedVoxelError, TrainingError
 from fedvoxel.training.messages import Message, receive, send
 from fedvoxel.training.setup import TrainerSetup
+from fedvoxel.volumes.exclusions import list_mark
 
 _POLL_S = 0.1
 _END_GRACE_S = 3.0
@@ -52,6 +53,7 @@ class TrainerProcess:
         self._setup, self._log_file, self._threads, self._module = setup, log_file, threads, module
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._excluded = b""
 
     @property
     def pid(self) -> int | None:
@@ -59,10 +61,18 @@ class TrainerProcess:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> Connection:
-        """Starts the child unless it runs already, and returns the connection to it."""
-        if self.pid is not None and self._connection is not None:
+        """Starts the child unless it runs already, and returns the connection to it.
+
+        One that has read its cases before a patient was excluded, or taken back in, is ended first.
+
+        Raises:
+            CohortError: Nobody can tell whether one was.
+        """
+        excluded = list_mark(Path(self._setup.site_file).parent)
+        if self.pid is not None and self._connection is not None and excluded == self._excluded:
             return self._connection
         self.end()
+        self._excluded = excluded
         ours, theirs = socket.socketpair()
         with self._log_file.open("ab") as log, theirs:
             self._process = subprocess.Popen(

@@ -33,6 +33,7 @@ from fedvoxel.volumes.loading import load_cases, load_usable_cases
 from fedvoxel.volumes.plan import PreparedCase, by_patient
 from fedvoxel.volumes.site import ComputeConfig, load_site_config
 from fedvoxel.volumes.split import Split
+from fedvoxel.volumes.used_patients import Use, UsedPatients
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class SiteTrainer:
         self._private: PrivateTrainer | None = None
         self._mechanism: PatientMechanism | None = None
         self._shared: SharedTrainer | None = None
+        self._noted: set[tuple[Use, Split]] = set()
 
     def answer(self, message: Message, progress: Progress) -> Message:
         """Carries out one command and returns the result.
@@ -132,6 +134,13 @@ class SiteTrainer:
                 logger.warning("event=case_refused split=%s case=%s reason=%s", split, refusal.case, refusal.reason)
         return self._cases[split]
 
+    def _note(self, use: Use, split: Split) -> None:
+        """Puts on record whom the run is about to use, once for each start of this process."""
+        if (use, split) not in self._noted:
+            record, cohort = UsedPatients(Path(self._setup.state_folder)), self._setup.task.cohort
+            record.note(use, cohort, (case.patient or case.case for case in self.cases(split)))
+            self._noted.add((use, split))
+
     @property
     def trainer(self) -> Trainer:
         """Is the trainer; see `prepare`."""
@@ -157,6 +166,7 @@ class SiteTrainer:
             result["validation"] = self._validate(arrays)
         difference: Arrays = {}
         if self.trainer.case_count:
+            self._note("trained", "training")
             difference = self._train_models(header, arrays, progress, result)
         result |= {"refused_cases": self.refused_cases, "seconds": time.monotonic() - started}
         return Message(result, difference)
@@ -182,6 +192,7 @@ class SiteTrainer:
         if self._private is None or self._mechanism is None:
             kind = "no privacy section" if self._shared is None else "noise that its sites share"
             raise ConfigError(f"the job has {kind}, and a round under a privacy section of each site was asked for")
+        self._note("trained", "training")
         before = self._mechanism.steps_taken
         update = self._private.train_round(arrays, header["round"], header["num_rounds"], progress)
         return Message({"event": "result", "steps": self._mechanism.steps_taken - before}, update.arrays)
@@ -191,6 +202,7 @@ class SiteTrainer:
         self.prepare()
         if self._shared is None:
             raise ConfigError("the job has no noise that its sites share, and a share was asked for")
+        self._note("trained", "training")
         before = self._shared.steps_taken
         share = self._shared.share(arrays, header["round"])
         return Message({"event": "result", "steps": self._shared.steps_taken - before}, share=share)
@@ -199,12 +211,14 @@ class SiteTrainer:
         cases = self.cases("validation")
         if not cases:
             return None
+        self._note("scored", "validation")
         scores = self.trainer.evaluate(arrays, cases)
         return {"cases": len(scores), "dice": mean_dice_by_class(scores, self._setup.task.classes)}
 
     def _evaluate(self, header: Mapping[str, Any], arrays: Arrays, progress: Progress) -> Message:
         split: Split = header["split"]
         cases = self.cases(split)
+        self._note("scored", split)
         result = {"event": "result", "scores": _rows(self.trainer.evaluate(arrays, cases, surfaces=split == "test"))}
         personal = self._setup.task.training.personal
         if split == "test" and isinstance(personal, FineTuned) and self.trainer.case_count:

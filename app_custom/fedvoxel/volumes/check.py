@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedvoxel.errors import GeometryError
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti import read_labelled_volume
 from fedvoxel.volumes.refusal import Refusal, refusal_of
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
@@ -74,7 +75,7 @@ def check_cohort(
     """
     cohort = site.cohort(name)
     wanted = cohort.classes_for(classes)
-    listed = list_cases(cohort, base)
+    listed = admitted_cases(site, cohort, base)
     outcomes = []
     for done, files in enumerate(listed, start=1):
         outcomes.append(_check(files, cohort, wanted, files.case_pseudonym(site)))

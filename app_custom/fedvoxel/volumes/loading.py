@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedvoxel.errors import CohortError, GeometryError
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti import read_labelled_volume
 from fedvoxel.volumes.plan import PreparedCase, PreprocessingPlan, prepare
 from fedvoxel.volumes.refusal import Refusal, refusal_of
@@ -42,7 +43,9 @@ def load_cases(
     cases, refused = load_usable_cases(site, cohort_name, classes, plan, split, base)
     if not cases:
         cohort = site.cohort(cohort_name)
-        others = [files for files in list_cases(cohort, base) if split_of(files.patient, cohort.split) != split]
+        others = [
+            files for files in admitted_cases(site, cohort, base) if split_of(files.patient, cohort.split) != split
+        ]
         _require_usable(site, cohort, cohort.classes_for(classes), others, refused)
     return cases, refused
 
@@ -63,7 +66,7 @@ def load_usable_cases(
     cohort = site.cohort(cohort_name)
     wanted = cohort.classes_for(classes)
     cases, refused = [], []
-    for files in list_cases(cohort, base):
+    for files in admitted_cases(site, cohort, base):
         if split_of(files.patient, cohort.split) != split:
             continue
         outcome = _load(files, cohort, wanted, plan, files.case_pseudonym(site))

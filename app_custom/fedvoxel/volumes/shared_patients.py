@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedvoxel.volumes.layouts import list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 
 
@@ -48,7 +48,7 @@ def patients_of(site: SiteConfig, cohort: CohortConfig, base: Path) -> CohortPat
         CohortError: The list of cases cannot be used.
     """
     # A row without a case name has no patient: what stands for one, its number, is in every table.
-    listed = [files for files in list_cases(cohort, base) if files.problem != "unnamed_case"]
+    listed = [files for files in admitted_cases(site, cohort, base) if files.problem != "unnamed_case"]
     whole = [files for files in listed if files.problem is None]
     scans = Counter(files.patient for files in whole)
     return CohortPatients(

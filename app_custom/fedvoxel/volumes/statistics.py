@@ -14,7 +14,8 @@ import numpy as np
 from fedvoxel.errors import GeometryError
 from fedvoxel.volumes.case_facts import INTENSITY_EDGES, PERCENTILES, CaseFacts, facts_of
 from fedvoxel.volumes.disclosure import disclosed_counts, disclosed_part, disclosed_quantiles
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti import read_labelled_volume
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 from fedvoxel.volumes.split import SPLITS, split_of
@@ -46,7 +47,7 @@ def site_statistics(
     """
     cohort = site.cohort(cohort_name)
     wanted = cohort.classes_for(classes)
-    listed = list_cases(cohort, base)
+    listed = admitted_cases(site, cohort, base)
     facts: list[CaseFacts] = []
     refused: Counter[str] = Counter()
     for done, files in enumerate(listed, start=1):

@@ -16,6 +16,7 @@ from fedvoxel.errors import CohortError, DicomError
 from fedvoxel.volumes.cohort import build as building
 from fedvoxel.volumes.cohort.build import BuildReport, build_cohort
 from fedvoxel.volumes.cohort.records import BuildProgress
+from fedvoxel.volumes.exclusions import Exclusions
 from tests.orthanc import CALLED, CALLING, PASSWORD, USER, Orthanc
 from tests.volumes.cohort.studies import cohort_values, generated_study, site_of
 
@@ -101,6 +102,16 @@ def test_what_is_built_is_not_pulled_again(from_folder: BuildReport, archive: Ar
     report, last = build(tmp_path)
     assert (report.built, report.reused, last.pulled) == (1, STUDIES - 1, (2, 2))
     assert report.manifest == from_folder.manifest
+
+
+def test_nothing_is_pulled_of_a_patient_who_is_out(archive: Archive, tmp_path: Path) -> None:
+    local = tmp_path / "kit" / "local"
+    local.mkdir(parents=True)
+    site = site_of(cohort_values(QUERY), pacs={"archive": WEB})
+    Exclusions(site, local).exclude([site.pseudonym_of("PID-0000")])
+    report, last = build(local)
+    assert report.built == STUDIES - 1 and last.pulled == (2 * (STUDIES - 1), 2 * (STUDIES - 1))
+    assert not {"image0", "label0"} & set(archive.pulled)
 
 
 def test_a_study_that_grew_is_looked_at_again_and_a_vanished_one_leaves(archive: Archive, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from fedvoxel.evaluation.cohorts.all_cores import on_all_cores
 from fedvoxel.evaluation.cohorts.known_facts import known_facts
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.volumes.case_facts import CaseFacts, facts_of
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti import read_labelled_volume
 from fedvoxel.volumes.sidecar import Sidecar
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
@@ -70,7 +71,7 @@ def read_records(
         CohortError: The cohort is unknown, or its list of cases cannot be used.
     """
     cohort = site.cohort(cohort_name)
-    listed = list_cases(cohort, base)
+    listed = admitted_cases(site, cohort, base)
     known = known_facts(cohort, base, listed)
     orders = [
         _Order(files, cohort, files.case_pseudonym(site), files.patient_pseudonym(site), known[files.case])

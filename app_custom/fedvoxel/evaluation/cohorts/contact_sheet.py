@@ -15,7 +15,8 @@ from fedvoxel.evaluation.cohorts.drawing import CardOrder, draw_cards, remove_ot
 from fedvoxel.evaluation.cohorts.known_facts import known_facts
 from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
 from fedvoxel.records.atomic import write_bytes, write_text
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.refusal import Refusal
 from fedvoxel.volumes.sidecar import Sidecar
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
@@ -98,7 +99,7 @@ def make_contact_sheet(
     """
     chosen = selection or Selection()
     cohort = site.cohort(cohort_name)
-    listed = list_cases(cohort, base)
+    listed = admitted_cases(site, cohort, base)
     orders = _orders(site, cohort, listed, known_facts(cohort, base, listed), chosen)
     if not orders:
         raise CohortError(f"no case to show: the cohort {cohort_name} lists {len(listed)} in all")

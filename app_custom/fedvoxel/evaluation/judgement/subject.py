@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import CohortError, GeometryError
 from fedvoxel.evaluation.cohorts.known_facts import known_facts
-from fedvoxel.volumes.layouts import CaseFiles, list_cases
+from fedvoxel.volumes.exclusions import admitted_cases
+from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.nifti import read_label, read_labelled_volume
 from fedvoxel.volumes.sidecar import Sidecar
 from fedvoxel.volumes.site import SITE_FILE, CohortConfig, SiteConfig, load_site_config
@@ -102,7 +103,7 @@ def _site_subjects(site_file: Path, hospital: str, asked: Asked) -> Subjects:
     site, base = load_site_config(site_file), site_file.parent
     cohort = site.cohort(asked.cohort)
     classes = cohort.classes_for(asked.structures)
-    listed = list_cases(cohort, base)
+    listed = admitted_cases(site, cohort, base)
     known = known_facts(cohort, base, listed)
     reader = _Reader.of(site, base, asked)
     chosen = [files for files in listed if asked.split in (None, split_of(files.patient, cohort.split))]
@@ -129,7 +130,7 @@ class _Reader:
             return None
         if asked.reader in site.cohorts:
             cohort = site.cohort(asked.reader)
-            listed = {files.case: files for files in list_cases(cohort, base) if files.problem is None}
+            listed = {files.case: files for files in admitted_cases(site, cohort, base) if files.problem is None}
             return cls(cohort, cohort.classes_for(asked.structures), listed)
         folder, cohort = Path(asked.reader), site.cohort(asked.cohort)
         if not folder.is_dir():

@@ -26,6 +26,7 @@ from fedvoxel.volumes.cohort.records import BuildProgress, CaseRecords
 from fedvoxel.volumes.cohort.selection import Origin, Selection
 from fedvoxel.volumes.cohort.settings import settings_hash
 from fedvoxel.volumes.cohort.workers import Bounds, WorkerPool
+from fedvoxel.volumes.exclusions import Exclusions
 from fedvoxel.volumes.pseudonym import key_check
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 from fedvoxel.volumes.sources import BuiltSource
@@ -39,7 +40,7 @@ class BuildReport:
     Attributes:
         built: Cases that were built now.
         reused: Cases that an earlier run had built.
-        dropped: Cases of an earlier run that the source, or the search in it, no longer has.
+        dropped: Cases of an earlier run that the source, or the search in it, no longer has, or whose patient is out.
         origins: Whose scan each case is; for the hospital's key file only.
     """
 
@@ -74,8 +75,8 @@ def build_cohort(
         run: What builds one case, in a worker process.
 
     Raises:
-        CohortError: The cohort is not described as one to build, is being built already, the disk is full, or the
-            source has none of its images.
+        CohortError: The cohort is not described as one to build, is being built already, the disk is full, the source
+            has none of its images, or the list of excluded patients cannot be trusted.
         DicomError: The source cannot be read, or the PACS does not answer.
         ConfigError: A file that the PACS's description names cannot be used.
     """
@@ -112,7 +113,7 @@ def _require_apart(build: BuildConfig, base: Path, built: Path) -> None:
 def _making(site: SiteConfig, cohort: CohortConfig, build: BuildConfig, base: Path, records: CaseRecords) -> Making:
     table = read_label_table(base / build.labels.table) if isinstance(build.labels, NiftiLabels) else None
     keys = DeidKeys.of(records.key, build.deid.project)
-    selection = Selection(build, site.pseudonym_of, table)
+    selection = Selection(build, site.pseudonym_of, table, Exclusions(site, base).patients())
     settings = CaseSettings(build.deid, keys, build.labels, cohort.classes)
     return Making(_feed(site, base, selection, records), selection, records, settings)
 

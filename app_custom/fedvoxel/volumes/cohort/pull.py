@@ -40,7 +40,7 @@ def _studies(pacs: Pacs, asked: PacsInput, selection: Selection, records: CaseRe
     found = {series.series_uid: series for series in pacs.find(asked.query)}
     if asked.label_query is not None:
         found |= {series.series_uid: series for series in pacs.find(asked.label_query)}
-    series = [each for each in found.values() if each.modality in wanted]
+    series = [each for each in found.values() if each.modality in wanted and not selection.is_excluded(each)]
     looked_for = [_looked_for(build), selection.table.stamps() if selection.table else []]
     studies = studies_of(
         series, build.image.modality, selection.pseudonym_of, lambda listed: records.hash_of(listed, looked_for)

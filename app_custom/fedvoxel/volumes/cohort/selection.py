@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fedvoxel.dicom.header import read_header
+from fedvoxel.dicom.query import FoundSeries
 from fedvoxel.dicom.quiet import quiet
 from fedvoxel.dicom.series import Inventory, SeriesFiles
 from fedvoxel.volumes.build_config import BuildConfig, ImageChoice, NiftiLabels
@@ -59,18 +60,29 @@ class Selection:
     Attributes:
         pseudonym_of: Names a series or a patient.
         table: The labels that are NIfTI files; None where labels are DICOM.
+        excluded: Pseudonyms of patients whom the hospital has taken out: their series are left alone like others that
+            are no images of the cohort.
     """
 
     build: BuildConfig
     pseudonym_of: Callable[[str], str]
     table: LabelTable | None
+    excluded: frozenset[str] = frozenset()
 
     def candidates(self, inventory: Inventory) -> tuple[Candidate, ...]:
         """Returns the cohort's images in an inventory, by pseudonym."""
-        images = [series for series in inventory.series if _is_chosen(series, self.build.image)]
+        admitted = [series for series in inventory.series if not self.is_excluded(series)]
+        images = [series for series in admitted if _is_chosen(series, self.build.image)]
         pairs = self._paired(images, inventory.series)
         found = [self._candidate(image, label, problem) for image, label, problem in pairs]
         return tuple(sorted(found, key=lambda candidate: candidate.case))
+
+    def is_excluded(self, series: SeriesFiles | FoundSeries) -> bool:
+        """Says whether a series is of a patient who was taken out."""
+        if not self.excluded:
+            return False
+        names = {self.pseudonym_of(series.series_uid), self.patient_of(series.patient_id, series.study_uid)}
+        return bool(names & self.excluded)
 
     def patient_of(self, patient_id: str, study_uid: str) -> str | None:
         """Returns the patient's pseudonym; None for a patient whom nobody can tell from others."""

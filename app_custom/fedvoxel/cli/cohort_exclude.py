@@ -1,0 +1,160 @@
+"""`fedvoxel cohort exclude`, `exclusions`: takes a patient who objects out of all cohorts, and says what was trained.
+
+An identifier comes from a prompt or a file and is turned into the site's pseudonym at once; it is neither an option,
+nor shown, nor written anywhere.
+"""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedvoxel.errors import CohortError, ConfigError
+
+if TYPE_CHECKING:
+    from fedvoxel.volumes.site import SiteConfig
+    from fedvoxel.volumes.used_patients import Uses
+
+EXCLUDE_EXAMPLE = "Example: fedvoxel cohort exclude --site hospital-a/local/fedvoxel_site.json"
+LIST_EXAMPLE = "Example: fedvoxel cohort exclusions --site hospital-a/local/fedvoxel_site.json"
+
+_PSEUDONYM = re.compile(r"case-[0-9a-f]{12}")
+_CANNOT_BE_UNDONE = (
+    "What this does not undo: a model that was trained on the patient keeps what it learnt from the scans, and copies "
+    "of it that were exported or handed on cannot be called back from here. Give the run keys to the consortium's "
+    "operator, who can withdraw the releases that came of them; only a model that is trained anew, without the "
+    "patient, is free of that. Scores, statistics and noised releases that have left stay where they are."
+)
+
+SiteOption = Annotated[Path, typer.Option("--site", help="The site's own file: <kit>/local/fedvoxel_site.json.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
+
+
+def exclude(
+    site: SiteOption,
+    patient_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the patient's identifier in one line, as the lists or DICOM have it."),
+    ] = None,
+    pseudonym: Annotated[
+        str | None, typer.Option(help="The site's own pseudonym of the patient (case-...), from a --key-file.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the patient back in; needs --reason.")] = False,
+    reason: Annotated[str, typer.Option(help="Why the patient is back in; stays on record. No name.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Takes one patient out of all present and future cohorts of this site, and lists the runs that used the patient.
+
+    Without --patient-file or --pseudonym it asks for the identifier (PatientID, or the patient of a table) and does not
+    show it. It holds from the next task of a job on; what was built of the patient is removed by the next build.
+
+    Exit codes: 3 if the site's file or the pseudonym is wrong; 5 if a cohort cannot be listed or the list of excluded
+    patients cannot be trusted; 12 if it cannot be written.
+    """
+    from fedvoxel.volumes.exclusions import Exclusions, known_names
+    from fedvoxel.volumes.site import load_site_config
+    from fedvoxel.volumes.used_patients import uses_of
+
+    config, base = load_site_config(site), site.parent
+    names, cohorts = known_names(config, _pseudonym(config, patient_file, pseudonym), base)
+    listed, uses = Exclusions(config, base), uses_of(names, base)
+    changed = listed.readmit(names, reason) if undo else listed.exclude(names)
+    if changed:
+        _audit(base, undo, reason)
+    if as_json:
+        said = {"excluded": not undo, "changed": changed, "patient": sorted(names), "cohorts": list(cohorts)}
+        typer.echo(json.dumps({"schema_version": 1, **said, **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
+        return
+    _tell_change(names, cohorts, undo, changed)
+    _tell_uses(uses)
+    if not undo:
+        typer.echo(_CANNOT_BE_UNDONE)
+        typer.echo(f"Next: build the cohorts again that are built from DICOM: fedvoxel cohort build --site {site}")
+
+
+def exclusions(site: SiteOption, as_json: AsJson = False) -> None:
+    """Lists who is out now, by pseudonym, the runs that used each, and every change with its reason."""
+    from fedvoxel.volumes.exclusions import Exclusions
+    from fedvoxel.volumes.site import load_site_config
+    from fedvoxel.volumes.used_patients import uses_of
+
+    listed = Exclusions(load_site_config(site), site.parent)
+    out, changes = sorted(listed.patients()), listed.changes()
+    uses = {patient: uses_of((patient,), site.parent) for patient in out}
+    if as_json:
+        entries = [{"patient": patient, **_uses(uses[patient])} for patient in out]
+        changed = [asdict(change) for change in changes]
+        typer.echo(json.dumps({"schema_version": 1, "excluded": entries, "changes": changed}, indent=2))
+        return
+    for patient in out:
+        typer.echo(patient)
+        _tell_uses(uses[patient])
+    for change in changes:
+        why = f": {change.reason}" if change.reason else ""
+        typer.echo(f"{change.at} {change.kind} {', '.join(change.patients)}{why}")
+    typer.echo(f"{len(out)} pseudonyms are out of all cohorts of this site")
+
+
+def _audit(base: Path, undo: bool, reason: str) -> None:
+    """Notes in the site's log that the list has changed; who it is about stands in the list alone."""
+    from fedvoxel.records.audit import AuditLog
+    from fedvoxel.records.audit_event import AuditEvent
+
+    task = "cohort exclude --undo" if undo else "cohort exclude"
+    AuditLog(base.resolve().parent / "state").record(
+        [AuditEvent(kind="command", outcome="done", task=task, reason=reason)]
+    )
+
+
+def _pseudonym(config: "SiteConfig", patient_file: Path | None, pseudonym: str | None) -> str:
+    if pseudonym is not None and patient_file is not None:
+        raise ConfigError("give --pseudonym or --patient-file, not both")
+    if pseudonym is not None:
+        if not _PSEUDONYM.fullmatch(pseudonym):
+            # What came is not repeated: it may be what must never stand in a terminal's history.
+            raise ConfigError(
+                "--pseudonym: expected case- and 12 hexadecimal digits; a patient's own identifier is never given on "
+                "the command line: leave the option out, and you are asked for it"
+            )
+        return pseudonym
+    identifier = _identifier(patient_file).strip()
+    if not identifier:
+        raise ConfigError("expected a patient's identifier, got nothing")
+    return config.pseudonym_of(identifier)
+
+
+def _identifier(patient_file: Path | None) -> str:
+    if patient_file is None:
+        return str(typer.prompt("The patient's identifier (not shown)", hide_input=True))
+    try:
+        lines = patient_file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError("--patient-file: expected a text file that can be read") from None
+    named = [line for line in lines if line.strip()]
+    if len(named) != 1:
+        raise CohortError(f"--patient-file: expected one identifier in one line, got {len(named)} lines")
+    return named[0]
+
+
+def _uses(uses: "Uses") -> dict[str, Any]:
+    return {"runs": [asdict(run) for run in uses.runs], "runs_unknown": list(uses.unknown)}
+
+
+def _tell_change(names: frozenset[str], cohorts: tuple[str, ...], undo: bool, changed: bool) -> None:
+    said = "back in" if undo else "out of all present and future cohorts of this site"
+    typer.echo(f"{', '.join(sorted(names))}: {said}" + ("" if changed else " already; nothing changed"))
+    where = ", ".join(cohorts)
+    typer.echo(f"listed today in: {where}" if cohorts else "note: no cohort lists this patient today; is it right?")
+
+
+def _tell_uses(uses: "Uses") -> None:
+    for run in uses.runs:
+        typer.echo(f"  run {run.run_key}: {run.use} on cohort {run.cohort}, since {run.since}")
+    if not uses.runs:
+        typer.echo("  no recorded run used the patient")
+    if uses.unknown:
+        many = ", ".join(uses.unknown)
+        typer.echo(f"  not recorded, so that it may have used the patient if the cohort listed one then: {many}")

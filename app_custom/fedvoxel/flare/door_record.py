@@ -1,0 +1,105 @@
+"""Writes who was refused at the server's door into its audit, without letting a stranger fill the disk.
+
+Refusals come from the network's own thread and from those that carry messages: noting one never waits for the disk and
+never raises. A thread writes them. The same refusal of the same caller is written at once and then counted; the count
+is written a minute later. Of too many different callers only their number is kept.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from fedvoxel.errors import FedVoxelError
+from fedvoxel.records.audit import Record
+from fedvoxel.records.audit_event import Actor, AuditEvent, Kind
+
+REPEATED_S = 60.0
+"""So many seconds apart are two entries about the same refusal of the same caller."""
+
+MOST_CALLERS = 500
+"""So many different refusals are named within `REPEATED_S`; of the rest there is a number."""
+
+_MOST_CHARACTERS = 200
+
+logger = logging.getLogger(__name__)
+
+_KINDS: dict[str, Kind] = {"command": "command", "register": "registration"}
+
+Key = tuple[str, str, str]
+
+
+@dataclass
+class _Repeated:
+    """Counts a refusal since it was last written."""
+
+    count: int = 1
+    written_at: float | None = None
+
+
+@dataclass
+class DoorRecord:
+    """Takes refusals at the door and hands them to the audit."""
+
+    record: Record
+    repeated_s: float = REPEATED_S
+    _seen: dict[Key, _Repeated] = field(default_factory=dict)
+    _news: threading.Condition = field(default_factory=threading.Condition)
+
+    def start(self) -> None:
+        """Starts the thread that writes; it ends with the process."""
+        threading.Thread(target=self._write_for_ever, name="door-record", daemon=True).start()
+
+    def refused(self, task: str, who: str, reason: str) -> None:
+        """Notes a refusal.
+
+        Args:
+            task: What was asked for: "connect", "register", "log_in", "command", or "message" for anything else.
+            who: An address, or the name that a certificate proves.
+            reason: Why it was refused.
+        """
+        key = task, _plain(who) or "unknown", _plain(reason)
+        with self._news:
+            if key not in self._seen and len(self._seen) >= MOST_CALLERS:
+                key = task, "others", "refused, too many callers to name"
+            if key in self._seen:
+                self._seen[key].count += 1
+            else:
+                self._seen[key] = _Repeated()
+                self._news.notify()
+
+    def write(self) -> None:
+        """Writes what is due, and forgets who has not come again."""
+        now, events = time.monotonic(), []
+        with self._news:
+            for key, seen in list(self._seen.items()):
+                if seen.written_at is not None and now - seen.written_at < self.repeated_s:
+                    continue
+                if seen.count:
+                    events.append(_event(key, seen))
+                    seen.count, seen.written_at = 0, now
+                else:
+                    del self._seen[key]
+        try:
+            self.record(events)
+        except (FedVoxelError, OSError) as error:
+            logger.error("event=refusals_not_recorded count=%d reason=%s", len(events), error)
+
+    def _write_for_ever(self) -> None:
+        while True:
+            self.write()
+            with self._news:
+                if not any(seen.written_at is None for seen in self._seen.values()):
+                    self._news.wait(timeout=self.repeated_s / 10)
+
+
+def _event(key: Key, seen: _Repeated) -> AuditEvent:
+    task, who, reason = key
+    often = f" ({seen.count} times)" if seen.count > 1 else ""
+    kind = _KINDS.get(task, "connection")
+    return AuditEvent(kind=kind, outcome="refused", actor=Actor(name=who, role=""), task=task, reason=reason + often)
+
+
+def _plain(said: str) -> str:
+    """Returns printable characters only: part of it is a stranger's choice."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in said)[:_MOST_CHARACTERS]

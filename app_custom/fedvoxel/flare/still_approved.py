@@ -1,0 +1,42 @@
+"""Whether a running job is still what the hospital's people approved, looked at in the job's own process."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from nvflare.apis.fl_context import FLContext
+
+from fedvoxel.config import read_json
+from fedvoxel.errors import ConfigError
+from fedvoxel.flare.arrived_job import arrived_job
+from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.governance.approval_gate import reason_to_decline
+from fedvoxel.governance.approval_policy import load_approval_policy
+from fedvoxel.governance.kit import open_kit
+
+
+def check_still_approved(fl_ctx: FLContext) -> None:
+    """Refuses a job whose content was changed after it was put in place, or whose approval was taken back.
+
+    Raises:
+        ConfigError: It is not approved as it lies there, or the hospital's rule cannot be read.
+        JobError: Its signature is not of this content, or its settings cannot be read.
+        LedgerError: The record of approvals cannot be trusted.
+        ConsortiumError: The kit's root or revocation list cannot be used.
+    """
+    workspace = workspace_of(fl_ctx)
+    local = Path(workspace.get_site_config_dir()).resolve()
+    policy = load_approval_policy(local)
+    if not policy.most and policy.code == "never":
+        return
+    kit, job_id = open_kit(local.parent), fl_ctx.get_job_id()
+    meta = read_json(Path(workspace.get_job_meta_path(job_id)), "the job's meta")
+    with tempfile.TemporaryDirectory(prefix="fedvoxel-approved-") as scratch:
+        # What Python has compiled meanwhile came with nobody's signature.
+        app = shutil.copytree(
+            workspace.get_app_dir(job_id), Path(scratch) / "app", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        arrived = arrived_job(kit, meta, app)
+    reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None)
+    if reason:
+        raise ConfigError(reason)

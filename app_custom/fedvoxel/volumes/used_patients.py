@@ -1,0 +1,96 @@
+"""Which patients a run has used at this site, so that the models that learnt from one who objects can be named.
+
+A site trains before it knows what becomes of it, so the patients are on record before the first step. The record lies
+in the run's folder of the site's state, holds pseudonyms only, and never leaves.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.errors import ConfigError, LedgerError
+from fedvoxel.records.chain import Chain
+
+Use = Literal["trained", "scored"]
+_PLACE = Path("patients") / "used.jsonl"
+
+
+class _Line(FrozenModel):
+    use: Use
+    cohort: str
+    patients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunUse:
+    """Says that a run used somebody: trained on, or only scored the model on the scans; when it began to."""
+
+    run_key: str
+    cohort: str
+    use: Use
+    since: str
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Is what is known of some patients.
+
+    Attributes:
+        runs: The runs that used one of them.
+        unknown: Runs of which nothing is recorded: of an earlier version, or ended before their first task.
+    """
+
+    runs: tuple[RunUse, ...]
+    unknown: tuple[str, ...]
+
+
+class UsedPatients:
+    """Is the record of one run."""
+
+    def __init__(self, run_folder: Path) -> None:
+        """Touches no file; `run_folder` is the run's in the site's state."""
+        self._chain = Chain(run_folder / _PLACE)
+
+    def note(self, use: Use, cohort: str, patients: Iterable[str]) -> None:
+        """Writes whom a run is about to use, once; it is on disk when this returns.
+
+        Raises:
+            LedgerError: The record cannot be trusted or written.
+        """
+        body = _Line(use=use, cohort=cohort, patients=tuple(sorted(set(patients)))).model_dump(mode="json")
+        with self._chain.writing() as chain:
+            if body["patients"] and all(entry.body != body for entry in chain.entries):
+                chain.append(body)
+
+
+def uses_of(patients: Iterable[str], base: Path) -> Uses:
+    """Returns which runs at this site used one of these patients.
+
+    Args:
+        patients: Pseudonyms.
+        base: The kit's `local/` folder.
+
+    Raises:
+        LedgerError: A record cannot be trusted.
+    """
+    asked, runs, unknown = set(patients), [], []
+    for folder in sorted((base.resolve().parent / "state" / "runs").glob("*/")):
+        lines = _lines(folder)
+        if not lines:
+            unknown.append(folder.name)
+        first: dict[tuple[str, Use], str] = {}
+        for at, line in lines:
+            if asked & set(line.patients):
+                first.setdefault((line.cohort, line.use), at)
+        runs += [RunUse(folder.name, cohort, use, at) for (cohort, use), at in first.items()]
+    return Uses(tuple(runs), tuple(unknown))
+
+
+def _lines(folder: Path) -> list[tuple[str, _Line]]:
+    try:
+        entries = Chain(folder / _PLACE).read()
+        return [(entry.at, parse_config(_Line, entry.body, "a line")) for entry in entries]
+    except (LedgerError, ConfigError) as problem:
+        raise LedgerError(f"run {folder.name}: the record of its patients cannot be used: {problem}") from None

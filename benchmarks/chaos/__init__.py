@@ -1,0 +1,1 @@
+"""What a consortium survives: seeded faults on real processes in network namespaces of their own."""

@@ -1,0 +1,154 @@
+"""Which faults strike which job, where and when: a pure function of a seed."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal[
+    "kill", "power", "partition", "line", "rate", "clock", "disk_full", "corrupt", "duplicate", "replay", "both"
+]
+
+KILLED_AT = {
+    "trainer": ("site_job.fetched", "trainer.begins", "trainer.trains", "trainer.has_trained"),
+    "site_job": ("site_job.fetched", "trainer.trains", "site_job.answers", "site_job.sends", "site_job.has_sent"),
+    "site_parent": ("site_job.fetched", "trainer.trains", "site_job.sends", "site_job.has_sent"),
+    "site": ("site_job.fetched", "trainer.trains", "site_job.sends", "site_job.has_sent"),
+    "server_job": (
+        "server_job.asks", "trainer.trains", "server_job.receives", "server_job.has_taken", "server_job.aggregates",
+        "server_job.writes", "server_job.has_written",
+    ),
+    "server_parent": ("server_job.asks", "trainer.trains", "server_job.has_taken", "server_job.writes"),
+    "server": (
+        "server_job.asks", "trainer.trains", "server_job.aggregates", "server_job.writes", "server_job.has_written",
+    ),
+}  # fmt: skip
+"""Whose processes are killed with -9, and the steps of a round at which that is tried."""
+
+CORRUPTED = {
+    "server": (
+        "state/runs/{run}/*", "state/audit/audit.jsonl", "state/audit/head.json", "local/privacy.json",
+        "local/resources.json.default", "startup/fed_server.json", "startup/server.crt",
+    ),
+    "site": (
+        "state/runs/{run}/*", "local/fedvoxel_site.json", "local/fedvoxel_privacy.json", "local/resources.json.default",
+        "startup/fed_client.json", "startup/client.crt",
+    ),
+}  # fmt: skip
+"""The files in which a byte is changed, as patterns in a kit."""
+
+_WEIGHTS: dict[Kind, int] = {
+    "kill": 40, "power": 8, "partition": 10, "line": 6, "rate": 4, "clock": 8, "disk_full": 6, "corrupt": 12,
+    "duplicate": 4, "replay": 4, "both": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Is one fault.
+
+    Attributes:
+        job: The job, from 0.
+        number: Its place in the job, from 0.
+        kind: What happens.
+        machine: Where.
+        step: The step at which it happens.
+        at: The machine whose process passes that step.
+        value: What else there is to say: whose processes, seconds, a file.
+    """
+
+    job: int
+    number: int
+    kind: Kind
+    machine: str
+    step: str
+    at: str
+    value: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        return asdict(self)
+
+    @property
+    def name(self) -> str:
+        """Names it in a table."""
+        return f"{self.kind} {self.value} {self.machine} at {self.step}".replace("  ", " ")
+
+
+def plan(seed: int, jobs: int, faults: int, sites: Sequence[str], kinds: Sequence[Kind] = ()) -> list[list[Fault]]:
+    """Returns the faults of each job, in order.
+
+    Kinds come in shares, in a random order; of a kind every variant comes before any comes again.
+
+    Args:
+        seed: Of the choice.
+        jobs: How many jobs.
+        faults: How many faults altogether, at least.
+        sites: The hospitals' names.
+        kinds: The kinds to choose from; all when empty.
+    """
+    chance = random.Random(seed)
+    each = -(-faults // jobs)
+    chosen = _kinds(chance, each * jobs, kinds or tuple(_WEIGHTS))
+    variants = {kind: _variants(kind, chance) for kind in set(chosen)}
+    made = []
+    for job in range(jobs):
+        row = []
+        for number in range(each):
+            kind = chosen[job * each + number]
+            target, step, value = variants[kind].pop(0)
+            variants[kind] = variants[kind] or _variants(kind, chance)
+            row.append(_fault(job, number, kind, (target, step, value), chance.choice(list(sites))))
+        made.append(row)
+    return made
+
+
+def _kinds(chance: random.Random, count: int, kinds: Sequence[Kind]) -> list[Kind]:
+    """Returns so many kinds, in shares as `_WEIGHTS` has them, each at least once if there is room."""
+    total = sum(_WEIGHTS[kind] for kind in kinds)
+    shares = {kind: max(1, round(count * _WEIGHTS[kind] / total)) for kind in kinds}
+    found = [kind for kind in kinds for _ in range(shares[kind])]
+    chance.shuffle(found)
+    found = found[:count] + chance.choices(
+        list(kinds), weights=[_WEIGHTS[k] for k in kinds], k=max(0, count - len(found))
+    )
+    return found
+
+
+def _variants(kind: Kind, chance: random.Random) -> list[tuple[str, str, str]]:
+    """Returns target ("server" or "site"), step and value of every variant of a kind, in a random order."""
+    anywhere = ("site_job.fetched", "trainer.trains", "site_job.sends", "server_job.has_taken", "server_job.writes")
+    found: list[tuple[str, str, str]]
+    if kind == "kill":
+        found = [(_side(whose), step, whose) for whose, steps in KILLED_AT.items() for step in steps]
+    elif kind == "power":
+        found = [(side, step, "") for side in ("server", "site") for step in anywhere]
+    elif kind == "partition":
+        found = [(side, step, str(s)) for side in ("server", "site") for step in anywhere[:4] for s in (4, 25)]
+    elif kind == "clock":
+        found = [(side, step, s) for side in ("server", "site") for step in anywhere[1:4] for s in ("+3600", "-3600")]
+    elif kind == "disk_full":
+        found = [(side, step, "") for side in ("server", "site") for step in anywhere]
+    elif kind == "corrupt":
+        found = [(side, "trainer.trains", pattern) for side, patterns in CORRUPTED.items() for pattern in patterns]
+    elif kind == "both":
+        found = [("site", step, whose) for step in anywhere[1:4] for whose in ("server_job", "trainer")]
+    elif kind == "replay":
+        found = [("site", "site_job.answers", "")]
+    elif kind == "duplicate":
+        found = [("site", "site_job.has_sent", "")]
+    else:
+        found = [("site", step, value) for step in anywhere[:3] for value in {"line": ("300",), "rate": ("1",)}[kind]]
+    chance.shuffle(found)
+    return found
+
+
+def _side(whose: str) -> str:
+    return "server" if whose.startswith("server") else "site"
+
+
+def _fault(job: int, number: int, kind: Kind, variant: tuple[str, str, str], site: str) -> Fault:
+    target, step, value = variant
+    machine = "server" if target == "server" else site
+    at = "server" if step.startswith("server") else site
+    return Fault(job, number, kind, machine, step, at, value)

@@ -1,0 +1,28 @@
+"""How long a run took to be whole again after a fault, by the steps that its processes passed."""
+
+from benchmarks.chaos.machines import SERVER
+from benchmarks.chaos.oracle import Run
+from benchmarks.chaos.plan import Fault
+from benchmarks.chaos.steps import ASKS, FETCHED, TRAINS
+from benchmarks.chaos.trace import Trace, committed_rounds
+
+
+def whole_round_after(trace: Trace, run: Run, moment: float, sites: int) -> float | None:
+    """Returns when a round was committed that began after `moment`, with all sites in it; None if none was."""
+    begun = [line["at"] for line in trace.of(ASKS, run.since) if line["at"] > moment]
+    if not begun:
+        return None
+    later = [one.at for one in committed_rounds(trace, run.since) if one.at > begun[0] and len(one.sites) == sites]
+    return later[0] if later else None
+
+
+def again_after(trace: Trace, fault: Fault, struck_at: float, healed_at: float) -> float | None:
+    """Returns the seconds until what was killed takes part in a round again, by another process; None if never."""
+    if fault.kind not in ("kill", "power"):
+        return None
+    server = fault.machine == SERVER
+    step = ASKS if server else TRAINS if fault.value == "trainer" else FETCHED
+    passed = [line for line in trace.of(step) if line["machine"] == fault.machine]
+    before = {line["pid"] for line in passed if line["at"] < struck_at}
+    later = [line["at"] - healed_at for line in passed if line["at"] > struck_at and line["pid"] not in before]
+    return round(max(0.0, later[0]), 1) if later else None

@@ -1,0 +1,240 @@
+"""Runs jobs with their faults, one after another, and judges each; what is finished is not done again."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos import oracle
+from benchmarks.chaos.faults import stopped_at, strike
+from benchmarks.chaos.job import chaos_job
+from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines
+from benchmarks.chaos.oracle import Run
+from benchmarks.chaos.plan import Fault
+from benchmarks.chaos.recovery import again_after, whole_round_after
+from benchmarks.chaos.steps import ASKS
+from benchmarks.chaos.trace import Trace, committed_rounds
+from benchmarks.chaos.waiting import wait_until
+
+RECOVERED_WITHIN_S = 150.0
+ENDS_WITHIN_S = 240.0
+BEGINS_WITHIN_S = 180.0
+TRIED_IN = 2
+"""Jobs in which a fault's step may fail to be passed."""
+
+GIVEN_UP_AFTER_S = 60.0
+"""So long after FLARE has ended a run's last job, without an outcome, nobody is taken to go on with it."""
+
+Result = dict[str, Any]
+Say = Callable[[str], None]
+
+
+@dataclass
+class Campaign:
+    """Is the jobs of a plan on one consortium.
+
+    Attributes:
+        results: The file with one line for each finished fault and job.
+        rounds: Of each job: all have as many, since the learning rate goes by them, and models are compared.
+        epochs: Of each round.
+        patience: How much slower than usual the machine is: all limits are multiplied with it.
+        reference: The models of a run without faults, by round; filled by `first`.
+    """
+
+    machines: Machines
+    results: Path
+    say: Say
+    rounds: int = 150
+    epochs: int = 2
+    patience: float = 1.0
+    reference: dict[int, str] = field(default_factory=dict)
+    _struck: int = 0
+    _idle_since: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.trace = Trace(self.machines.chaos / "trace.jsonl")
+
+    def first(self) -> Result:
+        """Runs a job without faults, whose models are what others are held against."""
+        run = self._submit("reference")
+        self._wait_for_end(run)
+        self.reference = {one.round: one.model for one in committed_rounds(self.trace, run.since)}
+        return self._judge_job(run, -1)
+
+    def job(self, faults: Sequence[Fault]) -> None:
+        """Runs one job of the plan with those of its faults that are not finished."""
+        left = [fault for fault in faults if not self._finished(fault)]
+        stuck = 0
+        while left:
+            before = len(left)
+            left = self._attempt(left)
+            stuck = stuck + 1 if len(left) == before else 0
+            if stuck == TRIED_IN:
+                self._write(self._not_reached(left[0]))
+                left, stuck = left[1:], 0
+
+    def _attempt(self, faults: list[Fault]) -> list[Fault]:
+        """Runs a job until its faults are over or it has ended, and returns the faults that are left."""
+        number = faults[0].job
+        try:
+            run = self._submit(f"chaos-{number:02d}")
+        except RuntimeError as error:
+            self.say(str(error))
+            self._repair()
+            run = self._submit(f"chaos-{number:02d}")
+        if not self._has_begun(run):
+            self._write(self._judge_job(run, number) | {"needed_person": "the job did not begin"})
+            self._repair()
+            return faults
+        while faults and not self._is_over(run):
+            result = self._strike(run, faults[0])
+            if result is None:
+                break
+            self._write(result)
+            faults = faults[1:]
+            if result["needed_person"]:
+                break
+        self._wait_for_end(run)
+        ended = self._judge_job(run, number)
+        self._write(ended)
+        if ended["needed_person"]:
+            self._repair()
+        return faults
+
+    def _strike(self, run: Run, fault: Fault) -> Result | None:
+        """Lets one fault strike and judges what came of it; None where the run ended before its step was passed."""
+        self._struck += 1
+        before = committed_rounds(self.trace, run.since)
+        with stopped_at(self.machines, self._struck, fault, self.patience) as reached:
+            if not reached:
+                return None if self._is_over(run) else self._not_reached(fault)
+            struck_at = time.monotonic()
+            aftermath = strike(self.machines, fault, run.key)
+        aftermath.pass_by()
+        healed_at = time.monotonic()
+        sites = len(self.machines.sites)
+
+        def whole_again() -> float | None:
+            return whole_round_after(self.trace, run, healed_at, sites)
+
+        recovered = wait_until(lambda: whole_again() or self._is_over(run), RECOVERED_WITHIN_S * self.patience)
+        changed = aftermath.saved[0] if aftermath.saved else None
+        violations = oracle.chain_troubles(self.machines, changed) + oracle.round_troubles(self.trace, run)
+        whole = whole_again()
+        result = fault.as_json() | {
+            "run": run.key,
+            "name": fault.name,
+            "rounds_before": len(before),
+            "survived": whole is not None or self._finished_well(run),
+            "over": self._is_over(run),
+            "next_round_s": again_after(self.trace, fault, struck_at, healed_at),
+            "whole_round_s": round(whole - healed_at, 1) if whole else None,
+            "outage_s": round(healed_at - struck_at, 1),
+            "violations": violations,
+            "needed_person": "" if recovered else "neither went on nor ended",
+        }
+        if fault.kind == "corrupt" and changed is None:
+            result["violations"].append("nothing to corrupt: no such file")
+        aftermath.restore()
+        self.say(f"{'survived' if result['survived'] else 'LOST'}: {fault.name} {violations or ''}")
+        return result
+
+    def _not_reached(self, fault: Fault) -> Result:
+        self.say(f"not reached: {fault.name}")
+        told = {"survived": False, "over": False, "violations": ["its step was not passed"], "needed_person": ""}
+        return fault.as_json() | {"run": "", "name": fault.name, **told}
+
+    def _finished_well(self, run: Run) -> bool:
+        outcome = oracle.outcome_of(self.machines, run)
+        return outcome is not None and outcome.status == "finished"
+
+    def _is_over(self, run: Run) -> bool:
+        """Says whether the run has ended by its own account, or all its jobs have for so long that none will follow."""
+        outcome = oracle.outcome_of(self.machines, run)
+        if outcome is not None and outcome.status != "unfinished":
+            return True
+        if oracle.open_jobs(self.machines, run):
+            self._idle_since.pop(run.key, None)
+            return False
+        return (
+            time.monotonic() - self._idle_since.setdefault(run.key, time.monotonic()) > GIVEN_UP_AFTER_S * self.patience
+        )
+
+    def _has_begun(self, run: Run) -> bool:
+        return bool(
+            wait_until(
+                lambda: any(True for _ in self.trace.of(ASKS, run.since)) or self._is_over(run),
+                BEGINS_WITHIN_S * self.patience,
+            )
+        )
+
+    def _wait_for_end(self, run: Run) -> None:
+        wait_until(lambda: self._is_over(run), ENDS_WITHIN_S * self.patience)
+        wait_until(lambda: not self._working(), 60)
+
+    def _working(self) -> list[Any]:
+        return [
+            p
+            for machine in self.machines.names
+            for p in self.machines.processes(machine, "server_job", "site_job", "trainer")
+        ]
+
+    def _judge_job(self, run: Run, number: int) -> Result:
+        status = oracle.job_status(self.machines, run.job_id)
+        violations = oracle.chain_troubles(self.machines) + oracle.round_troubles(self.trace, run)
+        violations += oracle.outcome_troubles(self.machines, self.trace, run)
+        violations += oracle.reference_troubles(self.trace, run, self.reference, len(self.machines.sites))
+        if left := self._working():
+            violations.append(f"{len(left)} processes of the job were left")
+        outcome = oracle.outcome_of(self.machines, run)
+        over = self._is_over(run)
+        self.say(f"job {run.key}: {outcome.status if outcome else 'no outcome'} ({status}) {violations or ''}")
+        return {
+            "job": number,
+            "run": run.key,
+            "flare_status": status,
+            "outcome": outcome.status if outcome else None,
+            "reason": outcome.reason if outcome else None,
+            "rounds": len(committed_rounds(self.trace, run.since)),
+            "violations": violations,
+            "needed_person": "" if over and not left else "the job did not end",
+        }
+
+    def _submit(self, name: str) -> Run:
+        key = f"{name}-{os.getpid()}-{len(self.trace.look())}"
+        since = len(self.trace.lines)
+        job = chaos_job(self.machines.folder / "jobs", key, self.rounds, len(self.machines.sites), self.epochs)
+        return Run(key, self.machines.submit(job), since, self.rounds)
+
+    def _repair(self) -> None:
+        """Does what a person would: switches everything off and on again."""
+        self.say("switching all machines off and on")
+        for machine in self.machines.names:
+            self.machines.mend(machine)
+            self.machines.free(machine)
+            self.machines.set_clock(machine, 0)
+            self.machines.power_off(machine)
+        console = self.machines.console(SERVER)
+        console.write_text("")
+        for machine in self.machines.names:
+            self.machines.boot(machine)
+        wait_until(self.machines.all_registered, BOOTED_WITHIN_S)
+
+    def _finished(self, fault: Fault) -> bool:
+        wanted = fault.as_json()
+        return any({key: line.get(key) for key in wanted} == wanted for line in self.lines() if "kind" in line)
+
+    def lines(self) -> list[Result]:
+        """Returns the results so far."""
+        if not self.results.is_file():
+            return []
+        return [json.loads(line) for line in self.results.read_text().splitlines() if line.endswith("}")]
+
+    def _write(self, result: Result) -> None:
+        with self.results.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(result) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())

@@ -1,0 +1,78 @@
+"""The steps of a round at which a fault can strike, each a place in the code that is passed at that moment.
+
+A step is the moment before or after a function of FedVoxel or FLARE runs. So it needs no clock, and the product needs
+no switches for tests: see `hooks`.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+When = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Is a moment in a run.
+
+    Attributes:
+        name: `<process>.<what happens>`.
+        place: `module:qualified name` of the function.
+        when: Before or after the function.
+    """
+
+    name: str
+    place: str
+    when: When
+
+    @property
+    def module(self) -> str:
+        """Is the function's module."""
+        return self.place.partition(":")[0]
+
+    @property
+    def function(self) -> str:
+        """Is the function's qualified name in its module."""
+        return self.place.partition(":")[2]
+
+    @property
+    def process(self) -> str:
+        """Is the kind of process that passes it."""
+        return self.name.partition(".")[0]
+
+
+# A server without a journal carries its rounds in the controller, and has committed one when its files are written.
+HAS_JOURNAL = find_spec("fedvoxel.flare.training_run") is not None
+_RUN = "fedvoxel.flare.training_run:TrainingRun" if HAS_JOURNAL else "fedvoxel.flare.controller:FedAvgController"
+_REPLIES = "fedvoxel.flare.round_replies:RoundReplies"
+_FILES = "fedvoxel.flare.run_files:RunFiles"
+_COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit" if HAS_JOURNAL else f"{_FILES}.commit_round"
+_RUNNER = "nvflare.private.fed.server.job_runner:JobRunner"
+
+STEPS = (
+    Step("server_parent.deploys", f"{_RUNNER}._deploy_job", "before"),
+    Step("server_parent.starts", f"{_RUNNER}._start_run", "before"),
+    Step("site_parent.starts", "nvflare.private.fed.client.client_executor:JobExecutor.start_app", "before"),
+    Step("server_job.asks", f"{_RUN}._one_round", "before"),
+    Step("server_job.receives", f"{_REPLIES}.take", "before"),
+    Step("server_job.has_taken", f"{_REPLIES}.take", "after"),
+    Step("server_job.aggregates", "fedvoxel.federation.rounds:Rounds.close_round", "before"),
+    Step("server_job.writes", _COMMIT, "before"),
+    Step("server_job.has_written", _COMMIT, "after"),
+    Step("server_job.tests", f"{_RUN}._score_last", "before"),
+    Step("server_job.ends", f"{_FILES}.finish", "before"),
+    Step("server_job.has_ended", f"{_FILES}.finish", "after"),
+    Step("site_job.fetched", "fedvoxel.flare.executor:SiteExecutor.execute", "before"),
+    Step("site_job.answers", "fedvoxel.flare.executor:SiteExecutor.execute", "after"),
+    Step("site_job.sends", "nvflare.private.fed.client.communicator:Communicator.submit_update", "before"),
+    Step("site_job.has_sent", "nvflare.private.fed.client.communicator:Communicator.submit_update", "after"),
+    Step("trainer.begins", "fedvoxel.training.site_trainer:SiteTrainer._train", "before"),
+    Step("trainer.trains", "fedvoxel.training.local_steps:LocalSteps._step", "after"),
+    Step("trainer.has_trained", "fedvoxel.training.site_trainer:SiteTrainer._train", "after"),
+)
+
+BY_NAME = {step.name: step for step in STEPS}
+
+ASKS, COMMITTED, TAKEN = "server_job.asks", "server_job.has_written", "server_job.has_taken"
+FETCHED, TRAINS = "site_job.fetched", "trainer.begins"
+"""The steps by which the harness follows a run."""

@@ -1,0 +1,227 @@
+"""The plan of faults is a function of its seed, and the oracle sees what it is there to see."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.chaos import hooks, machines, oracle
+from benchmarks.chaos.machines import Machines
+from benchmarks.chaos.oracle import Run
+from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, plan
+from benchmarks.chaos.report import page
+from benchmarks.chaos.steps import ASKS, BY_NAME, COMMITTED, STEPS, TAKEN
+from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
+from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
+from fedvoxel.records.canonical import sha256_of_file
+from tests.system.network import Network
+
+SITES = ("hospital-a", "hospital-b", "hospital-c")
+
+
+def test_a_plan_is_a_function_of_its_seed() -> None:
+    assert plan(1, 20, 100, SITES) == plan(1, 20, 100, SITES) != plan(2, 20, 100, SITES)
+
+
+def test_the_plan_has_every_kind_every_process_and_every_file() -> None:
+    planned = [fault for job in plan(1, 20, 100, SITES) for fault in job]
+    assert len(planned) >= 100
+    kills = {(fault.value, fault.step) for fault in planned if fault.kind == "kill"}
+    assert kills == {(whose, step) for whose, steps in KILLED_AT.items() for step in steps}
+    kinds = {fault.kind for fault in planned}
+    assert kinds == {
+        "kill", "power", "partition", "line", "rate", "clock", "disk_full", "corrupt", "duplicate", "replay", "both",
+    }  # fmt: skip
+    corrupted = {fault.value for fault in planned if fault.kind == "corrupt"}
+    assert len(corrupted) >= len({*CORRUPTED["server"], *CORRUPTED["site"]}) - 3
+    assert all(fault.step in BY_NAME for fault in planned)
+    assert all((fault.at == "server") == fault.step.startswith("server") for fault in planned)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_every_step_is_a_place_in_the_code(step: Any) -> None:
+    module = __import__(step.module, fromlist=["_"])
+    found: Any = module
+    for name in step.function.split("."):
+        found = getattr(found, name)
+    assert callable(found)
+
+
+def _trace(folder: Path, lines: Sequence[dict[str, Any]]) -> Trace:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "trace.jsonl"
+    path.write_text("".join(json.dumps({"at": number, **line}) + "\n" for number, line in enumerate(lines)))
+    return Trace(path)
+
+
+def _round(index: int, before: str, after: str, sites: Sequence[str] = SITES) -> list[dict[str, Any]]:
+    taken = [{"step": TAKEN, "site": site} for site in sites]
+    asked, kept = (
+        {"step": ASKS, "round": index, "model": before},
+        {"step": COMMITTED, "round": index + 1, "model": after},
+    )
+    return [asked, *taken, kept]
+
+
+def test_a_run_that_goes_on_from_what_it_committed_has_lost_nothing(tmp_path: Path) -> None:
+    again = {"step": ASKS, "round": 1, "model": "m1"}
+    trace = _trace(tmp_path, [*_round(0, "m0", "m1"), again, *_round(1, "m1", "m2")])
+    assert lost_rounds(trace) == []
+    assert [one.round for one in committed_rounds(trace)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        ([*_round(0, "m0", "m1")], "round 1 was committed and the run went on with round 0"),
+        ([*_round(2, "m1", "m3")], "began with another model than was committed"),
+        ([*_round(3, "m2", "m3")], "went on with round 3"),
+    ],
+)
+def test_a_lost_round_is_seen(tmp_path: Path, later: list[dict[str, Any]], said: str) -> None:
+    trace = _trace(tmp_path, [*_round(0, "m0", "m1"), *_round(1, "m1", "m2"), *later])
+    assert any(said in line for line in lost_rounds(trace))
+
+
+def test_a_commit_that_nobody_lived_to_tell_is_no_loss(tmp_path: Path) -> None:
+    untold = _round(1, "m1", "m2")[:-1]
+    trace = _trace(tmp_path, [*_round(0, "m0", "m1"), *untold, *_round(2, "m2", "m3")])
+    assert lost_rounds(trace) == [] and rounds_reached(trace) == 3
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> tuple[Machines, Trace, Run]:
+    """A finished run of two rounds, as it lies on the server's disk, with an audit."""
+    made = Machines(tmp_path, SITES, Network(tmp_path), tmp_path / "chaos")
+    state = made.kit("server") / "state"
+    folder = state / "runs" / "r"
+    folder.mkdir(parents=True)
+    (folder / "global_model.npz").write_bytes(b"weights")
+    model = ModelFile(file="global_model.npz", sha256=sha256_of_file(folder / "global_model.npz"))
+    rounds = tuple(RoundRecord(round=i, seconds=1.0, contributed=dict.fromkeys(SITES, 5)) for i in range(2))
+    now = datetime.now(UTC)
+    about: dict[str, Any] = {"run_key": "r", "job_id": "j", "job_name": "r", "status": "finished", "rounds_planned": 2}
+    about |= {"rounds_committed": 2, "sites": SITES, "rounds": rounds, "model": model, "started": now, "finished": now}
+    write_outcome(RunOutcome(**about), folder / "outcome.json")
+    AuditLog(state).record(
+        [AuditEvent(kind="answer", outcome="refused", run_key="r", site="hospital-a", reason="why")] * 3
+    )
+    return made, _trace(made.chaos, [*_round(0, "m0", "m1"), *_round(1, "m1", "m2")]), Run("r", "j", 0, 2)
+
+
+def test_the_oracle_has_nothing_to_say_of_a_good_run(ended: tuple[Machines, Trace, Run]) -> None:
+    made, trace, run = ended
+    assert oracle.outcome_troubles(made, trace, run) == [] == oracle.chain_troubles(made)
+    assert oracle.reference_troubles(trace, run, {0: "m1", 1: "m2"}, 3) == []
+
+
+def _change(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda outcome: outcome.update(values)
+
+
+def _unanswered(outcome: dict[str, Any]) -> None:
+    outcome["rounds"][1]["contributed"]["hospital-d"] = 5
+
+
+def _unsaid(outcome: dict[str, Any]) -> None:
+    del outcome["rounds"][1]["contributed"]["hospital-b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_change(status="failed", reason="x", rounds_committed=1), "the outcome says 1 rounds were committed, 2 were"),
+        (_change(status="failed", reason="x"), "the outcome says failed after 2 of 2 rounds"),
+        (_change(status="failed"), "does not say why"),
+        (_change(rounds_planned=3), ""),
+        (_change(model=None), "names no model"),
+        (_unanswered, "contributed and never answered"),
+        (_unsaid, "nothing is said of ['hospital-b']"),
+    ],
+)
+def test_an_untruthful_outcome_is_seen(
+    ended: tuple[Machines, Trace, Run], change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    made, trace, run = ended
+    path = made.kit("server") / "state/runs/r/outcome.json"
+    outcome = json.loads(path.read_text())
+    change(outcome)
+    path.write_text(json.dumps(outcome))
+    found = oracle.outcome_troubles(made, trace, run)
+    assert any(said in line for line in found) if said else found == []
+
+
+def test_a_missing_outcome_and_a_changed_model_are_seen(ended: tuple[Machines, Trace, Run]) -> None:
+    made, trace, run = ended
+    folder = made.kit("server") / "state/runs/r"
+    (folder / "global_model.npz").write_bytes(b"other")
+    assert oracle.outcome_troubles(made, trace, run) == ["global_model.npz is not what the outcome says"]
+    shutil.rmtree(folder)
+    assert oracle.outcome_troubles(made, trace, run) == ["the run has no outcome"]
+
+
+def test_a_cut_chain_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
+    made, _, _ = ended
+    path = made.kit("server") / "state/audit/audit.jsonl"
+    path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:-1]) + b"\n")
+    (trouble,) = oracle.chain_troubles(made)
+    assert "audit.jsonl" in trouble
+    assert oracle.chain_troubles(made, besides=path) == []
+
+
+def test_other_bits_than_without_faults_are_seen(ended: tuple[Machines, Trace, Run]) -> None:
+    _, trace, run = ended
+    assert "round 1" in oracle.reference_troubles(trace, run, {0: "m1", 1: "other"}, 3)[0]
+
+
+def test_a_process_stops_at_its_step_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDVOXEL_CHAOS", str(tmp_path))
+    monkeypatch.setenv("FEDVOXEL_MACHINE", "server")
+    step = BY_NAME["server_parent.deploys"]
+    asked = {"id": 1, "step": step.name, "machine": "server", "action": ""}
+    (tmp_path / "armed.json").write_text(json.dumps(asked | {"machine": "hospital-a"}))
+    hooks._pass(step, (), None)
+    assert not (tmp_path / "stopped-1").exists()
+    (tmp_path / "armed.json").write_text(json.dumps(asked))
+    (tmp_path / "go-1").touch()
+    hooks._pass(step, (), None)
+    assert (tmp_path / "stopped-1").exists() and not (tmp_path / "armed.json").exists()
+    assert len(Trace(tmp_path / "trace.jsonl").look()) == 2
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
+def test_a_clock_jumps_in_a_running_process_and_timeouts_stay_right(tmp_path: Path) -> None:
+    library, clock = tmp_path / "clock.so", tmp_path / "clock"
+    source = Path(machines.__file__).with_name("clock.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
+    clock.write_bytes(struct.pack("=q", 0))
+    script = (
+        "import os, struct, threading, time\n"
+        "before, steady = time.time(), time.monotonic()\n"
+        "open(os.environ['FEDVOXEL_CLOCK'], 'r+b', 0).write(struct.pack('=q', 3600))\n"
+        "assert not threading.Event().wait(0.2)\n"
+        "time.sleep(0.1)\n"
+        "assert 3600 < time.time() - before < 3660 and 0.3 <= time.monotonic() - steady < 60\n"
+    )
+    wrong = {**os.environ, "LD_PRELOAD": str(library), "FEDVOXEL_CLOCK": str(clock)}
+    subprocess.run([sys.executable, "-c", script], env=wrong, check=True, timeout=60)
+
+
+def test_the_page_says_what_was_not_survived() -> None:
+    fault = plan(1, 1, 1, SITES, ["kill"])[0][0]
+    told = {"survived": False, "violations": ["round 1 was lost"], "needed_person": "x", "next_round_s": 12.0}
+    job = {"run": "r", "outcome": "failed", "flare_status": "FINISHED", "violations": [], "needed_person": ""}
+    said = page([fault.as_json() | {"name": fault.name} | told, job], 1)
+    assert "1 faults in 1 jobs: 0 survived by the run that they struck, 1 faults or jobs with something" in said
+    assert f"- {fault.name}: round 1 was lost" in said
+    assert "12.0" in said

@@ -1,0 +1,175 @@
+"""The site's deployer: what FLARE would put in place is what was approved, or it is not put there."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.workspace import Workspace
+from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
+from nvflare.lighter.utils import sign_folders
+
+from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare.approved_deployer import ApprovedDeployer
+from fedvoxel.flare.still_approved import check_still_approved
+from fedvoxel.governance.approval_policy import APPROVAL_FILE
+from fedvoxel.governance.approvals import Approvals
+from fedvoxel.governance.submission import submission_of_folder
+from fedvoxel.records.audit import AuditLog
+from tests.approval_kits import NOW, PHYSICIAN, SCIENTIST, Hospital, blob_job
+from tests.blob_job import CLIENT, META
+
+
+class Consortium:
+    """Stands where FLARE's server does: it signs as the scientist's console and deploys to the hospital."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.hospital = folder, Hospital(folder)
+        self.workspace = Workspace(str(self.hospital.kit.folder), site_name="hospital-a")
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.scientist = self.hospital.person(SCIENTIST, "consortium", role="lead", key=key)
+
+    def job(self, name: str = "job", **changes: Any) -> Path:
+        return blob_job(self.folder / name, **changes)
+
+    def sign(self, job: Path) -> None:
+        certificate = self.hospital.kit_of(SCIENTIST) / "startup" / "client.crt"
+        sign_folders(str(job / "app"), self.scientist.key, str(certificate))
+
+    def deploy(self, job: Path, **meta: Any) -> str:
+        """Returns what the site says; empty where it took the job."""
+        told = json.loads((job / META).read_text()) | {"job_id": "j1", "submitter_name": PHYSICIAN} | meta
+        content = zip_directory_to_bytes(str(job / "app"), "")
+        return ApprovedDeployer().deploy(self.workspace, "j1", told, "app", content, FLContext())
+
+    def approve(self, job: Path, name: str = PHYSICIAN) -> None:
+        kit = self.hospital.kit
+        Approvals(kit).decide(self.hospital.person(name), submission_of_folder(job, kit.name), "approved", "", NOW)
+
+    @property
+    def app(self) -> Path:
+        return Path(self.workspace.get_app_dir("j1"))
+
+    def leaving(self) -> None:
+        """Is what the job's own process asks before anything leaves."""
+        context = FLContext()
+        context.set_prop(FLContextKey.WORKSPACE_OBJECT, self.workspace, private=True, sticky=False)
+        context.set_prop(FLContextKey.CURRENT_RUN, "j1", private=True, sticky=False)
+        check_still_approved(context)
+
+
+@pytest.fixture
+def consortium(tmp_path: Path) -> Consortium:
+    return Consortium(tmp_path)
+
+
+def test_a_job_is_put_in_place_once_it_is_approved_and_is_kept_until_then(consortium: Consortium) -> None:
+    consortium.hospital.rule(approvals=1)
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.sign(job)
+    assert "0 of 1 approvals" in consortium.deploy(job)
+    assert not consortium.app.exists()
+    (arrival,) = Approvals(kit).read().arrivals
+    # Not PHYSICIAN, whom the server named: what the signature proves.
+    assert (arrival.submitter, arrival.organisation, arrival.job_id) == (SCIENTIST, "consortium", "j1")
+    assert Approvals(kit).content(arrival.content) == submission_of_folder(job, kit.name)
+    (refused,) = [event for _, event in AuditLog(kit.state).read()]
+    assert (refused.kind, refused.outcome, refused.site, refused.job_id) == ("job", "refused", "hospital-a", "j1")
+    assert refused.actor and refused.actor.name == SCIENTIST and refused.hashes == {"job": arrival.content}
+
+    consortium.approve(job)
+    assert consortium.deploy(job) == ""
+    assert (consortium.app / "config" / "config_fed_client.json").is_file()
+
+
+def test_what_the_server_changed_after_the_signature_is_not_taken(consortium: Consortium) -> None:
+    consortium.hospital.rule(approvals=1)
+    job = consortium.job()
+    consortium.sign(job)
+    consortium.approve(job)
+    assert "0 of 1 approvals" in consortium.deploy(job, scope="other")
+    assert "0 of 1 approvals" in consortium.deploy(job, launcher_spec=None, custom_props={"a": 1})
+    (job / CLIENT).write_text((job / CLIENT).read_text() + " ")
+    assert "signature is not" in consortium.deploy(job)
+    assert not consortium.app.exists()
+
+
+def test_a_file_that_the_server_took_away_is_noticed(consortium: Consortium) -> None:
+    consortium.hospital.rule(approvals=1)
+    job = consortium.job()
+    consortium.sign(job)
+    consortium.approve(job)
+    (job / "app" / "config" / "config_fed_server.json").unlink()  # FLARE's signatures would not tell
+    assert "0 of 1 approvals" in consortium.deploy(job)
+
+
+def test_a_job_that_nobody_signed_is_taken_only_where_nobodys_approval_is_wanted(consortium: Consortium) -> None:
+    job = consortium.job()
+    consortium.approve(job)
+    consortium.hospital.rule(approvals=1)
+    assert "nobody has signed" in consortium.deploy(job)
+    consortium.hospital.rule()
+    assert consortium.deploy(job) == ""
+
+
+def test_code_is_declined_and_kept_to_be_looked_at(consortium: Consortium) -> None:
+    job = consortium.job(code={"custom/net.py": "import torch\n"})
+    consortium.sign(job)
+    assert consortium.deploy(job) == "this hospital takes no job with code"
+    consortium.hospital.rule(code="approved")
+    assert "0 of 1 approvals" in consortium.deploy(job)
+    consortium.approve(job)
+    assert consortium.deploy(job) == ""
+    assert (consortium.app / "custom" / "net.py").is_file()
+    (consortium.app / "custom" / "__pycache__").mkdir()
+    (consortium.app / "custom" / "__pycache__" / "net.cpython-311.pyc").write_bytes(b"made by Python here")
+    consortium.leaving()
+    (consortium.app / "custom" / "other.py").write_text("a = 1\n")
+    with pytest.raises(FedVoxelError, match="signature is not"):
+        consortium.leaving()
+
+
+@pytest.mark.parametrize("spoil", ["missing", "wrong"])
+def test_a_rule_that_cannot_be_read_lets_nothing_in_and_says_no_path(
+    consortium: Consortium, spoil: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    job, rule = consortium.job(), consortium.hospital.kit.local / APPROVAL_FILE
+    rule.unlink() if spoil == "missing" else rule.write_text('{"approvals": -1}')
+    with caplog.at_level(logging.ERROR):
+        said = consortium.deploy(job)
+    assert "cannot tell whether the job is approved" in said and str(consortium.folder) not in said
+    assert "job_not_judged" in caplog.text
+    assert not consortium.app.exists()
+
+
+def test_nothing_leaves_once_the_content_changed_or_the_approval_is_taken_back(consortium: Consortium) -> None:
+    consortium.hospital.rule(approvals=1)
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.sign(job)
+    consortium.approve(job)
+    assert consortium.deploy(job) == ""
+    consortium.leaving()
+
+    placed = consortium.app / "config" / "config_fed_client.json"
+    before = placed.read_text()
+    placed.write_text(before.replace('"blobs"', '"other"'))
+    with pytest.raises(FedVoxelError, match="signature is not"):
+        consortium.leaving()
+    placed.write_text(before)
+    consortium.leaving()
+    submission = submission_of_folder(job, kit.name)
+    again = Approvals(kit)
+    again.decide(consortium.hospital.person("officer@hospital-a.example"), submission, "refused", "", NOW)
+    with pytest.raises(FedVoxelError, match="has refused"):
+        consortium.leaving()
+
+
+def test_where_nobody_approves_nothing_is_looked_up_before_something_leaves(consortium: Consortium) -> None:
+    consortium.leaving()
+    (consortium.hospital.kit.local / APPROVAL_FILE).unlink()
+    with pytest.raises(FedVoxelError, match="approval policy is missing"):
+        consortium.leaving()

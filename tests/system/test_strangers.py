@@ -1,0 +1,218 @@
+"""Whoever does not belong is refused by a real server over mutual TLS, and the server's audit says so.
+
+Each case comes from a machine of its own. Revocation is tried where certificates are revoked.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from nvflare.lighter.utils import (
+    Identity,
+    generate_cert,
+    generate_keys,
+    load_crt,
+    load_private_key,
+    serialize_cert,
+    serialize_pri_key,
+    x509_name,
+)
+
+from fedvoxel.flare.kit_process import processes_of
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
+
+from .network import environment, why_not
+from .networked import HOSPITALS, ROOT, SCIENTIST, SERVER, NetworkedConsortium, networked
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
+
+MEMBER = "clinician@hospital-a.example"
+SITE = "hospital-a"
+STRANGER = "scientist"  # the machine, whoever sits at it
+ENDPOINT = "_admin_9b2b1a52-8f6e-4c5b-9d0a-2f9f6a4f1f1{}"
+"""How FLARE names a person's connection: by chance, and bound to no certificate."""
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkedConsortium]:
+    """A server and two hospitals on machines of their own; the authority's keys are kept, to misuse them."""
+    with networked(tmp_path_factory.mktemp("strangers"), people=[MEMBER], authority=True) as running:
+        yield running
+
+
+def _try(consortium: NetworkedConsortium, case: str, *words: str | Path, machine: str = STRANGER) -> Any:
+    command = [sys.executable, "-m", "tests.system.stranger", case, SERVER, *words]
+    done = subprocess.run(
+        consortium.network.command(machine, command),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment(),
+        cwd=ROOT,
+    )
+    said = re.findall(r"CAME OF IT (.*)", done.stdout)
+    assert said, done.stdout + done.stderr
+    return json.loads(said[-1])
+
+
+def _audited(consortium: NetworkedConsortium, task: str, who: str, reason: str) -> AuditEvent:
+    """Waits until the server's audit, read anew and verified, has a refusal, and returns it."""
+    log, deadline = AuditLog(consortium.kits[SERVER] / "state"), time.monotonic() + 30
+    while time.monotonic() < deadline:
+        events = [event for _, event in log.read() if event.outcome == "refused"]
+        for event in events:
+            if event.task == task and _who(event) == who and reason in event.reason:
+                return event
+        time.sleep(0.2)
+    pytest.fail(f"no {task} by {who} with {reason!r} in {[(e.task, _who(e), e.reason) for e in events]}")
+
+
+def _who(event: AuditEvent) -> str:
+    return event.actor.name if event.actor else ""
+
+
+def _address(consortium: NetworkedConsortium, machine: str = STRANGER) -> str:
+    return consortium.network.addresses[machine]
+
+
+def _pair(folder: Path, certificate: x509.Certificate, key: Any) -> tuple[Path, Path]:
+    files = folder / "client.crt", folder / "client.key"
+    files[0].write_bytes(serialize_cert(certificate))
+    files[1].write_bytes(serialize_pri_key(key))
+    return files
+
+
+def _issued(days_ago: int, folder: Path, issuer: tuple[x509.Certificate, Any] | None = None) -> tuple[Path, Path]:
+    """Makes a certificate of hospital-a that was valid until `days_ago`, self-signed or by an issuer."""
+    key, public = generate_keys()
+    now, subject = datetime.now(UTC), x509_name(SITE, "hospital_a")
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=days_ago + 30))
+        .not_valid_after(now - timedelta(days=days_ago))
+    )
+    return _pair(folder, made.sign(issuer[1] if issuer else key, hashes.SHA256()), key)
+
+
+def _authority(consortium: NetworkedConsortium) -> tuple[x509.Certificate, Any]:
+    kept = json.loads((consortium.network.folder / "consortium/fedvoxel/state/cert.json").read_text())
+    return load_crt(str(consortium.kits[SITE] / "startup/rootCA.pem")), load_private_key(kept["root_pri_key"])
+
+
+def test_no_certificate(consortium: NetworkedConsortium) -> None:
+    for version in ("TLSv1_2", "TLSv1_3"):
+        assert _try(consortium, "shake_hands", "", "", version).startswith("refused")
+    event = _audited(consortium, "connect", _address(consortium), "no certificate")
+    assert event.run_key == "" and event.job_id == ""
+
+
+def test_a_self_signed_certificate(consortium: NetworkedConsortium, tmp_path: Path) -> None:
+    assert _try(consortium, "shake_hands", *_issued(-30, tmp_path)).startswith("refused")
+    _audited(consortium, "connect", _address(consortium), "certificate refused: self-signed")
+
+
+def test_an_expired_certificate(consortium: NetworkedConsortium, tmp_path: Path) -> None:
+    assert _try(consortium, "shake_hands", *_issued(1, tmp_path, _authority(consortium))).startswith("refused")
+    _audited(consortium, "connect", _address(consortium), "certificate refused: certificate has expired")
+    # The same with days left is let in: it is the date that was refused.
+    assert _try(consortium, "shake_hands", *_issued(-30, tmp_path, _authority(consortium))) == "let in"
+
+
+def test_another_consortiums_certificate(consortium: NetworkedConsortium, tmp_path: Path) -> None:
+    root, public = generate_keys()
+    name = Identity("fedvoxel", "consortium")
+    other = generate_cert(name, name, root, public, ca=True)
+    assert _try(consortium, "shake_hands", *_issued(-30, tmp_path, (other, root))).startswith("refused")
+    _audited(consortium, "connect", _address(consortium), "certificate refused: ")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [("GET /f3 HTTP/1.1\r\nHost: x\r\n\r\n", "plain HTTP, no TLS"), ("hello\r\n" * 4, "no TLS")]
+)
+def test_plain_text(consortium: NetworkedConsortium, said: str, reason: str) -> None:
+    assert _try(consortium, "speak_plainly", said).startswith("refused")
+    _audited(consortium, "connect", _address(consortium), reason)
+
+
+def test_a_persons_certificate_registers_no_site(consortium: NetworkedConsortium) -> None:
+    came = _try(consortium, "register", consortium.kits[SCIENTIST], SCIENTIST, ENDPOINT.format(0), "regular")
+    assert "refused" in came
+    _audited(consortium, "register", SCIENTIST, f"as {SCIENTIST}: a person's certificate (lead)")
+
+
+def test_a_sites_certificate_logs_nobody_in(consortium: NetworkedConsortium) -> None:
+    came = _try(consortium, "register", consortium.kits[SITE], SITE, ENDPOINT.format(1), "admin")
+    assert "refused" in came
+    _audited(consortium, "register", SITE, f"as {SITE}: no person's certificate")
+
+
+def test_a_name_that_its_certificate_does_not_prove(consortium: NetworkedConsortium) -> None:
+    """As an endpoint, and as a name over an endpoint that is its own."""
+    kit = consortium.kits[SCIENTIST]
+    assert "refused" in _try(consortium, "register", kit, SITE, SITE, "regular")
+    _audited(consortium, "connect", SCIENTIST, f"claimed endpoint '{SITE}'")
+    assert "refused" in _try(consortium, "register", kit, MEMBER, ENDPOINT.format(2), "admin")
+    _audited(consortium, "message", SCIENTIST, f"a message with the name of {MEMBER}")
+
+
+def test_a_member_submits_nothing(consortium: NetworkedConsortium) -> None:
+    job = ROOT / "jobs" / "hippocampus_fedavg"
+    copy = shutil.copytree(job, consortium.network.folder / "job", dirs_exist_ok=True)
+    came = _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, f"submit {copy}")
+    assert came.startswith("refused")
+    _audited(consortium, "command", MEMBER, "submit_job: not granted to the role member")
+
+
+def test_a_stolen_session_is_of_no_use_elsewhere(consortium: NetworkedConsortium) -> None:
+    stolen = _try(consortium, "command_as", consortium.kits[SCIENTIST], SCIENTIST, "token")
+    came = _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, "list_jobs", stolen, machine=SITE)
+    assert "NOT_AUTHORIZED" in came.upper() or "refused" in came
+    _audited(consortium, "command", MEMBER, f"list_jobs with the session of {SCIENTIST}")
+
+
+def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: NetworkedConsortium) -> None:
+    """NVFlare #4858: over the thief's own connection, in the victim's name, with the victim's valid token."""
+    victim = HOSPITALS[1]
+    for process in processes_of(consortium.kits[victim]):
+        process.terminate()  # two connections of one name would take each other's replies
+    stolen = _try(consortium, "register", consortium.kits[victim], victim, victim, "regular")
+    left = consortium.console[SERVER].read_text(errors="replace").count(f"Client Name:{victim} left")
+    words = (consortium.kits[SCIENTIST], ENDPOINT.format(3), victim, stolen["token"], stolen["signature"])
+    came = _try(consortium, "quit_as", *words)
+    assert came != "ok"
+    _audited(consortium, "message", SCIENTIST, f"a message in the name of {victim}")
+    console = consortium.console[SERVER].read_text(errors="replace")
+    assert console.count(f"Client Name:{victim} left") == left
+    # The owner's own goodbye, over the owner's connection, is taken.
+    words = (consortium.kits[victim], victim, victim, stolen["token"], stolen["signature"])
+    assert _try(consortium, "quit_as", *words) == "ok"
+
+
+def test_who_belongs_is_not_in_the_audit(consortium: NetworkedConsortium) -> None:
+    address = _address(consortium, HOSPITALS[1])
+    events = [event for _, event in AuditLog(consortium.kits[SERVER] / "state").read()]
+    assert not [event for event in events if _who(event) in (address, *HOSPITALS) and event.task == "connect"]
+
+
+def test_the_audit_names_no_key(consortium: NetworkedConsortium) -> None:
+    text = (consortium.kits[SERVER] / "state/audit/audit.jsonl").read_text()
+    key = (consortium.kits[SITE] / "startup/client.key").read_bytes()
+    loaded = serialization.load_pem_private_key(key, password=None)
+    assert loaded.key_size == 2048  # type: ignore[union-attr]
+    assert "PRIVATE KEY" not in text and "BEGIN CERTIFICATE" not in text
