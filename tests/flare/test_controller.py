@@ -163,6 +163,9 @@ class FakeEngine:
     def get_app_dir(self, job_id: str) -> str:
         return str(self._folder / job_id / "app_server")
 
+    def register_app_command(self, topic: str, handler: Any) -> None:
+        pass
+
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.FATAL_SYSTEM_ERROR:
             self.panics.append(str(fl_ctx.get_prop(FLContextKey.EVENT_DATA)))
