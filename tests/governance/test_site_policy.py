@@ -90,7 +90,7 @@ def test_a_server_without_its_doorkeeper_is_found(kit: Copy) -> None:
     values["components"] = [part for part in values["components"] if part["id"] != "doorkeeper"]
     (server.local / "resources.json").write_text(json.dumps(values))
     (problem,) = _problems(server)
-    assert "people could register as sites" in problem
+    assert "lacks doorkeeper" in problem
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = "fl.consortium.example"
 HOSPITALS = ("hospital-a", "hospital-b")
 SCIENTIST = "scientist@consortium.example"
+PASSPHRASE = "correct horse battery"
 
 
 @dataclass
@@ -82,7 +83,7 @@ def _make_and_send_kits(folder: Path, people: Sequence[str], authority: bool) ->
     described["participants"] = line + [p for p in described["participants"] if p["type"] != "server"]
     (folder / "consortium.yml").write_text(yaml.safe_dump(described), encoding="utf-8")
     words = documented("fedvoxel consortium create consortium.yml --workspace consortium")
-    passphrase = {PASSPHRASE_VARIABLE: "correct horse battery"}
+    passphrase = {PASSPHRASE_VARIABLE: PASSPHRASE}
     subprocess.run(_here(words), cwd=folder, check=True, capture_output=True, env=environment() | passphrase)
     made = folder / "consortium" / "fedvoxel" / "prod_00"
     owners = {name: folder / "machines" / name for name in (SERVER, *HOSPITALS, SCIENTIST, *people)}
@@ -100,12 +101,13 @@ def _here(words: list[str]) -> list[str]:
 def _start(network: Network, machine: str, kit: Path, console: Path) -> subprocess.Popen[bytes]:
     page, shown = ("operator.md", SERVER) if machine == "server" else ("hospital_it.md", "hospital-a")
     documented(f"fedvoxel site check {shown}", page)
-    documented(f"fedvoxel site start {shown}", page)
+    start = ["server", "run"] if machine == "server" else ["site", "start"]
+    documented(f"fedvoxel {' '.join(start)} {shown}", page)
     checked = network.run(machine, ["fedvoxel", "site", "check", kit])
     assert checked.returncode == 0, checked.stdout + checked.stderr
     with console.open("wb") as log:
         return subprocess.Popen(
-            network.command(machine, ["fedvoxel", "site", "start", kit]),
+            network.command(machine, ["fedvoxel", *start, kit]),
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment(),

@@ -1,6 +1,6 @@
 """Whoever does not belong is refused by a real server over mutual TLS, and the server's audit says so.
 
-Each case comes from a machine of its own. Revocation is tried where certificates are revoked.
+Each case comes from a machine of its own. A revoked certificate is tried in test_revocation.
 """
 
 import json
@@ -21,19 +21,19 @@ from nvflare.lighter.utils import (
     Identity,
     generate_cert,
     generate_keys,
-    load_crt,
-    load_private_key,
     serialize_cert,
     serialize_pri_key,
     x509_name,
 )
 
 from fedvoxel.flare.kit_process import processes_of
+from fedvoxel.governance.authority_store import open_authority
+from fedvoxel.governance.consortium import authority_folder
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 
 from .network import environment, why_not
-from .networked import HOSPITALS, ROOT, SCIENTIST, SERVER, NetworkedConsortium, networked
+from .networked import HOSPITALS, PASSPHRASE, ROOT, SCIENTIST, SERVER, NetworkedConsortium, networked
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
@@ -111,8 +111,9 @@ def _issued(days_ago: int, folder: Path, issuer: tuple[x509.Certificate, Any] | 
 
 
 def _authority(consortium: NetworkedConsortium) -> tuple[x509.Certificate, Any]:
-    kept = json.loads((consortium.network.folder / "consortium/fedvoxel/state/cert.json").read_text())
-    return load_crt(str(consortium.kits[SITE] / "startup/rootCA.pem")), load_private_key(kept["root_pri_key"])
+    folder = authority_folder(consortium.network.folder / "consortium")
+    authority = open_authority(folder, folder, PASSPHRASE)
+    return authority.certificate, authority.key
 
 
 def test_no_certificate(consortium: NetworkedConsortium) -> None:

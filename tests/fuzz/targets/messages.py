@@ -15,7 +15,8 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from fedvoxel.config import parse_config
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import load_outcome, write_outcome
-from fedvoxel.federation.recorder import RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.vetting import Vetting
