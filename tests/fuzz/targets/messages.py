@@ -16,9 +16,9 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import load_outcome, write_outcome
 from fedvoxel.federation.recorder import RunRecorder
-from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.flare.pieces import PieceConsumer
 from fedvoxel.flare.round_replies import RoundReplies
