@@ -37,7 +37,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
             read_json(tmp_path / name, "the file")
         with pytest.raises(PackageError, match="cannot be read"), open_archive(tmp_path / name, 1, 1):
             pass
-    with pytest.raises(OSError, match="directory|regular"):
+    with pytest.raises(OSError, match=r"directory|regular"):
         read_plain(tmp_path / "folder")
 
 

@@ -12,7 +12,7 @@ from benchmarks.heterogeneity.plan import Run
 from benchmarks.parts import Values
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases, train_together
 from fedvoxel.evaluation.simulation import simulate
-from fedvoxel.federation.rounds import mean_dice
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.volumes.site import ComputeConfig
 

@@ -1,6 +1,7 @@
 """Runs the simulated job on real FLARE processes and asks the kernel for the server's peak memory."""
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def measure(work: Path, sites: int, rounds: int, port: int) -> Values:
     """
     consortium = make_consortium(work, sites, port)
     record = consortium.server_kit / "state" / "runs" / RUN_KEY / OUTCOME_FILE
-    record.unlink(missing_ok=True)
+    shutil.rmtree(record.parent, ignore_errors=True)  # a run that has finished is not run again
     job = write_job(work / "job", rounds, sites)
     with _running(consortium) as running, flare_session(consortium.kit(consortium.person("lead"))) as session:
         server = running.processes[consortium.record.server].process()

@@ -95,6 +95,16 @@ def test_a_finished_job_says_how_to_see_its_outcome() -> None:
     assert f"download_job {JOB}" in shown
 
 
+@pytest.mark.parametrize(("following", "said"), [("", "once its sites are connected again"), ("4711", "as job 4711")])
+def test_an_interrupted_job_says_how_its_run_goes_on(following: str, said: str) -> None:
+    text = " ".join(_text(Snapshot("3c5c62d1", "spleen", "FINISHED:ABNORMAL", resumed_as=following)).split())
+    assert "was interrupted" in text and said in text and "download_job" not in text
+
+
+def test_a_run_that_was_interrupted_says_which_attempt_this_is() -> None:
+    assert "attempt 3" in _text(Snapshot("3c5c62d1", "spleen", "RUNNING", _progress(attempts=3)))
+
+
 def test_fits_a_narrow_terminal() -> None:
     assert max(len(line) for line in _text(Snapshot(JOB, "j", "RUNNING", _progress()), width=60).splitlines()) <= 60
 

@@ -12,6 +12,7 @@ from fedvoxel.errors import CohortError, ConfigError, UpdateError
 from fedvoxel.evaluation.experiment import SiteCases, load_site_cases
 from fedvoxel.evaluation.simulation import Simulation, simulate
 from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds, RoundsConfig
 from fedvoxel.federation.traffic import PIECE_HEAD_BYTES, EncodedSizes, traffic_of
 from fedvoxel.training.messages import Message
@@ -75,7 +76,7 @@ def _over_the_executors_path(files: dict[str, Path], task: TrainingTask, config:
             header |= {"correction": rule, "accepted": rounds.last_accepted.get(site)}
             reply = ask(site, header, rounds.outgoing)
             if "validation" in reply.header:
-                rounds.add_validation(site, rounds.read_validation(reply.header["validation"]))
+                rounds.add_validation(site, read_validation(rounds.config, reply.header["validation"]))
             rounds.add(site, Update(reply.arrays, reply.header["case_count"]))
         rounds.close_round()
     for site in files:

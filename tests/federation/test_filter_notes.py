@@ -8,9 +8,10 @@ import pytest
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.claim import Claim, claim_of
 from fedvoxel.federation.outcome import RunOutcome
-from fedvoxel.federation.recorder import RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from tests.private_section import PRIVACY
 

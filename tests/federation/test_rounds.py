@@ -5,9 +5,11 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.other_settings import other_settings
 from fedvoxel.federation.outcome import ValidationScore
-from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.federation.reply_values import read_validation
+from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.updates.update import Update
 
@@ -23,7 +25,7 @@ def _rounds(**changes) -> Rounds:
 
 
 def _score(rounds: Rounds, dice: float) -> ValidationScore:
-    return rounds.read_validation({"cases": 4, "dice": {"organ": dice}})
+    return read_validation(rounds.config, {"cases": 4, "dice": {"organ": dice}})
 
 
 def _run_round(rounds: Rounds, value: float, dice: float | None = None) -> None:
@@ -98,7 +100,7 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
 def test_a_malformed_score_is_refused(bad) -> None:
     rounds = _rounds()
     with pytest.raises(UpdateError, match="validation score"):
-        rounds.read_validation(bad)
+        read_validation(rounds.config, bad)
 
 
 def test_a_score_that_the_job_does_not_ask_for_is_refused() -> None:

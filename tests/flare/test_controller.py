@@ -143,6 +143,9 @@ class FakeEngine:
     def get_cell(self) -> FakeCell:
         return self._cell
 
+    def register_app_command(self, topic: str, answer: Any) -> None:
+        pass
+
     def get_clients(self) -> list[Client]:
         return [Client(site, "") for site in self._sites]
 
@@ -162,6 +165,9 @@ class FakeEngine:
 
     def get_app_dir(self, job_id: str) -> str:
         return str(self._folder / job_id / "app_server")
+
+    def register_app_command(self, topic: str, handler: Any) -> None:
+        pass
 
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
         if event_type == EventType.FATAL_SYSTEM_ERROR:
@@ -629,7 +635,7 @@ def test_an_audit_that_cannot_be_trusted_fails_the_run(tmp_path: Path) -> None:
     run(tmp_path, in_training(update(math.nan)))
     log = tmp_path / "state" / "audit" / AUDIT_FILE
     log.write_bytes(log.read_bytes().replace(b"non-finite", b"harmless!!"))
-    outcome = run(tmp_path, in_training(update(math.nan)))
+    outcome = run(tmp_path, in_training(update(math.nan)), run_key="another_run")
     assert outcome.status == "failed" and AUDIT_FILE in str(outcome.reason)
 
 

@@ -47,7 +47,7 @@ class Hospitals:
     def train(self, rounds: Rounds) -> None:
         """Brings every site to the model of the open round, scores it, and closes the round."""
         for site in SITES:
-            message = RoundMessages(rounds, None).change()
+            message = RoundMessages(rounds, None, "run").change()
             SiteCodec(self.folders[site], "brains", site, 1).model_of(message, _initial)
             if rounds.round:
                 rounds.add_validation(site, ValidationScore(cases=4, dice={"organ": self.dice}))

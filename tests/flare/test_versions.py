@@ -56,7 +56,8 @@ def test_a_site_of_another_release_is_left_out_by_name_and_the_others_finish(tmp
         assert set(record.contributed) == {"hospital-a", "hospital-c"}
         assert record.missing["hospital-b"].startswith("declined: hospital-b runs FedVoxel 0.9.0, which speaks")
     assert outcome.site_versions == {"hospital-a": "0.2.0", "hospital-b": "0.9.0", "hospital-c": "0.1.0"}
-    events = [event for _, event in AuditLog(tmp_path / "state").read() if event.task == "train"]
+    read = [event for _, event in AuditLog(tmp_path / "state").read()]
+    events = [event for event in read if event.task == "train" and event.outcome == "missing"]
     assert {event.site for event in events} == {"hospital-b"}
     assert all(event.reason.startswith("declined: hospital-b runs") for event in events)
 

@@ -63,7 +63,7 @@ class Outcome:
     detail: str = ""
 
 
-class Unwanted(AssertionError):
+class UnwantedError(AssertionError):
     """Says that a reader took an input in a way that it should not have."""
 
 

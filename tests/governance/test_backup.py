@@ -149,8 +149,8 @@ def test_a_workspace_with_its_authority_comes_back(consortium: Consortium, tmp_p
     restore_backup(tmp_path / "b", tmp_path / "back", PASSPHRASE)
     again = load_consortium(tmp_path / "back")
     assert again.record == consortium.record
-    secrets = list(workspace.rglob("state/cert.json"))
-    assert secrets, "the authority's keys"
+    secrets = [path for path in (workspace / "authority").rglob("*") if path.is_file() and path.name != "lock"]
+    assert secrets, "the authority's own files"
     for secret in secrets:
         restored = tmp_path / "back" / secret.relative_to(workspace)
         assert restored.read_bytes() == secret.read_bytes()

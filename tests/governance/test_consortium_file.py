@@ -113,3 +113,11 @@ def test_another_port_changes_the_server_alone(tmp_path: Path) -> None:
     assert moved.sites == described.sites
     with pytest.raises(ConfigError, match="fed_learn_port"):
         with_port(described, 0)
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "- " * 5000, "a: 2001-99-99"])
+def test_a_file_without_end_or_with_an_impossible_date_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "consortium.yml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_consortium_file(tmp_path / "consortium.yml")
+    assert "\n" not in str(caught.value)

@@ -84,3 +84,7 @@ def test_setting_makes_the_way_and_keeps_the_rest() -> None:
     set_value(values, "a.y", 2)
     set_value(values, "b.c.d", 3)
     assert values == {"a": {"x": 1, "y": 2}, "b": {"c": {"d": 3}}}
+
+
+def test_a_value_nested_without_end_is_text() -> None:
+    assert parse_assignment("name=" + "[" * 100_000) == ("name", "[" * 100_000)

@@ -16,8 +16,9 @@ import pytest
 
 from fedvoxel.errors import LedgerError
 from fedvoxel.records import chain as chain_module
+from fedvoxel.records.canonical import sha256_of
 from fedvoxel.records.chain import Chain
-from fedvoxel.records.chain_entry import FIRST, Entry, next_entry
+from fedvoxel.records.chain_entry import FIRST, Entry, entry_of, next_entry
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -364,3 +365,11 @@ def test_killed_processes_lose_nothing_that_they_were_told(path: Path) -> None:
     assert len(set(told)) == len(told)
     assert set(told) <= set(indices)
     assert Chain(path).append({"number": 6}).index == len(indices)
+
+
+@pytest.mark.parametrize("at", ["NaN", "9999", "2026-03-02", "2026-03-02T09:30:00", "\ud800Z", 7, None])
+def test_a_forged_time_is_refused_and_not_reckoned_with(tmp_path: Path, at: object) -> None:
+    content = {"index": 0, "previous": FIRST, "at": at, "clock_behind_s": 0.0, "body": {}}
+    line = json.dumps(content | {"hash": sha256_of(content) if at != "\ud800Z" else FIRST}, sort_keys=True)
+    with pytest.raises(ValueError, match=r".*"):
+        entry_of(json.dumps(json.loads(line), sort_keys=True, separators=(",", ":")).encode())

@@ -106,3 +106,13 @@ def test_no_page_asks_for_anything_outside() -> None:
 @pytest.mark.parametrize("name", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "none.js", "case", ".hidden.js"])
 def test_no_other_file_is_served(page: Page, name: str) -> None:
     assert page.get(f"/static/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000, "-1", "", "1e3", "0x10"])
+def test_a_length_that_is_no_number_is_refused(page: Page, length: str) -> None:
+    """As a proxy may hand it on: Python takes the digits of other scripts for digits, and has most of its own."""
+    from fedvoxel.review.gate import _is_short_enough
+
+    assert not _is_short_enough(length)
+    assert _is_short_enough("0") and _is_short_enough(str(MOST_BODY_BYTES))
+    assert not _is_short_enough(str(MOST_BODY_BYTES + 1))

@@ -101,12 +101,13 @@ def _here(words: list[str]) -> list[str]:
 def _start(network: Network, machine: str, kit: Path, console: Path) -> subprocess.Popen[bytes]:
     page, shown = ("operator.md", SERVER) if machine == "server" else ("hospital_it.md", "hospital-a")
     documented(f"fedvoxel site check {shown}", page)
-    documented(f"fedvoxel site start {shown}", page)
+    start = ["server", "run"] if machine == "server" else ["site", "start"]
+    documented(f"fedvoxel {' '.join(start)} {shown}", page)
     checked = network.run(machine, ["fedvoxel", "site", "check", kit])
     assert checked.returncode == 0, checked.stdout + checked.stderr
     with console.open("wb") as log:
         return subprocess.Popen(
-            network.command(machine, ["fedvoxel", "site", "start", kit]),
+            network.command(machine, ["fedvoxel", *start, kit]),
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fedvoxel.federation.outcome import RunOutcome
+from fedvoxel.federation.outcome import RunOutcome, load_outcome
 
 from .conftest import SITES, SystemUnderTest, job_variant, trainers_of, wait_until
 
@@ -39,7 +39,7 @@ def test_a_killed_trainer_costs_a_round_and_a_killed_site_its_rest(system: Syste
     system.wait_until_training(job_id, 2, [KILLED_SITE])
     system.running.stop(KILLED_SITE, abruptly=True)
     outcome_file = system.state("server", "faults") / "outcome.json"
-    wait_until(outcome_file.is_file, 120, "the run has an outcome")
+    wait_until(lambda: load_outcome(outcome_file).status != "unfinished", 120, "the run has ended")
     ended = time.monotonic()
     system.wait(job_id, 60)
     assert time.monotonic() - ended < 60

@@ -24,6 +24,7 @@ from fedvoxel.errors import FedVoxelError
 
 NOUNS = {
     "consortium": "Create, extend and inspect the consortium's startup kits.",
+    "server": "Run the server, and start it again when it dies.",
     "site": "Prepare a hospital's kit and check that it is ready.",
     "pacs": "Check the connection to the hospital's PACS, count its series, store results.",
     "cohort": "List which scans a site can use, which it cannot, and why.",

@@ -81,11 +81,20 @@ def start(kit: KitArgument) -> None:
     from fedvoxel.flare.kit_process import run_kit
 
     opened = open_kit(kit)
+    check_ready(opened)
+    raise typer.Exit(run_kit(opened))
+
+
+def check_ready(opened: Kit) -> None:
+    """Shows what is not in order.
+
+    Raises:
+        SiteCheckError: Something must be corrected before the kit is started.
+    """
     findings = site_findings(opened)
     if any(finding.level != "ok" for finding in findings):
         _show(opened, findings)
     _refuse_errors(opened, findings)
-    raise typer.Exit(run_kit(opened))
 
 
 def site_findings(kit: Kit) -> list[Finding]:

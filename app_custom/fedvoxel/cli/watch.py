@@ -27,15 +27,19 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Look once, then end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per look.")] = False,
 ) -> None:
-    """Shows rounds, sites, Dice and time left until the job ends. Ctrl-C stops watching, not the job."""
+    """Shows rounds, sites, Dice and time left until the job ends. Ctrl-C stops watching, not the job.
+
+    Where the job was interrupted and the server goes on with its run, the job that does is watched next.
+    """
     from fedvoxel.ops.job_session import open_session
 
     with open_session(kit, user) as session, _screen(as_json) as show:
         while True:
             snapshot = session.look(job_id)
             show(snapshot)
-            if once or snapshot.finished:
+            if once or (snapshot.finished and snapshot.resumed_as is None):
                 return
+            job_id = snapshot.resumed_as or job_id
             time.sleep(interval)
 
 

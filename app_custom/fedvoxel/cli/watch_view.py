@@ -63,7 +63,8 @@ def _rounds(progress: Progress, now: float) -> RenderableType:
         ProgressBar(total=progress.rounds_planned, completed=done, width=24),
         f"round {progress.round} ({progress.phase}), {done} of {progress.rounds_planned} done",
     )
-    return Group(line, Text(f"{elapsed} so far, {_time_left(progress, now)}"))
+    attempt = f", attempt {progress.attempts}" if progress.attempts > 1 else ""
+    return Group(line, Text(f"{elapsed} so far{attempt}, {_time_left(progress, now)}"))
 
 
 def _time_left(progress: Progress, now: float) -> str:
@@ -128,6 +129,9 @@ def _validation(progress: Progress) -> list[RenderableType]:
 
 
 def _farewell(snapshot: Snapshot) -> RenderableType:
+    if snapshot.resumed_as is not None:
+        following = f"as job {snapshot.resumed_as}" if snapshot.resumed_as else "once its sites are connected again"
+        return Text(f"The job was interrupted. Its run goes on after the last committed round, {following}.")
     return Text(
         f"FLARE ended the job as {snapshot.status}, which is not the outcome. To see that, with its claim on privacy: "
         f"download_job {snapshot.job_id} in the admin console, then fedvoxel results FOLDER/{snapshot.job_id}"

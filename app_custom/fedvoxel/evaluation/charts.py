@@ -12,8 +12,8 @@ from fedvoxel.evaluation.figures import (
     new_figure,
     picture_of,
 )
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import ClassScore, RoundRecord, RunOutcome
-from fedvoxel.federation.rounds import mean_dice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

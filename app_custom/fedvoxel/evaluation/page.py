@@ -14,8 +14,8 @@ from fedvoxel.evaluation.figures import Picture
 from fedvoxel.evaluation.gain import signed
 from fedvoxel.evaluation.privacy_words import what_left
 from fedvoxel.federation.case_counts import tells_case_counts
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import ClassScore, RunOutcome
-from fedvoxel.federation.rounds import mean_dice
 from fedvoxel.privacy.guarantee import rounded_up
 
 if TYPE_CHECKING:

@@ -165,6 +165,7 @@ def _headline(outcome: RunOutcome) -> str:
         "stopped_early": f"Stopped early, as the job asked, after {rounds} with {sites}",
         "failed": f"Failed after {rounds} with {sites}",
         "aborted": f"Aborted after {rounds} with {sites}",
+        "unfinished": f"Not finished; {rounds} with {sites} until now",
     }
     return f"{said[outcome.status]}{reason}."
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.experiment import SiteCases
 from fedvoxel.federation.outcome import RoundRecord, ValidationScore
+from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.round_codecs import codecs_of
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -235,7 +236,7 @@ def _validate(rounds: Rounds, members: Mapping[str, _Member]) -> None:
     for name, member in members.items():
         score = member.validation(rounds.model)
         if score is not None:
-            rounds.add_validation(name, rounds.read_validation(score))
+            rounds.add_validation(name, read_validation(rounds.config, score))
 
 
 def _evaluate(

@@ -9,9 +9,10 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.export.agreement import LARGEST_SOFTMAX, LEAST_ARGMAX
 from fedvoxel.export.job_model import JobModel
 from fedvoxel.export.manifest import ONNX_INPUT, ONNX_OPSET, ONNX_OUTPUT
+from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.case_counts import tells_case_counts
 from fedvoxel.federation.channels import StartModel
-from fedvoxel.federation.outcome import RunStatus, SiteScore
+from fedvoxel.federation.outcome import SiteScore
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.records.names import Sha256
 from fedvoxel.training.config import ComponentConfig

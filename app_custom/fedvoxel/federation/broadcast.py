@@ -11,8 +11,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from fedvoxel.federation.snapshot import Group, Snapshot, random_state
 from fedvoxel.updates.compression.config import AnyCodec
-from fedvoxel.updates.compression.payload import decode, encode
+from fedvoxel.updates.compression.payload import as_array, decode, encode
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import to_bytes
 
@@ -74,3 +75,16 @@ class Broadcast:
         self.payload, kept = encode(way, codec, self._random, self._factors)
         self._factors = {name: array for name, array in kept.items() if name.startswith("q:")}
         self.held = moved(self.held, self.payload)
+
+    def snapshot(self) -> Snapshot:
+        """Returns what is held, how the sites get there, and what the codec goes on with."""
+        arrays: dict[str, Group] = {"held": self.held, "factors": self._factors}
+        if self.payload is not None:
+            arrays["payload"] = {"payload": as_array(self.payload)}
+        return Snapshot({"base": self.base, "random": random_state(self._random)}, arrays)
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes all of that back."""
+        self.base, self._random.bit_generator.state = kept.values["base"], kept.values["random"]
+        self.held, self._factors = dict(kept.arrays["held"]), dict(kept.arrays["factors"])
+        self.payload = kept.arrays["payload"]["payload"].tobytes() if "payload" in kept.arrays else None

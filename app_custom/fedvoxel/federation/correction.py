@@ -8,6 +8,7 @@ weights are those of the sites that have contributed so far, each with the last 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.updates.correction import FedDyn, Scaffold, split_controls, with_controls
 from fedvoxel.updates.update import Arrays
 
@@ -39,14 +40,22 @@ class ServerCorrection:
             The mean difference; with FedDyn minus h / alpha, so that the next model is mean(w_k) - h / alpha.
         """
         difference, controls = split_controls(mean)
-        self._weights |= weights
+        self._weights = self._weights | weights
         taken, whole = sum(weights.values()), sum(self._weights.values())
         if isinstance(self._rule, Scaffold):
             # c is the weighted mean of all c_k, so that its sum grows by the changes of those who took part.
             for name, change in controls.items():
-                self._sum[name] += taken * change.astype(np.float64)
+                self._sum[name] = self._sum[name] + taken * change.astype(np.float64)
             return difference
         # The sum holds -h / alpha: h = h - alpha / N sum (w_k - w^t).
         for name, change in difference.items():
-            self._sum[name] += taken / whole * change.astype(np.float64)
+            self._sum[name] = self._sum[name] + taken / whole * change.astype(np.float64)
         return {name: (change + self._sum[name]).astype(np.float32) for name, change in difference.items()}
+
+    def snapshot(self) -> Snapshot:
+        """Returns the rule's state, float64, and the sites' weights."""
+        return Snapshot({"weights": dict(self._weights)}, {"sum": dict(self._sum)})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes a state back."""
+        self._weights, self._sum = dict(kept.values["weights"]), dict(kept.arrays["sum"])

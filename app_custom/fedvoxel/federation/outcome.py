@@ -8,17 +8,11 @@ so that the server needs neither numpy nor torch to refuse a malformed score. Pe
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AwareDatetime,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, NonNegativeFloat, NonNegativeInt, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.federation.absences import Absences, Reason, SiteName
+from fedvoxel.federation.attempts import Attempted, RunStatus
 from fedvoxel.federation.channels import Channel, StartModel
 from fedvoxel.federation.contribution_config import RoundContribution
 from fedvoxel.federation.sent_bytes import BesideRounds
@@ -31,8 +25,6 @@ OUTCOME_FILE = "outcome.json"
 
 MASKED = "masked"
 """How the codec of updates is named in a round of secure aggregation, with the ring's width after it."""
-
-RunStatus = Literal["finished", "stopped_early", "failed", "aborted"]
 
 Dice = Annotated[float, Field(ge=0.0, le=1.0)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -157,7 +149,7 @@ class ModelFile(FrozenModel):
     sha256: Sha256
 
 
-class RunOutcome(FrozenModel):
+class RunOutcome(Attempted):
     """Is the whole record of one run, as `outcome.json` holds it.
 
     Attributes:

@@ -4,45 +4,26 @@ Pure: it reads no clock and writes no file.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from fedvoxel.federation.absences import MAX_REASON, Absences
-from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.attempts import RunStatus, repeated_rounds
 from fedvoxel.federation.claim import Claim
-from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, RunStatus, SiteScore
+from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, SiteScore
 from fedvoxel.federation.round_events import taken_events
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.sent_bytes import BesideRounds
-from fedvoxel.privacy.guarantee import NO_GUARANTEE
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.records.audit import Record, unrecorded
 from fedvoxel.records.audit_event import AuditEvent, HashName, Kind, Outcome
 
-NOTHING_CLAIMED = Claim(NO_GUARANTEE, None, ())
-"""What is claimed of a run whose job cannot be read."""
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """Names a run: its key, the FLARE job that is its present attempt, its sites, its claim, package versions.
-
-    Attributes:
-        claim: What its job may say about privacy.
-        start_from: The earlier run whose model it begins with, if any.
-    """
-
-    run_key: str
-    job_id: str
-    job_name: str
-    sites: tuple[str, ...]
-    rounds_planned: int
-    versions: dict[str, str]
-    started: datetime
-    claim: Claim = NOTHING_CLAIMED
-    start_from: StartModel | None = None
+_NOTES = TypeAdapter(list[RoundNotes])
 
 
 class RunRecorder:
@@ -70,6 +51,11 @@ class RunRecorder:
     def round_seconds(self) -> list[float]:
         """Is the wall time of each closed round, in seconds."""
         return [notes.seconds for notes in self._notes]
+
+    @property
+    def losses(self) -> list[dict[str, float]]:
+        """Is the mean training loss of each site in each closed round."""
+        return [notes.loss for notes in self._notes]
 
     def close_first_model(self, absences: Absences) -> None:
         """Keeps who gave no first model; raises what `close_round` does."""
@@ -166,13 +152,34 @@ class RunRecorder:
             started=identity.started,
             finished=finished,
             versions=identity.versions,
+            **self._attempted,
             site_versions=self.site_versions,
         )
+
+    def snapshot(self) -> Snapshot:
+        """Returns what is noted of the rounds until now, and of what came before them."""
+        notes = _NOTES.dump_python(self._notes, mode="json")
+        absent = self._no_first_model.model_dump(mode="json")
+        plain = {"refused_cases": dict(self.refused_cases), "first_model_up": self.first_model_up}
+        return Snapshot({"notes": notes, "no_first_model": absent, "elsewhere": sorted(self.scored_elsewhere)} | plain)
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes back what was noted; nothing of it goes to the audit a second time."""
+        self._notes = _NOTES.validate_python(kept.values["notes"])
+        self._no_first_model = Absences(**kept.values["no_first_model"])
+        self.scored_elsewhere = set(kept.values["elsewhere"])
+        self.refused_cases = dict(kept.values["refused_cases"])
+        self.first_model_up = kept.values["first_model_up"]
 
     @property
     def _beside_rounds(self) -> BesideRounds:
         down = {"validation_down": self.validation_down, "test_down": self.test_down}
         return BesideRounds(first_model_up=self.first_model_up, **down)
+
+    @property
+    def _attempted(self) -> dict[str, Any]:
+        attempts = self._identity.attempts
+        return {"attempts": attempts, "repeated_rounds": repeated_rounds(attempts, self._identity.rounds_planned)}
 
     def _scored(self) -> dict[str, Any]:
         """Returns the outcome's values that come from the sites' cases, apart from those of single rounds."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedvoxel.federation.contribution_config import Resemblance
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.updates.update import Arrays, Update
 
 MOST_COMPARED = 32
@@ -43,6 +44,14 @@ class Paths:
         """Returns the cosine of each pair of sites that has gone anywhere."""
         known = sorted(site for site in sites if site in self._sums)
         return _pairs(known, _cosines(_products([{"path": self._sums[site]} for site in known]))) if known else {}
+
+    def snapshot(self) -> Snapshot:
+        """Returns the directions."""
+        return Snapshot(arrays={"sums": dict(self._sums)})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes directions back; which parameters they are tracked along follows from the model's size."""
+        self._sums = dict(kept.arrays.get("sums", {}))
 
     def _choose(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
         if flat.size <= MOST_TRACKED:

@@ -16,9 +16,11 @@ from fedvoxel.federation.contribution import (
     shapley,
 )
 from fedvoxel.federation.contribution_config import ContributionConfig, RoundContribution
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.resemblance import MOST_COMPARED, Paths, resemblance_of, step_between
-from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.snapshot import Snapshot, joined
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import Arrays, Update
 
@@ -66,6 +68,20 @@ class RoundWorth:
             seconds=time.monotonic() - started,
             bytes_down=found.evaluations * size * len(self._evaluators),
         )
+
+    def snapshot(self) -> Snapshot:
+        """Returns the model of the round before, and the directions of the updates until then."""
+        before = Snapshot(
+            {"round": self._before and self._before[0]}, {"model": dict(self._before[1])} if self._before else {}
+        )
+        return joined({"before": before, "paths": self._paths.snapshot() if self._paths else Snapshot()})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes both back."""
+        before = kept.part("before")
+        self._before = (before.values["round"], before.arrays["model"]) if before.arrays else None
+        if self._paths:
+            self._paths.restore(kept.part("paths"))
 
     def _estimate(self, updates: Mapping[str, Update]) -> tuple[Estimate, dict[str, float]]:
         """Returns the estimate that the job asks for, and the values of leaving one out, which share its scores."""

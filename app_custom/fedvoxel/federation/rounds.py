@@ -9,29 +9,34 @@ Algorithm 1, with weights n_k = training cases; or, under a hospital-level mecha
 once on the sum (`round_sum`). What the server does with a round's mean after that is post-processing.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, UpdateError
+from fedvoxel.errors import UpdateError
 from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.correction import ServerCorrection
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.new_sum import new_scale, new_sum
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.rounds_config import RoundsConfig
-from fedvoxel.federation.secure_sum import SecureSum, TotalSum
+from fedvoxel.federation.secure_sum import Scale, SecureSum, TotalSum
 from fedvoxel.federation.selection_config import AllSites
 from fedvoxel.federation.server_optimizer import ServerOptimizer
-from fedvoxel.updates.compression.config import finer
+from fedvoxel.federation.snapshot import Snapshot, joined
+from fedvoxel.updates.compression.config import READ_CODEC, finer
 from fedvoxel.updates.correction import split_controls
-from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check_case_count, check_values, layout_of
+from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check_values, layout_of
 
 if TYPE_CHECKING:
     from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
     from fedvoxel.privacy.shared_noise import SharedNoise
+
+_PLAIN = ("round", "best_round", "best_score", "last_accepted", "_dropped")
+"""What a snapshot takes of the rounds as it is."""
 
 
 class Rounds:
@@ -103,36 +108,6 @@ class Rounds:
         """Takes a site's validation of the current global model, as `Vetting.weighed` lets it weigh."""
         self._scores[site] = score
 
-    def read_validation(self, score: Any) -> ValidationScore:
-        """Returns a site's validation score as it was sent, without taking it.
-
-        Raises:
-            UpdateError: The score is not a plausible number of cases with a Dice in [0, 1] by class, or the job asks
-                for none.
-        """
-        if not self.config.evaluate:
-            raise UpdateError("a validation score that nobody asked for: the job has evaluate false")
-        try:
-            read = parse_config(ValidationScore, score, "the validation score")
-        except ConfigError as error:
-            raise UpdateError(str(error)) from None
-        if read.cases:
-            check_case_count(read.cases, self.config.max_cases_per_site)
-        return read
-
-    def read_refused_cases(self, count: Any) -> int | None:
-        """Returns how many of its cases a site says it could not use; None where it does not say.
-
-        Raises:
-            UpdateError: It is not a plausible number of cases.
-        """
-        most = self.config.max_cases_per_site
-        if count is None:
-            return None
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
-            raise UpdateError(f"absurd refused_cases: expected a number of cases between 0 and {most}, got {count!r}")
-        return count
-
     @property
     def outgoing(self) -> dict[str, NDArray[np.float32]]:
         """Are the arrays that the sites train on: the model, and what goes with a correction."""
@@ -160,18 +135,23 @@ class Rounds:
             return False
         return len(self.validation) - 1 - self.best_round >= self.config.patience
 
-    def close_round(self, release: Callable[[Arrays], None] | None = None) -> None:
+    def close_round(self, commit: Callable[[], None] = lambda: None) -> None:
         """Turns the open round's updates into the next global model and opens the next round.
 
         Args:
-            release: Called with the next model before it becomes `model`; where it raises, `model` stays as it was,
-                and the round's sum is spent and never given out again.
+            commit: Called when all is as it will be, before anybody gets the new model; where it raises, all is as it
+                was before the round was opened: its updates are spent, and a sum that has got noise is never given out.
 
         Raises:
             UpdateError: Fewer than `min_sites` updates were accepted; the model stays as it was.
         """
         if self.accepted < self.config.min_sites:
             raise UpdateError(f"{self.accepted} of the {self.config.min_sites} sites that a round needs were accepted")
+        with self._undone_where_it_fails():
+            self._move_on()
+            commit()
+
+    def _move_on(self) -> None:
         if self.round > 0:
             self.score_model()
         step = self._sum.mean()
@@ -179,14 +159,12 @@ class Rounds:
             step = self._correction.correct(step, self._replied)
         model = self._optimizer.step(self._exact, step)
         check_values(model)
-        if release:
-            release(model)
         if self.scale and isinstance(self._sum, SecureSum):
             self.scale.note(self._sum.total)
         self._exact = model
         self.broadcast.publish(self._outgoing(), self.down)
         self.model = split_controls(self.broadcast.held)[0]
-        self.last_accepted |= dict.fromkeys(self._replied, self.round)
+        self.last_accepted = self.last_accepted | dict.fromkeys(self._replied, self.round)
         self.round += 1
         self._open_round()
 
@@ -210,6 +188,22 @@ class Rounds:
         if self._dropped == 2:
             self.up, self.down, self._dropped = finer(self.up), finer(self.down), 0
 
+    @contextmanager
+    def _undone_where_it_fails(self) -> Iterator[None]:
+        before = self.snapshot()
+        try:
+            yield
+        except BaseException:
+            self.restore(before)
+            raise
+
+    @property
+    def _parts(self) -> dict[str, ServerOptimizer | Broadcast | ServerCorrection | Scale]:
+        more = {"correction": self._correction, "scale": self.scale}
+        found: dict[str, ServerOptimizer | Broadcast | ServerCorrection | Scale]
+        found = {name: part for name, part in more.items() if part}
+        return found | {"optimizer": self._optimizer, "broadcast": self.broadcast}
+
     def _outgoing(self) -> dict[str, NDArray[np.float32]]:
         return self._correction.outgoing(self._exact) if self._correction else dict(self._exact)
 
@@ -218,16 +212,29 @@ class Rounds:
         self._replied: dict[str, int] = {}
         self._scores: dict[str, ValidationScore] = {}
 
+    def snapshot(self) -> Snapshot:
+        """Returns all that the rounds to come depend on; what the open round has taken is not in it."""
+        values = {name: getattr(self, name) for name in _PLAIN}
+        values["validation"] = [{site: score.model_dump() for site, score in one.items()} for one in self.validation]
+        values["codecs"] = [codec and codec.model_dump(mode="json") for codec in (self.up, self.down)]
+        values["clip_norm"] = getattr(self._mechanism, "clip_norm", None)
+        best = {"best": self.best_model} if self.best_model else {}
+        own = Snapshot(values, {"model": self.model, "exact": self._exact} | best)
+        return joined({"own": own} | {name: part.snapshot() for name, part in self._parts.items()})
 
-def mean_dice(scores: Mapping[str, ValidationScore]) -> float | None:
-    """Returns the case-weighted mean over sites of the mean Dice over classes, or None without a score."""
-    weighted = [(score.cases, _class_mean(score)) for score in scores.values() if score.cases]
-    known = [(cases, mean) for cases, mean in weighted if mean is not None]
-    if not known:
-        return None
-    return sum(cases * mean for cases, mean in known) / sum(cases for cases, _ in known)
-
-
-def _class_mean(score: ValidationScore) -> float | None:
-    known = [dice for dice in score.dice.values() if dice is not None]
-    return sum(known) / len(known) if known else None
+    def restore(self, kept: Snapshot) -> None:
+        """Takes a state of the same job's rounds back, and opens its next round."""
+        own = kept.part("own")
+        for name in _PLAIN:
+            setattr(self, name, own.values[name])
+        self.validation = [
+            {site: ValidationScore(**score) for site, score in one.items()} for one in own.values["validation"]
+        ]
+        self.up, self.down = (codec and READ_CODEC.validate_python(codec) for codec in own.values["codecs"])
+        if own.values["clip_norm"] is not None:
+            cast("HospitalMechanism", self._mechanism).clip_norm = own.values["clip_norm"]
+        self.model, self._exact = own.arrays["model"], own.arrays["exact"]
+        self.best_model = own.arrays.get("best")
+        for name, part in self._parts.items():
+            part.restore(kept.part(name))
+        self._open_round()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.round_sum import RoundSum
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Layout, Update
@@ -71,6 +72,14 @@ class SecureScale:
             for name, array in total.items()
         }
 
+    def snapshot(self) -> Snapshot:
+        """Returns what the last sum has shown."""
+        return Snapshot({"ranges": self._ranges})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes it back."""
+        self._ranges = kept.values["ranges"]
+
 
 class FixedScale:
     """Is the ring and the steps of rounds under a privacy mechanism, which every site knows from the job."""
@@ -87,6 +96,13 @@ class FixedScale:
 
     def note(self, total: Mapping[str, NDArray[np.float64]]) -> None:
         """Changes nothing: what was released does not choose the grid."""
+
+    def snapshot(self) -> Snapshot:
+        """Returns nothing: all follows from the job."""
+        return Snapshot()
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes nothing back."""
 
 
 Scale = SecureScale | FixedScale

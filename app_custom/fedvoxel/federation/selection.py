@@ -8,7 +8,7 @@ brought nothing is no longer unknown: it counts as late, and as one without a lo
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fedvoxel.federation.selection_config import (
     SitesByCases,
     WithinDeadline,
 )
+from fedvoxel.federation.snapshot import Snapshot
 
 
 @dataclass
@@ -103,6 +104,14 @@ class Selector:
     def note_missed(self, site: str) -> None:
         """Takes that a site was asked and brought no update that could be accepted."""
         self._seen[site].missed = True
+
+    def snapshot(self) -> Snapshot:
+        """Returns what is known of each site."""
+        return Snapshot({site: asdict(seen) for site, seen in self._seen.items()})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes back what was known; a site that was not in the run then is new."""
+        self._seen |= {site: _Seen(**seen) for site, seen in kept.values.items() if site in self._seen}
 
     def _by_rule(self, round_index: int, sites: Sequence[str], count: int) -> list[str]:
         rule = self._rule

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.updates.update import Arrays
 
 
@@ -63,6 +64,14 @@ class ServerOptimizer:
     def step(self, model: Arrays, mean_update: Arrays) -> dict[str, NDArray[np.float32]]:
         """Returns the next global model; `model` is left as it is."""
         return {name: (array + self._move(name, mean_update[name])).astype(np.float32) for name, array in model.items()}
+
+    def snapshot(self) -> Snapshot:
+        """Returns the moments."""
+        return Snapshot(arrays={"first": dict(self._first), "second": dict(self._second)})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes moments back."""
+        self._first, self._second = dict(kept.arrays["first"]), dict(kept.arrays["second"])
 
     def _move(self, name: str, delta: NDArray[np.float32]) -> NDArray[np.float32]:
         config = self._config

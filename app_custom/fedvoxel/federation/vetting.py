@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import ValidationScore
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.updates.correction import split_controls
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Layout, Update, check_layout
 
 
 class Vetting:
-    """Remembers, for one attempt at a run, what it sent and took: hashes and numbers of cases."""
+    """Remembers what a run sent and took: hashes and numbers of cases."""
 
     def __init__(self, run_key: str, case_counts: Mapping[str, int], private: bool) -> None:
         """Has seen nothing yet.
@@ -119,6 +120,16 @@ class Vetting:
             return score
         most = None if self._private else self._most_unnamed(site, trains_on)
         return score if most is None else score.model_copy(update={"cases": min(score.cases, most)})
+
+    def snapshot(self) -> Snapshot:
+        """Returns what is remembered."""
+        own = [[site, digest, index] for (site, digest), index in self._own.items()]
+        return Snapshot({"claimed": dict(self._claimed), "models": dict(self._models), "own": own})
+
+    def restore(self, kept: Snapshot) -> None:
+        """Takes back what was remembered."""
+        self._claimed, self._models = dict(kept.values["claimed"]), dict(kept.values["models"])
+        self._own = {(site, digest): index for site, digest, index in kept.values["own"]}
 
     def _most_unnamed(self, site: str, trains_on: Any) -> int | None:
         if site in self._claimed:

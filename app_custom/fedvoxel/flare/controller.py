@@ -4,8 +4,7 @@ It asks, converts and records; every decision about updates, models and scores i
 the job's result holds an `outcome.json` that says what was committed and who was missing or refused, and why.
 """
 
-import time
-from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey
@@ -13,31 +12,20 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.promise import check_promise_of
-from fedvoxel.federation.round_notes import RoundNotes
-from fedvoxel.federation.round_worth import RoundWorth
-from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
-from fedvoxel.federation.selection import Selector
-from fedvoxel.federation.site_checks import check_sites
-from fedvoxel.federation.vetting import Vetting
-from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.messages import STATS_GROUP
-from fedvoxel.flare.plain_round import PlainRound
-from fedvoxel.flare.round_messages import RoundMessages
-from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_files import NO_OUTCOME, Ending, RunFiles, write_trouble
+from fedvoxel.flare.run_files import NO_OUTCOME, Ending, Planned, RunFiles, write_trouble
+from fedvoxel.flare.run_journal import RunJournal, job_hash
 from fedvoxel.flare.run_view import RunView
-from fedvoxel.flare.scoring import Scoring
-from fedvoxel.flare.secure_round import SecureRound
-from fedvoxel.flare.server_privacy import ServerPrivacy, server_privacy
+from fedvoxel.flare.server_privacy import server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start, load_start
-from fedvoxel.flare.state_folder import startup_folder, state_folder
-from fedvoxel.records.identity import load_root
-from fedvoxel.updates.update import Arrays
+from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.flare.training_run import TrainingRun
 
 
 class FedAvgController(SiteTasks):
@@ -68,11 +56,7 @@ class FedAvgController(SiteTasks):
         super().__init__(task_check_period)
         self.rounds, self.run_key, self.privacy, self.start_from = rounds, run_key, privacy, start_from
         self.plan_source, self.choices = plan_source, choices
-        self._state: Rounds | None = None
-        self._files: RunFiles | None = None
         self._view = RunView()
-        self._privacy = ServerPrivacy()
-        self._vetting: Vetting
 
     def run(self) -> None:
         """Runs the job; ends it as failed for FLARE too, if it failed."""
@@ -85,21 +69,44 @@ class FedAvgController(SiteTasks):
             self.panic(f"the run failed: {reason}")
 
     def _run_and_record(self, sites: list[str]) -> Ending:
+        with ExitStack() as held:
+            try:
+                config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
+                start = self._start()
+                begun = start.record if start else None
+                claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
+                check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
+                journal = self._open_journal(start, held)
+                if journal.ended_well:
+                    return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).again()
+                attempt = self.run_key, self.fl_ctx.get_job_id(), journal.entry.committed
+                privacy = server_privacy(self.privacy, state_folder(self.fl_ctx), attempt, len(sites))
+            except FedVoxelError as error:
+                return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).finish("failed", str(error), None)
+            journal.begin(sites)
+            planned, entry = Planned(config.num_rounds, claim, start), journal.entry
+            files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
+            files.recorder.site_versions = self.site_versions
+            run = TrainingRun(self, config, files, journal, self._view, privacy)
+            status, reason = files.finish(*run.go(sites, start), run.state)
+            self._end_journal(journal, status)
+            return status, reason
+
+    def _open_journal(self, start: Start | None, held: ExitStack) -> RunJournal:
+        """Returns the run's journal, which no other job may write as long as `held` is open."""
+        words = {"rounds": self.rounds, "privacy": self.privacy, "plan_source": self.plan_source}
+        words |= {"choices": self.choices, "start": start.record.model_dump(mode="json") if start else None}
+        journal = RunJournal(self.fl_ctx, self.run_key, job_hash(self.fl_ctx, words))
+        held.enter_context(journal.writing())
+        journal.open()
+        return journal
+
+    def _end_journal(self, journal: RunJournal, status: RunStatus) -> None:
         try:
-            config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
-            start = self._start()
-            begun = start.record if start else None
-            claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
-            check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
-            state, job_id = state_folder(self.fl_ctx), self.fl_ctx.get_job_id()
-            self._privacy = server_privacy(self.privacy, state, self.run_key, job_id, len(sites))
-        except FedVoxelError as error:
-            self._files = RunFiles(self.fl_ctx, self.run_key, sites, 0)
-            return self._files.finish("failed", str(error), None)
-        self._files = RunFiles(self.fl_ctx, self.run_key, sites, config.num_rounds, claim, start)
-        self._files.recorder.site_versions = self.site_versions
-        status, reason = self._run(config, sites, start)
-        return self._files.finish(status, reason, self._state)
+            journal.end(status)
+        except OSError as error:
+            # The outcome is written; whoever begins this job again goes on after its last round, and ends at once.
+            self.error(f"event=journal_not_ended reason={write_trouble(error)}")
 
     def _start(self) -> Start | None:
         if self.start_from is None:
@@ -115,134 +122,3 @@ class FedAvgController(SiteTasks):
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
                 collector.set_info(STATS_GROUP, {"progress": self._view.shown(self.waits, self.given_up)})
-
-    def _run(self, config: RoundsConfig, sites: list[str], start: Start | None) -> Ending:
-        self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
-        self._view.sites(sites, "waiting")
-        try:
-            check_sites(config, sites, private=self.privacy is not None)
-            model = start.arrays if start else self._first_model(config, sites)
-            state = self._state = Rounds(config, model, self._privacy.mechanism or self._privacy.shared)
-            self._run_files().audit.began(state.model)
-            self._vetting = Vetting(self.run_key, config.case_counts, private=self.privacy is not None)
-            self._vetting.begins(state.model)
-            selector = Selector(config.selection, sites, config.min_sites)
-            evaluate = self._scoring(state).validation
-            worth = RoundWorth(config.contribution, state, sites, evaluate) if config.contribution else None
-            while not state.finished and not state.out_of_patience:
-                self._one_round(state, selector, worth)
-            if config.evaluate:
-                self._score_last(state, sites)
-        except JobError as error:
-            return "aborted", str(error)
-        except FedVoxelError as error:
-            return "failed", str(error)
-        except OSError as error:
-            return "failed", write_trouble(error)
-        if state.finished:
-            return "finished", None
-        return "stopped_early", f"no better validation score for {config.patience} rounds"
-
-    def _first_model(self, config: RoundsConfig, sites: list[str]) -> Arrays:
-        recorder = self._run_files().recorder
-        try:
-            return first_model(self.ask, sites, config.round_timeout_s, recorder)
-        finally:
-            recorder.first_model_up = self.line.taken().up
-
-    def _one_round(self, state: Rounds, selector: Selector, worth: RoundWorth | None) -> None:
-        index, recorder = state.round, self._run_files().recorder
-        replies = RoundReplies(state, self._vetting, recorder, self._view, self._privacy.receipts)
-        notes = replies.notes
-        self._view.show(phase="training", round=index, round_started=time.time())
-        choice = selector.choose(index, self.is_away)
-        notes.not_selected = dict(choice.left_out)
-        self._view.sites(choice.asked, "training")
-        self._view.absent("not_selected", choice.left_out)
-        try:
-            self._train(state, selector, choice.asked, replies)
-            self._look_at(worth, state, replies)
-        finally:
-            # However it ended, the record and the audit have who gave no usable answer.
-            notes.contribution_bytes_down = self.line.taken().down
-            recorder.close_round(notes)
-        replies.tell(selector)
-        self._close_round(state, notes)
-
-    def _train(self, state: Rounds, selector: Selector, sites: Sequence[str], replies: RoundReplies) -> None:
-        started, notes = time.monotonic(), replies.notes
-        messages = RoundMessages(state, self.privacy)
-        notes.codecs = messages.codecs
-        try:
-            self._exchange(state, selector).run(sites, messages, replies)
-        finally:
-            notes.seconds = time.monotonic() - started
-            line = self.line.taken()
-            notes.bytes_down, notes.bytes_up = line.down, line.up
-            notes.secure_bytes_down, notes.secure_bytes_up = line.told_down, line.told_up
-            self._view.absent("missing", notes.missing)
-            self._view.absent("refused", notes.refused)
-            self._privacy.write()
-
-    def _exchange(self, state: Rounds, selector: Selector) -> PlainRound | SecureRound:
-        secure = state.config.secure_aggregation
-        if secure is None:
-            return PlainRound(state, selector, self.ask)
-        root = load_root(startup_folder(self.fl_ctx) / "rootCA.pem")
-        return SecureRound(state, secure, self.run_key, root, self.ask)
-
-    def _close_round(self, state: Rounds, notes: RoundNotes) -> None:
-        files = self._run_files()
-        index, before = state.round, state.model
-        try:
-            state.close_round(self._release)
-        except UpdateError as error:
-            raise UpdateError(f"round {index}: {error} ({notes.reasons})") from None
-        self._vetting.moved(index, before, state.model)
-        self._show_scores(state)
-        files.commit_round(state, notes)
-
-    def _release(self, model: Arrays) -> None:
-        """Has the bytes of a model with the server's noise on disk, and then in the ledger, before anybody gets it."""
-        mechanism, receipts, state = self._privacy.mechanism, self._privacy.receipts, self._state
-        if mechanism and receipts and state:
-            files = self._run_files()
-            sha256 = files.keep_release(model)
-            files.recorder.released(state.round, sha256)
-            receipts.release(state.round, sha256)
-            self.info(f"event=round_released round={state.round} next_clip_norm={mechanism.clip_norm:g}")
-
-    def _score_last(self, state: Rounds, sites: list[str]) -> None:
-        """Has the last model validated, and then the best one tested."""
-        recorder, scoring = self._run_files().recorder, self._scoring(state)
-        self._view.show(phase="validation")
-        absences = scoring.validate_last(sites)
-        recorder.validation_down = self.line.taken().down
-        recorder.close_validation(absences)
-        self._show_scores(state)
-        self._view.show(phase="test")
-        absences = scoring.test(sites)
-        recorder.test_down = self.line.taken().down
-        recorder.close_test(absences)
-
-    def _scoring(self, state: Rounds) -> Scoring:
-        return Scoring(state, self._vetting, self._run_files().recorder, self.ask)
-
-    def _look_at(self, worth: RoundWorth | None, state: Rounds, replies: RoundReplies) -> None:
-        """Notes what each of the round's updates is worth; a model that cannot be scored costs that note only."""
-        if not worth:
-            return
-        self._view.show(phase="contribution")
-        try:
-            replies.notes.contribution = worth.of(replies.updates)
-        except (UpdateError, ConfigError) as error:
-            self.warning(f"event=no_contribution round={state.round} reason={error}")
-
-    def _show_scores(self, state: Rounds) -> None:
-        self._view.scores(state)
-        self._view.show(round_seconds=self._run_files().recorder.round_seconds)
-
-    def _run_files(self) -> RunFiles:
-        if self._files is None:
-            raise JobError("the run has not started")
-        return self._files

@@ -17,7 +17,7 @@ class Exchange:
 
     Attributes:
         fetched: Each site that was given the task, as often as it was.
-        task_name: Its name; empty until it is handed to FLARE.
+        task_name: Its name; empty before the first one.
     """
 
     fetched: list[str] = field(default_factory=list)

@@ -87,6 +87,7 @@ class SiteExecutor(Executor):
         self._folder: Path | None = None
         self._updates: SiteUpdates | None = None
         self._secure: SecureAnswers | None = None
+        self._task_hash = ""
         self._problem: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
@@ -145,8 +146,8 @@ class SiteExecutor(Executor):
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
             self._private = PrivateAnswers(self._updates.codec)
-            task_hash = sha256_of(task.model_dump(mode="json"))
-            self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, task_hash)
+            self._task_hash = sha256_of(task.model_dump(mode="json"))
+            self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, self._task_hash)
             self._process = TrainerProcess(setup, log_file, compute.threads)
             self._process.start()
         except FedVoxelError as error:
@@ -194,7 +195,8 @@ class SiteExecutor(Executor):
             check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             check_same_section(self.privacy, model.meta.get("privacy"))
             model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
-            begin_training(self._folder, self.cohort, fl_ctx.get_job_id())
+            run_id = str(model.meta.get("run_id") or fl_ctx.get_job_id())
+            begin_training(self._folder, self.cohort, run_id, self._task_hash)
         progress, kept = self._progress.update, None if rounds else SiteState(self._folder, self.cohort).checkpoint_file
         asking = partial(self._process.ask_on, checkpoint=kept)
         ask = partial(asking, should_stop=lambda: abort_signal.triggered, on_progress=progress)

@@ -9,8 +9,9 @@ from typing import Any
 from nvflare.fuel.flare_api.flare_api import Session
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.flare.following_job import wait_for_run
 from fedvoxel.flare.job_kinds import understand
-from fedvoxel.flare.session import download, submit, wait_for_job
+from fedvoxel.flare.session import download, submit
 from fedvoxel.governance.job_folder import read_job_folder, write_job_folder
 
 _COMPLETED = "FINISHED:COMPLETED"
@@ -21,6 +22,7 @@ class SubmittedJob:
     """Is a submitted job, and how it ended where that is known.
 
     Attributes:
+        job_id: The job; after waiting, the last one that went on with its run.
         status: FLARE's last status; None if nobody waited.
         folder: Where the result was downloaded to.
         outcome: The run's own account of how it ended: finished, stopped_early, failed, aborted.
@@ -81,7 +83,7 @@ def submit_job(
         job_id = submit(session, copy)
     if not wait:
         return SubmittedJob(job_id)
-    status = wait_for_job(session, job_id, lambda now: on_step(f"job {job_id}: {now}"))
+    job_id, status = wait_for_run(session, job_id, on_step)
     if destination is None:
         return SubmittedJob(job_id, status)
     result = download(session, job_id, destination)

@@ -134,12 +134,13 @@ def run_kit(kit: Kit) -> int:
     """
     with interrupted_by_signals():
         while True:
-            code = _run_once(kit)
+            code = run_once(kit)
             if not (kit.folder / "restart.fl").exists():
                 return code
 
 
-def _run_once(kit: Kit) -> int:
+def run_once(kit: Kit) -> int:
+    """Runs the kit's process until it ends, and returns its exit code; see `run_kit`."""
     child = start_kit(kit)
     try:
         return child.wait()

@@ -48,6 +48,9 @@ NO_ARRAYS = {"arrays": 0}
 LACKS_MODEL = "this site does not hold the model that the change is to; it needs the whole"
 """What a site answers that has missed a round, or lost its state: the server sends it the whole model."""
 
+RESUMED_AS = "resumed_as"
+"""What FLARE keeps of an interrupted job about the job that goes on with its run; empty until that is submitted."""
+
 _ERROR_HEADER = "fedvoxel_error"
 
 

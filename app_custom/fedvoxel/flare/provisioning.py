@@ -48,29 +48,25 @@ def create_consortium(
 ) -> Consortium:
     """Makes a startup kit for everyone in `project_file`, or returns the present ones when nothing has changed.
 
-    Called again with a changed file, it keeps the certificate authority and everyone's certificate, makes new kits in
-    the next `prod_NN` folder, and takes over each site's own description (and with it its pseudonym key) and its
-    privacy policy. The policy of a site whose kit before has a ledger is not taken over: it would grant anew what is
-    spent. A note in the new kit says what the hospital moves there, and until then nothing leaves.
+    Called again with a changed file, it keeps authority and certificates, makes new kits in the next `prod_NN` folder,
+    and takes over each site's own description and policies; but not the privacy policy of a site whose kit before has a
+    ledger, which would grant anew what is spent: a note in the new kit says what the hospital moves there.
 
     Args:
         project_file: The consortium file.
         workspace: The folder for the kits and the certificate authority.
         port: The server's port, instead of the file's.
-        passphrase: Of the authority's key. Where None, the key of a new authority is not kept: nobody can be added,
-            renewed or revoked later.
-        key_folder: Where the authority's encrypted key is, or goes; the authority's folder in the workspace when None.
+        passphrase: Of the authority's key. Where None, a new one's is not kept: nobody can be added or revoked later.
+        key_folder: Where that key is, or goes; the authority's folder when None.
 
     Raises:
         ConfigError: The file does not describe a consortium.
         ConsortiumError: The workspace cannot be used, or FLARE could not make the kits.
     """
-    described = load_consortium_file(project_file)
-    if port is not None:
-        described = with_port(described, port)
+    read = load_consortium_file(project_file)
+    described = read if port is None else with_port(read, port)
     workspace = _without_spaces(workspace.resolve())
-    fingerprint = _fingerprint(described)
-    present = _present(workspace)
+    fingerprint, present = _fingerprint(described), _present(workspace)
     if present and present.record.file_sha256 == fingerprint and _is_complete(present):
         return present
     workspace.mkdir(parents=True, exist_ok=True)

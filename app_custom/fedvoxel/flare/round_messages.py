@@ -10,12 +10,13 @@ from fedvoxel.flare.model_messages import ModelMessages
 class RoundMessages(ModelMessages):
     """Makes the messages of the round that is open."""
 
-    def __init__(self, state: Rounds, privacy: dict[str, Any] | None) -> None:
-        """Takes the run's rounds and its privacy section, which the sites compare with their own."""
+    def __init__(self, state: Rounds, privacy: dict[str, Any] | None, run_id: str) -> None:
+        """Takes the run's rounds, its privacy section, which the sites compare with their own, and its id."""
         self._state, config = state, state.config
         meta = {
             "validate": config.evaluate and state.round > 0,
             "privacy": privacy,
+            "run_id": run_id,
             "correction": config.correction and config.correction.model_dump(mode="json"),
             "accepted": dict(state.last_accepted),
             "up": state.up and state.up.model_dump(mode="json"),

@@ -10,6 +10,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.reply_values import read_refused_cases, read_validation
 from fedvoxel.federation.round_notes import RoundNotes, read_filter_note
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
@@ -103,7 +104,7 @@ class RoundReplies:
         meta = reply.meta
         self._vetting.check_named(meta, self._rounds.round)
         score = self._score(site, meta, meta.get("case_count"))
-        refused_cases = self._rounds.read_refused_cases(meta.get("refused_cases"))
+        refused_cases = read_refused_cases(self._rounds.config, meta.get("refused_cases"))
         note = read_filter_note(meta.get("filter_note"))
         if not meta.get("case_count") and reply.params is None:
             self.notes.evaluation_only.append(site)
@@ -152,7 +153,9 @@ class RoundReplies:
 
     def _score(self, site: str, meta: Mapping[str, Any], trains_on: Any) -> ValidationScore | None:
         told = meta.get("validation")
-        return None if told is None else self._vetting.weighed(site, self._rounds.read_validation(told), trains_on)
+        if told is None:
+            return None
+        return self._vetting.weighed(site, read_validation(self._rounds.config, told), trains_on)
 
     def _took(self, site: str, cases: int, reply: FLModel) -> None:
         self.notes.update_hashes[site] = hash_of_arrays(reply.params or {})

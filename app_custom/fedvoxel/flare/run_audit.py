@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nvflare.apis.fl_context import FLContext
 
 from fedvoxel.errors import LedgerError
-from fedvoxel.federation.outcome import RunStatus
+from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.flare.countersigning import Countersigning
 from fedvoxel.flare.job_audit import job_event

@@ -1,7 +1,9 @@
 """The files of one run on the server: models, TensorBoard events, the outcome; in the job's result and the state."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +13,14 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
 from fedvoxel.errors import LedgerError
+from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
-from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, RunStatus, write_outcome
-from fedvoxel.federation.recorder import NOTHING_CLAIMED, RunIdentity, RunRecorder
+from fedvoxel.federation.mean_dice import mean_dice
+from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome, write_outcome
+from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
-from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.federation.rounds import Rounds
+from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.run_audit import RunAudit
 from fedvoxel.flare.start_model import Start
@@ -40,6 +45,15 @@ Models = tuple[ModelFile | None, ModelFile | None]
 """The files of the last and of the best model."""
 
 
+@dataclass(frozen=True)
+class Planned:
+    """Is what a job plans, as far as it could be read."""
+
+    rounds: int = 0
+    claim: Claim = NOTHING_CLAIMED
+    start: Start | None = None
+
+
 class RunFiles:
     """Writes what a run leaves behind, each file whole or not at all."""
 
@@ -48,9 +62,8 @@ class RunFiles:
         fl_ctx: FLContext,
         run_key: str,
         sites: Sequence[str],
-        rounds_planned: int,
-        claim: Claim = NOTHING_CLAIMED,
-        start: Start | None = None,
+        planned: Planned,
+        attempts: tuple[Attempt, ...] = (),
     ) -> None:
         """Makes the folders, keeps the start model for who audits the run, and starts the record."""
         job_id = fl_ctx.get_job_id()
@@ -62,28 +75,61 @@ class RunFiles:
             job_id=job_id,
             job_name=str(meta.get(JobMetaKey.JOB_NAME.value, run_key)),
             sites=tuple(sites),
-            rounds_planned=rounds_planned,
-            claim=claim,
-            start_from=start.record if start else None,
+            rounds_planned=planned.rounds,
+            claim=planned.claim,
+            start_from=planned.start.record if planned.start else None,
             versions={name: version(name) for name in ("fedvoxel", "nvflare", "numpy")},
-            started=datetime.now(UTC),
+            started=attempts[0].started if attempts else datetime.now(UTC),
+            attempts=attempts,
         )
         log = AuditLog(state_folder(fl_ctx))
         self.recorder = RunRecorder(identity, log.record)
         self.audit = RunAudit(fl_ctx, log, self.recorder, run_key, sites)
-        if start:
-            save_weights(self._folder / START_MODEL_FILE, start.arrays)
+        if planned.start:
+            save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
         self._began = False
         self._events = EventFiles(self._folder / "events")
 
+    def begin(self, state: Rounds) -> None:
+        """Writes, before an attempt's first round, what there is of the rounds before it."""
+        self._began = True
+        for index, losses in enumerate(self.recorder.losses[: state.round]):
+            self._add_losses(index, losses)
+        for index in range(len(state.validation)):
+            self._add_scores(state, index)
+        self.note_unfinished(state)
+
     def commit_round(self, state: Rounds, notes: RoundNotes) -> None:
-        """Writes the global model after a committed round, and the round's scalars."""
+        """Writes the global model after a committed round, the round's scalars, and how the run stands."""
         save_weights(self._folder / GLOBAL_MODEL_FILE, state.model)
-        for site, loss in notes.loss.items():
-            self._events.add(f"loss/{site}", loss, state.round - 1)
-        self._add_scores(state)
+        self._add_losses(state.round - 1, notes.loss)
+        self._add_scores(state, len(state.validation) - 1)
         self._events.flush()
         self.audit.committed(state.round - 1, sha256_of_file(self._folder / GLOBAL_MODEL_FILE))
+        self.note_unfinished(state)
+
+    def note_unfinished(self, state: Rounds) -> None:
+        """Writes an outcome that is true wherever the server's process dies: the run has not ended."""
+        reason = f"the run has not ended: {state.round} of {state.config.num_rounds} rounds are committed"
+        outcome = self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
+        for path in self._outcome_paths:
+            write_outcome(outcome, path)
+
+    def again(self) -> Ending:
+        """Gives this job the result of the run, which has ended well before; it is not run again.
+
+        Raises:
+            ConfigError: The run's outcome is damaged.
+            OSError: Files are missing, or cannot be written.
+        """
+        outcome = load_outcome(self._state / OUTCOME_FILE)
+        for model in (outcome.model, outcome.best_model):
+            if model:
+                shutil.copyfile(self._state / model.file, self._folder / model.file)
+        said = f"this very job had finished before, as {outcome.job_id}, and its result is given again; to train anew"
+        reason = f"{said}, give the job another run_key"
+        write_outcome(outcome.model_copy(update={"reason": reason}), self._folder / OUTCOME_FILE)
+        return outcome.status, reason
 
     def keep_release(self, model: Arrays) -> str:
         """Writes a model that has not left yet into the run's state, synced, and returns the SHA-256 of its bytes."""
@@ -111,7 +157,7 @@ class RunFiles:
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
         models: Models = (None, None)
-        self._began = state is not None
+        self._began = self._began or state is not None
         try:
             models = self._keep_models(state)
             self._events.close()
@@ -147,7 +193,7 @@ class RunFiles:
     def _keep_models(self, state: Rounds | None) -> Models:
         if state is None or not state.round:
             return None, None
-        self._add_scores(state)
+        self._add_scores(state, len(state.validation) - 1)
         best = self._keep(BEST_MODEL_FILE, state.best_model) if state.best_model else None
         return self._keep(GLOBAL_MODEL_FILE, state.model), best
 
@@ -156,11 +202,14 @@ class RunFiles:
         save_weights(self._state / name, model)
         return ModelFile(file=name, sha256=sha256_of_file(self._folder / name))
 
-    def _add_scores(self, state: Rounds) -> None:
-        """Adds the scores of the last validated round."""
-        if not state.validation:
+    def _add_losses(self, index: int, losses: Mapping[str, float]) -> None:
+        for site, loss in losses.items():
+            self._events.add(f"loss/{site}", loss, index)
+
+    def _add_scores(self, state: Rounds, index: int) -> None:
+        """Adds the scores of a validated round; none where there is no such round."""
+        if index < 0:
             return
-        index = len(state.validation) - 1
         mean = mean_dice(state.validation[index])
         if mean is not None:
             self._events.add("validation/mean_dice", mean, index)

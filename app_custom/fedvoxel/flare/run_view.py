@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedvoxel.federation.rounds import Rounds, mean_dice
+from fedvoxel.federation.mean_dice import mean_dice
+from fedvoxel.federation.rounds import Rounds
 
 
 class RunView:

@@ -13,6 +13,7 @@ from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.cross_site import GLOBAL_MODEL
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.federation.waits import Wait
@@ -53,7 +54,7 @@ class Scoring:
 
     def _reading(self, take: TakeScore) -> Take:
         def read(site: str, meta: Mapping[str, Any]) -> None:
-            take(site, self._vetting.weighed(site, self._state.read_validation(meta.get("score"))))
+            take(site, self._vetting.weighed(site, read_validation(self._state.config, meta.get("score"))))
 
         return read
 

@@ -1,30 +1,39 @@
-"""Keeps what a site remembers of a run apart from what another job under the same run key has left."""
+"""Keeps what a site remembers of a run apart from what another run with the same key has left."""
 
 from pathlib import Path
 
 from fedvoxel.config import read_json
+from fedvoxel.errors import ConfigError
 from fedvoxel.flare.local_model import local_model_file
 from fedvoxel.records.atomic import write_json
+from fedvoxel.training.round_memory import CARRIED_KINDS, RoundMemory
 from fedvoxel.training.site_state import STATE_KINDS, SiteState
 
 
-def begin_training(folder: Path, cohort: str, job_id: str) -> None:
-    """Drops what another job has left of a cohort's training, when a job trains here for the first time.
+def begin_training(folder: Path, cohort: str, run_id: str, task: str) -> None:
+    """Drops what another run has left of a cohort's training, when a run trains here for the first time.
 
-    What says which patients' noise was drawn and which rounds went into a secure sum is not touched: it outlives jobs.
+    A run may have several jobs, each of which goes on where the one before was interrupted. What says which patients'
+    noise was drawn and which rounds went into a secure sum is not touched: it outlives runs.
 
     Args:
         folder: The run's folder in the site's state.
         cohort: A cohort that the hospital's policy names, which no path can be.
-        job_id: FLARE's id of the job that asks for a round.
+        run_id: The run that asks for a round, as the server names it.
+        task: Hash of what the job asks this site to train.
 
     Raises:
-        ConfigError: The note of the last job cannot be read.
+        ConfigError: The run was begun here with another training, or the note of the last run cannot be read.
     """
-    note = folder / f"job.{cohort}.json"
-    if note.is_file() and read_json(note, "the site's note of the run's job") == {"job": job_id}:
+    note = folder / f"run.{cohort}.json"
+    known = read_json(note, "the site's note of the run") if note.is_file() else {}
+    if known.get("run") == run_id:
+        if known.get("task") != task:
+            raise ConfigError("this run was begun here with another training section; give the job a new run_key")
         return
     for kind in STATE_KINDS:
         SiteState(folder, cohort, kind).forget_run()
+    for carried in CARRIED_KINDS:
+        RoundMemory(folder, cohort, carried).forget()
     local_model_file(folder, cohort).unlink(missing_ok=True)
-    write_json(note, {"job": job_id}, mode=0o600)
+    write_json(note, {"run": run_id, "task": task}, mode=0o600)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
@@ -101,7 +101,7 @@ class SiteTasks(ModelController):
         Raises:
             JobError: The run was aborted meanwhile.
         """
-        exchange, good = Exchange(), set[str]()
+        exchange, good = Exchange(task_name=task_name), set[str]()
         refused: dict[str, str] = {}
         fetching = Fetches(self.engine.get_cell(), size_bytes(model.params))
         with self.line.sending(exchange, model), fetching as fetches:
@@ -147,11 +147,6 @@ class SiteTasks(ModelController):
         site = fl_ctx.get_peer_context() if event_type == EventType.BEFORE_TASK_DATA_FILTER else None
         if isinstance(site, FLContext):
             self._open.fetched.append(site.get_identity_name())
-
-    def broadcast(self, task: Task, *args: Any, **kwargs: Any) -> None:
-        """Hands a task to FLARE, and says in the open exchange which it is."""
-        self._open.task_name = task.name
-        super().broadcast(task, *args, **kwargs)
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""

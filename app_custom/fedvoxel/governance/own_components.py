@@ -28,11 +28,14 @@ DEPLOYER = _own("app_deployer", "approved_deployer.ApprovedDeployer")
 DOORKEEPER = _own("doorkeeper", "doorkeeper.Doorkeeper")
 """Refuses whom FLARE would let in, and has every refusal in the server's audit."""
 
+RESUMPTION = _own("fedvoxel_resumption", "resumption.Resumption")
+"""Ends orphaned jobs truthfully, and goes on with interrupted runs."""
+
 RETURNING_SITES = _own("returning_sites", "returning_sites.ReturningSites")
 """Takes sites that were restarted back into their running jobs."""
 
 OWN_COMPONENTS: dict[KitKind, tuple[Component, ...]] = {
-    "server": (AUDIT_KEEPER, DOORKEEPER, RETURNING_SITES, CERTIFICATE_GUARD),
+    "server": (AUDIT_KEEPER, DOORKEEPER, RETURNING_SITES, CERTIFICATE_GUARD, RESUMPTION),
     "site": (AUDIT_KEEPER, CERTIFICATE_KEEPER, DEPLOYER),
 }
 

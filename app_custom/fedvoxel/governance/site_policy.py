@@ -87,14 +87,18 @@ def _check_resources(kit: Kit) -> list[Finding]:
 def _check_server_resources(values: dict[str, Any], folder: Path) -> list[Finding]:
     findings = []
     for part in values["components"]:
-        root = str((part.get("args") or {}).get("uri_root", ""))
+        arguments = part.get("args")
+        root = str(arguments.get("uri_root", "")) if isinstance(arguments, dict) else ""
         if part.get("id") == "job_manager" and Path(root).is_absolute() and folder not in Path(root).parents:
             findings.append(
                 error(TOPIC, f"local/resources.json keeps jobs in {root}, outside the kit; set uri_root to state/jobs")
             )
-    for server in values.get("servers") or ():
-        timeout = server.get("heart_beat_timeout", 600)
-        if timeout > _MAX_HEARTBEAT_TIMEOUT_S:
+    servers = values.get("servers")
+    for server in servers if isinstance(servers, list) else ():
+        timeout = server.get("heart_beat_timeout", 600) if isinstance(server, dict) else None
+        if not isinstance(timeout, int | float):
+            findings.append(error(TOPIC, "local/resources.json: servers is not a list of objects with a timeout each"))
+        elif timeout > _MAX_HEARTBEAT_TIMEOUT_S:
             findings.append(
                 warning(
                     TOPIC,

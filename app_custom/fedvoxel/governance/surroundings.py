@@ -16,6 +16,8 @@ from fedvoxel.governance.kit_lock import is_running
 MIN_FREE_DISK_BYTES = 2 * 2**30
 MIN_FREE_MEMORY_BYTES = {"server": 512 * 2**20, "site": 2 * 2**30}
 _TIMEOUT_S = 5.0
+_NO_SERVER = 26
+"""What OpenSSL calls a certificate that is good for another purpose (X509_V_ERR_INVALID_PURPOSE)."""
 
 
 def check_surroundings(kit: Kit) -> list[Finding]:
@@ -96,7 +98,12 @@ def _shake_hands(kit: Kit, connection: socket.socket, where: str) -> Finding:
         with context.wrap_socket(connection, server_hostname=kit.server.host) as secured:
             identity = _common_name(secured)
     except ssl.SSLCertVerificationError as problem:
-        said = f"{where} shows a certificate that this consortium did not issue ({problem.verify_message})"
+        whose = (
+            "of somebody who is no server"
+            if problem.verify_code == _NO_SERVER
+            else "that this consortium did not issue"
+        )
+        said = f"{where} shows a certificate {whose} ({problem.verify_message})"
         return error("server", f"{said}; ask the operator whether the kit belongs to this server")
     except OSError as problem:  # ssl.SSLError and a closed connection are OSErrors
         reason = getattr(problem, "reason", None) or problem

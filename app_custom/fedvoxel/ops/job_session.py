@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedvoxel.flare.messages import STATS_GROUP
+from fedvoxel.flare.messages import RESUMED_AS, STATS_GROUP
 from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
 from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
 from fedvoxel.ops.snapshot import Snapshot
@@ -33,7 +33,8 @@ class JobSession:
         status = str(meta.get("status", "unknown"))
         name = str(meta.get("name", ""))
         if status != "RUNNING":
-            snapshot = Snapshot(job_id, name, status)
+            resumed_as = meta.get(RESUMED_AS)
+            snapshot = Snapshot(job_id, name, status, resumed_as=None if resumed_as is None else str(resumed_as))
             return snapshot if snapshot.finished else replace(snapshot, note=_schedule_note(meta))
         progress = parse_progress(_group(server_statistics(self._session, job_id)).get("progress"))
         snapshot = Snapshot(job_id, name, status, progress, self._steps(job_id, progress))

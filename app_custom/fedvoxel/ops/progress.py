@@ -61,6 +61,7 @@ class Progress(_Tolerant):
         round_seconds: Wall time of each finished round.
         sites: What each site does.
         validation: One point per validated round.
+        attempts: FLARE jobs of the run until now; each goes on where the one before it was interrupted.
         waits: Who is waited for at the moment.
     """
 
@@ -72,6 +73,7 @@ class Progress(_Tolerant):
     round_seconds: tuple[NonNegativeFloat, ...] = ()
     sites: dict[str, SiteState] = Field(default_factory=dict)
     validation: tuple[ValidationPoint, ...] = ()
+    attempts: PositiveInt = 1
     waits: tuple[SiteWait, ...] = ()
 
     def seconds_left(self, now: float) -> float | None:

@@ -17,6 +17,8 @@ class Snapshot:
         status: FLARE's status, "RUNNING" or "FINISHED:COMPLETED" for example; it is no outcome.
         progress: The server's account of the run; None where the job does not run, or keeps none yet.
         steps: How far each site's trainer is, where the site says so.
+        resumed_as: The job that goes on with the run of this one, which was interrupted; empty until that is submitted,
+            None where none is.
         note: Why the job is not scheduled yet, as FLARE says it, or why a running one has no progress.
     """
 
@@ -26,6 +28,7 @@ class Snapshot:
     progress: Progress | None = None
     steps: Mapping[str, SiteStep] = field(default_factory=dict)
     note: str | None = None
+    resumed_as: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -42,5 +45,6 @@ class Snapshot:
             "progress": None if self.progress is None else self.progress.model_dump(mode="json"),
             "steps": {site: step.model_dump(mode="json") for site, step in self.steps.items()},
             "note": self.note,
+            "resumed_as": self.resumed_as,
         }
         return json.dumps(values, ensure_ascii=False, allow_nan=False)

@@ -67,6 +67,14 @@ class Receipts:
         received, self._open = self._open, []
         self._ledger.receive(received)
 
+    def is_released(self, round_index: int) -> bool:
+        """Says whether the ledger has that a round's model may leave.
+
+        Raises:
+            LedgerError: The ledger cannot be read or trusted.
+        """
+        return self._ledger.is_released(self._run_key, round_index)
+
     def release(self, round_index: int, sha256: str) -> None:
         """Writes that the noised model of a round, whose bytes are on disk, may leave.
 

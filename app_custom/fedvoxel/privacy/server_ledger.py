@@ -119,14 +119,26 @@ class ServerLedger:
                 "are; start a new run, with a run_key of its own"
             )
 
-    def check_unreleased(self, run_key: str) -> None:
-        """Refuses another attempt at a run that has released models under hospital-level noise.
+    def is_released(self, run_key: str, round_index: int) -> bool:
+        """Says whether a round's model may leave.
 
         Raises:
-            ConfigError: It has.
             LedgerError: The ledger cannot be read or trusted.
         """
-        released = _released_rounds(self.read()[1], run_key)
+        return round_index in _released_rounds(self.read()[1], run_key)
+
+    def check_unreleased(self, run_key: str, committed: int = 0) -> None:
+        """Refuses another attempt at a run that has released models under hospital-level noise, unless it goes on.
+
+        Args:
+            run_key: Names the run.
+            committed: Rounds after which the attempt goes on, with the models that were released.
+
+        Raises:
+            ConfigError: Other rounds were released.
+            LedgerError: The ledger cannot be read or trusted.
+        """
+        released = {index for index in _released_rounds(self.read()[1], run_key) if index >= committed}
         if released:
             raise ConfigError(
                 f"run {run_key} has released {len(released)} rounds under hospital-level noise already, and noise on "

@@ -87,7 +87,7 @@ def entry_of(line: bytes) -> Entry:
         whole = entry.line == line and entry.hash == sha256_of(content)
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
-    typed = isinstance(entry.index, int) and isinstance(entry.at, str) and isinstance(entry.body, dict)
+    typed = isinstance(entry.index, int) and _is_time(entry.at) and isinstance(entry.body, dict)
     if not whole or not typed or entry.index < 0:
         raise ValueError("changed")
     return entry
@@ -133,6 +133,11 @@ def check_head(entries: Sequence[Entry], head: Entry | None, name: str) -> None:
         raise LedgerError(f"{name} is not the file that {HEAD_FILE} belongs to; {ADVICE}")
     if len(entries) > known + 1:
         raise LedgerError(f"{name} has {len(entries)} entries where {HEAD_FILE} knows {known}: not its own; {ADVICE}")
+
+
+def _is_time(at: Any) -> bool:
+    """Says whether a time is in the form in which times are written: what follows is reckoned from it."""
+    return isinstance(at, str) and at.endswith("Z") and datetime.fromisoformat(at).tzinfo is UTC
 
 
 def _follows(before: Entry | None, entry: Entry) -> bool:

@@ -17,6 +17,9 @@ CohortName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 ReleaseId = Annotated[str, StringConstraints(pattern=f"^{_RELEASE_ID}$")]
 """The id of a release in a site's ledger: 128 random bits."""
 
+RunId = Annotated[str, StringConstraints(pattern=f"^{_RELEASE_ID}$")]
+"""What tells a run from another that had its key before: 128 random bits."""
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """The SHA-256 of some bytes, hexadecimal."""
 

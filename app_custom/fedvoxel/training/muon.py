@@ -49,6 +49,16 @@ class MuonAdamW(torch.optim.Optimizer):
         if others:
             self._parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the moments of Muon and of AdamW, which the class itself has none of."""
+        return {**super().state_dict(), "parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the moments of both back."""
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "parts"})
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Takes one step along the gradients; a closure is not supported.

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
+from fedvoxel.training.round_memory import CarriedKind, RoundMemory
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
 
@@ -29,6 +30,10 @@ class SiteState:
         """Holds the personal model, which counts whatever the server accepts."""
         self.checkpoint_file = folder / f"round_checkpoint.{cohort}.pt"
         """Holds the last finished epoch of a round that is being trained."""
+
+    def carried(self, kind: CarriedKind) -> RoundMemory:
+        """Returns what the trainer carries from round to round whatever the server accepts."""
+        return RoundMemory(self._folder, self._cohort, kind)
 
     def begin(self, accepted: int | None) -> Arrays:
         """Returns what counts at the start of a round; nothing as long as no update was accepted.

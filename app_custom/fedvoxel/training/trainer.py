@@ -137,13 +137,15 @@ class Trainer:
             raise ConfigError("training.personal is not ditto: no personal model is trained beside the common one")
         self._require_cases()
         shared, _ = split_controls(model)
-        file = self._own_state.personal_file
-        self._segmenter.load(load_weights(file) if round_index and file.is_file() else shared)
+        memory = self._own_state.carried("personal_start")
+        before = memory.last_before(round_index)
+        self._segmenter.load(shared if before is None else memory.read(before))
         if not self.config.optimizer.keep_state:
             self._personal_optimizer = self._new_optimizer()
         term = GradientTerm(self._trained, ditto.strength, shared)
         self._personal_steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
-        save_weights(file, self.weights())
+        memory.keep(round_index, self.weights())
+        save_weights(self._own_state.personal_file, self.weights())
 
     def fine_tune(self, model: Arrays, progress: Progress | None = None) -> None:
         """Trains the finished common model further into this site's personal one; nothing of it is sent.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from tests.fuzz.target import Target
 
 MODULES = (
-    *("messages", "secure", "answers", "fobs", "jobs", "kits", "packages", "configs", "ledgers", "images", "pages"),
-    "commands",
+    *("messages", "secure", "answers", "fobs", "jobs", "kits", "packages", "ledgers", "images", "pages"),
+    *("commands", "configs"),
 )
 """The modules of this folder that hold targets."""
 

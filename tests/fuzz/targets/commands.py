@@ -29,13 +29,11 @@ from tests.export.package_sample import sample_package, sample_root, sample_trus
 from tests.export.throwaway_root import DAY, NOW
 from tests.fuzz.mutation import PLANTED
 from tests.fuzz.spoiled import Spoiled, files_of, lay_out, spoiled
-from tests.fuzz.target import Target, Unwanted
+from tests.fuzz.target import Target, UnwantedError
 from tests.privacy.ledger_processes import plan_of
 from tests.sample_run import sample_outcome
 
-_OURS = {
-    error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
-}
+_OURS = {error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")}
 _CODES = (_OURS | {0, 2}) - {1}
 _COHORT, _RUN = "hippocampus", "run"
 
@@ -100,17 +98,27 @@ _TRUST = ("--root", "FOLDER/root.pem", "--crl", "FOLDER/list.pem")
 _PACKAGE = "hippocampus-1.0.0.fvpkg"
 _JOB = ("job/meta.json", "job/app/config/config_fed_server.json", "job/app/config/config_fed_client.json")
 _LEDGER = f"state/privacy/{_COHORT}/ledger.jsonl"
-_CASES = ("local/cases.csv", "local/fedvoxel_site.json", f"local/{PLANTED}/image1.nii.gz", f"local/{PLANTED}/label0.nii.gz")
+_CASES = (
+    "local/cases.csv",
+    "local/fedvoxel_site.json",
+    f"local/{PLANTED}/image1.nii.gz",
+    f"local/{PLANTED}/label0.nii.gz",
+)
 COMMANDS = (
     Command(("job", "check", "FOLDER/job"), _JOB),
     Command(("job", "check", "FOLDER/job", "--json"), _JOB),
     Command(("job", "export", "FOLDER/job", "--out", "FOLDER/out", "--set", "rounds.num_rounds=3"), _JOB),
-    Command(("audit", "verify", "FOLDER/state/audit/audit.jsonl"), ("state/audit/audit.jsonl", "state/audit/head.json")),
+    Command(
+        ("audit", "verify", "FOLDER/state/audit/audit.jsonl"), ("state/audit/audit.jsonl", "state/audit/head.json")
+    ),
     Command(("privacy", "status", "FOLDER"), (f"local/{PRIVACY_FILE}", _LEDGER)),
     Command(("privacy", "verify", "FOLDER"), (f"local/{PRIVACY_FILE}", _LEDGER)),
     Command(("export", "show", f"FOLDER/{_PACKAGE}", *_TRUST), (_PACKAGE, "root.pem", "list.pem")),
     Command(("export", "unpack", f"FOLDER/{_PACKAGE}", "FOLDER/unpacked", *_TRUST), (_PACKAGE,)),
-    Command(("release", "list", "FOLDER/index", "--seen", "FOLDER/seen.json", *_TRUST), ("index/index.jsonl", "index/head.json")),
+    Command(
+        ("release", "list", "FOLDER/index", "--seen", "FOLDER/seen.json", *_TRUST),
+        ("index/index.jsonl", "index/head.json"),
+    ),
     Command(("cohort", "check", "--site", "FOLDER/local/fedvoxel_site.json"), _CASES),
     Command(("cohort", "check", "--site", "FOLDER/local/fedvoxel_site.json", "--json"), _CASES),
     Command(("results", "FOLDER/result"), ("result/outcome.json",)),
@@ -136,11 +144,11 @@ def _call(case: tuple[Command, Spoiled], folder: Path) -> None:
     shown = b"".join(stream.buffer.getvalue() for stream in (out, err)).decode()  # type: ignore[attr-defined]
     said = err.buffer.getvalue().decode()  # type: ignore[attr-defined]
     if code not in _CODES or "Traceback" in shown or "bug in fedvoxel" in shown:
-        raise Unwanted(f"{command.words[:2]} ended with {code}: {said[-1500:]}")
+        raise UnwantedError(f"{command.words[:2]} ended with {code}: {said[-1500:]}")
     if PLANTED in shown or PLANTED.split("^")[0] in shown:
-        raise Unwanted(f"{command.words[:2]} quotes a patient")
+        raise UnwantedError(f"{command.words[:2]} quotes a patient")
     if "\x1b" in shown or (code and code != 2 and not said.strip()):
-        raise Unwanted(f"{command.words[:2]} controls the terminal, or says nothing")
+        raise UnwantedError(f"{command.words[:2]} controls the terminal, or says nothing")
     if code:
         raise _RefusedError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
+from pydantic import Field
 
 import fedvoxel
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
@@ -48,7 +49,7 @@ def _parse(case: tuple[type[FrozenModel], Any], folder: Path) -> None:
 
 class _Nested(FrozenModel):
     name: str = "x"
-    inner: dict[str, Any] = {}
+    inner: dict[str, Any] = Field(default_factory=dict)
     numbers: tuple[float, ...] = ()
 
 

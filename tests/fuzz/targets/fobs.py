@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-import numpy as np
 from hypothesis import strategies as st
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -25,7 +24,7 @@ from nvflare.private.fed.utils.fed_utils import fobs_initialize
 from fedvoxel.flare.pieces import use_pieces
 from tests.blob_job import job_documents
 from tests.fuzz.mutation import mutated_bytes, mutated_text
-from tests.fuzz.target import Target, Unwanted
+from tests.fuzz.target import Target, UnwantedError
 
 _NAME = "job"
 
@@ -85,8 +84,22 @@ def _load(content: bytes, folder: Path) -> None:
 
 
 _PATHS = (
-    *("../escaped.json", "/escaped.json", f"{_NAME}/../../escaped.json", f"{_NAME}/app/custom/x.py", "C:/x", "a\\..\\..\\b"),
-    *(f"{_NAME}/" + "d/" * 500 + "x", f"{_NAME}/meta.json", f"{_NAME}/a\x00b", f"{_NAME}/\u202e.json", "", f"{_NAME}/app/"),
+    *(
+        "../escaped.json",
+        "/escaped.json",
+        f"{_NAME}/../../escaped.json",
+        f"{_NAME}/app/custom/x.py",
+        "C:/x",
+        "a\\..\\..\\b",
+    ),
+    *(
+        f"{_NAME}/" + "d/" * 500 + "x",
+        f"{_NAME}/meta.json",
+        f"{_NAME}/a\x00b",
+        f"{_NAME}/\u202e.json",
+        "",
+        f"{_NAME}/app/",
+    ),
 )
 _CONF = 'include file("/etc/passwd")\ninclude url("http://127.0.0.1:9/x")\nname = x\na = ${?PATH}'
 _KINDS = ("plain", "path", "link", "device", "bomb", "meta bomb", "twice", "conf", "yml", "method", "many", "meta")
@@ -138,7 +151,7 @@ def _submit(content: bytes, folder: Path) -> None:
     (folder / "unpacked").mkdir()
     unzip_all_from_bytes(content, str(folder / "unpacked"))
     if any(path.is_symlink() for path in (folder / "unpacked").rglob("*")):
-        raise Unwanted("a link that was unpacked")
+        raise UnwantedError("a link that was unpacked")
     if not valid:
         raise ValueError(why)
 

@@ -36,7 +36,12 @@ def _read(case: tuple[Path, Spoiled], folder: Path) -> None:
 
 
 _WHERE = (
-    *("app/custom/x.py", "custom/x.json", "app/config/../../../escaped.json", "app/config/deep" + "/d" * 60 + "/x.json"),
+    *(
+        "app/custom/x.py",
+        "custom/x.json",
+        "app/config/../../../escaped.json",
+        "app/config/deep" + "/d" * 60 + "/x.json",
+    ),
     *("app/config/config_fed_server.json.json", "app/config/é.json", "app/config/a\nb.json", "meta.JSON", ".hidden"),
     *("app/config/\x1b[2J.json", "app2/config/config_fed_server.json", "app/config/con.json", "x" * 200 + ".json"),
 )

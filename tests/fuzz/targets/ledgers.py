@@ -40,7 +40,14 @@ def _kept() -> dict[str, Path]:
         ledger.bytes_to_send(reservation.release_id)
     Both(folder / "both").rounds(2)
     log = AuditLog(folder / "audited")
-    log.record([AuditEvent(kind="answer", outcome="refused", run_key="run", task="train", round=0, site="hospital-a", reason="0s")] * 3)
+    log.record(
+        [
+            AuditEvent(
+                kind="answer", outcome="refused", run_key="run", task="train", round=0, site="hospital-a", reason="0s"
+            )
+        ]
+        * 3
+    )
     record = CaseRecord(folder / "case")
     for event in (Visited(visit="a" * 16, read_from="a" * 64), Begun(candidate="model")):
         record.append(event, record.read())

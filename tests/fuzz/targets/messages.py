@@ -15,7 +15,8 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from fedvoxel.config import parse_config
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import load_outcome, write_outcome
-from fedvoxel.federation.recorder import RunIdentity, RunRecorder
+from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.vetting import Vetting
@@ -28,7 +29,7 @@ from fedvoxel.updates.compression.payload import PAYLOAD, as_array, decode, enco
 from fedvoxel.updates.update import layout_of
 from fedvoxel.updates.weights_file import from_bytes, to_bytes
 from tests.fuzz.mutation import HOSTILE, mutated_bytes, mutated_value, plain, written
-from tests.fuzz.target import Target, Unwanted
+from tests.fuzz.target import Target, UnwantedError
 
 _RANDOM = np.random.default_rng(7)
 _MODEL = {"deep.weight": np.zeros((24, 16), np.float32), "bias": np.zeros(5, np.float32)}
@@ -83,7 +84,7 @@ def _repacked(draw: st.DrawFn) -> bytes:
 def _decode(payload: bytes, folder: Path) -> None:
     arrays = decode(payload, _LAYOUT)
     if layout_of(arrays) != _LAYOUT or not all(np.isfinite(array).all() for array in arrays.values()):
-        raise Unwanted("arrays of another layout, or not finite")
+        raise UnwantedError("arrays of another layout, or not finite")
 
 
 def _decode_any(payload: bytes, folder: Path) -> None:
@@ -127,7 +128,7 @@ def _consume(items: list[bytes], folder: Path) -> None:
     for item in items:
         result = consumer.consume_items([item], result)
     if not all(isinstance(array, np.ndarray) for array in (result or {}).values()):
-        raise Unwanted("something that is no array")
+        raise UnwantedError("something that is no array")
 
 
 def _weights(content: bytes, folder: Path) -> None:
@@ -197,7 +198,7 @@ def _take(reply: FLModel, folder: Path) -> None:
     replies.take("hospital-a", FLModel(params_type=ParamsType.DIFF, params=honest, meta=meta))
     state.close_round(lambda model: None)
     if not all(np.isfinite(array).all() for array in state.model.values()):
-        raise Unwanted("a global model that is not finite")
+        raise UnwantedError("a global model that is not finite")
     recorder.close_round(replies.notes)
     write_outcome(recorder.outcome("finished", None, _NOW, state), folder / "outcome.json")
     load_outcome(folder / "outcome.json")

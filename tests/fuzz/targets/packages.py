@@ -26,7 +26,7 @@ from tests.export.throwaway_root import NOW
 from tests.fuzz.chains import rechained
 from tests.fuzz.mutation import mutated_bytes, mutated_text, mutated_value, plain
 from tests.fuzz.spoiled import Spoiled, files_of, lay_out, spoiled
-from tests.fuzz.target import Target, Unwanted
+from tests.fuzz.target import Target, UnwantedError
 
 
 @cache
@@ -51,7 +51,9 @@ def _packages(draw: st.DrawFn) -> bytes:
     """A package whose members were edited and whose manifest was signed again, so that more than the hash is tried."""
     members = _members()
     manifest = json.loads(members[MANIFEST])
-    kind = draw(st.sampled_from(("manifest", "description", "signature", "extra", "bomb", "twice", "link", "attributes")))
+    kind = draw(
+        st.sampled_from(("manifest", "description", "signature", "extra", "bomb", "twice", "link", "attributes"))
+    )
     if kind == "manifest":
         manifest = draw(mutated_value((manifest,)))
     elif kind == "description":
@@ -122,7 +124,7 @@ def _verify(content: bytes, folder: Path) -> None:
     signature = read_signature(content, "the signature")
     verify(signature, PURPOSE, b"content", sample_trust(), NOW)
     if json.loads(content)["signature"] != signature.signature:
-        raise Unwanted("another signature than the one that was read")
+        raise UnwantedError("another signature than the one that was read")
 
 
 def _lists() -> tuple[bytes, ...]:

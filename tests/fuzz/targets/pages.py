@@ -13,7 +13,7 @@ from fedvoxel.review.access import Access
 from fedvoxel.review.app import make_app
 from fedvoxel.review.links import Links
 from tests.fuzz.mutation import PLANTED, mutated_bytes, mutated_text
-from tests.fuzz.target import Target, Unwanted
+from tests.fuzz.target import Target, UnwantedError
 from tests.review.reading_sample import desk_of, said, stroke, write_reading
 
 _CASE, _PORT = "case-000000000000", 8765
@@ -30,7 +30,16 @@ _BODIES: dict[str, dict[str, Any]] = {
     "visit": {},
 }
 _PATHS = (
-    *("/", "/case", "/static/case.js", "/static/..%2fapp.py", "/static/../app.py", "/api/reading", "/enter", "/viewer/x"),
+    *(
+        "/",
+        "/case",
+        "/static/case.js",
+        "/static/..%2fapp.py",
+        "/static/../app.py",
+        "/api/reading",
+        "/enter",
+        "/viewer/x",
+    ),
     *(f"/api/cases/{_CASE}/image/axial/12.png", f"/api/cases/{_CASE}/label/model/axial/12", "/three"),
     *(f"/api/cases/{_CASE}/label/../../x/axial/-1", f"/api/cases/{_CASE}/image/axial/{'9' * 5000}.png"),
     *("/api/cases/../../etc/passwd/visit", f"/api/cases/{PLANTED}/visit", f"/api/cases/{_CASE}/volume/model.nii"),
@@ -71,9 +80,9 @@ def _ask(request: _Request, folder: Path) -> None:
     method, path, query, extra, body = request
     status, _, answer = _sent(app, (method, path, query, extra, _fresh(body, visit, revision)), cookie)
     if status >= 500 and status != 507:
-        raise Unwanted(f"status {status}")
+        raise UnwantedError(f"status {status}")
     if b"Traceback" in answer or str(folder).encode() in answer:
-        raise Unwanted("an answer that shows a traceback or a path")
+        raise UnwantedError("an answer that shows a traceback or a path")
     if status >= 400:
         raise _RefusedError
 

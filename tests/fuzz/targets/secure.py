@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fedvoxel.errors import FedVoxelError, UpdateError
 from fedvoxel.flare.messages import refusal_of
 from tests.fuzz.mutation import mutated_bytes, mutated_value, plain
-from tests.fuzz.target import Target, Unwanted
+from tests.fuzz.target import Target, UnwantedError
 from tests.updates.secure.secure_sites import AGREED, Consortium
 
 _BAD = "site-1"
@@ -45,7 +45,7 @@ def _lies(draw: st.DrawFn) -> _Lie:
 
 
 def _mixed(fresh: Any, lie: Any) -> Any:
-    """Returns a fresh message with what the lie changed: an edit of a message that would be refused as stale tells little."""
+    """Returns a fresh message with what the lie changed; a stale one would be refused for that alone."""
     return {**fresh, **{key: value for key, value in lie.items() if key not in fresh or type(value) is not str}}
 
 
@@ -79,7 +79,7 @@ def _tell(lie: _Lie, folder: Path) -> None:
         raise UpdateError("no sum") from error
     honest = round_.sum_of(collector.alive)
     if not np.array_equal(values, honest):
-        raise Unwanted("a sum that is not that of the sites in it")
+        raise UnwantedError("a sum that is not that of the sites in it")
     if refused is not None:
         raise refused
 

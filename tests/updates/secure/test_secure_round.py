@@ -357,3 +357,12 @@ def test_a_step_that_failed_is_the_last() -> None:
         member.confirm(consortium.names[1:])
     with pytest.raises(UpdateError, match="expected nothing more"):
         member.reveal({})
+
+
+def test_a_confirmation_that_is_no_signature_is_refused() -> None:
+    round_ = Consortium(3)
+    for stage in ("announce", "share", "mask", "confirm"):
+        getattr(round_, stage)()
+    confirmed = dict(round_.collector.confirmations()) | {"site-1": 0.5}
+    with pytest.raises(UpdateError, match="a confirmation that is no signature"):
+        round_.members["site-0"].reveal(confirmed)

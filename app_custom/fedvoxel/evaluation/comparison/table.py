@@ -15,8 +15,8 @@ from fedvoxel.evaluation.comparison.ground import check_same_tests
 from fedvoxel.evaluation.comparison.result import Comparison, Difference, JobGain, JobRow
 from fedvoxel.evaluation.comparison.trial import SiteCaseScores, Trial
 from fedvoxel.evaluation.gain import compare
+from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
-from fedvoxel.federation.rounds import mean_dice
 from fedvoxel.federation.sent_bytes import all_bytes_down, all_bytes_up
 
 Reference = Mapping[int, SiteCaseScores]

@@ -1,0 +1,51 @@
+"""Follows a run from a job that was interrupted to the one that goes on with it; see `resumption`."""
+
+import time
+from collections.abc import Callable
+
+from nvflare.fuel.flare_api.flare_api import Session
+
+from fedvoxel.flare.messages import RESUMED_AS
+from fedvoxel.flare.session import POLL_S, job_meta, wait_for_job
+
+_NOTICED_S = 5.0
+"""How soon the server says of a job that died that its run is to go on."""
+
+_DIED = ("FINISHED:ABNORMAL", "FINISHED:EXECUTION_EXCEPTION")
+
+
+def wait_for_run(session: Session, job_id: str, on_step: Callable[[str], None]) -> tuple[str, str]:
+    """Waits until a job, and every job that goes on with its run, has ended.
+
+    Args:
+        session: A session of someone who may see the jobs.
+        job_id: The first job.
+        on_step: Told what is going on.
+
+    Returns:
+        The id of the last job, and FLARE's last status of it, which is no outcome.
+
+    Raises:
+        JobError: The server does not answer.
+    """
+    while True:
+        status = wait_for_job(session, job_id, lambda now, name=job_id: on_step(f"job {name}: {now}"))  # type: ignore[misc]
+        following = next_job(session, job_id) if status in _DIED else None
+        if following is None:
+            return job_id, status
+        job_id = following
+        on_step(f"its run was interrupted, and goes on as job {job_id}")
+
+
+def next_job(session: Session, job_id: str, pause_s: float = POLL_S) -> str | None:
+    """Returns the job that goes on with the run of one that died; waits for it where it is to come; None without any.
+
+    Raises:
+        JobError: The server does not answer.
+    """
+    noticed_by = time.monotonic() + _NOTICED_S
+    while True:
+        said = job_meta(session, job_id).get(RESUMED_AS)
+        if said or (said is None and time.monotonic() > noticed_by):
+            return str(said) if said else None
+        time.sleep(pause_s)

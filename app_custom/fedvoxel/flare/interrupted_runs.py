@@ -1,0 +1,143 @@
+"""Which runs were interrupted, by their journals and FLARE's word of their jobs; and the end of one that is stuck."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.job_def import JobMetaKey, RunStatus
+
+from fedvoxel.errors import ConfigError
+from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
+from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome, write_outcome
+from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+from fedvoxel.flare.run_journal import JOURNAL
+from fedvoxel.governance.job_folder import SERVER_FILE
+
+Metas = Mapping[str, Mapping[str, Any]]
+"""What FLARE keeps of each job, by its id."""
+
+_DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
+"""FLARE's status of a job under which a process died."""
+
+_NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.value)
+"""Its status of a job that found its sites away."""
+
+ORPHANED = "orphaned"
+"""Marks, in what FLARE keeps of a job, that it was said to run when the server started."""
+
+_GIVEN_UP = (
+    f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
+    "{} rounds are, and submitting the same job goes on after them"
+)
+
+_TRAINING = "fedvoxel.flare.controller.FedAvgController"
+
+
+@dataclass(frozen=True)
+class InterruptedRun:
+    """Is a run that has not ended and that no job goes on with.
+
+    Attributes:
+        folder: Its folder in the server's state.
+        entry: What its journal says.
+        last_job: Its last job: its last attempt, or one that was to be the next and never began.
+        unbegun: How many were to be the next and never began.
+    """
+
+    folder: Path
+    entry: JournalEntry
+    last_job: str
+    unbegun: int
+
+    @property
+    def is_stuck(self) -> bool:
+        """Says whether too many attempts in a row have brought nothing."""
+        return self.unbegun >= MOST_WITHOUT_PROGRESS or is_stuck(self.entry.attempts, self.entry.committed)
+
+
+def interrupted_runs(runs: Path, jobs: Metas) -> Iterator[InterruptedRun]:
+    """Returns the interrupted runs of a server.
+
+    Args:
+        runs: The folder with one folder for each run, in the server's state.
+        jobs: All jobs that the server knows.
+    """
+    follow = {str(meta.get(JobMetaKey.CLONED_FROM.value)): job_id for job_id, meta in jobs.items()}
+    for folder, entry in _journals(runs):
+        if not entry.attempts or not _is_open(entry, jobs.get(entry.attempts[-1].job_id, {})):
+            continue
+        last, unbegun = entry.attempts[-1].job_id, 0
+        while last in follow:
+            last, unbegun = follow[last], unbegun + 1
+        status = str(jobs.get(last, {}).get(JobMetaKey.STATUS.value))
+        if status in _DIED or (unbegun and status in _NEVER_RAN):
+            yield InterruptedRun(folder, entry, last, unbegun)
+
+
+def begun_jobs(runs: Path) -> set[str]:
+    """Returns all jobs that were attempts at runs, however these ended."""
+    return {attempt.job_id for _, entry in _journals(runs) for attempt in entry.attempts}
+
+
+def _journals(runs: Path) -> Iterator[tuple[Path, JournalEntry]]:
+    for folder in sorted(runs.glob(f"*/{JOURNAL}")):
+        # Whoever begins the run again is told that its journal is damaged.
+        with suppress(ConfigError, OSError):
+            if entry := RoundJournal(folder).read():
+                yield folder.parent, entry
+
+
+def _is_open(entry: JournalEntry, job: Mapping[str, Any]) -> bool:
+    """Says whether a run has not ended: a job whose server dies aborts itself, where it lives long enough."""
+    return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(job.get(ORPHANED)))
+
+
+def give_up(run: InterruptedRun) -> None:
+    """Ends a run that is stuck as failed, in its journal and its outcome.
+
+    Raises:
+        JobError: A job of the run is running after all.
+        OSError: The files cannot be written.
+    """
+    journal = RoundJournal(run.folder / JOURNAL)
+    with journal.writing():
+        _fail(run.folder, _GIVEN_UP.format(run.entry.committed))
+        journal.write(run.entry.changed(ended="failed"))
+
+
+def fail_damaged(runs: Path) -> None:
+    """Ends runs as failed that were to go on and cannot, since their journals are damaged.
+
+    Raises:
+        OSError: An outcome cannot be written.
+    """
+    for folder in sorted(runs.glob(f"*/{JOURNAL}")):
+        try:
+            RoundJournal(folder).read()
+        except ConfigError as error:
+            _fail(folder.parent, str(error))
+
+
+def _fail(folder: Path, reason: str) -> None:
+    path = folder / OUTCOME_FILE
+    outcome = load_outcome(path) if path.is_file() else None
+    if outcome and outcome.status in ("unfinished", "aborted"):
+        ended = {"status": "failed", "reason": reason, "finished": datetime.now(UTC)}
+        write_outcome(outcome.model_copy(update=ended), path)
+
+
+def is_training_job(content: bytes | None) -> bool:
+    """Says whether a stored job trains a model, which can be begun again without asking."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content or b"")) as stored:
+            named = [name for name in stored.namelist() if name.endswith(f"/config/{SERVER_FILE}")]
+            read = [json.loads(stored.read(name)) for name in named]
+        return any(flow.get("path") == _TRAINING for server in read for flow in server.get("workflows", []))
+    except (zipfile.BadZipFile, ValueError, AttributeError):
+        return False

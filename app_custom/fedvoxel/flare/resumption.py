@@ -1,0 +1,167 @@
+"""Goes on with runs that were interrupted: a component of the server's kit, in FLARE's parent process.
+
+FLARE resumes nothing. When the server's machine dies, its job stays RUNNING for ever, and can be neither aborted,
+deleted nor downloaded; when the job's process dies, FLARE ends the job. Here an orphaned job gets a status that is
+true, and the next attempt at its run is submitted: a copy of the stored job, with the signatures of whoever submitted
+it, so that the sites check that person and no key of a person lies on the server.
+
+A run is gone on with if a process died under it. One that a person aborted, or that failed by itself, has ended.
+"""
+
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey, SystemComponents
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import Job, JobMetaKey, RunStatus
+from nvflare.apis.workspace import Workspace
+
+from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare.interrupted_runs import (
+    ORPHANED,
+    InterruptedRun,
+    begun_jobs,
+    fail_damaged,
+    give_up,
+    interrupted_runs,
+    is_training_job,
+)
+from fedvoxel.flare.messages import RESUMED_AS
+from fedvoxel.flare.state_folder import state_folder, workspace_of
+
+_OF_ONE_JOB = (
+    JobMetaKey.JOB_ID,
+    JobMetaKey.STATUS,
+    JobMetaKey.SUBMIT_TIME,
+    JobMetaKey.SUBMIT_TIME_ISO,
+    JobMetaKey.START_TIME,
+    JobMetaKey.DURATION,
+    JobMetaKey.RESULT_LOCATION,
+    JobMetaKey.JOB_DEPLOY_DETAIL,
+    JobMetaKey.SCHEDULE_COUNT,
+    JobMetaKey.LAST_SCHEDULE_TIME,
+    JobMetaKey.SCHEDULE_HISTORY,
+    JobMetaKey.JOB_CLIENTS,
+)
+_UNENDED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
+_SITES_WAIT_S = 60.0
+"""How long a run's next attempt waits until all sites of the run are connected again; then it takes who is there."""
+_LOOK_S = 0.5
+
+
+class Resumption(FLComponent):
+    """Ends orphaned jobs truthfully, and begins the next attempt at each interrupted run."""
+
+    def __init__(self) -> None:
+        """Does nothing yet."""
+        super().__init__()
+        self._orphans: list[str] = []
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._engine: Any = None
+        self._workspace: Workspace
+        self._runs: Path
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Finds orphans before FLARE starts jobs, and looks whenever a job has ended."""
+        if event_type == EventType.SYSTEM_BOOTSTRAP:
+            self._engine, self._workspace = fl_ctx.get_engine(), workspace_of(fl_ctx)
+            self._runs = state_folder(fl_ctx) / "runs"
+            # Nothing runs yet: whatever is said to run was left by a process that died.
+            self._orphans = [job.job_id for job in self._jobs.get_jobs_by_status(_UNENDED, fl_ctx)]
+        elif event_type == EventType.SYSTEM_START and self._engine:
+            threading.Thread(target=self._work, name="fedvoxel-resumption", daemon=True).start()
+        elif event_type == EventType.JOB_COMPLETED:
+            told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
+            self._ended.put(str(told.get(JobMetaKey.JOB_ID.value, "")))
+        elif event_type == EventType.SYSTEM_END:
+            self._stop.set()
+            self._ended.put("")
+
+    @property
+    def _jobs(self) -> Any:
+        return self._engine.get_component(SystemComponents.JOB_MANAGER)
+
+    def _work(self) -> None:
+        with self._engine.new_context() as fl_ctx:
+            for job_id in self._orphans:
+                self._carefully(job_id, partial(self._end, fl_ctx, job_id))
+            self._look(fl_ctx, self._orphans)
+        while not self._stop.is_set():
+            ended = self._ended.get()
+            if not self._stop.is_set():
+                with self._engine.new_context() as fl_ctx:
+                    self._look(fl_ctx, [ended])
+
+    def _look(self, fl_ctx: FLContext, ended: list[str]) -> None:
+        """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal."""
+        self._carefully("of a damaged journal", partial(fail_damaged, self._runs))
+        begun = begun_jobs(self._runs)
+        metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
+        for run in list(interrupted_runs(self._runs, metas)):
+            self._carefully(run.last_job, partial(self._go_on, fl_ctx, run))
+            begun.add(run.last_job)
+        for job_id in set(ended) & set(metas) - begun:
+            self._carefully(job_id, partial(self._begin_again, fl_ctx, job_id))
+
+    def _carefully(self, job_id: str, do: Callable[[], None]) -> None:
+        """Does something about one job; where that fails the others are still looked after."""
+        try:
+            do()
+        except (FedVoxelError, OSError, RuntimeError, ValueError) as error:
+            self.logger.error(f"event=run_not_resumed job={job_id} reason={error}")
+
+    def _end(self, fl_ctx: FLContext, job_id: str) -> None:
+        """Says of an orphaned job that it has ended, with what it has left as its result."""
+        folder = Path(self._workspace.get_run_dir(job_id))
+        if folder.is_dir():
+            self._jobs.save_workspace(job_id, [str(folder)], fl_ctx)
+            shutil.rmtree(folder)
+        self._jobs.update_meta(job_id, {ORPHANED: True}, fl_ctx)
+        self._jobs.set_status(job_id, RunStatus.FINISHED_ABNORMAL, fl_ctx)
+        self.log_warning(fl_ctx, f"event=orphan_ended job={job_id}", fire_event=False)
+
+    def _go_on(self, fl_ctx: FLContext, run: InterruptedRun) -> None:
+        if run.is_stuck:
+            give_up(run)
+            self.log_error(fl_ctx, f"event=run_given_up run={run.entry.run_key} job={run.last_job}", fire_event=False)
+            return
+        # Who watches the job is told at once that its run is to go on.
+        self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
+        self._wait_for(set(run.entry.sites))
+        self._submit_again(fl_ctx, self._jobs.get_job(run.last_job, fl_ctx))
+
+    def _begin_again(self, fl_ctx: FLContext, job_id: str) -> None:
+        """Submits a training job again whose process was killed before its run had a journal; once."""
+        job = self._jobs.get_job(job_id, fl_ctx)
+        killed = job.meta.get(JobMetaKey.STATUS.value) == RunStatus.FINISHED_ABNORMAL.value
+        before = job.meta.get(JobMetaKey.CLONED_FROM.value) or job.meta.get(RESUMED_AS)
+        if killed and not before and is_training_job(self._jobs.get_content(job.meta, fl_ctx)):
+            self._wait_for(set())
+            self._submit_again(fl_ctx, job)
+
+    def _submit_again(self, fl_ctx: FLContext, job: Job) -> None:
+        dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, ORPHANED}
+        meta = {str(key): value for key, value in job.meta.items() if key not in dropped}
+        made = self._jobs.clone(job.job_id, meta | {JobMetaKey.CLONED_FROM.value: job.job_id}, fl_ctx)
+        new = made[JobMetaKey.JOB_ID.value]
+        self._jobs.update_meta(job.job_id, {RESUMED_AS: new}, fl_ctx)
+        self.log_info(fl_ctx, f"event=run_resumed job={job.job_id} as={new}", fire_event=False)
+
+    def _wait_for(self, sites: set[str]) -> None:
+        """Waits until these sites are connected; without names, until at least one is and no more have come lately."""
+        ends, since, seen = time.monotonic() + _SITES_WAIT_S, time.monotonic(), set[str]()
+        while time.monotonic() < ends and not self._stop.wait(_LOOK_S):
+            connected = {client.name for client in self._engine.get_clients()}
+            if connected != seen:
+                since, seen = time.monotonic(), connected
+            if sites <= connected and (sites or (connected and time.monotonic() - since > _SITES_WAIT_S / 6)):
+                return

@@ -1,0 +1,97 @@
+"""A run's journal as its present attempt uses it: whether it goes on, from where, and what it leaves for the next."""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.fl_context import FLContext
+
+from fedvoxel.federation.attempts import Attempt, RunStatus
+from fedvoxel.federation.outcome import OUTCOME_FILE
+from fedvoxel.federation.run_state import RunState
+from fedvoxel.federation.snapshot import Snapshot
+from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.governance.job_folder import CLIENT_FILE, SERVER_FILE
+from fedvoxel.records.canonical import sha256_of, sha256_of_file
+
+JOURNAL = "journal"
+"""The journal's folder in a run's state."""
+
+ENDED_WELL: tuple[RunStatus, ...] = ("finished", "stopped_early")
+
+
+def job_hash(fl_ctx: FLContext, words: Mapping[str, Any]) -> str:
+    """Returns a hash of all that a job says: the controller's words, and the job's files, with those for the sites."""
+    app = Path(workspace_of(fl_ctx).get_run_dir(fl_ctx.get_job_id()))
+    files = {path.name: sha256_of_file(path) for path in sorted(app.glob("app_*/config/*.json"))}
+    kept = {name: sha256 for name, sha256 in files.items() if name in (SERVER_FILE, CLIENT_FILE)}
+    return sha256_of({"words": dict(words), "files": kept})
+
+
+class RunJournal:
+    """Is one run's journal. A journal of another job under the same key is not gone on with, and is overwritten."""
+
+    def __init__(self, fl_ctx: FLContext, run_key: str, job: str) -> None:
+        """Takes the run's key, and the hash of its job."""
+        folder = run_state_folder(fl_ctx, run_key)
+        self._files, self._outcome = RoundJournal(folder / JOURNAL), folder / OUTCOME_FILE
+        self._job_id, self._run_key, self._job = fl_ctx.get_job_id(), run_key, job
+        self.entry: JournalEntry
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Keeps other jobs of the run out, see `RoundJournal.writing`."""
+        return self._files.writing()
+
+    def open(self) -> None:
+        """Reads what earlier attempts at this very job have left; nothing of a run whose result somebody has removed.
+
+        Raises:
+            ConfigError: It is damaged.
+        """
+        found = self._files.read()
+        if found is None or found.job != self._job or (found.ended in ENDED_WELL and not self._outcome.is_file()):
+            number, run_id = found.number if found else 0, secrets.token_hex(16)
+            found = JournalEntry(run_key=self._run_key, run_id=run_id, job=self._job, sites=(), number=number)
+        self.entry = found
+
+    @property
+    def ended_well(self) -> bool:
+        """Says whether the run has ended as it should: then it is not run again."""
+        return self.entry.ended in ENDED_WELL
+
+    def begin(self, sites: Iterable[str]) -> None:
+        """Writes that this attempt begins, with these sites.
+
+        Raises:
+            OSError: The journal cannot be written.
+        """
+        attempt = Attempt(job_id=self._job_id, started=datetime.now(UTC), first_round=self.entry.committed)
+        attempts, all_sites = (*self.entry.attempts, attempt), sorted({*self.entry.sites, *sites})
+        self.entry = self._files.write(
+            self.entry.changed(attempts=attempts, sites=tuple(all_sites), ended="unfinished"),
+        )
+
+    def state(self) -> Snapshot | None:
+        """Returns the state to go on from; None where there is none yet."""
+        return None if self.entry.values is None else self._files.state(self.entry)
+
+    def commit(self, run: RunState) -> None:
+        """Writes the run's state after a committed round, or before the first.
+
+        Raises:
+            OSError: The journal cannot be written; what it held before still counts.
+        """
+        self.entry = self._files.write(self.entry.changed(committed=run.rounds.round), run.snapshot())
+
+    def end(self, status: RunStatus) -> None:
+        """Writes how the run has ended; of one that has ended well no state is kept.
+
+        Raises:
+            OSError: The journal cannot be written.
+        """
+        dropped: dict[str, Any] = {"values": None, "arrays": {}} if status in ENDED_WELL else {}
+        self.entry = self._files.write(self.entry.changed(ended=status, **dropped))

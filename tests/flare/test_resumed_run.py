@@ -1,0 +1,157 @@
+"""A job whose process dies, and the next one of the same words: the run goes on after its last committed round."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from nvflare.apis.controller_spec import Task
+from nvflare.apis.fl_context import FLContext
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
+from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.flare.round_journal import RoundJournal
+from tests.flare.test_controller import GOOD, FakeSites, panics_of, run_sites, well_behaved
+
+ANSWERS = dict.fromkeys(GOOD, well_behaved)
+SECTION = {"num_rounds": 4, "server_optimizer": {"name": "adam"}}
+
+
+class Killed(BaseException):
+    """Ends the job's process, as far as the run can tell."""
+
+
+class Dying(FakeSites):
+    """Notes what is asked, and has the process die when a task of a round is sent."""
+
+    at: ClassVar[tuple[str, int] | None] = None
+    asked: ClassVar[list[tuple[str, int]]] = []
+    runs: ClassVar[set[str]] = set()
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, targets: list[str], *rest: Any) -> None:
+        model = FLModelUtils.from_shareable(task.data)
+        now = (task.name, int(model.current_round or 0))
+        if now == self.at:
+            type(self).at = None
+            super().broadcast(task, fl_ctx, targets[:1], *rest)  # one has answered when it dies
+            raise Killed
+        self.asked.append(now)
+        if task.name == TASK_TRAIN:
+            self.runs.add(str(model.meta["run_id"]))
+        super().broadcast(task, fl_ctx, targets, *rest)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_asked() -> None:
+    Dying.at, Dying.asked, Dying.runs = None, [], set()
+
+
+def run(folder: Path, **rounds: Any) -> RunOutcome:
+    return run_sites(folder, ANSWERS, Dying, **SECTION | rounds)
+
+
+def dies(folder: Path, task: str, index: int, **rounds: Any) -> None:
+    """Runs the job until its process dies in a round."""
+    Dying.at = (task, index)
+    with pytest.raises(Killed):
+        panics_of(folder, ANSWERS, Dying, **SECTION | rounds)
+
+
+def state(folder: Path) -> Path:
+    return folder / "state" / "runs" / "a_run"
+
+
+@pytest.mark.parametrize("index", [0, 1, 3])
+def test_the_run_goes_on_after_its_last_committed_round(index: int, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "died").mkdir()
+    whole = run(tmp_path / "whole")
+    dies(tmp_path / "died", TASK_TRAIN, index)
+    for place in (state(tmp_path / "died"), tmp_path / "died" / "job-1"):
+        unfinished = load_outcome(place / OUTCOME_FILE)
+        assert unfinished.status == "unfinished" and f"{index} of 4 rounds" in str(unfinished.reason)
+    Dying.asked, Dying.runs = [], set(list(Dying.runs)[-1:]) if index else set()
+    outcome = run(tmp_path / "died")
+    assert (outcome.status, outcome.rounds_committed, outcome.repeated_rounds) == ("finished", 4, (index,))
+    assert [attempt.first_round for attempt in outcome.attempts] == [0, index]
+    assert outcome.started == outcome.attempts[0].started
+    assert [name for name in Dying.asked if name[0] == TASK_TRAIN] == [(TASK_TRAIN, each) for each in range(index, 4)]
+    assert (TASK_INITIALIZE, 0) not in Dying.asked
+    assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
+    assert [one.contributed for one in outcome.rounds] == [one.contributed for one in whole.rounds]
+
+
+def test_all_attempts_are_one_run_for_the_sites(tmp_path: Path) -> None:
+    dies(tmp_path, TASK_TRAIN, 2)
+    run(tmp_path)
+    assert len(Dying.runs) == 1
+
+
+def test_a_run_that_dies_in_its_test_is_only_tested_again(tmp_path: Path) -> None:
+    dies(tmp_path, TASK_VALIDATE, 4)
+    Dying.asked = []
+    outcome = run(tmp_path)
+    assert outcome.status == "finished" and outcome.repeated_rounds == () and len(outcome.attempts) == 2
+    assert {name for name, _ in Dying.asked} == {TASK_VALIDATE} and set(outcome.test) == set(GOOD)
+
+
+@pytest.mark.parametrize("other", [{"num_rounds": 3}, {"server_optimizer": {"name": "yogi"}}])
+def test_another_job_under_the_same_key_begins_anew(other: dict[str, Any], tmp_path: Path) -> None:
+    dies(tmp_path, TASK_TRAIN, 2)
+    Dying.asked = []
+    outcome = run(tmp_path, **other)
+    assert outcome.status == "finished" and len(outcome.attempts) == 1 and outcome.repeated_rounds == ()
+    assert Dying.asked[0] == (TASK_INITIALIZE, 0) and len(Dying.runs) == 2
+
+
+def test_a_finished_run_is_not_run_again_and_gives_its_result_again(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    (tmp_path / "job-1" / "global_model.npz").unlink()
+    Dying.asked = []
+    again = run(tmp_path)
+    assert Dying.asked == [] and "had finished before" in str(again.reason) and "another run_key" in str(again.reason)
+    assert again.model_copy(update={"reason": None}) == first
+    assert (tmp_path / "job-1" / "global_model.npz").is_file()
+    assert load_outcome(state(tmp_path) / OUTCOME_FILE) == first
+    assert not list((state(tmp_path) / "journal").glob("*.npz")), "a run that is never taken up again keeps no state"
+
+
+def test_a_finished_run_whose_result_was_removed_is_run_anew(tmp_path: Path) -> None:
+    run(tmp_path)
+    (state(tmp_path) / OUTCOME_FILE).unlink()
+    outcome = run(tmp_path)
+    assert outcome.reason is None and len(outcome.attempts) == 1 and len(Dying.runs) == 2
+
+
+def test_a_damaged_journal_fails_the_job_before_a_site_is_asked(tmp_path: Path) -> None:
+    dies(tmp_path, TASK_TRAIN, 2)
+    for path in (state(tmp_path) / "journal").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    Dying.asked = []
+    outcome = run(tmp_path)
+    assert outcome.status == "failed" and "journal on the server is damaged" in str(outcome.reason)
+    assert str(tmp_path) not in str(outcome.reason) and Dying.asked == []
+
+
+def test_a_round_that_the_journal_cannot_hold_is_not_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = RoundJournal.write
+
+    def full(self: RoundJournal, entry: Any, state: Any = None) -> Any:
+        if state is not None and entry.committed == 2:
+            raise OSError(28, "No space left on device")
+        return written(self, entry, state)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(RoundJournal, "write", full)
+        outcome = run(tmp_path)
+    assert (outcome.status, outcome.rounds_committed) == ("failed", 1) and "No space left" in str(outcome.reason)
+    entry = RoundJournal(state(tmp_path) / "journal").read()
+    assert entry and (entry.committed, entry.ended) == (1, "failed")
+    again = run(tmp_path)
+    assert (again.status, again.rounds_committed, again.repeated_rounds) == ("finished", 4, (1,))
+
+
+def test_two_jobs_of_one_run_never_run_at_once(tmp_path: Path) -> None:
+    with RoundJournal(state(tmp_path) / "journal").writing():
+        outcome = run(tmp_path)
+    assert outcome.status == "failed" and "another job of this run is running" in str(outcome.reason)

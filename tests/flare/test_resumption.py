@@ -1,0 +1,263 @@
+"""What the server does about jobs that died: FLARE's own job store, and journals as a controller leaves them."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nvflare.apis.client import Client
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.job_def_manager import SimpleJobDefManager
+from nvflare.apis.job_def import RunStatus
+from nvflare.apis.server_engine_spec import ServerEngineSpec
+from nvflare.apis.workspace import Workspace
+from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
+
+from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
+from fedvoxel.flare import resumption
+from fedvoxel.flare.resumption import RESUMED_AS, Resumption
+from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+
+SITES = ("hospital-a", "hospital-b")
+TRAINING = "fedvoxel.flare.controller.FedAvgController"
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Server(ServerEngineSpec):
+    """Is as much of FLARE's server as the component meets: its own job manager and store, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.sites = folder, list(SITES)
+        (folder / "startup").mkdir()
+        (folder / "local").mkdir()
+        self.jobs = SimpleJobDefManager(str(folder / "jobs"))
+        self.store = FilesystemStorage(str(folder / "store"))
+        self.context = FLContext()
+        self.context.set_prop(ReservedKey.ENGINE, self, private=True, sticky=False)
+        workspace = Workspace(str(folder), "server")
+        self.context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
+
+    def get_component(self, name: str) -> Any:
+        return {"job_manager": self.jobs, "job_store": self.store}[name]
+
+    @contextmanager
+    def new_context(self) -> Iterator[FLContext]:  # type: ignore[override]
+        yield self.context
+
+    def get_clients(self) -> list[Client]:
+        return [Client(site, "") for site in self.sites]
+
+    def submit(self, status: RunStatus, controller: str = TRAINING, **meta: Any) -> str:
+        """Stores a job that somebody has signed, as it stands; returns its id."""
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as made:
+            made.writestr("a_job/app/config/config_fed_server.json", json.dumps({"workflows": [{"path": controller}]}))
+            made.writestr("a_job/app/.__nvfl_sig.json", "signed by the scientist")
+        said = {"name": "a_job", "submitter_name": "scientist", "scope": "fedvoxel", "custom_props": {"promise": 1}}
+        job_id = str(self.jobs.create(said | meta, content.getvalue(), self.context)["job_id"])
+        self.jobs.set_status(job_id, status, self.context)
+        return job_id
+
+    def meta(self, job_id: str) -> dict[str, Any]:
+        return dict(self.jobs.get_job(job_id, self.context).meta)
+
+    def others(self, *known: str) -> list[str]:
+        return [job.job_id for job in self.jobs.get_all_jobs(self.context) if job.job_id not in known]
+
+    def restart(self) -> None:
+        """Has the component do all that it does when the server starts."""
+        component = Resumption()
+        component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
+        component._stop.set()  # so that it does not wait for further jobs to end
+        component._work()
+
+    def ended(self, job_id: str) -> None:
+        """Has the component do what it does when FLARE has ended a job."""
+        component = Resumption()
+        component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
+        component._look(self.context, [job_id])
+
+    def attempt(
+        self, job_id: str, committed: int = 2, ended: Any = "unfinished", first: tuple[int, ...] = (0,)
+    ) -> Path:
+        """Writes the journal and the outcome of a run whose last attempt is this job; returns the run's folder."""
+        folder = self.folder / "state" / "runs" / "a_run"
+        ids = [f"job-{number}" for number in range(len(first) - 1)] + [job_id]
+        attempts = [
+            Attempt(job_id=name, started=BEGAN, first_round=each) for name, each in zip(ids, first, strict=True)
+        ]
+        entry = JournalEntry(run_key="a_run", run_id="0" * 32, job="0" * 64, sites=SITES, committed=committed,
+                             ended=ended, attempts=tuple(attempts))  # fmt: skip
+        journal = RoundJournal(folder / "journal")
+        with journal.writing():
+            journal.write(entry)
+        said = {"run_key": "a_run", "job_id": job_id, "job_name": "a_job", "status": ended, "rounds_planned": 9}
+        outcome = RunOutcome(**said, rounds_committed=0, sites=SITES, started=BEGAN, finished=BEGAN)
+        write_outcome(outcome, folder / OUTCOME_FILE)
+        return folder
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(resumption, "_LOOK_S", 0.01)
+    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 0.3)
+    return Server(tmp_path)
+
+
+Server.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.DISPATCHED])
+@pytest.mark.parametrize("ended", ["unfinished", "aborted"])
+def test_an_orphan_gets_a_true_status_and_its_run_goes_on(status: RunStatus, ended: str, server: Server) -> None:
+    job_id = server.submit(status)
+    server.attempt(job_id, ended=ended)
+    left = server.folder / job_id
+    left.mkdir()
+    (left / "log.txt").write_text("what it left")
+    server.restart()
+    (again,) = server.others(job_id)
+    old, new = server.meta(job_id), server.meta(again)
+    assert old["status"] == "FINISHED:ABNORMAL" and old[RESUMED_AS] == again and not left.exists()
+    assert new["status"] == "SUBMITTED" and new["cloned_from"] == job_id
+    assert [new[key] for key in ("submitter_name", "scope", "custom_props")] == [
+        "scientist",
+        "fedvoxel",
+        {"promise": 1},
+    ]
+    content = zipfile.ZipFile(io.BytesIO(server.jobs.get_content(new, server.context)))
+    assert content.read("a_job/app/.__nvfl_sig.json") == b"signed by the scientist"
+    assert server.jobs.get_storage_component(job_id, "workspace", server.context)
+    server.restart()
+    assert server.others(job_id, again) == [], "an attempt that waits is not submitted twice"
+
+
+@pytest.mark.parametrize("status", [RunStatus.FINISHED_ABNORMAL, RunStatus.FINISHED_EXECUTION_EXCEPTION])
+def test_a_run_whose_job_process_died_goes_on(status: RunStatus, server: Server) -> None:
+    job_id = server.submit(status)
+    server.attempt(job_id)
+    server.ended(job_id)
+    assert len(server.others(job_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"),
+    [
+        (RunStatus.FINISHED_ABORTED, "aborted"),
+        (RunStatus.FINISHED_ABORTED, "unfinished"),
+        (RunStatus.FINISHED_EXECUTION_EXCEPTION, "aborted"),
+        (RunStatus.FINISHED_EXECUTION_EXCEPTION, "failed"),
+        (RunStatus.FINISHED_COMPLETED, "finished"),
+        (RunStatus.FINISHED_ABNORMAL, "finished"),
+        (RunStatus.FINISHED_ABNORMAL, "stopped_early"),
+        (RunStatus.SUBMITTED, "unfinished"),
+    ],
+)
+def test_a_run_that_has_ended_is_left_alone(status: RunStatus, ended: str, server: Server) -> None:
+    job_id = server.submit(status)
+    server.attempt(job_id, ended=ended)
+    server.ended(job_id)
+    server.restart()
+    assert server.others(job_id) == []
+
+
+def test_an_orphan_of_a_run_that_had_ended_is_ended_and_no_more(server: Server) -> None:
+    job_id = server.submit(RunStatus.RUNNING)
+    server.attempt(job_id, ended="finished")
+    server.restart()
+    assert server.meta(job_id)["status"] == "FINISHED:ABNORMAL" and server.others(job_id) == []
+
+
+def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) -> None:
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    folder = server.attempt(job_id, committed=2, first=(0,) + (2,) * MOST_WITHOUT_PROGRESS)
+    server.ended(job_id)
+    outcome, entry = load_outcome(folder / OUTCOME_FILE), RoundJournal(folder / "journal").read()
+    assert server.others(job_id) == [] and entry and entry.ended == "failed"
+    assert (
+        outcome.status == "failed"
+        and "3 attempts in a row" in str(outcome.reason)
+        and "2 rounds" in str(outcome.reason)
+    )
+    server.restart()
+    assert server.others(job_id) == []
+
+
+def test_a_run_that_makes_progress_is_never_given_up(server: Server) -> None:
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id, committed=3, first=(0, 2, 2, 2))
+    server.ended(job_id)
+    assert len(server.others(job_id)) == 1
+
+
+def test_attempts_that_cannot_even_begin_are_counted_too(server: Server) -> None:
+    job_id = first = server.submit(RunStatus.FINISHED_ABNORMAL)
+    folder = server.attempt(first)
+    known = [first]
+    for _ in range(MOST_WITHOUT_PROGRESS):
+        server.ended(job_id)
+        (job_id,) = server.others(*known)
+        known.append(job_id)
+        server.jobs.set_status(job_id, RunStatus.FAILED_TO_RUN, server.context)
+    server.ended(job_id)
+    assert server.others(*known) == [] and load_outcome(folder / OUTCOME_FILE).status == "failed"
+
+
+def test_a_training_job_that_died_before_it_had_a_journal_is_begun_again_once(server: Server) -> None:
+    job_id, other = server.submit(RunStatus.DISPATCHED), server.submit(RunStatus.RUNNING, "fedvoxel.flare.statistics.X")
+    server.restart()
+    (again,) = server.others(job_id, other)
+    assert server.meta(again)["cloned_from"] == job_id and server.meta(other)["status"] == "FINISHED:ABNORMAL"
+    server.jobs.set_status(again, RunStatus.RUNNING, server.context)
+    server.restart()
+    assert server.others(job_id, other, again) == []
+
+
+def test_jobs_that_died_long_ago_are_left_alone(server: Server) -> None:
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.restart()
+    assert server.others(job_id) == []
+
+
+def test_the_next_attempt_waits_until_the_runs_sites_are_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 60.0)
+    looks = []
+
+    def back_at_the_third_look() -> list[Client]:
+        looks.append(len(server.others(job_id)))
+        return [Client(site, "") for site in SITES[: len(looks) // 2]]
+
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id)
+    monkeypatch.setattr(server, "get_clients", back_at_the_third_look)
+    server.ended(job_id)
+    assert looks == [0, 0, 0, 0] and len(server.others(job_id)) == 1
+
+
+def test_a_run_whose_journal_is_damaged_has_failed_and_says_so(server: Server) -> None:
+    job_id = server.submit(RunStatus.RUNNING)
+    folder = server.attempt(job_id)
+    for path in (folder / "journal").glob("*.json"):
+        path.write_bytes(path.read_bytes()[:-2])
+    server.restart()
+    outcome = load_outcome(folder / OUTCOME_FILE)
+    assert outcome.status == "failed" and "journal on the server is damaged" in str(outcome.reason)
+    assert server.meta(job_id)["status"] == "FINISHED:ABNORMAL"
+
+
+def test_a_damaged_journal_keeps_no_other_run_from_going_on(server: Server) -> None:
+    job_id = server.submit(RunStatus.RUNNING)
+    server.attempt(job_id)
+    broken = server.folder / "state" / "runs" / "broken" / "journal"
+    broken.mkdir(parents=True)
+    (broken / "journal.json").write_text("{")
+    server.restart()
+    assert len(server.others(job_id)) == 1
