@@ -70,6 +70,7 @@ FORMATS: tuple[Format, ...] = (
     Format("governance.consortium.ConsortiumRecord", "the consortium's workspace"),
     Format("flare.consortium_processes._Running", "the consortium's workspace"),
     Format("federation.outcome.RunOutcome", _RUN),
+    Format("flare.round_journal.JournalEntry", "state/runs/RUN/journal/"),
     Format("federation.cross_site.CrossSiteTable", _RUN),
     Format("federation.cohort_statistics.SiteStatistics", _RUN),
     Format("federation.cohort_statistics.BelowMinimum", _RUN),

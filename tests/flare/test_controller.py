@@ -143,9 +143,6 @@ class FakeEngine:
     def get_cell(self) -> FakeCell:
         return self._cell
 
-    def register_app_command(self, topic: str, answer: Any) -> None:
-        pass
-
     def get_clients(self) -> list[Client]:
         return [Client(site, "") for site in self._sites]
 

@@ -58,8 +58,12 @@ class FakeTrainer:
     def end(self) -> None:
         """Needs nothing."""
 
-    def ask(
-        self, message: Message, should_stop: Callable[[], bool], on_progress: Callable[[Mapping[str, Any]], None]
+    def ask_on(
+        self,
+        message: Message,
+        should_stop: Callable[[], bool],
+        on_progress: Callable[[Mapping[str, Any]], None],
+        checkpoint: Path | None,
     ) -> Message:
         command = str(message.header["command"])
         self.told.append(command)
@@ -194,7 +198,7 @@ def test_a_hospital_without_a_training_case_answers_with_zeros(
     def without_cases(trainer: FakeTrainer, message: Message, **_: Any) -> Message:
         return Message({"event": "result"}, MODEL if message.header["command"] == "initialize" else {})
 
-    monkeypatch.setattr(FakeTrainer, "ask", without_cases)
+    monkeypatch.setattr(FakeTrainer, "ask_on", without_cases)
     hospital.site.add("protected", "p1", BUDGET)
     executor = hospital.executor("protected", SECTION)
     reply = FLModelUtils.from_shareable(hospital.answer(executor, "train"))

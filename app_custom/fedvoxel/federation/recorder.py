@@ -153,7 +153,6 @@ class RunRecorder:
             finished=finished,
             versions=identity.versions,
             **self._attempted,
-            site_versions=self.site_versions,
         )
 
     def snapshot(self) -> Snapshot:
@@ -179,7 +178,8 @@ class RunRecorder:
     @property
     def _attempted(self) -> dict[str, Any]:
         attempts = self._identity.attempts
-        return {"attempts": attempts, "repeated_rounds": repeated_rounds(attempts, self._identity.rounds_planned)}
+        repeated = repeated_rounds(attempts, self._identity.rounds_planned)
+        return {"attempts": attempts, "repeated_rounds": repeated, "site_versions": self.site_versions}
 
     def _scored(self) -> dict[str, Any]:
         """Returns the outcome's values that come from the sites' cases, apart from those of single rounds."""

@@ -13,7 +13,7 @@ from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.session import PROTOCOL, Announcement, Confirmation, Revealed, SealedShares
 from fedvoxel.updates.update import Layout
 
-CERTIFICATE_BYTES = 1160
+CERTIFICATE_BYTES = 1390
 """Of a site's certificate, as PEM."""
 
 _SIGNATURE, _HASH, _SHARE, _SEALED = "0" * 512, "0" * 64, "0" * 32, "0" * 96

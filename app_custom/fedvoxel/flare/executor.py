@@ -19,8 +19,6 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
-from fedvoxel.evaluation.case_table import PERSONAL_MODEL, case_table_name, read_scores, write_case_table
-from fedvoxel.evaluation.summary import summarise
 from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
     SECURE_TASKS,
@@ -37,13 +35,14 @@ from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.private_answer import PrivateAnswers
 from fedvoxel.flare.private_check import private_readiness
+from fedvoxel.flare.scored_answer import scores_reply
 from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.flare.secure_answers import SecureAnswers
 from fedvoxel.flare.site_audit import RUN_PROPERTY, answer_countersigning, record_job
 from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
-from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.flare.state_folder import run_state_folder, workspace_of
 from fedvoxel.flare.versions import check_server, tell_versions
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.records.canonical import sha256_of
@@ -209,7 +208,7 @@ class SiteExecutor(Executor):
             arrays = self._updates.scored(model, ask)
         answer = ask(Message(command, arrays))
         if task_name == TASK_VALIDATE:
-            return self._scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")))
+            return scores_reply(answer, str(model.meta["split"]), str(model.meta.get("model")), self._folder)
         return result_reply(public_header(answer), answer.arrays, difference=False)
 
     def _command(self, task_name: str, model: FLModel) -> dict[str, Any]:
@@ -228,22 +227,6 @@ class SiteExecutor(Executor):
             rounds |= {"correction": model.meta["correction"]}
             return {"command": "train", "validate": bool(model.meta["validate"]), "keep_as": keep_as, **rounds}
         raise ConfigError(f"unknown task {task_name!r}; this site answers initialize, train, validate and submit_model")
-
-    def _scores_reply(self, answer: Message, split: str, model: str) -> Shareable:
-        """Keeps the scores of single cases at the site and replies with their summary."""
-        scores = read_scores(answer.header["scores"])
-        if split == "test" and self._folder:
-            write_case_table(self._folder / case_table_name(check_run_key(model)), scores)
-        summary = summarise(scores)
-        if split == "validation":
-            dice = {name: score.dice_mean for name, score in summary.classes.items()}
-            return result_reply({"score": {"cases": summary.cases, "dice": dice}}, {}, difference=False)
-        told = {"score": summary.model_dump(mode="json")}
-        if "personal_scores" in answer.header and self._folder:
-            personal = read_scores(answer.header["personal_scores"])
-            write_case_table(self._folder / case_table_name(PERSONAL_MODEL), personal)
-            told["personal"] = summarise(personal).model_dump(mode="json")
-        return result_reply(told, {}, difference=False)
 
 
 def _local(fl_ctx: FLContext) -> Path:

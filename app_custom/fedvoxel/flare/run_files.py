@@ -152,7 +152,9 @@ class RunFiles:
             hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
             self.audit.ended(status, reason, hashes)
         except LedgerError as error:
-            return "failed", f"{reason}; {error}" if reason else str(error)
+            # A log that could not be written before has said so.
+            said = [] if str(error) in (reason or "") else [str(error)]
+            return "failed", "; ".join([*([reason] if reason else []), *said])
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
