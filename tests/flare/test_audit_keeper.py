@@ -1,16 +1,14 @@
-"""Refused commands and registrations are recorded, and decided by FLARE alone."""
+"""Refused commands are recorded, and decided by FLARE alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.fuel.sec.authz import AuthorizationService, AuthzContext, Person
-from nvflare.private.defs import CellMessageHeaderKeys
 from nvflare.security.security import FLAuthorizer
 
 from fedvoxel.flare.audit_keeper import AuditKeeper, Refusals
@@ -22,26 +20,18 @@ LEAD = Person("lead@hospital-a.example", "hospital_a", "lead")
 MEMBER = Person("member@hospital-a.example", "hospital_a", "member")
 
 
-class Manager:
-    """Stands where FLARE's manager of clients does: knows one."""
-
-    def authenticate(self, request: Any, fl_ctx: FLContext) -> Any:
-        return "a client" if request.get_header(CellMessageHeaderKeys.CLIENT_NAME) == "hospital-a" else None
-
-
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
+def parent(tmp_path: Path) -> Iterator[None]:
     """A server's parent process after the component's beginning."""
-    before, made, context = AuthorizationService.the_authorizer, Manager(), FLContext()
+    before, context = AuthorizationService.the_authorizer, FLContext()
     workspace = SimpleNamespace(get_root_dir=lambda: str(tmp_path))
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
-    context.set_prop(FLContextKey.SITE_OBJ, SimpleNamespace(client_manager=made), private=True, sticky=False)
     AuthorizationService.the_authorizer = FLAuthorizer("consortium", authorization("server"))
     try:
         AuditKeeper().handle_event(EventType.SYSTEM_START, context)
         assert isinstance(AuthorizationService.the_authorizer, FLAuthorizer), "it begins once, at the bootstrap"
         AuditKeeper().handle_event(EventType.SYSTEM_BOOTSTRAP, context)
-        yield made
+        yield
     finally:
         AuthorizationService.the_authorizer = before
 
@@ -50,11 +40,8 @@ def recorded(folder: Path) -> list[AuditEvent]:
     return [event for _, event in AuditLog(folder / "state").read()]
 
 
-def named(name: str) -> Any:
-    return SimpleNamespace(get_header={CellMessageHeaderKeys.CLIENT_NAME: name}.get)
-
-
-def test_a_denied_command_is_recorded_and_an_allowed_one_is_not(manager: Manager, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("parent")
+def test_a_denied_command_is_recorded_and_an_allowed_one_is_not(tmp_path: Path) -> None:
     assert AuthorizationService.authorize(AuthzContext("submit_job", LEAD))[0]
     assert recorded(tmp_path) == []
     allowed, _ = AuthorizationService.authorize(AuthzContext("submit_job", MEMBER))
@@ -63,18 +50,6 @@ def test_a_denied_command_is_recorded_and_an_allowed_one_is_not(manager: Manager
     assert (event.kind, event.outcome, event.task) == ("command", "refused", "submit_job")
     assert event.actor and (event.actor.name, event.actor.role) == (MEMBER.name, "member")
     assert AuthorizationService.get_authorizer().get_policy() is not None
-
-
-def test_a_registration_that_is_not_let_in_is_recorded_with_its_reason(manager: Manager, tmp_path: Path) -> None:
-    context = FLContext()
-    assert manager.authenticate(named("hospital-a"), context) == "a client"
-    assert recorded(tmp_path) == []
-    assert manager.authenticate(named("stranger\n" + "x" * 900), context) is None
-    context.set_prop(FLContextKey.UNAUTHENTICATED, "Client 'hospital-b' is disabled", sticky=False)
-    assert manager.authenticate(named("hospital-b"), context) is None
-    unproved, disabled = recorded(tmp_path)
-    assert unproved.site.startswith("stranger x") and len(unproved.site) == 200 and "does not prove" in unproved.reason
-    assert (disabled.site, disabled.reason) == ("hospital-b", "Client 'hospital-b' is disabled")
 
 
 def test_the_same_refusal_again_is_recorded_once_a_minute(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.fuel.f3.cellnet.defs import IdentityChallengeKey, MessageHeaderKey, MessagePropKey
@@ -18,7 +19,7 @@ from nvflare.lighter.utils import Identity, generate_cert, generate_keys, serial
 from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
 from fedvoxel.errors import LedgerError
-from fedvoxel.flare.door_checks import PersonCheck, Senders, foreign_sender, guarded_registration, told_authorizer
+from fedvoxel.flare.door_checks import PersonCheck, Senders, foreign_sender, guarded_registration
 from fedvoxel.flare.door_record import MOST_CALLERS, DoorRecord
 from fedvoxel.flare.doorkeeper import Doorkeeper
 from fedvoxel.flare.handshakes import reason_of
@@ -167,6 +168,17 @@ def test_who_may_register_as_what(role: str | None, kind: str, why: str | None) 
     assert [why in said[2] for said in refusals] == ([] if why is None else [True])
 
 
+def test_what_flare_says_of_its_own_refusal_is_told() -> None:
+    refusals: Refusals = []
+    guarded = guarded_registration(lambda *_: None, "the-server", lambda *said: refusals.append(said))
+    request = Message({CellMessageHeaderKeys.CLIENT_NAME: "x"}, {IdentityChallengeKey.CERT: _certificate("x")})
+    context = FLContext()
+    assert guarded(request, context, ClientType.REGULAR) is None
+    context.set_prop(FLContextKey.UNAUTHENTICATED, "Client 'x' is disabled", sticky=False)
+    assert guarded(request, context, ClientType.REGULAR) is None
+    assert ["do not prove it" in refusals[0][2], "is disabled" in refusals[1][2]] == [True, True]
+
+
 def test_the_server_is_no_site() -> None:
     refusals: Refusals = []
     guarded = guarded_registration(lambda *_: "client", "the-server", lambda *said: refusals.append(said))
@@ -217,16 +229,6 @@ def test_a_connection_that_is_not_known_commands_nothing() -> None:
     check = PersonCheck(Senders(lambda *said: None), lambda *said: refusals.append(said))
     assert not check.pre_command(_connection("lead@x", "lead@x"), ["list_jobs"])
     assert refusals[0][1] == "unknown"
-
-
-def test_a_denied_command_is_told() -> None:
-    refusals: Refusals = []
-    authorizer: Any = SimpleNamespace(authorize=lambda ctx: (ctx.right == "view", ""))
-    told_authorizer(authorizer, lambda *said: refusals.append(said))
-    person = SimpleNamespace(name="member@x", role="member")
-    assert authorizer.authorize(SimpleNamespace(user=person, right="view"))[0]
-    assert not authorizer.authorize(SimpleNamespace(user=person, right="submit_job"))[0]
-    assert refusals == [("command", "member@x", "submit_job: not granted to the role member")]
 
 
 def test_a_doorkeeper_that_cannot_stand_ends_the_server() -> None:

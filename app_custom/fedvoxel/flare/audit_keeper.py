@@ -1,11 +1,9 @@
-"""What only the parent process of a server or a site sees: console commands and registrations that are refused.
+"""What only the parent process of a server or a site sees: console commands that are refused.
 
 FLARE's own audit has a command only once it is allowed. Its authorisation service is asked about every command that
 needs a right, on the server and at a site, and about code in a job; here it is asked through us, and what it denies is
-recorded. On the server, the manager of clients is asked for registrations in the same way. Nothing is decided here.
-
-Not seen here: a connection that TLS refuses, since it never becomes a message; a person's failed login; a command that
-does not exist.
+recorded. Nothing is decided here. Whom the server refuses at its door, the `doorkeeper` records. A command that does
+not exist is seen by neither.
 """
 
 import logging
@@ -16,10 +14,8 @@ from typing import Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
-from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.fuel.sec.authz import AuthorizationService, Authorizer, AuthzContext
-from nvflare.private.defs import CellMessageHeaderKeys
 
 from fedvoxel.errors import LedgerError
 from fedvoxel.flare.messages import one_line
@@ -36,8 +32,6 @@ _MOST = 100
 
 _TOO_MANY = "more was refused within a minute than is recorded one by one"
 
-_NOT_PROVED = "its certificate does not prove the name"
-
 _logger = logging.getLogger(__name__)
 
 
@@ -52,9 +46,6 @@ class AuditKeeper(FLComponent):
         authorizer = AuthorizationService.get_authorizer()
         if authorizer is not None:
             AuthorizationService.the_authorizer = RecordedAuthorizer(authorizer, refusals)
-        manager = getattr(fl_ctx.get_prop(FLContextKey.SITE_OBJ), "client_manager", None)
-        if manager is not None:
-            manager.authenticate = recorded_registration(manager.authenticate, refusals)
 
 
 class Refusals:
@@ -105,21 +96,6 @@ class RecordedAuthorizer(Authorizer):
         if not allowed:
             self._refusals.record(_command(ctx, str(reason or "")))
         return allowed, reason
-
-
-def recorded_registration(authenticate: Callable[..., Any], refusals: Refusals) -> Callable[..., Any]:
-    """Returns FLARE's check of a client that registers, which then leaves a record of each that it refuses."""
-
-    def authenticated(request: Any, fl_ctx: FLContext) -> Any:
-        client = authenticate(request, fl_ctx)
-        if client is None:
-            # Nothing has proved the name: it is what the other side calls itself.
-            claimed = one_line(str(request.get_header(CellMessageHeaderKeys.CLIENT_NAME)))[:200]
-            reason = one_line(str(fl_ctx.get_prop(FLContextKey.UNAUTHENTICATED) or _NOT_PROVED))
-            refusals.record(AuditEvent(kind="registration", outcome="refused", site=claimed, reason=reason))
-        return client
-
-    return authenticated
 
 
 def _command(ctx: AuthzContext, reason: str) -> AuditEvent:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.fuel.f3.cellnet.defs import IdentityChallengeKey, MessageHeaderKey, MessagePropKey
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.f3.message import Message
@@ -19,7 +20,6 @@ from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.proto import InternalCommands, MetaStatusValue, make_meta
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.fuel.hci.server.reg import CommandFilter
-from nvflare.fuel.sec.authz import Authorizer, AuthzContext
 from nvflare.fuel.utils.admin_name_utils import is_valid_admin_client_name
 from nvflare.lighter.utils import load_crt_chain_bytes
 from nvflare.private.defs import CellMessageHeaderKeys, ClientType
@@ -87,6 +87,9 @@ class Senders:
         return self._people.get(origin, "")
 
 
+_NOT_PROVED = "its certificate and signature do not prove it"
+
+
 def guarded_registration(register: Callable[..., Any], server: str, on_refused: OnRefused) -> Callable[..., Any]:
     """Returns `ClientManager.authenticated_client` that refuses people and servers as sites, and tells of refusals."""
 
@@ -98,7 +101,8 @@ def guarded_registration(register: Callable[..., Any], server: str, on_refused: 
         client = None if why else register(request, fl_ctx, client_type)
         if client is None:
             proven = str(request.get_prop(MessagePropKey.COMMON_NAME) or "unknown")
-            on_refused("register", proven, f"as {claimed}: {why or 'its certificate and signature do not prove it'}")
+            why = why or str(fl_ctx.get_prop(FLContextKey.UNAUTHENTICATED) or _NOT_PROVED)
+            on_refused("register", proven, f"as {claimed}: {why}")
         return client
 
     return guarded
@@ -157,17 +161,3 @@ class PersonCheck(CommandFilter):
         self._on_refused(task, who or "unknown", why)
         conn.append_string("REJECT")
         conn.append_error("refused", meta=make_meta(MetaStatusValue.NOT_AUTHORIZED, "refused"))
-
-
-def told_authorizer(authorizer: Authorizer, on_refused: OnRefused) -> None:
-    """Has an authorizer tell of every command that it denies, which FLARE's own audit never hears of."""
-    decide = authorizer.authorize
-
-    @wraps(decide)
-    def told(ctx: AuthzContext) -> tuple[bool, str]:
-        allowed, error = decide(ctx)
-        if not allowed:
-            on_refused("command", f"{ctx.user.name}", f"{ctx.right}: not granted to the role {ctx.user.role or 'none'}")
-        return allowed, error
-
-    authorizer.authorize = told

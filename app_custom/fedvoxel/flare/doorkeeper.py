@@ -14,11 +14,10 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
-from nvflare.fuel.sec.authz import AuthorizationService
 from nvflare.lighter.utils import load_crt
 from nvflare.private.fed.utils.identity_utils import get_cn_from_cert
 
-from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration, told_authorizer
+from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration
 from fedvoxel.flare.door_record import DoorRecord
 from fedvoxel.flare.handshakes import watch_handshakes
 from fedvoxel.flare.state_folder import startup_folder, state_folder
@@ -66,7 +65,6 @@ class Doorkeeper(FLComponent):
         senders = Senders(record.refused)
         server.cell.core_cell.add_incoming_filter("*", "*", senders.dropped)
         server.set_admin_server = _with_check(server.set_admin_server, PersonCheck(senders, record.refused))
-        told_authorizer(AuthorizationService.get_authorizer(), record.refused)
 
 
 def _with_check(take: Callable[[Any], None], check: PersonCheck) -> Callable[[Any], None]:

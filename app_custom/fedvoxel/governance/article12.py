@@ -30,6 +30,7 @@ _PURPOSES: dict[Kind, tuple[Purpose, ...]] = {
     "command": ("monitoring_of_operation",),
     "registration": ("monitoring_of_operation",),
     "certificate": ("monitoring_of_operation",),
+    "connection": ("monitoring_of_operation",),
     "countersignature": ("monitoring_of_operation",),
 }
 
