@@ -29,7 +29,6 @@ _PURPOSES: dict[Kind, tuple[Purpose, ...]] = {
     "answer": ("post_market_monitoring",),
     "command": ("monitoring_of_operation",),
     "registration": ("monitoring_of_operation",),
-    "certificate": ("monitoring_of_operation",),
     "connection": ("monitoring_of_operation",),
     "countersignature": ("monitoring_of_operation",),
 }

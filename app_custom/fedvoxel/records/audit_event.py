@@ -23,12 +23,11 @@ Kind = Literal[
     "release",
     "command",
     "registration",
-    "certificate",
     "connection",
     "countersignature",
 ]
 """What an event is about: a job (is it admitted?), a run (an attempt at it begins or ends), a round, a site's answer to
-a question, a model that is released, a console command, a site's registration, a certificate, a connection to the
+a question, a model that is released, a console command, a site's registration, a connection to the
 server or what came over one in another's name, a site's signature of the server's log."""
 
 Outcome = Literal[
