@@ -19,7 +19,7 @@ from nvflare.lighter.utils import Identity, generate_cert, generate_keys, serial
 from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
 from fedvoxel.errors import LedgerError
-from fedvoxel.flare.door_checks import PersonCheck, Senders, foreign_sender, guarded_registration
+from fedvoxel.flare.door_checks import PersonCheck, Senders, foreign_sender, guarded_registration, once_configured
 from fedvoxel.flare.door_record import MOST_CALLERS, DoorRecord
 from fedvoxel.flare.doorkeeper import Doorkeeper
 from fedvoxel.flare.handshakes import reason_of
@@ -177,6 +177,14 @@ def test_what_flare_says_of_its_own_refusal_is_told() -> None:
     context.set_prop(FLContextKey.UNAUTHENTICATED, "Client 'x' is disabled", sticky=False)
     assert guarded(request, context, ClientType.REGULAR) is None
     assert ["do not prove it" in refusals[0][2], "is disabled" in refusals[1][2]] == [True, True]
+
+
+def test_nobody_registers_before_the_server_is_configured() -> None:
+    ready, context = once_configured(lambda fl_ctx: None), FLContext()
+    assert ready(context) == "the server is still starting"
+    context.set_prop(FLContextKey.SERVER_CONFIG, [{}], private=True, sticky=True)
+    assert ready(context) is None
+    assert once_configured(lambda fl_ctx: "not now")(context) == "not now"
 
 
 def test_the_server_is_no_site() -> None:

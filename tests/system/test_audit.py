@@ -19,7 +19,7 @@ from fedvoxel.records.audit_event import AuditEvent
 from tests.consortium_kits import FILE
 from tests.governance.audited_logs import rewrite
 
-from .conftest import SCIENTIST, SystemUnderTest, _log_in, free_port, job_variant, wait_until
+from .conftest import SCIENTIST, SystemUnderTest, free_port, job_variant, log_in, wait_until
 from .tiny_cohorts import blob_rows, describe_cohort
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTes
     for seed, site in enumerate(HOSPITALS):
         describe_cohort(made.kit(site), "hippocampus", blob_rows(folder, site, seed))
     with running_consortium(made.workspace) as running:
-        session = _log_in(made)
+        session = log_in(made)
         try:
             yield SystemUnderTest(running, session, folder / "downloads")
         finally:

@@ -16,7 +16,7 @@ from fedvoxel.governance.ledger_presence import RESTORED_FILE
 from fedvoxel.records.audit import AuditLog
 from tests.consortium_kits import free_port
 
-from .conftest import CONSORTIUM_FILE, SystemUnderTest, _log_in, job_variant, processes_of
+from .conftest import CONSORTIUM_FILE, SystemUnderTest, job_variant, log_in, processes_of
 from .test_start_from import job_from
 from .tiny_cohorts import blob_rows, describe_cohort
 
@@ -39,7 +39,7 @@ def made(tmp_path: Path) -> Iterator[Consortium]:
 def test_a_consortium_comes_back_from_a_backup_that_was_made_while_it_trained(made: Consortium, tmp_path: Path) -> None:
     file, downloads = tmp_path / "b.fvbackup", tmp_path / "downloads"
     section = {"evaluate": False}
-    with running_consortium(made.workspace, TAKING_PART, 200) as running, closing(_log_in(made)) as session:
+    with running_consortium(made.workspace, TAKING_PART, 200) as running, closing(log_in(made)) as session:
         system = SystemUnderTest(running, session, downloads)
         first = system.run(job_variant(tmp_path, "first", 1, rounds_section=section), 600)
         assert first.status == "finished", first.reason
@@ -58,7 +58,7 @@ def test_a_consortium_comes_back_from_a_backup_that_was_made_while_it_trained(ma
     assert load_outcome(state / "runs/first" / OUTCOME_FILE) == first
     AuditLog(state).read()
 
-    with running_consortium(made.workspace, TAKING_PART, 200) as running, closing(_log_in(made)) as session:
+    with running_consortium(made.workspace, TAKING_PART, 200) as running, closing(log_in(made)) as session:
         system = SystemUnderTest(running, session, downloads)
         outcome = system.run(job_from(tmp_path, "third", "first"), 600)
         assert outcome.status == "finished", outcome.reason

@@ -15,7 +15,7 @@ from fedvoxel.privacy.policy import NoBudget, grant
 from fedvoxel.records.audit import AuditLog
 from tests.consortium_kits import FILE, free_port
 
-from .conftest import HIPPOCAMPUS_JOB, ROOT, SystemUnderTest, _log_in
+from .conftest import HIPPOCAMPUS_JOB, ROOT, SystemUnderTest, log_in
 from .scripted_site import CASES, COHORT, COUNTED_LIES, ENCODED_LIES, LIAR, LIES
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def lied_to(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemUnderTes
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         with running_consortium(made.workspace) as running:
-            session = _log_in(made)
+            session = log_in(made)
             try:
                 yield SystemUnderTest(running, session, folder / "downloads")
             finally:

@@ -15,7 +15,7 @@ from fedvoxel.governance.kit import open_kit
 from fedvoxel.privacy.policy import NoBudget, grant
 from tests.consortium_kits import free_port, relayed_consortium
 
-from .conftest import ROOT, SystemUnderTest, _log_in
+from .conftest import ROOT, SystemUnderTest, log_in
 from .scripted_site import CASES, COHORT, update
 from .test_bad_sites import SITE_CLASS, run_scripted
 
@@ -45,7 +45,7 @@ def relayed(folder: Path, ports: tuple[int, int]) -> Iterator[SystemUnderTest]:
         patch.setenv("LISTENING_RELAY_FILE", str(folder / "heard"))
         patch.setitem(kit_process._MODULES, "relay", "tests.system.listening_relay")
         with running_consortium(made.workspace) as running:
-            session = _log_in(made)
+            session = log_in(made)
             try:
                 yield SystemUnderTest(running, session, folder / "downloads")
             finally:

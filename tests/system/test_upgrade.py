@@ -21,7 +21,7 @@ from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.records.audit import AuditLog
 from tests.consortium_kits import free_port
 
-from .conftest import CONSORTIUM_FILE, ROOT, SystemUnderTest, _log_in, processes_of, wait_until
+from .conftest import CONSORTIUM_FILE, ROOT, SystemUnderTest, log_in, processes_of, wait_until
 from .test_start_from import job_from
 from .tiny_cohorts import blob_rows, describe_cohort
 
@@ -73,7 +73,7 @@ class Consortium:
 
     def _logged_in(self) -> Any:
         try:
-            return _log_in(self.running.consortium)
+            return log_in(self.running.consortium)
         except Exception:
             return None  # FLARE has many words for a server that is not up yet.
 

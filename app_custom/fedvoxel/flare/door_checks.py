@@ -13,6 +13,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
 from nvflare.fuel.f3.cellnet.defs import IdentityChallengeKey, MessageHeaderKey, MessagePropKey
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.f3.message import Message
@@ -85,6 +86,20 @@ class Senders:
     def person_at(self, origin: str) -> str:
         """Returns the name that the certificate of a person's connection proves; empty where there is none."""
         return self._people.get(origin, "")
+
+
+def once_configured(is_ready: Callable[[FLContext], str | None]) -> Callable[[FLContext], str | None]:
+    """Returns FLARE's check whether it may register anybody, which then says no until the server is configured.
+
+    FLARE opens its port before that. Whoever came in between was told that the server cannot prove itself, and ended;
+    told that it is not ready, it comes again.
+    """
+
+    @wraps(is_ready)
+    def checked(fl_ctx: FLContext) -> str | None:
+        return is_ready(fl_ctx) if fl_ctx.get_prop(FLContextKey.SERVER_CONFIG) else "the server is still starting"
+
+    return checked
 
 
 _NOT_PROVED = "its certificate and signature do not prove it"

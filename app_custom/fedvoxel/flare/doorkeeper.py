@@ -17,7 +17,7 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.lighter.utils import load_crt
 from nvflare.private.fed.utils.identity_utils import get_cn_from_cert
 
-from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration
+from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration, once_configured
 from fedvoxel.flare.door_record import DoorRecord
 from fedvoxel.flare.handshakes import watch_handshakes
 from fedvoxel.flare.state_folder import startup_folder, state_folder
@@ -60,6 +60,7 @@ class Doorkeeper(FLComponent):
             logging.getLogger(name).addHandler(_Overheard(record, task, saying))
         server: Any = fl_ctx.get_prop(FLContextKey.SITE_OBJ)
         own_name = str(get_cn_from_cert(load_crt(str(startup_folder(fl_ctx) / "server.crt"))))
+        server._ready_for_registration = once_configured(server._ready_for_registration)
         manager = server.client_manager
         manager.authenticated_client = guarded_registration(manager.authenticated_client, own_name, record.refused)
         senders = Senders(record.refused)
