@@ -14,7 +14,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -185,7 +184,7 @@ class Machines:
         return str(json.loads(said.stdout[said.stdout.index("{") :])["job_id"])
 
     def _service(self, machine: str) -> list[str]:
-        words = ["server", "run"] if machine == SERVER and find_spec("fedvoxel.cli.server") else ["site", "start"]
+        words = ["server", "run"] if machine == SERVER else ["site", "start"]
         return [sys.executable, "-m", "fedvoxel.cli.main", *words, str(self.kit(machine))]
 
     def _environment(self, machine: str) -> dict[str, str]:

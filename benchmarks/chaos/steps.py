@@ -5,7 +5,6 @@ no switches for tests: see `hooks`.
 """
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal
 
 When = Literal["before", "after"]
@@ -41,12 +40,10 @@ class Step:
         return self.name.partition(".")[0]
 
 
-# A server without a journal carries its rounds in the controller, and has committed one when its files are written.
-HAS_JOURNAL = find_spec("fedvoxel.flare.training_run") is not None
-_RUN = "fedvoxel.flare.training_run:TrainingRun" if HAS_JOURNAL else "fedvoxel.flare.controller:FedAvgController"
+_RUN = "fedvoxel.flare.training_run:TrainingRun"
 _REPLIES = "fedvoxel.flare.round_replies:RoundReplies"
 _FILES = "fedvoxel.flare.run_files:RunFiles"
-_COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit" if HAS_JOURNAL else f"{_FILES}.commit_round"
+_COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit"
 _RUNNER = "nvflare.private.fed.server.job_runner:JobRunner"
 
 STEPS = (

@@ -12,11 +12,12 @@ from fedvoxel.export.signature import sign
 from fedvoxel.governance import approvals
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_record import Arrival, find_content
-from fedvoxel.governance.approvals import CRL_FILE, Approvals
+from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.submission import Submission
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.identity import Identity
+from fedvoxel.records.revocation import LIST_FILE
 from tests.approval_kits import NOW, OFFICER, PHYSICIAN, SCIENTIST, Hospital, blob_submission
 from tests.export.throwaway_root import DAY, Root, serial_of
 
@@ -138,7 +139,7 @@ def revoke(hospital: Hospital, who: Identity, since: float, issuer: Root | None 
     listed = (issuer or hospital.root).revocations(
         {serial_of(who): NOW + since * DAY}, begins=NOW - 2 * DAY, ends=NOW + ends_days * DAY
     )
-    (hospital.kit.startup / CRL_FILE).write_bytes(listed.public_bytes(Encoding.PEM))
+    (hospital.kit.startup / LIST_FILE).write_bytes(listed.public_bytes(Encoding.PEM))
 
 
 def test_a_revoked_persons_word_does_not_count(hospital: Hospital) -> None:

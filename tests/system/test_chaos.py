@@ -9,12 +9,8 @@ from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import plan
 from benchmarks.chaos.run import Campaign
-from benchmarks.chaos.steps import HAS_JOURNAL
 
-pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
-    pytest.mark.skipif(not HAS_JOURNAL, reason="a server without a journal loses its run with its job process"),
-]
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
 SEED, JOBS, FAULTS = 7, 2, 10

@@ -24,9 +24,7 @@ from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.identity import Identity
-
-CRL_FILE = "crl.pem"
-"""The consortium's revocation list in a kit's `startup/` folder; without one nobody is known to be revoked."""
+from fedvoxel.records.revocation import LIST_FILE
 
 MOST_PENDING = 100
 """Contents that are kept while nobody has said anything about them: who may submit jobs could fill a disk otherwise."""
@@ -149,7 +147,7 @@ class Approvals:
         AuditLog(self._kit.state).record([event])
 
     def _trust(self) -> Trust:
-        crl = self._kit.startup / CRL_FILE
+        crl = self._kit.startup / LIST_FILE
         return read_trust(self._kit.folder, crl if crl.exists() else None)
 
     def _keep(self, submission: Submission) -> None:
