@@ -123,6 +123,14 @@ def test_a_finished_run_whose_result_was_removed_is_run_anew(tmp_path: Path) -> 
     assert outcome.reason is None and len(outcome.attempts) == 1 and len(Dying.runs) == 2
 
 
+def test_a_finished_run_is_run_anew_where_a_site_has_joined_since(tmp_path: Path) -> None:
+    alone, section = {GOOD[0]: well_behaved}, SECTION | {"min_sites": 1}
+    run_sites(tmp_path, alone, Dying, **section)
+    outcome = run(tmp_path, min_sites=1)
+    assert outcome.reason is None and outcome.sites == GOOD and len(Dying.runs) == 2
+    assert "had finished before" in str(run_sites(tmp_path, alone, Dying, **section).reason)
+
+
 def test_a_damaged_journal_fails_the_job_before_a_site_is_asked(tmp_path: Path) -> None:
     dies(tmp_path, TASK_TRAIN, 2)
     for path in (state(tmp_path) / "journal").glob("*.npz"):

@@ -76,7 +76,7 @@ class FedAvgController(SiteTasks):
                 begun = start.record if start else None
                 claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
                 check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
-                journal = self._open_journal(start, held)
+                journal = self._open_journal(start, sites, held)
                 if journal.ended_well:
                     return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).again()
                 attempt = self.run_key, self.fl_ctx.get_job_id(), journal.entry.committed
@@ -92,13 +92,13 @@ class FedAvgController(SiteTasks):
             self._end_journal(journal, status)
             return status, reason
 
-    def _open_journal(self, start: Start | None, held: ExitStack) -> RunJournal:
+    def _open_journal(self, start: Start | None, sites: list[str], held: ExitStack) -> RunJournal:
         """Returns the run's journal, which no other job may write as long as `held` is open."""
         words = {"rounds": self.rounds, "privacy": self.privacy, "plan_source": self.plan_source}
         words |= {"choices": self.choices, "start": start.record.model_dump(mode="json") if start else None}
         journal = RunJournal(self.fl_ctx, self.run_key, job_hash(self.fl_ctx, words))
         held.enter_context(journal.writing())
-        journal.open()
+        journal.open(sites)
         return journal
 
     def _end_journal(self, journal: RunJournal, status: RunStatus) -> None:

@@ -46,17 +46,27 @@ class RunJournal:
         """Keeps other jobs of the run out, see `RoundJournal.writing`."""
         return self._files.writing()
 
-    def open(self) -> None:
-        """Reads what earlier attempts at this very job have left; nothing of a run whose result somebody has removed.
+    def open(self, sites: Iterable[str]) -> None:
+        """Reads what earlier attempts at this very job have left.
+
+        Nothing of a run that has ended, if its result was removed, or if a site takes part now that had none in it: one
+        that declined the job then, and has approved it since.
+
+        Args:
+            sites: Who takes part in this attempt.
 
         Raises:
             ConfigError: It is damaged.
         """
         found = self._files.read()
-        if found is None or found.job != self._job or (found.ended in ENDED_WELL and not self._outcome.is_file()):
+        ended = found is not None and found.ended in ENDED_WELL
+        if found is None or found.job != self._job or (ended and self._is_over(found, sites)):
             number, run_id = found.number if found else 0, secrets.token_hex(16)
             found = JournalEntry(run_key=self._run_key, run_id=run_id, job=self._job, sites=(), number=number)
         self.entry = found
+
+    def _is_over(self, ended: JournalEntry, sites: Iterable[str]) -> bool:
+        return not self._outcome.is_file() or not set(sites) <= set(ended.sites)
 
     @property
     def ended_well(self) -> bool:
