@@ -70,6 +70,9 @@ class Engine:
         """Returns what the controller prepares to fetch arrays with."""
         return self._cell
 
+    def register_app_command(self, topic: str, answer: Any) -> None:
+        """Takes what answers the parent process, which there is none of."""
+
     def get_clients(self) -> list[Client]:
         """Returns the sites."""
         return self._clients
@@ -81,6 +84,14 @@ class Engine:
     def get_root_dir(self) -> str:
         """Returns the server's kit."""
         return str(self._folder)
+
+    def get_startup_kit_dir(self) -> str:
+        """Returns where the server's certificate would be."""
+        return str(self._folder / "startup")
+
+    def get_app_dir(self, job_id: str) -> str:
+        """Returns where the job's own files would be."""
+        return str(self._folder / job_id / "app_server")
 
     def get_run_dir(self, job_id: str) -> str:
         """Returns the job's folder."""

@@ -373,4 +373,4 @@ def test_a_missing_file_is_refused(published: Path, name: str) -> None:
 
 def test_an_empty_or_endless_index_is_refused(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedvoxel.export.releases._LARGEST_INDEX_BYTES", 100)
-    refused(published, "too large")
+    refused(published, "more than 100 bytes")

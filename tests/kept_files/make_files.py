@@ -47,7 +47,7 @@ def make_site(kit: Path) -> list[str]:
         ledger.bytes_to_send(reservation.release_id)
     run = kit / "state/runs" / RUN
     run.mkdir(parents=True)
-    begin_training(run, COHORT, "job-1")
+    begin_training(run, COHORT, "run-1", "0" * 64)
     return [str(ledger.kept(RUN, index, PLAN)) for index in range(2)]
 
 

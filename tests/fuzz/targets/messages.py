@@ -196,7 +196,7 @@ def _take(reply: FLModel, folder: Path) -> None:
     honest = {name: array + np.float32(0.01) for name, array in _DIFFERENCE.items()}
     meta = {"run_key": "run", "round": 0, "case_count": 5}
     replies.take("hospital-a", FLModel(params_type=ParamsType.DIFF, params=honest, meta=meta))
-    state.close_round(lambda model: None)
+    state.close_round(lambda: None)
     if not all(np.isfinite(array).all() for array in state.model.values()):
         raise UnwantedError("a global model that is not finite")
     recorder.close_round(replies.notes)
