@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -103,6 +104,8 @@ def _be_child(target: Target, number: int, count: int, guided: bool, place: Path
         scratch.mkdir()
         tempfile.tempdir = str(scratch)
         os.environ |= {"TMPDIR": str(scratch), "HOME": str(scratch), "XDG_CONFIG_HOME": str(scratch)}
+        os.environ["MPLCONFIGDIR"] = str(scratch)  # a suite that has named another folder would have it written there
+        warnings.simplefilter("default")  # a suite that makes them errors would have each be a crash
         with os.fdopen(pipe, "w", buffering=1) as said:
             read = _reader(target, Guard(scratch), said)
             with limited():
