@@ -42,7 +42,7 @@ NOUNS = {
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "backup": "Back up a kit or a consortium's workspace, check a backup, put it back.",
-    "audit": "Check the log of whom the server refused or missed, and why.",
+    "audit": "Check, show and export the log of who did what, and who was refused.",
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
 }
 INTERRUPTED = 130
