@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, JobError
+from fedvoxel.errors import ConfigError, JobError, LedgerError
 from fedvoxel.federation.attempts import Attempt, is_stuck, repeated_rounds
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
@@ -27,6 +27,7 @@ from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.privacy.hospital_mechanism import HospitalMechanism
 from fedvoxel.privacy.noise import SecureNoise
 from fedvoxel.privacy.sections import HospitalMechanismConfig
+from fedvoxel.records.chain import Chain
 from fedvoxel.updates.correction import Scaffold, with_controls
 from fedvoxel.updates.secure.grid import to_steps
 from fedvoxel.updates.update import Update
@@ -312,3 +313,11 @@ def test_attempts_say_what_was_repeated_and_when_to_give_up() -> None:
     attempts = [Attempt(job_id=str(first), started=began, first_round=first) for first in (0, 2, 2, 3, 3, 3)]
     assert repeated_rounds(attempts, 10) == (2, 3) and repeated_rounds(attempts, 3) == (2,)
     assert is_stuck(attempts, 3) and not is_stuck(attempts, 4) and not is_stuck(attempts[:-1], 3)
+
+
+def test_a_backup_is_not_kept_out_by_a_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedvoxel.records.chain.LOCK_TIMEOUT_S", 0.2)
+    journal = RoundJournal(tmp_path / "journal")
+    with journal.writing(), Chain(tmp_path / "journal" / "any").held():
+        with pytest.raises(LedgerError, match="locked by another process"):
+            journal.write(JournalEntry(run_key="run", run_id="0" * 32, job="0" * 64, sites=()))

@@ -22,11 +22,12 @@ from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.snapshot import Group, Snapshot
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.chain import LOCK_FILE, Chain
 from fedvoxel.records.names import RunId, RunKey, Sha256
 from fedvoxel.updates.weights_file import from_bytes, to_bytes
 
 _COPIES = ("", ".copy")
-_LOCK = "lock"
+_RUNNING = "running.lock"
 
 
 class KeptGroup(FrozenModel):
@@ -74,6 +75,8 @@ class RoundJournal:
     def __init__(self, folder: Path) -> None:
         """Touches no file."""
         self._folder = folder
+        self._turns = Chain(folder / "journal.json")
+        """Its lock keeps a backup from copying an entry without its arrays; a run that goes on holds the other one."""
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -83,7 +86,7 @@ class RoundJournal:
             JobError: Another job of this run is running.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(self._folder / _RUNNING, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -126,14 +129,16 @@ class RoundJournal:
 
         Raises:
             OSError: It cannot be written; then the entry before still counts.
+            LedgerError: A backup has kept it locked for too long.
         """
-        if state is not None:
-            arrays = {group: self._keep(named) for group, named in state.arrays.items()}
-            entry = entry.model_copy(update={"values": state.values, "arrays": arrays})
-        content = _with_hash(entry)
-        for path in self._entry_files():
-            write_bytes(path, content, mode=0o600)
-        self._tidy(entry)
+        with self._turns.held():
+            if state is not None:
+                arrays = {group: self._keep(named) for group, named in state.arrays.items()}
+                entry = entry.model_copy(update={"values": state.values, "arrays": arrays})
+            content = _with_hash(entry)
+            for path in self._entry_files():
+                write_bytes(path, content, mode=0o600)
+            self._tidy(entry)
         return entry
 
     def _entry_files(self) -> tuple[Path, ...]:
@@ -179,7 +184,7 @@ class RoundJournal:
     def _tidy(self, entry: JournalEntry) -> None:
         """Removes what the entry does not name, also what a write that was cut short has left."""
         named = {path.name for kept in entry.arrays.values() for path in self._array_files(kept.sha256)}
-        named |= {path.name for path in self._entry_files()} | {_LOCK}
+        named |= {path.name for path in self._entry_files()} | {_RUNNING, LOCK_FILE}
         for path in self._folder.iterdir():
             if path.name not in named:
                 path.unlink()
