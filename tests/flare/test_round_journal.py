@@ -318,6 +318,6 @@ def test_attempts_say_what_was_repeated_and_when_to_give_up() -> None:
 def test_a_backup_is_not_kept_out_by_a_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedvoxel.records.chain.LOCK_TIMEOUT_S", 0.2)
     journal = RoundJournal(tmp_path / "journal")
-    with journal.writing(), Chain(tmp_path / "journal" / "any").held():
-        with pytest.raises(LedgerError, match="locked by another process"):
-            journal.write(JournalEntry(run_key="run", run_id="0" * 32, job="0" * 64, sites=()))
+    locked, refused = Chain(tmp_path / "journal" / "any").held(), pytest.raises(LedgerError, match="by another process")
+    with journal.writing(), locked, refused:
+        journal.write(JournalEntry(run_key="run", run_id="0" * 32, job="0" * 64, sites=()))
