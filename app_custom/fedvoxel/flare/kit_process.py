@@ -23,7 +23,7 @@ import psutil
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_making import child_environment
 from fedvoxel.governance.kit import STARTUP_FILES, Kit
-from fedvoxel.governance.kit_lock import is_running, lock_kit
+from fedvoxel.governance.kit_lock import lock_kit
 from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S
 
 _MODULES = {
@@ -102,8 +102,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
         ConsortiumError: The kit already runs.
     """
     command, environment = kit_command(kit), kit_environment(kit)
-    _end_orphans(kit)
-    lock = lock_kit(kit)
+    lock = _lock_without_orphans(kit)
     try:
         for name in _STALE_FILES:
             (kit.folder / name).unlink(missing_ok=True)
@@ -182,15 +181,25 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def _end_orphans(kit: Kit) -> None:
-    """Ends job processes that outlived a killed kit; they hold its lock for some seconds before they notice."""
-    if not is_running(kit):
-        return
-    processes = processes_of(kit.folder)
-    if not any(
-        _MODULES["server" if kit.kind == "server" else "site"] in process.info["cmdline"] for process in processes
-    ):
-        end_family(processes)
+def _lock_without_orphans(kit: Kit) -> int:
+    """Returns the kit's lock, after ending job processes that outlived a killed kit, which hold it.
+
+    One that is dying already holds it a little longer, and has no command line any more by which it could be known.
+
+    Raises:
+        ConsortiumError: The kit runs, or somebody else holds its lock.
+    """
+    deadline = time.monotonic() + _GRACE_S
+    while True:
+        try:
+            return lock_kit(kit)
+        except ConsortiumError:
+            processes = processes_of(kit.folder)
+            runs = any(_MODULES[kit.kind] in process.info["cmdline"] for process in processes)
+            if runs or time.monotonic() > deadline:
+                raise
+            end_family(processes)
+            time.sleep(0.1)
 
 
 def family(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
