@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import psutil
 import pytest
 
 from fedvoxel.errors import ConsortiumError
-from fedvoxel.flare.kit_process import KitProcess, end_family, last_complaint, processes_of, start_kit
+from fedvoxel.flare.kit_process import (
+    KitProcess,
+    end_family,
+    last_complaint,
+    lock_without_orphans,
+    processes_of,
+    start_kit,
+)
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.kit_lock import lock_kit
 from tests.consortium_kits import small_consortium
@@ -58,6 +66,19 @@ def test_a_job_process_that_outlived_its_site_does_not_stop_the_next_start(
         end_family([psutil.Process(started.pid)], grace_s=0)
         started.wait()
     assert processes_of(site.folder) == []
+
+
+def test_a_start_waits_for_the_lock_of_a_process_that_is_dying(site: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = lock_kit(site)
+    threading.Timer(0.3, os.close, [held]).start()
+    os.close(lock_without_orphans(site))
+    monkeypatch.setattr("fedvoxel.flare.kit_process._GRACE_S", 0.2)
+    held = lock_kit(site)
+    try:
+        with pytest.raises(ConsortiumError, match="already running"):
+            lock_without_orphans(site)
+    finally:
+        os.close(held)
 
 
 @pytest.mark.parametrize("stand_in", [OWN_PROCESS], indirect=True)

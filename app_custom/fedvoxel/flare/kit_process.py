@@ -102,7 +102,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
         ConsortiumError: The kit already runs.
     """
     command, environment = kit_command(kit), kit_environment(kit)
-    lock = _lock_without_orphans(kit)
+    lock = lock_without_orphans(kit)
     try:
         for name in _STALE_FILES:
             (kit.folder / name).unlink(missing_ok=True)
@@ -181,7 +181,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def _lock_without_orphans(kit: Kit) -> int:
+def lock_without_orphans(kit: Kit) -> int:
     """Returns the kit's lock, after ending job processes that outlived a killed kit, which hold it.
 
     One that is dying already holds it a little longer, and has no command line any more by which it could be known.
