@@ -245,6 +245,7 @@ def test_the_class_list_names_every_component_of_ours_and_nothing_else() -> None
     assert listed <= components
     kits_own = {part["path"] for own in OWN_COMPONENTS.values() for part in own}
     kits_own |= {OUTBOUND_FILTER["path"], "fedvoxel.flare.restarted_job.RestartingJobLauncher"}
+    assert all(isinstance(_load(path), type) for path in kits_own), "each is there"
     assert unlisted == kits_own & components, "add them to fedvoxel.governance.local_policy.JOB_CLASSES"
 
 

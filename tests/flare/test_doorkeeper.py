@@ -146,6 +146,7 @@ def _certificate(name: str, role: str | None = None) -> bytes:
     ("role", "kind", "why"),
     [
         ("lead", ClientType.REGULAR, "a person's certificate (lead)"),
+        ("auditor", ClientType.REGULAR, "certificate (auditor) is none of a site"),
         ("member", ClientType.RELAY, "a person's certificate (member)"),
         (None, ClientType.ADMIN, "no person's certificate"),
         ("client", ClientType.ADMIN, "no person's certificate"),

@@ -102,6 +102,9 @@ def once_configured(is_ready: Callable[[FLContext], str | None]) -> Callable[[FL
     return checked
 
 
+_SITE_ROLES = ("", "client")
+"""What a site's certificate may say of its role; any other, known or not, is none of a site."""
+
 _NOT_PROVED = "its certificate and signature do not prove it"
 
 
@@ -132,7 +135,7 @@ def _no_site(shown: Any, client_type: str, server: str) -> str | None:
     role, names = role_of(certificate), certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if client_type == ClientType.ADMIN:
         return None if role in PERSON_ROLES else "no person's certificate"
-    if role in PERSON_ROLES:
+    if role not in _SITE_ROLES:
         return f"a person's certificate ({role}) is none of a site"
     return "the server's certificate is none of a site" if server in {str(name.value) for name in names} else None
 
