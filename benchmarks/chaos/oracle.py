@@ -1,13 +1,16 @@
 """What must hold after a fault, looked up on the machines' disks: nobody is asked how they are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.chaos.machines import SERVER, Machines
 from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
 from fedvoxel.config import read_json
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
+from fedvoxel.flare.messages import RESUMED_AS
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import HEAD_FILE
@@ -52,25 +55,26 @@ def chain_troubles(machines: Machines, besides: Path | None = None) -> list[str]
 
 def job_status(machines: Machines, job_id: str) -> str:
     """Returns FLARE's status of a job, read from the server's disk."""
-    meta = machines.kit(SERVER) / "state" / "jobs" / job_id / "meta"
-    try:
-        return str(dict(read_json(meta, "a job's meta")).get("status"))
-    except (FedVoxelError, TypeError, ValueError):
-        return "unknown"
+    return str(_meta(machines.kit(SERVER) / "state" / "jobs" / job_id / "meta").get("status", "unknown"))
 
 
 def open_jobs(machines: Machines, run: Run) -> list[str]:
-    """Returns the FLARE jobs of a run, all its attempts, that FLARE has not ended."""
-    metas = (machines.kit(SERVER) / "state" / "jobs").glob("*/meta")
-    jobs = {path.parent.name for path in metas if _job_name(path) == run.key} | {run.job_id}
-    return [job for job in sorted(jobs) if not job_status(machines, job).startswith(("FINISHED", "FAILED"))]
+    """Returns the jobs of a run, all its attempts, that FLARE has not ended or that another job is to follow."""
+    metas = {path.parent.name: _meta(path) for path in (machines.kit(SERVER) / "state" / "jobs").glob("*/meta")}
+    jobs = {job for job, meta in metas.items() if meta.get("name") == run.key} | {run.job_id}
+    return [job for job in sorted(jobs) if _is_open(metas.get(job, {}))]
 
 
-def _job_name(meta: Path) -> str:
+def _is_open(meta: Mapping[str, Any]) -> bool:
+    ended = str(meta.get("status", "unknown")).startswith(("FINISHED", "FAILED"))
+    return not ended or meta.get(RESUMED_AS) == ""
+
+
+def _meta(path: Path) -> dict[str, Any]:
     try:
-        return str(dict(read_json(meta, "a job's meta")).get("name"))
+        return dict(read_json(path, "a job's meta"))
     except (FedVoxelError, TypeError, ValueError):
-        return ""
+        return {}
 
 
 def outcome_of(machines: Machines, run: Run) -> RunOutcome | None:
@@ -88,6 +92,8 @@ def outcome_troubles(machines: Machines, trace: Trace, run: Run) -> list[str]:
     if outcome is None:
         return ["the run has no outcome"]
     said, happened = [], committed_rounds(trace, run.since)
+    if outcome.status == "unfinished":
+        said.append("the run has not ended, and nobody goes on with it")
     reached = rounds_reached(trace, run.since)
     if outcome.rounds_committed != reached:
         said.append(f"the outcome says {outcome.rounds_committed} rounds were committed, {reached} were")

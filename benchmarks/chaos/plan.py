@@ -90,7 +90,7 @@ def plan(seed: int, jobs: int, faults: int, sites: Sequence[str], kinds: Sequenc
     chance = random.Random(seed)
     each = -(-faults // jobs)
     chosen = _kinds(chance, each * jobs, kinds or tuple(_WEIGHTS))
-    variants = {kind: _variants(kind, chance) for kind in set(chosen)}
+    variants = {kind: _variants(kind, chance) for kind in sorted(set(chosen))}
     made = []
     for job in range(jobs):
         row = []

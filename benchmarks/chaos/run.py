@@ -25,8 +25,9 @@ BEGINS_WITHIN_S = 180.0
 TRIED_IN = 2
 """Jobs in which a fault's step may fail to be passed."""
 
-GIVEN_UP_AFTER_S = 60.0
-"""So long after FLARE has ended a run's last job, without an outcome, nobody is taken to go on with it."""
+GIVEN_UP_AFTER_S = 90.0
+"""So long after FLARE has ended a run's last job, without an outcome and without another job that is to follow, nobody
+is taken to go on with it: longer than a server takes to start."""
 
 Result = dict[str, Any]
 Say = Callable[[str], None]

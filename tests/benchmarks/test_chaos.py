@@ -31,6 +31,14 @@ SITES = ("hospital-a", "hospital-b", "hospital-c")
 
 def test_a_plan_is_a_function_of_its_seed() -> None:
     assert plan(1, 20, 100, SITES) == plan(1, 20, 100, SITES) != plan(2, 20, 100, SITES)
+    asked = f"from benchmarks.chaos.plan import plan; print(plan(1, 20, 100, {SITES}))"
+    in_other_processes = {
+        subprocess.run(
+            [sys.executable, "-c", asked], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout.decode()
+        for seed in "123"
+    }
+    assert in_other_processes == {f"{plan(1, 20, 100, SITES)}\n"}
 
 
 def test_the_plan_has_every_kind_every_process_and_every_file() -> None:
@@ -143,6 +151,7 @@ def _unsaid(outcome: dict[str, Any]) -> None:
         (_change(status="failed", reason="x", rounds_committed=1), "the outcome says 1 rounds were committed, 2 were"),
         (_change(status="failed", reason="x"), "the outcome says failed after 2 of 2 rounds"),
         (_change(status="failed"), "does not say why"),
+        (_change(status="unfinished"), "nobody goes on with it"),
         (_change(rounds_planned=3), ""),
         (_change(model=None), "names no model"),
         (_unanswered, "contributed and never answered"),
@@ -168,6 +177,23 @@ def test_a_missing_outcome_and_a_changed_model_are_seen(ended: tuple[Machines, T
     assert oracle.outcome_troubles(made, trace, run) == ["global_model.npz is not what the outcome says"]
     shutil.rmtree(folder)
     assert oracle.outcome_troubles(made, trace, run) == ["the run has no outcome"]
+
+
+def test_a_run_is_open_as_long_as_a_job_of_it_runs_or_is_to_follow(ended: tuple[Machines, Trace, Run]) -> None:
+    made, _, run = ended
+
+    def store(job_id: str, **meta: str) -> list[str]:
+        folder = made.kit("server") / "state" / "jobs" / job_id
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "meta").write_text(json.dumps(meta))
+        return oracle.open_jobs(made, run)
+
+    assert store("j", name="r", status="RUNNING") == ["j"]
+    assert store("j", name="r", status="FINISHED:ABNORMAL") == []
+    assert store("j", name="r", status="FINISHED:ABNORMAL", resumed_as="") == ["j"]
+    assert store("j", name="r", status="FINISHED:ABNORMAL", resumed_as="next") == []
+    assert store("next", name="r", status="SUBMITTED") == ["next"]
+    assert store("other", name="another", status="RUNNING") == ["next"]
 
 
 def test_a_cut_chain_is_seen(ended: tuple[Machines, Trace, Run]) -> None:

@@ -2,8 +2,9 @@
 
 import io
 import json
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.job_def_manager import SimpleJobDefManager
 from nvflare.apis.job_def import RunStatus
 from nvflare.apis.server_engine_spec import ServerEngineSpec
+from nvflare.apis.storage import StorageException
 from nvflare.apis.workspace import Workspace
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 
@@ -76,8 +78,18 @@ class Server(ServerEngineSpec):
         """Has the component do all that it does when the server starts."""
         component = Resumption()
         component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
-        component._stop.set()  # so that it does not wait for further jobs to end
+        component.handle_event(EventType.SYSTEM_END, self.context)  # so that it does not wait for further jobs to end
         component._work()
+
+    def restart_and_wait(self, until: Callable[[], bool]) -> None:
+        """Has the component do all that it does when the server starts, and go on until something is so."""
+        component = Resumption()
+        component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
+        component.handle_event(EventType.SYSTEM_START, self.context)
+        deadline = time.monotonic() + 20
+        while not until() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        component.handle_event(EventType.SYSTEM_END, self.context)
 
     def ended(self, job_id: str) -> None:
         """Has the component do what it does when FLARE has ended a job."""
@@ -174,6 +186,28 @@ def test_an_orphan_of_a_run_that_had_ended_is_ended_and_no_more(server: Server) 
     server.attempt(job_id, ended="finished")
     server.restart()
     assert server.meta(job_id)["status"] == "FINISHED:ABNORMAL" and server.others(job_id) == []
+
+
+@pytest.mark.parametrize("fails", ["clone", "set_status", "update_meta"])
+def test_what_a_full_disk_prevents_is_done_when_there_is_room(
+    fails: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumption, "_FIRST_PAUSE_S", 0.01)
+    job_id = server.submit(RunStatus.RUNNING)
+    server.attempt(job_id)
+    works, tried = getattr(server.jobs, fails), []
+
+    def full_twice(*arguments: Any) -> Any:
+        tried.append(fails)
+        if len(tried) <= 2:
+            raise StorageException("failed to write content: No space left on device")
+        return works(*arguments)
+
+    monkeypatch.setattr(server.jobs, fails, full_twice)
+    server.restart_and_wait(lambda: bool(server.others(job_id) and server.meta(job_id).get(RESUMED_AS)))
+    (again,) = server.others(job_id)
+    old = server.meta(job_id)
+    assert len(tried) > 2 and old["status"] == "FINISHED:ABNORMAL" and old[RESUMED_AS] == again
 
 
 def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) -> None:

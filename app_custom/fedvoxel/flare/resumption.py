@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import Job, JobMetaKey, RunStatus
+from nvflare.apis.storage import StorageException
 from nvflare.apis.workspace import Workspace
 
 from fedvoxel.errors import FedVoxelError
@@ -55,6 +57,9 @@ _UNENDED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
 _SITES_WAIT_S = 60.0
 """How long a run's next attempt waits until all sites of the run are connected again; then it takes who is there."""
 _LOOK_S = 0.5
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+"""What could not be done, on a full disk say, is tried again after a pause, doubled each time."""
 
 
 class Resumption(FLComponent):
@@ -91,33 +96,44 @@ class Resumption(FLComponent):
         return self._engine.get_component(SystemComponents.JOB_MANAGER)
 
     def _work(self) -> None:
-        with self._engine.new_context() as fl_ctx:
-            for job_id in self._orphans:
-                self._carefully(job_id, partial(self._end, fl_ctx, job_id))
-            self._look(fl_ctx, self._orphans)
-        while not self._stop.is_set():
-            ended = self._ended.get()
-            if not self._stop.is_set():
-                with self._engine.new_context() as fl_ctx:
-                    self._look(fl_ctx, [ended])
+        ended, pause_s = list(self._orphans), _FIRST_PAUSE_S
+        while True:
+            with self._engine.new_context() as fl_ctx:
+                self._orphans = [
+                    job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))
+                ]
+                done = self._look(fl_ctx, ended) and not self._orphans
+            ended = [] if done else ended
+            with suppress(queue.Empty):
+                ended.append(self._ended.get(timeout=None if done else pause_s))
+            if self._stop.is_set():
+                return
+            pause_s = _FIRST_PAUSE_S if done else min(2.0 * pause_s, _LONGEST_PAUSE_S)
 
-    def _look(self, fl_ctx: FLContext, ended: list[str]) -> None:
-        """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal."""
-        self._carefully("of a damaged journal", partial(fail_damaged, self._runs))
+    def _look(self, fl_ctx: FLContext, ended: list[str]) -> bool:
+        """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal.
+
+        Returns:
+            Whether all of that could be done.
+        """
+        done = [self._carefully("of a damaged journal", partial(fail_damaged, self._runs))]
         begun = begun_jobs(self._runs)
         metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
         for run in list(interrupted_runs(self._runs, metas)):
-            self._carefully(run.last_job, partial(self._go_on, fl_ctx, run))
+            done.append(self._carefully(run.last_job, partial(self._go_on, fl_ctx, run)))
             begun.add(run.last_job)
         for job_id in set(ended) & set(metas) - begun:
-            self._carefully(job_id, partial(self._begin_again, fl_ctx, job_id))
+            done.append(self._carefully(job_id, partial(self._begin_again, fl_ctx, job_id)))
+        return all(done)
 
-    def _carefully(self, job_id: str, do: Callable[[], None]) -> None:
-        """Does something about one job; where that fails the others are still looked after."""
+    def _carefully(self, job_id: str, do: Callable[[], None]) -> bool:
+        """Does something about one job and says whether it could; the others are looked after all the same."""
         try:
             do()
-        except (FedVoxelError, OSError, RuntimeError, ValueError) as error:
+        except (FedVoxelError, OSError, RuntimeError, StorageException, ValueError) as error:
             self.logger.error(f"event=run_not_resumed job={job_id} reason={error}")
+            return False
+        return True
 
     def _end(self, fl_ctx: FLContext, job_id: str) -> None:
         """Says of an orphaned job that it has ended, with what it has left as its result."""
