@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
-from fedvoxel.flare import resumption
+from fedvoxel.flare import interrupted_runs, resumption
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 
@@ -208,6 +209,22 @@ def test_what_a_full_disk_prevents_is_done_when_there_is_room(
     (again,) = server.others(job_id)
     old = server.meta(job_id)
     assert len(tried) > 2 and old["status"] == "FINISHED:ABNORMAL" and old[RESUMED_AS] == again
+
+
+def test_a_run_goes_on_when_the_disk_has_room_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_FIRST_PAUSE_S", 0.01)
+    job_id = server.submit(RunStatus.FINISHED_EXECUTION_EXCEPTION)
+    folder = server.attempt(job_id)
+    (folder / "global_model.npz").write_bytes(bytes(2**20))
+    looked: list[int] = []
+
+    def filled_twice(path: Path) -> Any:
+        looked.append(len(server.others(job_id)))
+        return SimpleNamespace(free=(67 if len(looked) > 2 else 66) * 2**20)
+
+    monkeypatch.setattr(interrupted_runs.shutil, "disk_usage", filled_twice)
+    server.restart_and_wait(lambda: bool(server.others(job_id)))
+    assert looked == [0, 0, 0] and len(server.others(job_id)) == 1
 
 
 def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) -> None:

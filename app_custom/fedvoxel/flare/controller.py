@@ -65,8 +65,9 @@ class FedAvgController(SiteTasks):
         except OSError as error:
             status, reason = "failed", f"{write_trouble(error)}; {NO_OUTCOME}"
         self._view.show(phase="done", status=status, reason=reason)
-        if status == "failed":
-            self.panic(f"the run failed: {reason}")
+        if status in ("failed", "unfinished"):
+            # FLARE ends a panicking job as one that died, which is what an unfinished run is gone on with after.
+            self.panic(f"the run {'failed' if status == 'failed' else 'has stopped'}: {reason}")
 
     def _run_and_record(self, sites: list[str]) -> Ending:
         with ExitStack() as held:
@@ -88,9 +89,12 @@ class FedAvgController(SiteTasks):
             files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
             files.recorder.site_versions = self.site_versions
             run = TrainingRun(self, config, files, journal, self._view, privacy)
-            status, reason = files.finish(*run.go(sites, start), run.state)
-            self._end_journal(journal, status)
-            return status, reason
+            ending = run.go(sites, start)
+            if ending[0] != "unfinished":
+                ending = files.finish(*ending, run.state)
+            if ending[0] != "unfinished":
+                self._end_journal(journal, ending[0])
+            return ending
 
     def _open_journal(self, start: Start | None, sites: list[str], held: ExitStack) -> RunJournal:
         """Returns the run's journal, which no other job may write as long as `held` is open."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 from nvflare.apis.job_def import JobMetaKey, RunStatus
 
-from fedvoxel.errors import ConfigError
+from fedvoxel.errors import ConfigError, DiskFullError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome, write_outcome
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
@@ -35,6 +36,9 @@ _GIVEN_UP = (
     f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
     "{} rounds are, and submitting the same job goes on after them"
 )
+
+_SPARE_BYTES = 64 * 2**20
+"""What a job takes on the server's disk besides what its run keeps."""
 
 _TRAINING = "fedvoxel.flare.controller.FedAvgController"
 
@@ -96,6 +100,24 @@ def _journals(runs: Path) -> Iterator[tuple[Path, JournalEntry]]:
 def _is_open(entry: JournalEntry, job: Mapping[str, Any]) -> bool:
     """Says whether a run has not ended: a job whose server dies aborts itself, where it lives long enough."""
     return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(job.get(ORPHANED)))
+
+
+def check_room(folder: Path) -> None:
+    """Checks that the server's disk has room for a run to go on.
+
+    Args:
+        folder: The run's folder in the server's state.
+
+    Raises:
+        DiskFullError: It has not.
+    """
+    free = shutil.disk_usage(folder).free
+    needed = _SPARE_BYTES + 2 * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if free < needed:
+        raise DiskFullError(
+            f"the server's disk is too full to go on with the run: {free >> 20} MiB are free, {-(-needed >> 20)} MiB "
+            "are needed; make room, and it goes on by itself"
+        )
 
 
 def give_up(run: InterruptedRun) -> None:

@@ -31,6 +31,7 @@ from fedvoxel.flare.interrupted_runs import (
     ORPHANED,
     InterruptedRun,
     begun_jobs,
+    check_room,
     fail_damaged,
     give_up,
     interrupted_runs,
@@ -58,7 +59,7 @@ _SITES_WAIT_S = 60.0
 """How long a run's next attempt waits until all sites of the run are connected again; then it takes who is there."""
 _LOOK_S = 0.5
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 """What could not be done, on a full disk say, is tried again after a pause, doubled each time."""
 
 
@@ -150,6 +151,7 @@ class Resumption(FLComponent):
             give_up(run)
             self.log_error(fl_ctx, f"event=run_given_up run={run.entry.run_key} job={run.last_job}", fire_event=False)
             return
+        check_room(run.folder)
         # Who watches the job is told at once that its run is to go on.
         self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
         self._wait_for(set(run.entry.sites))

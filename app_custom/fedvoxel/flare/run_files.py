@@ -12,7 +12,7 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import DiskFullError, LedgerError
 from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.mean_dice import mean_dice
@@ -23,8 +23,10 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.run_audit import RunAudit
+from fedvoxel.flare.run_journal import ENDED_WELL
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
+from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import HashName
 from fedvoxel.records.canonical import sha256_of_file
@@ -140,10 +142,13 @@ class RunFiles:
         """Writes the last models, and the outcome into the job's result and the run's state; the audit has the end.
 
         Returns:
-            How the run ended, and why: as given, or failed where not all could be written. The outcome says the same,
-            wherever there was room for it.
+            How the run ended, and why: as given; unfinished where there was no room, which leaves all as the last round
+            has left it; failed where not all could be written otherwise. The outcome says the same, wherever it could
+            be written.
         """
         status, reason = self._write(status, reason, state)
+        if status == "unfinished":
+            return status, reason
         files: dict[HashName, Path] = {
             "outcome": self._folder / OUTCOME_FILE,
             "model": self._folder / GLOBAL_MODEL_FILE,
@@ -152,6 +157,8 @@ class RunFiles:
             hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
             self.audit.ended(status, reason, hashes)
         except LedgerError as error:
+            if isinstance(error, DiskFullError) and status in ENDED_WELL:
+                return without_room(str(error))
             # A log that could not be written before has said so.
             said = [] if str(error) in (reason or "") else [str(error)]
             return "failed", "; ".join([*([reason] if reason else []), *said])
@@ -168,6 +175,8 @@ class RunFiles:
                 write_outcome(outcome, path)
         except OSError as error:
             trouble = write_trouble(error)
+            if is_disk_full(error) and status in ENDED_WELL:
+                return without_room(trouble)
             reason = trouble if reason in (None, trouble) else f"{reason}; {trouble}"
             outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, models)
             return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
@@ -219,6 +228,11 @@ class RunFiles:
             for name, dice in score.dice.items():
                 if dice is not None:
                     self._events.add(f"validation/{name}/{site}", dice, index)
+
+
+def without_room(trouble: str) -> Ending:
+    """Returns how an attempt ends that had no room to write; the run goes on when there is, see `resumption`."""
+    return "unfinished", f"{trouble}; the run goes on after its last committed round when there is room"
 
 
 def write_trouble(error: OSError) -> str:

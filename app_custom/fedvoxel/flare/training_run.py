@@ -6,7 +6,7 @@ It asks, converts and records; every decision about updates, models and scores i
 import time
 from collections.abc import Sequence
 
-from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.errors import ConfigError, DiskFullError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -19,7 +19,7 @@ from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_files import Ending, RunFiles, write_trouble
+from fedvoxel.flare.run_files import Ending, RunFiles, without_room, write_trouble
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
@@ -28,6 +28,7 @@ from fedvoxel.flare.server_privacy import ServerPrivacy
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import startup_folder
+from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.records.identity import load_root
 from fedvoxel.updates.update import Arrays
 
@@ -72,10 +73,12 @@ class TrainingRun:
                 self._score_last(state, sites)
         except JobError as error:
             return "aborted", str(error)
+        except DiskFullError as error:
+            return without_room(str(error))
         except FedVoxelError as error:
             return "failed", str(error)
         except OSError as error:
-            return "failed", write_trouble(error)
+            return without_room(write_trouble(error)) if is_disk_full(error) else ("failed", write_trouble(error))
         if state.finished:
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"

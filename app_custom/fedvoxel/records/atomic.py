@@ -1,5 +1,6 @@
 """Writes files so that a reader, or a power cut, sees the old content or the new, never a half."""
 
+import errno
 import json
 import os
 import shutil
@@ -56,6 +57,11 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
         ValueError: `value` holds NaN or an infinity.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", mode)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Says whether a write failed for want of room, so that it can be done when there is some."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _put_in_place(stream: IO[bytes], temporary: str, path: Path, mode: int) -> None:

@@ -7,7 +7,8 @@ append writes the line, syncs it, replaces the head, syncs that and the folder, 
   end of the file (no line break) is removed by the next writer. Nothing else is ever removed or changed.
 - between line and head: the entry stands although its append never returned. The head is then one entry behind, which
   is allowed, and the next writer brings it up before anything else.
-- full disk or I/O error: LedgerError, and half a line is cut off again; if even that fails, it is as after a crash.
+- full disk (DiskFullError) or I/O error (LedgerError): half a line is cut off again; if even that fails, it is as
+  after a crash.
 - two processes, or two threads: `writing` holds a file lock (flock) from reading to writing, so that a decision and
   its entry are one step. The kernel frees the lock of a killed process. Whoever waits longer than `LOCK_TIMEOUT_S`
   for a stopped one gives up with LedgerError.
@@ -33,8 +34,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedvoxel.errors import LedgerError
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.errors import DiskFullError, LedgerError
+from fedvoxel.records.atomic import is_disk_full, write_bytes
 from fedvoxel.records.chain_entry import (
     ADVICE,
     HEAD_FILE,
@@ -233,4 +234,5 @@ def _file_trouble(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LedgerError(f"{path.name} cannot be read or written ({error.strerror or type(error).__name__})") from None
+        kind = DiskFullError if is_disk_full(error) else LedgerError
+        raise kind(f"{path.name} cannot be read or written ({error.strerror or type(error).__name__})") from None
