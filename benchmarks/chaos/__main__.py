@@ -1,53 +1,104 @@
-"""Lets seeded faults strike real processes: python -m benchmarks.chaos [--seed 1] [--jobs 20] [--faults 100].
+"""Lets seeded faults strike real processes: python -m benchmarks.chaos [--seed 1] [--jobs 20] [--faults 120].
 
-Needs root, for network namespaces and disks of their own, and a C compiler for the clocks. What is finished is
-kept in work/benchmarks/chaos/ and not done again; the report is written after every job.
+Needs root, for network namespaces and disks of their own, and a C compiler for the clocks. After the plan's jobs come
+jobs whose processes lack one guard each, which have to be seen. What is finished is kept in work/benchmarks/chaos/ and
+not done again; the report is written after every job.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import RESULTS, WORK
 from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.machines import why_not
-from benchmarks.chaos.plan import plan
-from benchmarks.chaos.report import write_report
-from benchmarks.chaos.run import Campaign
+from benchmarks.chaos.plan import Fault, plan
+from benchmarks.chaos.report import what_is_seen, write_report
+from benchmarks.chaos.run import Campaign, lines_of, unfinished
 from benchmarks.chaos.sabotage import GUARDS
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
+_WORK = WORK / "chaos"
+SHORT_ROUNDS = 25
+"""Rounds of a job with a single fault."""
 
 
 def main() -> int:
-    """Runs what is left of the plan."""
+    """Runs what is left of the plan and of the guards."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=20)
-    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--faults", type=int, default=120)
     parser.add_argument("--kinds", nargs="+", default=[], help="only these kinds of faults")
-    parser.add_argument("--sabotage", choices=sorted(GUARDS), default="", help="take a guard away and see it missed")
+    parser.add_argument("--without", nargs="*", choices=list(GUARDS), default=list(GUARDS), help="only these guards")
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies all limits, on a busy machine")
-    parser.add_argument("--only", type=int, default=None, help="only so many jobs now")
+    parser.add_argument("--only", type=int, default=None, help="only so many jobs of the plan now")
     parser.add_argument("--fresh", action="store_true", help="forget what is finished")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the report")
     options = parser.parse_args()
     if trouble := why_not():
         sys.exit(f"error: {trouble}")
-    work = WORK / "chaos"
-    work.mkdir(parents=True, exist_ok=True)
-    results = work / f"results-{options.seed}-{options.jobs}-{options.faults}.jsonl"
-    if options.fresh:
-        results.unlink(missing_ok=True)
-    planned = plan(options.seed, options.jobs, options.faults, SITES, options.kinds)
-    with TemporaryDirectory(dir=work) as folder, open_machines(Path(folder), SITES, options.sabotage) as machines:
-        campaign = Campaign(machines, results, lambda said: print(said, flush=True), patience=options.patience)
+    _WORK.mkdir(parents=True, exist_ok=True)
+    for path in _WORK.glob("*.jsonl") if options.fresh else ():
+        path.unlink()
+    planned = plan(options.seed, options.jobs, options.faults, SITES, options.kinds)[: options.only]
+    _run_plan(planned, options)
+    for guard in options.without:
+        _run_without(guard, options)
+    return _verdict(options)
+
+
+def _run_plan(planned: Sequence[Sequence[Fault]], options: argparse.Namespace) -> None:
+    if not unfinished([fault for faults in planned for fault in faults], _results(options)):
+        return
+    with TemporaryDirectory(dir=_WORK) as folder, open_machines(Path(folder), SITES) as machines:
+        campaign = Campaign(machines, _results(options), _say, patience=options.patience)
         campaign.first()
-        for faults in planned[: options.only]:
+        for faults in planned:
             campaign.job(faults)
-            write_report(campaign.lines(), options.seed, options.out)
-    return 0
+            _report(options)
+
+
+def _run_without(guard: str, options: argparse.Namespace) -> None:
+    """Runs a job without a fault and one with the guard's, on machines whose processes lack the guard."""
+    fault, results = GUARDS[guard].fault, _results_without(guard)
+    if lines_of(results) and not unfinished([fault], results):
+        return
+    _say(f"without the {guard}:")
+    with TemporaryDirectory(dir=_WORK) as folder, open_machines(Path(folder), SITES, guard) as machines:
+        campaign = Campaign(machines, results, _say, rounds=SHORT_ROUNDS, patience=options.patience)
+        campaign.note(campaign.first())
+        campaign.job([fault])
+    _report(options)
+
+
+def _verdict(options: argparse.Namespace) -> int:
+    """Says whether nothing was broken by a fault, and every guard was missed."""
+    broken = [line for line in lines_of(_results(options)) if line["violations"] or line["needed_person"]]
+    unseen = [guard for guard in options.without if not what_is_seen(lines_of(_results_without(guard)))]
+    for guard in unseen:
+        _say(f"without the {guard} nothing was seen")
+    return 1 if broken or unseen else 0
+
+
+def _report(options: argparse.Namespace) -> None:
+    guards = {guard: lines for guard in GUARDS if (lines := lines_of(_results_without(guard)))}
+    write_report(lines_of(_results(options)), options.seed, options.out, guards)
+
+
+def _results(options: argparse.Namespace) -> Path:
+    kinds = "".join(f"-{kind}" for kind in options.kinds)
+    return _WORK / f"results-{options.seed}-{options.jobs}-{options.faults}{kinds}.jsonl"
+
+
+def _results_without(guard: str) -> Path:
+    return _WORK / f"without-{guard}.jsonl"
+
+
+def _say(said: str) -> None:
+    print(said, flush=True)
 
 
 if __name__ == "__main__":

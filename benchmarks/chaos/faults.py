@@ -11,6 +11,7 @@ import psutil
 
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.plan import Fault
+from benchmarks.chaos.steps import BY_NAME
 from benchmarks.chaos.waiting import wait_until
 from tests.system.network import Line
 
@@ -32,6 +33,8 @@ OUTAGE_S = 3.0
 
 LASTS_S = 8.0
 """How long a bad line, a wrong clock and a full disk last: longer than a round."""
+
+_FILES_OF_A_ROUND = 6
 
 _BEGIN: dict[str, Callable[[Machines, str, str], None]] = {
     "power": lambda machines, machine, value: machines.power_off(machine),
@@ -59,6 +62,7 @@ def stopped_at(machines: Machines, number: int, fault: Fault, patience: float = 
         "machine": fault.at,
         "action": _ACTIONS.get(fault.kind, ""),
         "task": task,
+        "skip": _skipped(fault),
     }
     scratch = armed.with_suffix(".new")
     scratch.write_text(json.dumps(asked))
@@ -68,6 +72,12 @@ def stopped_at(machines: Machines, number: int, fault: Fault, patience: float = 
     finally:
         armed.unlink(missing_ok=True)
         (machines.chaos / f"go-{number}").touch()
+
+
+def _skipped(fault: Fault) -> int:
+    """Returns how often the step is passed before: so each of a process's files has its turn."""
+    each_file = not BY_NAME[fault.step].told
+    return random.Random(f"{fault.job}.{fault.number}").randrange(_FILES_OF_A_ROUND) if each_file else 0
 
 
 def strike(machines: Machines, fault: Fault, run_key: str) -> "Aftermath":

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import ROOT
+from benchmarks.chaos.steps import kind_in
 from tests.system.network import Line, Network
 
 SERVER = "server"
@@ -32,15 +33,6 @@ BOOTED_WITHIN_S = 400.0
 INSIDE = ROOT / "benchmarks" / "chaos" / "inside"
 
 _INIT = 'while :; do "$@"; sleep 1; done'
-
-_KINDS = {
-    "server_train": "server_parent",
-    "runner_process": "server_job",
-    "client_train": "site_parent",
-    "worker_process": "site_job",
-    "fedvoxel.training.worker": "trainer",
-}
-"""What a process's command line has in it, by kind."""
 
 
 def why_not() -> str:
@@ -211,12 +203,11 @@ class Machines:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """Returns what a process of a machine does, one of `_KINDS` or an empty string."""
+    """Returns what a process of a machine does, one of `steps.PROCESSES`; an empty string when it is none of them."""
     try:
-        words = " ".join(process.cmdline())
+        return kind_in(" ".join(process.cmdline()))
     except psutil.Error:
         return ""
-    return next((kind for module, kind in _KINDS.items() if module in words), "")
 
 
 def _kill(process: psutil.Process) -> None:

@@ -10,36 +10,42 @@ Kind = Literal[
 ]
 
 KILLED_AT = {
-    "trainer": ("site_job.fetched", "trainer.begins", "trainer.trains", "trainer.has_trained"),
-    "site_job": ("site_job.fetched", "trainer.trains", "site_job.answers", "site_job.sends", "site_job.has_sent"),
+    "trainer": ("site_job.fetched", "trainer.begins", "trainer.trains", "trainer.has_trained", "trainer.renames"),
+    "site_job": (
+        "site_job.fetched", "trainer.trains", "site_job.answers", "site_job.sends", "site_job.has_sent",
+        "site_job.renames", "site_job.has_appended",
+    ),
     "site_parent": ("site_job.fetched", "trainer.trains", "site_job.sends", "site_job.has_sent"),
     "site": ("site_job.fetched", "trainer.trains", "site_job.sends", "site_job.has_sent"),
     "server_job": (
         "server_job.asks", "trainer.trains", "server_job.receives", "server_job.has_taken", "server_job.aggregates",
-        "server_job.writes", "server_job.has_written",
+        "server_job.writes", "server_job.has_written", "server_job.renames", "server_job.has_appended",
     ),
     "server_parent": ("server_job.asks", "trainer.trains", "server_job.has_taken", "server_job.writes"),
     "server": (
         "server_job.asks", "trainer.trains", "server_job.aggregates", "server_job.writes", "server_job.has_written",
+        "server_job.renames", "server_job.has_appended",
     ),
 }  # fmt: skip
 """Whose processes are killed with -9, and the steps of a round at which that is tried."""
 
 CORRUPTED = {
     "server": (
-        "state/runs/{run}/*", "state/audit/audit.jsonl", "state/audit/head.json", "local/privacy.json",
+        "state/runs/{run}/*", "state/runs/{run}/journal/*.json", "state/runs/{run}/journal/*.npz",
+        "state/audit/audit.jsonl", "state/audit/head.json", "state/certificates/*", "local/privacy.json",
         "local/resources.json.default", "startup/fed_server.json", "startup/server.crt",
     ),
     "site": (
-        "state/runs/{run}/*", "local/fedvoxel_site.json", "local/fedvoxel_privacy.json", "local/resources.json.default",
+        "state/runs/{run}/*", "state/runs/{run}/patients/*.json*", "state/audit/audit.jsonl", "state/audit/head.json",
+        "local/fedvoxel_site.json", "local/fedvoxel_privacy.json", "local/resources.json.default",
         "startup/fed_client.json", "startup/client.crt",
     ),
 }  # fmt: skip
 """The files in which a byte is changed, as patterns in a kit."""
 
 _WEIGHTS: dict[Kind, int] = {
-    "kill": 40, "power": 8, "partition": 10, "line": 6, "rate": 4, "clock": 8, "disk_full": 6, "corrupt": 12,
-    "duplicate": 4, "replay": 4, "both": 4,
+    "kill": 40, "power": 8, "partition": 8, "line": 5, "rate": 4, "clock": 8, "disk_full": 9, "corrupt": 20,
+    "duplicate": 3, "replay": 3, "both": 4,
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The page that the chaos run writes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,24 @@ from fedvoxel.records.atomic import write_json, write_text
 NEXT_ROUND_LIMIT_S = {"server": 30.0, "site": 20.0}
 
 
-def write_report(lines: Sequence[dict[str, Any]], seed: int, out: Path) -> None:
-    """Writes chaos.json and chaos.md."""
-    write_json(out / "chaos.json", {"seed": seed, "results": list(lines)})
-    write_text(out / "chaos.md", page(lines, seed))
+def write_report(
+    lines: Sequence[dict[str, Any]], seed: int, out: Path, guards: Mapping[str, Sequence[dict[str, Any]]]
+) -> None:
+    """Writes chaos.json and chaos.md.
+
+    Args:
+        lines: The results of faults and jobs.
+        seed: Of the plan.
+        out: Where.
+        guards: The results of a job without each guard.
+    """
+    write_json(out / "chaos.json", {"seed": seed, "results": list(lines), "guards": dict(guards)})
+    write_text(out / "chaos.md", page(lines, seed, guards))
 
 
-def page(lines: Sequence[dict[str, Any]], seed: int) -> str:
+def page(
+    lines: Sequence[dict[str, Any]], seed: int, guards: Mapping[str, Sequence[dict[str, Any]]] | None = None
+) -> str:
     """Returns the page's text."""
     faults = [line for line in lines if "kind" in line]
     jobs = [line for line in lines if "kind" not in line]
@@ -39,7 +50,30 @@ def page(lines: Sequence[dict[str, Any]], seed: int) -> str:
     said += ["", "## How the jobs ended", "", "| outcome | FLARE says | jobs |", "| --- | --- | --- |"]
     ends = Counter((str(job["outcome"]), job["flare_status"]) for job in jobs)
     said += [f"| {outcome} | {status} | {count} |" for (outcome, status), count in sorted(ends.items())]
+    if guards:
+        said += [
+            "",
+            "## Without a guard",
+            "",
+            "Each line is a job whose processes lack one guard. It has to be red.",
+            "",
+        ]
+        said += ["| without | fault | what is seen |", "| --- | --- | --- |"]
+        said += [_without(guard, told) for guard, told in guards.items()]
     return "\n".join([*said, ""])
+
+
+def what_is_seen(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns what is wrong with a fault and its job; nothing where all is as it should be."""
+    seen = [sentence for line in lines for sentence in (*line["violations"], line["needed_person"]) if sentence]
+    return seen + ["the run was not whole again" for line in lines if line.get("survived") is False]
+
+
+def _without(guard: str, lines: Sequence[dict[str, Any]]) -> str:
+    name = next((line["name"] for line in lines if "kind" in line), "none")
+    seen = what_is_seen(lines)
+    more = f" (and {len(seen) - 1} more)" if len(seen) > 1 else ""
+    return f"| {guard} | {name} | {f'{seen[0]}{more}' if seen else 'NOTHING'} |"
 
 
 def _title(fault: dict[str, Any]) -> str:

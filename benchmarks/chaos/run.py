@@ -33,6 +33,19 @@ Result = dict[str, Any]
 Say = Callable[[str], None]
 
 
+def lines_of(results: Path) -> list[Result]:
+    """Returns the results so far."""
+    if not results.is_file():
+        return []
+    return [json.loads(line) for line in results.read_text().splitlines() if line.endswith("}")]
+
+
+def unfinished(faults: Sequence[Fault], results: Path) -> list[Fault]:
+    """Returns the faults without a result."""
+    struck = [line for line in lines_of(results) if "kind" in line]
+    return [fault for fault in faults if not any(fault.as_json().items() <= line.items() for line in struck)]
+
+
 @dataclass
 class Campaign:
     """Is the jobs of a plan on one consortium.
@@ -65,16 +78,23 @@ class Campaign:
         self.reference = {one.round: one.model for one in committed_rounds(self.trace, run.since)}
         return self._judge_job(run, -1)
 
+    def note(self, result: Result) -> None:
+        """Appends a result."""
+        with self.results.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(result) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
     def job(self, faults: Sequence[Fault]) -> None:
         """Runs one job of the plan with those of its faults that are not finished."""
-        left = [fault for fault in faults if not self._finished(fault)]
+        left = unfinished(faults, self.results)
         stuck = 0
         while left:
             before = len(left)
             left = self._attempt(left)
             stuck = stuck + 1 if len(left) == before else 0
             if stuck == TRIED_IN:
-                self._write(self._not_reached(left[0]))
+                self.note(self._not_reached(left[0]))
                 left, stuck = left[1:], 0
 
     def _attempt(self, faults: list[Fault]) -> list[Fault]:
@@ -87,20 +107,20 @@ class Campaign:
             self._repair()
             run = self._submit(f"chaos-{number:02d}")
         if not self._has_begun(run):
-            self._write(self._judge_job(run, number) | {"needed_person": "the job did not begin"})
+            self.note(self._judge_job(run, number) | {"needed_person": "the job did not begin"})
             self._repair()
             return faults
         while faults and not self._is_over(run):
             result = self._strike(run, faults[0])
             if result is None:
                 break
-            self._write(result)
+            self.note(result)
             faults = faults[1:]
             if result["needed_person"]:
                 break
         self._wait_for_end(run)
         ended = self._judge_job(run, number)
-        self._write(ended)
+        self.note(ended)
         if ended["needed_person"]:
             self._repair()
         return faults
@@ -124,6 +144,7 @@ class Campaign:
         recovered = wait_until(lambda: whole_again() or self._is_over(run), RECOVERED_WITHIN_S * self.patience)
         changed = aftermath.saved[0] if aftermath.saved else None
         violations = oracle.chain_troubles(self.machines, changed) + oracle.round_troubles(self.trace, run)
+        violations += oracle.unseen_change(*aftermath.saved) if aftermath.saved else []
         whole = whole_again()
         result = fault.as_json() | {
             "run": run.key,
@@ -223,19 +244,3 @@ class Campaign:
         for machine in self.machines.names:
             self.machines.boot(machine)
         wait_until(self.machines.all_registered, BOOTED_WITHIN_S)
-
-    def _finished(self, fault: Fault) -> bool:
-        wanted = fault.as_json()
-        return any({key: line.get(key) for key in wanted} == wanted for line in self.lines() if "kind" in line)
-
-    def lines(self) -> list[Result]:
-        """Returns the results so far."""
-        if not self.results.is_file():
-            return []
-        return [json.loads(line) for line in self.results.read_text().splitlines() if line.endswith("}")]
-
-    def _write(self, result: Result) -> None:
-        with self.results.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(result) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())

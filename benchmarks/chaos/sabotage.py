@@ -1,18 +1,65 @@
 """Guards that can be taken away from the processes under test, to see that the oracle misses them."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-GUARDS: dict[str, dict[str, Any]] = {
-    "vetting": {
-        "fedvoxel.federation.vetting:Vetting.check_named": None,
-        "fedvoxel.federation.vetting:Vetting.check": "unchecked",
-    },
-    "journal": {"fedvoxel.flare.run_journal:RunJournal.commit": None},
-    "audit": {"fedvoxel.records.chain_file:write_after": None},
+from benchmarks.chaos.plan import Fault, Kind
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Is something that keeps a run whole.
+
+    Attributes:
+        taken: The functions that do nothing without it, with what they return then.
+        fault: The fault after which it is missed.
+    """
+
+    taken: Mapping[str, Any]
+    fault: Fault
+
+
+def _fault(kind: Kind, step: str, value: str = "", machine: str = "hospital-a") -> Fault:
+    return Fault(0, 0, kind, machine, step, "server" if step.startswith("server") else "hospital-a", value)
+
+
+GUARDS: dict[str, Guard] = {
+    "vetting": Guard(
+        {
+            "fedvoxel.federation.vetting:Vetting.check_named": None,
+            "fedvoxel.federation.vetting:Vetting.check": "unchecked",
+        },
+        _fault("replay", "site_job.answers"),
+    ),
+    "journal": Guard(
+        {"fedvoxel.flare.run_journal:RunJournal.commit": None},
+        _fault("kill", "server_job.asks", "server_job", "server"),
+    ),
+    "resumption": Guard(
+        {"fedvoxel.flare.resumption:Resumption._go_on": None},
+        _fault("kill", "server_job.asks", "server_job", "server"),
+    ),
+    "restarted job": Guard(
+        {"fedvoxel.flare.restarted_job:RestartedJob._may_start_again": False},
+        _fault("kill", "trainer.trains", "site_job"),
+    ),
+    "returning site": Guard(
+        {"fedvoxel.flare.returning_sites:ReturningSites._heard_of": None},
+        _fault("kill", "trainer.trains", "site"),
+    ),
+    "optimiser's moments": Guard(
+        {"fedvoxel.training.resumption:KeptMoments.before": None},
+        _fault("kill", "site_job.fetched", "trainer"),
+    ),
+    "audit": Guard(
+        {"fedvoxel.records.chain_file:write_after": None},
+        _fault("kill", "site_job.fetched", "trainer"),
+    ),
 }
-"""By the guard's name, the functions that do nothing without it, with what they return then."""
+"""By name; the last one is missed before any fault."""
 
 
 def modules() -> set[str]:
@@ -31,5 +78,6 @@ def take_away(module: ModuleType) -> None:
         setattr(owner, method, lambda *arguments, _returned=returned, **named: _returned)
 
 
-def _taken_away() -> dict[str, Any]:
-    return GUARDS.get(os.environ.get("FEDVOXEL_SABOTAGE", ""), {})
+def _taken_away() -> Mapping[str, Any]:
+    guard = GUARDS.get(os.environ.get("FEDVOXEL_SABOTAGE", ""))
+    return guard.taken if guard else {}

@@ -18,11 +18,13 @@ class Step:
         name: `<process>.<what happens>`.
         place: `module:qualified name` of the function.
         when: Before or after the function.
+        told: Whether it is written into the trace; what every process does many times in a round is not.
     """
 
     name: str
     place: str
     when: When
+    told: bool = True
 
     @property
     def module(self) -> str:
@@ -45,6 +47,8 @@ _REPLIES = "fedvoxel.flare.round_replies:RoundReplies"
 _FILES = "fedvoxel.flare.run_files:RunFiles"
 _COMMIT = "fedvoxel.flare.run_journal:RunJournal.commit"
 _RUNNER = "nvflare.private.fed.server.job_runner:JobRunner"
+_RENAMED = "fedvoxel.records.atomic:_put_in_place"
+_APPENDED = "fedvoxel.records.chain_file:write_after"
 
 STEPS = (
     Step("server_parent.deploys", f"{_RUNNER}._deploy_job", "before"),
@@ -66,7 +70,28 @@ STEPS = (
     Step("trainer.begins", "fedvoxel.training.site_trainer:SiteTrainer._train", "before"),
     Step("trainer.trains", "fedvoxel.training.local_steps:LocalSteps._step", "after"),
     Step("trainer.has_trained", "fedvoxel.training.site_trainer:SiteTrainer._train", "after"),
+    # A file is written and has not its name yet; a chain has its new lines and its head not yet.
+    Step("server_job.renames", _RENAMED, "before", told=False),
+    Step("server_job.has_appended", _APPENDED, "after", told=False),
+    Step("site_job.renames", _RENAMED, "before", told=False),
+    Step("site_job.has_appended", _APPENDED, "after", told=False),
+    Step("trainer.renames", _RENAMED, "before", told=False),
 )
+
+PROCESSES = {
+    "server_train": "server_parent",
+    "runner_process": "server_job",
+    "client_train": "site_parent",
+    "worker_process": "site_job",
+    "fedvoxel.training.worker": "trainer",
+}
+"""What a process's command line has in it, by kind."""
+
+
+def kind_in(command: str) -> str:
+    """Returns what a process of this command line does, one of `PROCESSES`; an empty string when it is none of them."""
+    return next((kind for module, kind in PROCESSES.items() if module in command), "")
+
 
 BY_NAME = {step.name: step for step in STEPS}
 

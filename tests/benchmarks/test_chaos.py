@@ -1,5 +1,6 @@
 """The plan of faults is a function of its seed, and the oracle sees what it is there to see."""
 
+import importlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos import hooks, machines, oracle
+from benchmarks.chaos import hooks, machines, oracle, sabotage
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, plan
@@ -24,6 +25,7 @@ from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, writ
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import sha256_of_file
+from fedvoxel.records.chain import Chain
 from tests.system.network import Network
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
@@ -42,8 +44,8 @@ def test_a_plan_is_a_function_of_its_seed() -> None:
 
 
 def test_the_plan_has_every_kind_every_process_and_every_file() -> None:
-    planned = [fault for job in plan(1, 20, 100, SITES) for fault in job]
-    assert len(planned) >= 100
+    planned = [fault for job in plan(1, 20, 120, SITES) for fault in job]
+    assert len(planned) >= 120
     kills = {(fault.value, fault.step) for fault in planned if fault.kind == "kill"}
     assert kills == {(whose, step) for whose, steps in KILLED_AT.items() for step in steps}
     kinds = {fault.kind for fault in planned}
@@ -51,7 +53,7 @@ def test_the_plan_has_every_kind_every_process_and_every_file() -> None:
         "kill", "power", "partition", "line", "rate", "clock", "disk_full", "corrupt", "duplicate", "replay", "both",
     }  # fmt: skip
     corrupted = {fault.value for fault in planned if fault.kind == "corrupt"}
-    assert len(corrupted) >= len({*CORRUPTED["server"], *CORRUPTED["site"]}) - 3
+    assert corrupted == {*CORRUPTED["server"], *CORRUPTED["site"]}
     assert all(fault.step in BY_NAME for fault in planned)
     assert all((fault.at == "server") == fault.step.startswith("server") for fault in planned)
 
@@ -205,6 +207,19 @@ def test_a_cut_chain_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
     assert oracle.chain_troubles(made, besides=path) == []
 
 
+def test_a_changed_line_that_verifies_is_seen(
+    ended: tuple[Machines, Trace, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ended[0].kit("server") / "state/audit/audit.jsonl"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"why", b"who", 1))
+    assert oracle.unseen_change(path, content) == []
+    monkeypatch.setattr(Chain, "read", lambda self: [])
+    assert oracle.unseen_change(path, content) == ["audit.jsonl was changed and verifies all the same"]
+    path.write_bytes(content + b"more")
+    assert oracle.unseen_change(path, content) == [], "it was put back"
+
+
 def test_other_bits_than_without_faults_are_seen(ended: tuple[Machines, Trace, Run]) -> None:
     _, trace, run = ended
     assert "round 1" in oracle.reference_troubles(trace, run, {0: "m1", 1: "other"}, 3)[0]
@@ -223,6 +238,35 @@ def test_a_process_stops_at_its_step_and_goes_on(tmp_path: Path, monkeypatch: py
     hooks._pass(step, (), None)
     assert (tmp_path / "stopped-1").exists() and not (tmp_path / "armed.json").exists()
     assert len(Trace(tmp_path / "trace.jsonl").look()) == 2
+
+
+def test_a_step_of_every_file_is_passed_by_its_process_alone_and_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDVOXEL_CHAOS", str(tmp_path))
+    monkeypatch.setenv("FEDVOXEL_MACHINE", "hospital-a")
+    step = BY_NAME["trainer.renames"]
+    asked = {"id": 2, "step": step.name, "machine": "hospital-a", "action": "", "skip": 1}
+    (tmp_path / "armed.json").write_text(json.dumps(asked))
+    (tmp_path / "go-2").touch()
+    monkeypatch.setattr(hooks, "_own_kind", lambda: "site_job")
+    hooks._pass(step, (), None)
+    monkeypatch.setattr(hooks, "_own_kind", lambda: "trainer")
+    hooks._pass(step, (), None)
+    assert not (tmp_path / "stopped-2").exists()
+    hooks._pass(step, (), None)
+    assert (tmp_path / "stopped-2").exists() and not (tmp_path / "trace.jsonl").exists()
+
+
+@pytest.mark.parametrize("guard", sabotage.GUARDS)
+def test_every_guard_is_a_place_in_the_code(guard: str) -> None:
+    for place in sabotage.GUARDS[guard].taken:
+        module, _, function = place.partition(":")
+        found: Any = importlib.import_module(module)
+        for name in function.split("."):
+            found = getattr(found, name)
+        assert callable(found)
+    assert sabotage.GUARDS[guard].fault.step in BY_NAME
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
@@ -251,3 +295,8 @@ def test_the_page_says_what_was_not_survived() -> None:
     assert "1 faults in 1 jobs: 0 survived by the run that they struck, 1 faults or jobs with something" in said
     assert f"- {fault.name}: round 1 was lost" in said
     assert "12.0" in said
+    assert "Without a guard" not in said
+    without = {"audit": [job], "journal": [fault.as_json() | {"name": fault.name} | told, job]}
+    said = page([job], 1, without)
+    assert "| audit | none | NOTHING |" in said
+    assert f"| journal | {fault.name} | round 1 was lost (and 2 more) |" in said

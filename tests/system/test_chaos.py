@@ -8,7 +8,7 @@ import pytest
 from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import plan
-from benchmarks.chaos.run import Campaign
+from benchmarks.chaos.run import Campaign, lines_of
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
@@ -31,8 +31,9 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
 def test_ten_faults_cost_no_committed_round_no_chain_and_no_person(campaign: Campaign, tmp_path: Path) -> None:
     for faults in plan(SEED, JOBS, FAULTS, SITES):
         campaign.job(faults)
-    lines = campaign.lines()
+    lines = lines_of(campaign.results)
     struck = [line for line in lines if "kind" in line]
     assert len(struck) == FAULTS
     assert [(line.get("name") or line["run"], line["violations"]) for line in lines if line["violations"]] == []
     assert [line.get("name") or line["run"] for line in lines if line["needed_person"]] == []
+    assert [line["name"] for line in struck if not line["survived"]] == []
