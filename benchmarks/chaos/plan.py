@@ -32,8 +32,8 @@ KILLED_AT = {
 CORRUPTED = {
     "server": (
         "state/runs/{run}/*", "state/runs/{run}/journal/*.json", "state/runs/{run}/journal/*.npz",
-        "state/audit/audit.jsonl", "state/audit/head.json", "state/certificates/*", "local/privacy.json",
-        "local/resources.json.default", "startup/fed_server.json", "startup/server.crt",
+        "state/audit/audit.jsonl", "state/audit/head.json", "state/certificates/*", "state/jobs/*/meta*",
+        "local/privacy.json", "local/resources.json.default", "startup/fed_server.json", "startup/server.crt",
     ),
     "site": (
         "state/runs/{run}/*", "state/runs/{run}/patients/*.json*", "state/audit/audit.jsonl", "state/audit/head.json",

@@ -1,10 +1,29 @@
-"""Keeps the server's jobs inside its kit, so that a kit can be moved and nothing lies in a shared temporary folder."""
+"""Keeps the server's jobs inside its kit, so that a kit can be moved and nothing lies in a shared temporary folder.
 
+What FLARE keeps of a job is its only word on it, and one file of it that cannot be read would take all jobs from it:
+its scheduler ends for good at the first error, a full disk's too. So that word lies here twice, the first time with a
+hash; a job of which neither can be read is left out; and a full disk is waited for.
+"""
+
+import hashlib
+import json
+import logging
+import time
 from pathlib import Path
+from typing import Any
 
+from nvflare.apis.storage import META, StorageException
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.records.atomic import is_disk_full, write_bytes
+
+HASHED_META = "meta.hashed"
+"""What FLARE keeps of a job, after a line with its SHA-256. It is written first, and counts where it is whole."""
+
+_FULL_PAUSE_S = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 class KitStorage(FilesystemStorage):
@@ -31,3 +50,73 @@ class KitStorage(FilesystemStorage):
                 f"storage folder: expected a path inside the kit, got {folder!r}; write it relative to the kit"
             )
         super().__init__(root_dir=str(Path.cwd() / relative))
+
+    def create_object(self, uri: str, data: Any, meta: dict[str, Any], overwrite_existing: bool = False) -> str:
+        """Stores a job."""
+        self._forget_hashed(uri)
+        return str(super().create_object(uri, data, meta, overwrite_existing))
+
+    def clone_object(self, from_uri: str, to_uri: str, meta: dict[str, Any], overwrite_existing: bool = False) -> str:
+        """Stores a copy of a job."""
+        self._forget_hashed(to_uri)
+        return str(super().clone_object(from_uri, to_uri, meta, overwrite_existing))
+
+    def get_meta(self, uri: str) -> dict[str, Any]:
+        """Returns what is kept of a job; nothing where no copy of it is whole, as of no job.
+
+        Raises:
+            StorageException: There is no such job.
+        """
+        folder = self._folder(uri)
+        try:
+            return _checked(folder / HASHED_META)
+        except (OSError, ValueError):
+            pass  # none yet, or damaged
+        try:
+            return dict(super().get_meta(uri))
+        except ValueError:
+            logger.error(
+                "event=job_damaged job=%s what=what is kept of it cannot be read, in both of its files", folder.name
+            )
+            return {}
+
+    def update_meta(self, uri: str, meta: dict[str, Any], replace: bool) -> None:
+        """Changes what is kept of a job; waits as long as the disk is full.
+
+        Raises:
+            StorageException: There is no such job, or its files cannot be written.
+        """
+        content = json.dumps(meta if replace else self.get_meta(uri) | meta).encode("utf-8")
+        folder = self._folder(uri)
+        if not folder.is_dir():
+            raise StorageException(f"there is no job {folder.name}")
+        _write_patiently(folder / HASHED_META, hashlib.sha256(content).hexdigest().encode("ascii") + b"\n" + content)
+        _write_patiently(folder / META, content)
+
+    def list_components_of_object(self, uri: str) -> list[str]:
+        """Returns what a job consists of."""
+        return [name for name in super().list_components_of_object(uri) if name != HASHED_META]
+
+    def _folder(self, uri: str) -> Path:
+        return Path(self._object_path(uri))
+
+    def _forget_hashed(self, uri: str) -> None:
+        (self._folder(uri) / HASHED_META).unlink(missing_ok=True)
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    head, _, content = path.read_bytes().partition(b"\n")
+    if head != hashlib.sha256(content).hexdigest().encode("ascii"):
+        raise ValueError("the hash does not fit")
+    return dict(json.loads(content))
+
+
+def _write_patiently(path: Path, content: bytes) -> None:
+    while True:
+        try:
+            return write_bytes(path, content, mode=0o600)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise StorageException(f"{path.name} cannot be written ({error.strerror})") from None
+        logger.error("event=disk_full job=%s what=waits for room to write %s", path.parent.name, path.name)
+        time.sleep(_FULL_PAUSE_S)
