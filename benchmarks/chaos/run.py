@@ -61,7 +61,7 @@ class Campaign:
     machines: Machines
     results: Path
     say: Say
-    rounds: int = 150
+    rounds: int = 110
     epochs: int = 2
     patience: float = 1.0
     reference: dict[int, str] = field(default_factory=dict)
