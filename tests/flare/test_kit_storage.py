@@ -60,8 +60,11 @@ def test_a_job_that_cannot_be_read_takes_no_other_with_it(
 ) -> None:
     for name in ("meta", HASHED_META):
         _cut(tmp_path / "jobs/jobs/a" / name)
-    assert storage.get_meta("jobs/a") == {} and storage.get_meta("jobs/b")["status"] == "RUNNING"
-    assert "event=job_damaged job=a" in caplog.text and str(tmp_path) not in caplog.text
+    assert storage.list_objects("jobs") == ["jobs/b"] == storage.list_objects("jobs")
+    for touch in (storage.get_meta, lambda uri: storage.update_meta(uri, {"status": "FINISHED"}, replace=False)):
+        with pytest.raises(StorageException, match="what is kept of job a cannot be read"):
+            touch("jobs/a")
+    assert caplog.text.count("event=job_damaged reason=what is kept of job a") == 1 and str(tmp_path) not in caplog.text
 
 
 def test_a_job_of_an_earlier_release_has_one_file(storage: KitStorage, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class KitStorage(FilesystemStorage):
                 f"storage folder: expected a path inside the kit, got {folder!r}; write it relative to the kit"
             )
         super().__init__(root_dir=str(Path.cwd() / relative))
+        self._damaged: set[str] = set()
 
     def create_object(self, uri: str, data: Any, meta: dict[str, Any], overwrite_existing: bool = False) -> str:
         """Stores a job."""
@@ -62,10 +63,10 @@ class KitStorage(FilesystemStorage):
         return str(super().clone_object(from_uri, to_uri, meta, overwrite_existing))
 
     def get_meta(self, uri: str) -> dict[str, Any]:
-        """Returns what is kept of a job; nothing where no copy of it is whole, as of no job.
+        """Returns what is kept of a job.
 
         Raises:
-            StorageException: There is no such job.
+            StorageException: There is no such job, or neither file with what is kept of it can be read.
         """
         folder = self._folder(uri)
         try:
@@ -74,17 +75,18 @@ class KitStorage(FilesystemStorage):
             pass  # none yet, or damaged
         try:
             return dict(super().get_meta(uri))
-        except ValueError:
-            logger.error(
-                "event=job_damaged job=%s what=what is kept of it cannot be read, in both of its files", folder.name
-            )
-            return {}
+        except (SyntaxError, TypeError, ValueError):
+            raise StorageException(f"what is kept of job {folder.name} cannot be read, in neither file") from None
+
+    def list_objects(self, path: str, without_tag: str | None = None) -> list[str]:
+        """Returns the jobs that can be read."""
+        return [uri for uri in super().list_objects(path, without_tag) if self._can_be_read(uri)]
 
     def update_meta(self, uri: str, meta: dict[str, Any], replace: bool) -> None:
         """Changes what is kept of a job; waits as long as the disk is full.
 
         Raises:
-            StorageException: There is no such job, or its files cannot be written.
+            StorageException: There is no such job, or its files cannot be read or written.
         """
         content = json.dumps(meta if replace else self.get_meta(uri) | meta).encode("utf-8")
         folder = self._folder(uri)
@@ -96,6 +98,16 @@ class KitStorage(FilesystemStorage):
     def list_components_of_object(self, uri: str) -> list[str]:
         """Returns what a job consists of."""
         return [name for name in super().list_components_of_object(uri) if name != HASHED_META]
+
+    def _can_be_read(self, uri: str) -> bool:
+        try:
+            self.get_meta(uri)
+        except StorageException as error:
+            if uri not in self._damaged:
+                logger.error("event=job_damaged reason=%s", error)
+            self._damaged.add(uri)
+            return False
+        return True
 
     def _folder(self, uri: str) -> Path:
         return Path(self._object_path(uri))
