@@ -109,7 +109,7 @@ def outcome_troubles(machines: Machines, trace: Trace, run: Run) -> list[str]:
         return ["the run has no outcome"]
     said, happened = [], committed_rounds(trace, run.since)
     if outcome.status == "unfinished":
-        said.append("the run has not ended, and nobody goes on with it")
+        said.append("the run has not ended")
     reached = rounds_reached(trace, run.since)
     if outcome.rounds_committed != reached:
         said.append(f"the outcome says {outcome.rounds_committed} rounds were committed, {reached} were")

@@ -76,7 +76,10 @@ class Campaign:
         run = self._submit("reference")
         self._wait_for_end(run)
         self.reference = {one.round: one.model for one in committed_rounds(self.trace, run.since)}
-        return self._judge_job(run, -1)
+        ended = self._judge_job(run, -1)
+        if ended["outcome"] != "finished":
+            ended["violations"].insert(0, f"without any fault the run has {ended['outcome']}: {ended['reason']}")
+        return ended
 
     def note(self, result: Result) -> None:
         """Appends a result."""

@@ -1,7 +1,7 @@
 """Guards that can be taken away from the processes under test, to see that the oracle misses them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ class Guard:
     """Is something that keeps a run whole.
 
     Attributes:
-        taken: The functions that do nothing without it, with what they return then.
+        taken: The functions that do nothing without it, with what they return then; and constants, with other values.
         fault: The fault after which it is missed.
     """
 
@@ -50,9 +50,13 @@ GUARDS: dict[str, Guard] = {
         {"fedvoxel.flare.returning_sites:ReturningSites._heard_of": None},
         _fault("kill", "trainer.trains", "site"),
     ),
-    "optimiser's moments": Guard(
-        {"fedvoxel.training.resumption:KeptMoments.before": None},
-        _fault("kill", "site_job.fetched", "trainer"),
+    "journal's second copy": Guard(
+        {"fedvoxel.flare.round_journal:_COPIES": ("",)},
+        _fault("corrupt", "trainer.trains", "state/runs/{run}/journal/*.json", "server"),
+    ),
+    "waiting for room": Guard(
+        {"fedvoxel.records.atomic:is_disk_full": False},
+        _fault("disk_full", "server_job.writes", machine="server"),
     ),
     "audit": Guard(
         {"fedvoxel.records.chain_file:write_after": None},
@@ -75,7 +79,11 @@ def take_away(module: ModuleType) -> None:
             continue
         owner_name, _, method = function.rpartition(".")
         owner = getattr(module, owner_name) if owner_name else module
-        setattr(owner, method, lambda *arguments, _returned=returned, **named: _returned)
+        setattr(owner, method, _that_returns(returned) if callable(getattr(owner, method)) else returned)
+
+
+def _that_returns(value: Any) -> Callable[..., Any]:
+    return lambda *arguments, **named: value
 
 
 def _taken_away() -> Mapping[str, Any]:
