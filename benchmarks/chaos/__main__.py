@@ -16,12 +16,13 @@ from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import Fault, plan
 from benchmarks.chaos.report import what_is_seen, write_report
-from benchmarks.chaos.run import Campaign, lines_of, unfinished
+from benchmarks.chaos.results import append, lines_of, unfinished
+from benchmarks.chaos.run import Campaign
 from benchmarks.chaos.sabotage import GUARDS
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
 _WORK = WORK / "chaos"
-SHORT_ROUNDS = 25
+SHORT_ROUNDS = 60
 """Rounds of a job with a single fault."""
 
 
@@ -69,7 +70,7 @@ def _run_without(guard: str, options: argparse.Namespace) -> None:
     _say(f"without the {guard}:")
     with TemporaryDirectory(dir=_WORK) as folder, open_machines(Path(folder), SITES, guard) as machines:
         campaign = Campaign(machines, results, _say, rounds=SHORT_ROUNDS, patience=options.patience)
-        campaign.note(campaign.first())
+        append(results, campaign.first())
         campaign.job([fault])
     _report(options)
 

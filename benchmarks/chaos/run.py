@@ -1,6 +1,5 @@
 """Runs jobs with their faults, one after another, and judges each; what is finished is not done again."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos import oracle
-from benchmarks.chaos.faults import stopped_at, strike
+from benchmarks.chaos.faults import Aftermath, stopped_at, strike
 from benchmarks.chaos.job import chaos_job
 from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault
 from benchmarks.chaos.recovery import again_after, whole_round_after
+from benchmarks.chaos.results import Result, append, unfinished
 from benchmarks.chaos.steps import ASKS
 from benchmarks.chaos.trace import Trace, committed_rounds
 from benchmarks.chaos.waiting import wait_until
@@ -29,21 +29,9 @@ GIVEN_UP_AFTER_S = 90.0
 """So long after FLARE has ended a run's last job, without an outcome and without another job that is to follow, nobody
 is taken to go on with it: longer than a server takes to start."""
 
-Result = dict[str, Any]
+_NOT_REACHED = "its step was not passed, or the run ended before it was whole again"
+
 Say = Callable[[str], None]
-
-
-def lines_of(results: Path) -> list[Result]:
-    """Returns the results so far."""
-    if not results.is_file():
-        return []
-    return [json.loads(line) for line in results.read_text().splitlines() if line.endswith("}")]
-
-
-def unfinished(faults: Sequence[Fault], results: Path) -> list[Fault]:
-    """Returns the faults without a result."""
-    struck = [line for line in lines_of(results) if "kind" in line]
-    return [fault for fault in faults if not any(fault.as_json().items() <= line.items() for line in struck)]
 
 
 @dataclass
@@ -81,13 +69,6 @@ class Campaign:
             ended["violations"].insert(0, f"without any fault the run has {ended['outcome']}: {ended['reason']}")
         return ended
 
-    def note(self, result: Result) -> None:
-        """Appends a result."""
-        with self.results.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(result) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
     def job(self, faults: Sequence[Fault]) -> None:
         """Runs one job of the plan with those of its faults that are not finished."""
         left = unfinished(faults, self.results)
@@ -97,7 +78,7 @@ class Campaign:
             left = self._attempt(left)
             stuck = stuck + 1 if len(left) == before else 0
             if stuck == TRIED_IN:
-                self.note(self._not_reached(left[0]))
+                append(self.results, self._not_reached(left[0]))
                 left, stuck = left[1:], 0
 
     def _attempt(self, faults: list[Fault]) -> list[Fault]:
@@ -110,26 +91,30 @@ class Campaign:
             self._repair()
             run = self._submit(f"chaos-{number:02d}")
         if not self._has_begun(run):
-            self.note(self._judge_job(run, number) | {"needed_person": "the job did not begin"})
+            append(self.results, self._judge_job(run, number) | {"needed_person": "the job did not begin"})
             self._repair()
             return faults
         while faults and not self._is_over(run):
             result = self._strike(run, faults[0])
             if result is None:
                 break
-            self.note(result)
+            append(self.results, result)
             faults = faults[1:]
             if result["needed_person"]:
                 break
         self._wait_for_end(run)
         ended = self._judge_job(run, number)
-        self.note(ended)
+        append(self.results, ended)
         if ended["needed_person"]:
             self._repair()
         return faults
 
     def _strike(self, run: Run, fault: Fault) -> Result | None:
-        """Lets one fault strike and judges what came of it; None where the run ended before its step was passed."""
+        """Lets one fault strike and judges what came of it.
+
+        Returns:
+            None where the run ended before the step was passed, or well and before it could be whole again.
+        """
         self._struck += 1
         before = committed_rounds(self.trace, run.since)
         with stopped_at(self.machines, self._struck, fault, self.patience) as reached:
@@ -139,21 +124,18 @@ class Campaign:
             aftermath = strike(self.machines, fault, run.key)
         aftermath.pass_by()
         healed_at = time.monotonic()
-        sites = len(self.machines.sites)
-
-        def whole_again() -> float | None:
-            return whole_round_after(self.trace, run, healed_at, sites)
-
-        recovered = wait_until(lambda: whole_again() or self._is_over(run), RECOVERED_WITHIN_S * self.patience)
-        changed = aftermath.saved[0] if aftermath.saved else None
-        violations = oracle.chain_troubles(self.machines, changed) + oracle.round_troubles(self.trace, run)
-        violations += oracle.unseen_change(*aftermath.saved) if aftermath.saved else []
-        whole = whole_again()
-        result = fault.as_json() | {
+        recovered, whole = self._wait_until_whole(run, healed_at)
+        violations = self._violations(run, fault, aftermath)
+        aftermath.restore()
+        if whole is None and self._finished_well(run):
+            self.say(f"too late: {fault.name}")
+            return None
+        self.say(f"{'LOST' if whole is None else 'survived'}: {fault.name} {violations or ''}")
+        return fault.as_json() | {
             "run": run.key,
             "name": fault.name,
             "rounds_before": len(before),
-            "survived": whole is not None or self._finished_well(run),
+            "survived": whole is not None,
             "over": self._is_over(run),
             "next_round_s": again_after(self.trace, fault, struck_at, healed_at),
             "whole_round_s": round(whole - healed_at, 1) if whole else None,
@@ -161,15 +143,29 @@ class Campaign:
             "violations": violations,
             "needed_person": "" if recovered else "neither went on nor ended",
         }
-        if fault.kind == "corrupt" and changed is None:
-            result["violations"].append("nothing to corrupt: no such file")
-        aftermath.restore()
-        self.say(f"{'survived' if result['survived'] else 'LOST'}: {fault.name} {violations or ''}")
-        return result
+
+    def _wait_until_whole(self, run: Run, healed_at: float) -> tuple[bool, float | None]:
+        """Waits until all sites have had part in a round, or the run is over; returns whether, and when the former."""
+        sites = len(self.machines.sites)
+
+        def whole_again() -> float | None:
+            return whole_round_after(self.trace, run, healed_at, sites)
+
+        recovered = wait_until(lambda: whole_again() or self._is_over(run), RECOVERED_WITHIN_S * self.patience)
+        return bool(recovered), whole_again()
+
+    def _violations(self, run: Run, fault: Fault, aftermath: Aftermath) -> list[str]:
+        changed = aftermath.saved[0] if aftermath.saved else None
+        said = oracle.chain_troubles(self.machines, changed) + oracle.round_troubles(self.trace, run)
+        if aftermath.saved:
+            said += oracle.unseen_change(*aftermath.saved)
+        elif fault.kind == "corrupt":
+            said.append("nothing to corrupt: no such file")
+        return said
 
     def _not_reached(self, fault: Fault) -> Result:
         self.say(f"not reached: {fault.name}")
-        told = {"survived": False, "over": False, "violations": ["its step was not passed"], "needed_person": ""}
+        told = {"survived": False, "over": False, "violations": [_NOT_REACHED], "needed_person": ""}
         return fault.as_json() | {"run": "", "name": fault.name, **told}
 
     def _finished_well(self, run: Run) -> bool:

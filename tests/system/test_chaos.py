@@ -8,7 +8,8 @@ import pytest
 from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import plan
-from benchmarks.chaos.run import Campaign, lines_of
+from benchmarks.chaos.results import lines_of
+from benchmarks.chaos.run import Campaign
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
