@@ -63,10 +63,13 @@ class Campaign:
         """Runs a job without faults, whose models are what others are held against."""
         run = self._submit("reference")
         self._wait_for_end(run)
-        self.reference = {one.round: one.model for one in committed_rounds(self.trace, run.since)}
+        committed = committed_rounds(self.trace, run.since)
+        self.reference = {one.round: one.model for one in committed}
         ended = self._judge_job(run, -1)
         if ended["outcome"] != "finished":
             ended["violations"].insert(0, f"without any fault the run has {ended['outcome']}: {ended['reason']}")
+        if any(len(one.sites) < len(self.machines.sites) for one in committed):
+            ended["violations"].append("without any fault a site was missing in a round")
         return ended
 
     def job(self, faults: Sequence[Fault]) -> None:
