@@ -119,6 +119,8 @@ class Campaign:
             None where the run ended before the step was passed, or well and before it could be whole again.
         """
         self._struck += 1
+        if fault.kind == "replay":  # which takes an answer of the round before
+            wait_until(lambda: len(committed_rounds(self.trace, run.since)) > 1, BEGINS_WITHIN_S * self.patience)
         before = committed_rounds(self.trace, run.since)
         with stopped_at(self.machines, self._struck, fault, self.patience) as reached:
             if not reached:
