@@ -19,6 +19,7 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.flare.kept_answer import basis_of
 from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
     SECURE_TASKS,
@@ -187,6 +188,7 @@ class SiteExecutor(Executor):
             # Before the trainer is asked: whether it could tells of the cases.
             raise ConfigError(f"a job under a privacy section answers rounds and initial weights only, not {task_name}")
         model = FLModelUtils.from_shareable(shareable)
+        run_id = str(model.meta.get("run_id") or fl_ctx.get_job_id())
         if task_name in SECURE_TASKS and self._secure:
             terms = terms_of(_local(fl_ctx).parent, self.cohort, self._section)
             return self._secure.answer(task_name, model, terms)
@@ -194,7 +196,6 @@ class SiteExecutor(Executor):
             check_in_sums(_local(fl_ctx), self.cohort, model.meta.get("secure") is not None)
             check_same_section(self.privacy, model.meta.get("privacy"))
             model.meta["accepted"] = model.meta["accepted"].get(fl_ctx.get_identity_name())
-            run_id = str(model.meta.get("run_id") or fl_ctx.get_job_id())
             begin_training(self._folder, self.cohort, run_id, self._task_hash)
         progress, kept = self._progress.update, None if rounds else SiteState(self._folder, self.cohort).checkpoint_file
         asking = partial(self._process.ask_on, checkpoint=kept)
@@ -202,7 +203,8 @@ class SiteExecutor(Executor):
         if task_name == TASK_TRAIN and rounds and self._secure and self._private:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:
-            return self._updates.answer(model, ask, self._command(task_name, model), self._secure)
+            basis = basis_of(_local(fl_ctx), self.cohort, run_id, self._task_hash)
+            return self._updates.answer(model, ask, self._command(task_name, model), self._secure, basis)
         command, arrays = self._command(task_name, model), model.params or {}
         if task_name == TASK_VALIDATE and self._updates:
             arrays = self._updates.scored(model, ask)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
+from fedvoxel.flare.kept_answer import kept_answer_file
 from fedvoxel.flare.local_model import local_model_file
 from fedvoxel.records.atomic import write_json
 from fedvoxel.training.round_memory import CARRIED_KINDS, RoundMemory
@@ -36,4 +37,5 @@ def begin_training(folder: Path, cohort: str, run_id: str, task: str) -> None:
     for carried in CARRIED_KINDS:
         RoundMemory(folder, cohort, carried).forget()
     local_model_file(folder, cohort).unlink(missing_ok=True)
+    kept_answer_file(folder, cohort).unlink(missing_ok=True)
     write_json(note, {"run": run_id, "task": task}, mode=0o600)

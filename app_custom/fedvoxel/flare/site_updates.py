@@ -8,6 +8,7 @@ import numpy as np
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
+from fedvoxel.flare.kept_answer import KeptAnswer
 from fedvoxel.flare.messages import result_reply
 from fedvoxel.flare.secure_answers import SecureAnswers, weighed
 from fedvoxel.flare.site_codec import SiteCodec
@@ -28,15 +29,19 @@ class SiteUpdates:
         self._run_key = folder.name
         self.codec = SiteCodec(folder, cohort, site, seed)
         self._sums = SumCodec(folder, cohort, site, seed)
+        self._kept = KeptAnswer(folder, cohort)
 
-    def answer(self, model: FLModel, ask: Ask, command: dict[str, Any], secure: SecureAnswers) -> Shareable:
-        """Has a round trained and returns the site's answer.
+    def answer(
+        self, model: FLModel, ask: Ask, command: dict[str, Any], secure: SecureAnswers, basis: str | None
+    ) -> Shareable:
+        """Has a round trained, unless it was before, and returns the site's answer.
 
         Args:
             model: The round's message, with what the server has accepted of this site alone.
             ask: See `Ask`.
             command: What the trainer is told; what the server has accepted of this site goes into it.
             secure: Takes part in the round's secure aggregation, where it has one.
+            basis: What the answer rests on besides the message; see `kept_answer.basis_of`.
 
         Raises:
             FedVoxelError: The trainer could not do it, or the message is not in order.
@@ -44,7 +49,8 @@ class SiteUpdates:
         arrays = self.codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
         if model.meta.get("secure") is not None:
             secure.open(model, arrays)
-        answer = ask(Message(command | {"accepted": model.meta["accepted"]}, arrays))
+        told = command | {"accepted": model.meta["accepted"]}
+        answer = self._kept.of(basis, told, arrays, lambda: ask(Message(told, arrays)))
         told = public_header(answer)
         named = {"run_key": self._run_key, "round": int(model.current_round or 0)}
         if model.meta.get("secure") is None:
