@@ -71,6 +71,8 @@ FORMATS: tuple[Format, ...] = (
     Format("flare.consortium_processes._Running", "the consortium's workspace"),
     Format("federation.outcome.RunOutcome", _RUN),
     Format("flare.round_journal.JournalEntry", "state/runs/RUN/journal/"),
+    Format("flare.kept_answer.KeptHead", "a site's state/runs/RUN/answer.COHORT.bin"),
+    Format("updates.secure.attempts.SummedRound", "a site's state/runs/RUN/summed_rounds.json"),
     Format("federation.cross_site.CrossSiteTable", _RUN),
     Format("federation.cohort_statistics.SiteStatistics", _RUN),
     Format("federation.cohort_statistics.BelowMinimum", _RUN),

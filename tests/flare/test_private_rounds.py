@@ -151,9 +151,21 @@ def test_a_share_of_the_noise_is_kept_masked_and_leaves_no_other_way(tmp_path: P
     release_id = private.release(0, 2, lambda: (SHARE, 1), _hide)
     kept = from_bytes(ledger.bytes_to_send(release_id))
     assert kept[MASKED].tobytes() == b"FVS" + np.array([3, -4, 5]).astype("<i8").tobytes()
-    with pytest.raises(ConfigError, match="masks that are gone"):
-        private.release(0, 2, lambda: (SHARE, 1), _hide)
     assert ledger.status().runs[0].drawn == 1
+
+
+def test_a_masked_round_that_is_begun_again_is_drawn_anew_and_charged_again(tmp_path: Path) -> None:
+    """Under new masks the same share would be in a second sum."""
+    ledger = Ledger(tmp_path, "cohort", CohortBudget(unit="patient", epsilon=8.0, delta=1e-3))
+    private = PrivateRounds(ledger, SHARED, "run", "job")
+    first = private.release(0, 2, lambda: (SHARE, 1), _hide)
+    other = {"conv.weight": np.array([1, 1, 1])}
+    second = PrivateRounds(ledger, SHARED, "run", "job-2").release(0, 2, lambda: (other, 1), _hide)
+    assert first != second and ledger.status().runs[0].drawn == 2
+    kept = from_bytes(ledger.bytes_to_send(second))
+    assert kept[MASKED].tobytes() == b"FVS" + np.array([1, 1, 1]).astype("<i8").tobytes()
+    with pytest.raises(BudgetExceededError, match="has used them, those lost to crashes included"):
+        private.release(1, 2, lambda: (SHARE, 1), _hide)
 
 
 def test_a_hospitals_part_of_a_sum_is_clipped_before_it_is_masked(tmp_path: Path) -> None:

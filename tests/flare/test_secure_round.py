@@ -1,7 +1,7 @@
 """Secure rounds over the controller: who breaks the protocol stands in outcome and audit, by name and reason."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.utils import fobs
 
+from fedvoxel.config import load_json_config
 from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import (
@@ -30,6 +31,7 @@ from fedvoxel.flare.messages import (
 )
 from fedvoxel.flare.secure_answers import SecureAnswers
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.updates.secure.attempts import SummedRound
 from fedvoxel.updates.secure.terms import Terms
 from tests.updates.secure.secure_sites import TASK, startup
 
@@ -78,16 +80,17 @@ class SecureSites(FakeSites):
 
 def _member(folder: Path, site: str, run_key: str) -> SecureAnswers:
     kit, state = folder / site, folder / site / "runs" / run_key
-    state.mkdir(parents=True)
-    (kit / "startup").symlink_to(startup(site))
+    state.mkdir(parents=True, exist_ok=True)
+    if not (kit / "startup").exists():
+        (kit / "startup").symlink_to(startup(site))
     return SecureAnswers(kit, state, TASK)
 
 
-def _run(folder: Path, lies: dict[tuple[str, str], Lie], rounds: int = 2) -> RunOutcome:
-    shutil.copytree(startup(SITES[0]), folder / "startup")
+def _run(folder: Path, lies: dict[tuple[str, str], Lie], rounds: int = 2, sites: Sequence[str] = SITES) -> RunOutcome:
+    shutil.copytree(startup(SITES[0]), folder / "startup", dirs_exist_ok=True)
     kind: Any = partial(SecureSites, folder=folder / "kits", lies=lies)
     section = {"secure_aggregation": {"bits": 16, "dropouts": 1}, "max_cases_per_site": 100, "num_rounds": rounds}
-    return run_sites(folder, dict.fromkeys(SITES, well_behaved), kind, min_sites=3, **section)
+    return run_sites(folder, dict.fromkeys(sites, well_behaved), kind, min_sites=3, **section)
 
 
 def _changed(key: str, **values: Any) -> Lie:
@@ -170,3 +173,73 @@ def test_keys_shares_and_signatures_are_counted_beside_the_updates(tmp_path: Pat
     assert len(told) == 5 * len(SECURE_TASKS) and record.secure_bytes_up == sum(told)
     assert record.bytes_up == 5 * (21 + 4 * 40) and record.bytes_down == 5 * MODEL["w"].nbytes
     assert record.secure_bytes_down > sum(told), "each is told what all have said"
+
+
+class Killed(BaseException):
+    """Ends the server's job process, as far as the run can tell."""
+
+
+def _dies(index: int) -> Lie:
+    """Has the server die when this reply of a round arrives."""
+
+    def lie(reply: Shareable) -> Shareable:
+        told = reply["DXO"]["meta"]
+        if told.get("round", index) == index:
+            raise Killed
+        return reply
+
+    return lie
+
+
+def _killed(folder: Path, site: str, task: str, rounds: int = 1) -> None:
+    """Runs until a site's reply to a task of the last round arrives, and has the server die there."""
+    with pytest.raises(Killed):
+        _run(folder, {(site, task): _dies(rounds - 1)}, rounds)
+
+
+def _noted(folder: Path, site: str) -> SummedRound:
+    noted = folder / "kits" / site / "runs" / "a_run" / "summed_rounds.json"
+    return load_json_config(SummedRound, noted, "the note")
+
+
+def _whole(folder: Path, rounds: int) -> RunOutcome:
+    folder.mkdir()
+    return _run(folder, {}, rounds)
+
+
+@pytest.mark.parametrize("task", [TASK_SECURE_KEYS, TASK_TRAIN, TASK_SECURE_CONFIRM, TASK_SECURE_REVEAL])
+def test_a_round_in_which_the_server_dies_is_begun_again(task: str, tmp_path: Path) -> None:
+    whole = _whole(tmp_path / "whole", 1)
+    (folder := tmp_path / "died").mkdir()
+    _killed(folder, SITES[3], task)
+    outcome = _run(folder, {}, 1)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 1), outcome.reason
+    assert set(outcome.rounds[0].contributed) == set(SITES) and len(outcome.attempts) == 2
+    assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
+    masked = 2 if task != TASK_SECURE_KEYS else 1
+    assert (_noted(folder, SITES[0]).attempt, len(_noted(folder, SITES[0]).attempts)) == (2, masked)
+
+
+def test_a_later_round_is_begun_again_from_the_committed_one(tmp_path: Path) -> None:
+    whole = _whole(tmp_path / "whole", 3)
+    (folder := tmp_path / "died").mkdir()
+    _killed(folder, SITES[3], TASK_TRAIN, 3)
+    outcome = _run(folder, {}, 3)
+    assert (outcome.status, outcome.repeated_rounds) == ("finished", (2,)), outcome.reason
+    assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
+
+
+def test_a_site_may_be_gone_where_nobody_had_signed(tmp_path: Path) -> None:
+    _killed(tmp_path, SITES[3], TASK_TRAIN)
+    outcome = _run(tmp_path, {}, 1, SITES[:-1])
+    assert (outcome.status, set(outcome.rounds[0].contributed)) == ("finished", set(SITES[:-1])), outcome.reason
+
+
+def test_the_same_sites_are_needed_where_the_sum_was_signed(tmp_path: Path) -> None:
+    """Two sums of one round over five sites and over four would tell the fifth one's update."""
+    _killed(tmp_path, SITES[3], TASK_SECURE_REVEAL)
+    assert _noted(tmp_path, SITES[0]).signed == tuple(SITES)
+    outcome = _run(tmp_path, {(SITES[4], TASK_TRAIN): lambda _: error_reply("no memory")}, 1)
+    assert (outcome.status, outcome.rounds_committed) == ("failed", 0)
+    assert "a sum of 5 sites before, and this one is not of the same" in str(outcome.reason)
+    assert _noted(tmp_path, SITES[0]).signed == tuple(SITES), "still bound to the first list"

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ SERVER_PROCESS = "nvflare.private.fed.app.server.server_train"
 
 
 class Supervised:
-    """Is two hospitals and a server that `fedvoxel server run` keeps alive."""
+    """Is some hospitals and a server that `fedvoxel server run` keeps alive."""
 
     def __init__(self, running: RunningConsortium) -> None:
         self.running, self.consortium = running, running.consortium
@@ -92,18 +92,18 @@ class Supervised:
 
 
 @contextmanager
-def supervised(folder: Path) -> Iterator[Supervised]:
-    """Starts the server by its command, and two hospitals."""
+def supervised(folder: Path, sites: Sequence[str] = TWO) -> Iterator[Supervised]:
+    """Starts the server by its command, and some hospitals."""
     made = create_consortium(CONSORTIUM_FILE, folder / "consortium", free_port())
-    for seed, site in enumerate(TWO):
+    for seed, site in enumerate(sites):
         describe_cohort(made.kit(site), "hippocampus", blob_rows(folder, site, seed))
     running, command = RunningConsortium(made, {}), [sys.executable, "-m", "fedvoxel.cli.main", "server", "run"]
     with (made.server_kit / CONSOLE).open("w") as console:
         server = subprocess.Popen([*command, str(made.server_kit)], stdout=console, stderr=console)
     try:
-        for site in TWO:
+        for site in sites:
             running.start(site)
-        running.wait_until_registered(TWO, 120)
+        running.wait_until_registered(sites, 120)
         yield Supervised(running)
     finally:
         running.stop_all()

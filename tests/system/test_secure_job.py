@@ -33,7 +33,7 @@ LINE = line_of(LineConfig(mbit=4, rtt_ms=60))
 TASKS = list(read_job_folder(EXAMPLE).executor.tasks)
 
 
-def _secure_job(folder: Path, run_key: str, rounds: int, **changes: Any) -> Path:
+def secure_job(folder: Path, run_key: str, rounds: int, **changes: Any) -> Path:
     """A small variant with the example's tasks and setting."""
     section = {"secure_aggregation": {"bits": 16, "dropouts": 1}, "max_cases_per_site": 1000, "min_sites": 3}
     job = job_variant(folder, run_key, rounds, rounds_section=section, **changes)
@@ -64,7 +64,7 @@ def _flat(model: Arrays) -> np.ndarray:
 
 
 def test_the_sum_gives_the_plain_jobs_model_and_tells_nothing_else(system: SystemUnderTest, tmp_path: Path) -> None:
-    job = _secure_job(tmp_path, "secure", 2)
+    job = secure_job(tmp_path, "secure", 2)
     outcome = system.run(job)
     assert (outcome.status, outcome.rounds_committed) == ("finished", 2), outcome.reason
     for record in outcome.rounds:
@@ -88,7 +88,7 @@ def test_the_sum_gives_the_plain_jobs_model_and_tells_nothing_else(system: Syste
 
 
 def test_a_site_lost_in_the_middle_of_a_round_is_recovered_from(system: SystemUnderTest, tmp_path: Path) -> None:
-    job_id = system.submit(_secure_job(tmp_path, "secure_lost", 4, epochs=15))
+    job_id = system.submit(secure_job(tmp_path, "secure_lost", 4, epochs=15))
     system.wait_until_training(job_id, 1, ["hospital-d"])
     system.running.stop("hospital-d", abruptly=True)
     system.wait(job_id)
@@ -105,7 +105,7 @@ def test_a_hospital_that_wants_sums_lets_nothing_else_leave(system: SystemUnderT
     grant(local, "hippocampus", NoBudget(in_sums=InSums(least_sites=3, partners=SITES)))
     try:
         plain = system.run(job_variant(tmp_path, "plain_refused", 1))
-        secure = system.run(_secure_job(tmp_path, "secure_taken", 1))
+        secure = system.run(secure_job(tmp_path, "secure_taken", 1))
     finally:
         grant(local, "hippocampus", NoBudget())
     assert "masked only" in plain.rounds[0].missing["hospital-a"]

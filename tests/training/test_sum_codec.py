@@ -21,6 +21,16 @@ def test_what_a_round_leaves_goes_into_the_next_that_counts(tmp_path: Path) -> N
     assert (codec.steps_of({"w": np.zeros((3, 4), np.float32)}, 10, GRID, 3, 2)["w"] == 1).all()
 
 
+def test_a_round_that_is_begun_again_gets_the_same_steps(tmp_path: Path) -> None:
+    """What the round before has left goes into both attempts alike, and into no later round."""
+    codec, zeros = SumCodec(tmp_path, "cohort", "site-a", 1), {"w": np.zeros((3, 4), np.float32)}
+    codec.steps_of(UPDATE, 10, GRID, 0, None)
+    first = codec.steps_of(zeros, 10, GRID, 1, 0)
+    again = SumCodec(tmp_path, "cohort", "site-a", 1).steps_of(zeros, 10, GRID, 1, 0)
+    assert (first["w"] == 1).all() and np.array_equal(first["w"], again["w"])
+    assert not codec.steps_of(zeros, 10, GRID, 2, 0)["w"].any(), "round 1 was not accepted"
+
+
 def test_rounding_is_right_on_average(tmp_path: Path) -> None:
     codec = SumCodec(tmp_path, "cohort", "site-a", 1)
     large = {"w": np.full(100_000, 0.025, np.float32)}

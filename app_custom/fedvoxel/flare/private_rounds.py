@@ -79,17 +79,12 @@ class PrivateRounds:
             LedgerError: The ledger cannot be trusted or written, or the run has changed its plan: then what was kept
                 under the earlier one is not sent either.
             TrainingError: The trainer took another number of steps than was charged; nothing is kept.
-            ConfigError: The noise is shared and nothing masks the share, or the round was masked before.
+            ConfigError: The noise is shared and nothing masks the share.
         """
         plan = plan_of(self.config, num_rounds)
         kept = self.ledger.kept(self.run_key, round_index, plan)
         if self.config.unit == "patient" and self.config.shared_noise and mask is None:
             raise ConfigError("a share of the noise leaves masked only: expected a round of secure aggregation")
-        if kept and mask:
-            # Under new masks, and with other sites in the sum, the same numbers would tell more than was charged.
-            raise ConfigError(
-                "this round was answered before, under masks that are gone; start a run with a new run_key"
-            )
         if kept:
             charge_late(self.also, self.run_key, self.job_id, round_index, plan)
             return kept

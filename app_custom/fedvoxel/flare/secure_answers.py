@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
-from fedvoxel.config import parse_config, read_json
+from fedvoxel.config import load_json_config, parse_config
 from fedvoxel.errors import UpdateError
 from fedvoxel.flare.agreement import agreed_on, ring_of
 from fedvoxel.flare.messages import (
@@ -24,6 +24,7 @@ from fedvoxel.records.atomic import write_json
 from fedvoxel.records.identity import load_identity
 from fedvoxel.training.sum_codec import SumCodec
 from fedvoxel.updates.compression.payload import as_array
+from fedvoxel.updates.secure.attempts import SummedRound
 from fedvoxel.updates.secure.config import SecureConfig
 from fedvoxel.updates.secure.grid import flat
 from fedvoxel.updates.secure.masked import MASKED
@@ -62,8 +63,8 @@ class SecureAnswers:
         """
         answers: Mapping[str, Callable[[], dict[str, Any]]] = {
             TASK_SECURE_KEYS: partial(self._keys, model, terms),
-            TASK_SECURE_SHARES: lambda: {"shares": _json(self._of(model).share(_list(model, "roster")))},
-            TASK_SECURE_CONFIRM: lambda: {"confirmation": _json(self._of(model).confirm(_list(model, "alive")))},
+            TASK_SECURE_SHARES: partial(self._shares, model, terms),
+            TASK_SECURE_CONFIRM: partial(self._confirmation, model),
             TASK_SECURE_REVEAL: lambda: {"revealed": _json(self._of(model).reveal(_dict(model, "confirmations")))},
         }
         return result_reply(answers[task_name](), {}, difference=False)
@@ -86,30 +87,60 @@ class SecureAnswers:
         self._of(model).open(dict(model.meta["secure"]["dealt"]))
 
     def masked(self, model: FLModel, cases: int, whole: Whole) -> dict[str, NDArray[np.uint8]]:
-        """Returns what leaves in the place of an update; a round is masked once, whatever happens afterwards.
+        """Returns what leaves in the place of an update; an attempt at a round is masked once, whatever happens.
 
         Raises:
             UpdateError: See `Member.mask`.
         """
         member = self._of(model)
         values = flat(whole(self._ring.most(member.sites)))
-        write_json(self._summed, {"last": int(model.current_round or 0)}, mode=0o600)
+        place = int(model.current_round or 0), _attempt(model)
+        self._note(self._noted().masked(*place, member.roster, member.stay))
         return {MASKED: as_array(member.mask(cases, values, self._ring, self._agreed))}
 
     def _keys(self, model: FLModel, terms: Terms) -> dict[str, Any]:
         asked = parse_config(SecureConfig, model.meta.get("config"), "the round's secure aggregation")
-        index = int(model.current_round or 0)
-        if self._summed.is_file() and index <= int(read_json(self._summed, "the site's last sum")["last"]):
-            # Two sums of one round over different sites differ by single sites' updates.
-            raise UpdateError(f"round {index} went into a sum of this run before; give the run a new run_key")
-        self._session = session_name(self._run_key, index)
+        self._noted().check_begins(int(model.current_round or 0), _attempt(model))
+        self._session = self._session_of(model)
         self._member = Member(load_identity(self._kit / "startup"), self._session, asked, self._task, terms)
         return {"keys": _json(self._member.announce())}
 
+    def _shares(self, model: FLModel, terms: Terms) -> dict[str, Any]:
+        member = self._of(model)
+        shares = member.share(_list(model, "roster"))
+        self._noted().check_roster(int(model.current_round or 0), member.roster, member.stay, terms.colluders)
+        return {"shares": _json(shares)}
+
+    def _confirmation(self, model: FLModel) -> dict[str, Any]:
+        member, alive, noted = self._of(model), _list(model, "alive"), self._noted()
+        noted.check_signs(int(model.current_round or 0), alive)
+        confirmation = member.confirm(alive)
+        self._note(noted.signing(alive))
+        return {"confirmation": _json(confirmation)}
+
     def _of(self, model: FLModel) -> Member:
-        if self._member is None or self._session != session_name(self._run_key, int(model.current_round or 0)):
+        if self._member is None or self._session != self._session_of(model):
             raise UpdateError("a secure round that this site has not begun, or has lost")
         return self._member
+
+    def _session_of(self, model: FLModel) -> str:
+        return session_name(self._run_key, int(model.current_round or 0), _attempt(model))
+
+    def _noted(self) -> SummedRound:
+        if not self._summed.is_file():
+            return SummedRound()
+        return load_json_config(SummedRound, self._summed, "the site's last sum")
+
+    def _note(self, summed: SummedRound) -> None:
+        write_json(self._summed, summed.model_dump(mode="json"), mode=0o600)
+
+
+def _attempt(model: FLModel) -> int:
+    """Returns the number of the server's attempt at the run, from 1; a server of release 0.1.0 tells none."""
+    told = (model.meta.get("secure") or model.meta).get("attempt", 1)
+    if isinstance(told, bool) or not isinstance(told, int) or told < 1:
+        raise UpdateError("a secure round whose attempt is no number from 1")
+    return told
 
 
 def weighed(codec: SumCodec, model: FLModel, difference: Arrays, cases: int, most: int) -> Mapping[str, Any]:

@@ -33,12 +33,23 @@ Ask = Callable[..., Gathered]
 class SecureRound:
     """Carries one round's messages between the sites and the collector."""
 
-    def __init__(self, state: Rounds, config: SecureConfig, run_key: str, root: x509.Certificate, ask: Ask) -> None:
-        """Takes the run's rounds, its setting and key, the consortium's root certificate, and `SiteTasks.ask`."""
+    def __init__(
+        self, state: Rounds, config: SecureConfig, run: tuple[str, int], root: x509.Certificate, ask: Ask
+    ) -> None:
+        """Takes what a round needs.
+
+        Args:
+            state: The run's rounds.
+            config: Its setting.
+            run: Its key, and the number of the present attempt at it, from 1: sites begin a round once in each.
+            root: The consortium's root certificate.
+            ask: `SiteTasks.ask`.
+        """
         if state.scale is None:
             raise UpdateError("a run without secure aggregation")
         self._state, self._config, self._ask, self._scale = state, config, ask, state.scale
-        session, size = session_name(run_key, state.round), size_of(state.layout)
+        (run_key, self._attempt), size = run, size_of(state.layout)
+        session = session_name(run_key, state.round, self._attempt)
         self._collector = Collector(session, root, config, self._scale.ring, size)
         self._agreed = b""
         self._replies: RoundReplies
@@ -80,7 +91,7 @@ class SecureRound:
 
     def _train(self, messages: RoundMessages) -> None:
         collector, steps = self._collector, self._scale.steps(len(self._collector.sites))
-        said = {"dealt": collector.dealt(), "bits": collector.ring.bits, "steps": steps}
+        said = {"dealt": collector.dealt(), "bits": collector.ring.bits, "steps": steps, "attempt": self._attempt}
         take = partial(self._replies.take_masked, collector.add_masked)
         message = _with(messages.change(), said)
         self._agreed = agreed_on(message, self._state.outgoing)
@@ -95,6 +106,7 @@ class SecureRound:
     def _exchange(
         self, task: str, meta: dict[str, Any], sites: Collection[str], key: str, take: Callable[[str, Any], None]
     ) -> None:
+        meta |= {"attempt": self._attempt}
         message = FLModel(metrics=dict(NO_ARRAYS), meta=meta, current_round=self._state.round)
         gathered = self._send(task, message, sites, lambda site, reply: take(site, reply.meta.get(key)))
         self._replies.notes.miss(gathered.missing)

@@ -154,7 +154,8 @@ class TrainingRun:
         if secure is None:
             return PlainRound(state, selector, self._tasks.ask)
         root = load_root(startup_folder(self._tasks.fl_ctx) / "rootCA.pem")
-        return SecureRound(state, secure, self._journal.entry.run_key, root, self._tasks.ask)
+        entry = self._journal.entry
+        return SecureRound(state, secure, (entry.run_key, len(entry.attempts)), root, self._tasks.ask)
 
     def _close_round(self, run: RunState, notes: RoundNotes) -> None:
         state, files = run.rounds, self._files

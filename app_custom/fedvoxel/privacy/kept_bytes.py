@@ -4,10 +4,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import LedgerError, UpdateError
 from fedvoxel.privacy.ledger_entries import Kept
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.chain_entry import ADVICE, Entry
+from fedvoxel.updates.secure.masked import MASKED
+from fedvoxel.updates.weights_file import from_bytes
 
 
 class KeptBytes:
@@ -46,6 +48,11 @@ class KeptBytes:
             return None
         return content if hashlib.sha256(content).hexdigest() == kept.sha256 else None
 
+    def can_be_sent_again(self, kept: Kept) -> bool:
+        """Says whether a release's bytes are there and whole, and hide behind no masks, which go with their attempt."""
+        content = self.read(kept)
+        return content is not None and not _is_masked(content)
+
     def check_not_alone(self, entries: Sequence[Entry]) -> None:
         """Checks that there are entries where there are releases: those come after them, and never go with them.
 
@@ -59,3 +66,10 @@ class KeptBytes:
 
     def _path(self, release_id: str) -> Path:
         return self._folder / "releases" / f"{release_id}.bin"
+
+
+def _is_masked(content: bytes) -> bool:
+    try:
+        return MASKED in from_bytes(content)
+    except UpdateError:
+        return False  # no arrays at all

@@ -7,6 +7,7 @@ A release goes `reserve` -> draw noise -> `keep` -> `bytes_to_send`; each step i
 - after `reserve`, before, in or after the drawing: the draw is charged. Its bytes were in memory only and are gone.
 - in `keep`: the file of the bytes may be there without its entry. It is then never sent, nor taken for a release.
 - after `keep`: the same bytes are sent on the next try, without a new charge; nothing is drawn for that round again.
+  Masked bytes are of use in the attempt alone for which they were masked: in the next one the round is drawn anew.
 - in `bytes_to_send`: the entry `sent` comes first, so that what left is never more than the ledger says.
 
 So the charge is never less than what was drawn, and nothing leaves without `reserved`, `kept` and `sent` on disk.
@@ -118,7 +119,7 @@ class Ledger:
         return path
 
     def kept(self, run_key: str, round_index: int, plan: RunPlan) -> str | None:
-        """Returns the id of the round's release if its bytes are kept and whole: they are what a retry sends.
+        """Returns the id of the round's release if its bytes are kept, whole and not masked: what a retry sends.
 
         Raises:
             LedgerError: The run declared another plan when they were drawn, or the ledger cannot be read or trusted.
@@ -220,7 +221,7 @@ class Ledger:
 
     def _kept_in(self, spending: Spending, run_key: str, round_index: int) -> str | None:
         kept = reversed(spending.kept_in(run_key, round_index))
-        return next((entry.release_id for entry in kept if self._bytes.read(entry) is not None), None)
+        return next((entry.release_id for entry in kept if self._bytes.can_be_sent_again(entry)), None)
 
     def _refuse_kept(self, spending: Spending, run_key: str, round_index: int) -> None:
         release_id = self._kept_in(spending, run_key, round_index)

@@ -1,4 +1,4 @@
-"""What a site's trainer carries from round to round whatever the server accepts: a personal model.
+"""What a site carries from round to round whatever the server accepts: a personal model, what went into a secure sum.
 
 A round that was interrupted is trained again, perhaps by another process. It then has to begin with what was carried
 into it the first time. So what each round ends with is in a file of its own, and the one before it stays beside it.
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import load_weights, save_weights
 
-CarriedKind = Literal["personal_start"]
+CarriedKind = Literal["personal_start", "sum_entered"]
 CARRIED_KINDS: tuple[CarriedKind, ...] = get_args(CarriedKind)
 
 

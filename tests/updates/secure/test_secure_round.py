@@ -120,7 +120,7 @@ def test_the_server_cannot_put_its_own_keys_in_the_middle(field: str) -> None:
     if field == "session":
         stale = Member(identity("site-1"), session_name("run", 2), SecureConfig(), TASK).announce().model_dump()
         fresh = Member(identity("site-0"), SESSION, SecureConfig(), TASK)
-        with pytest.raises(UpdateError, match="another run or round"):
+        with pytest.raises(UpdateError, match="another run, round or attempt"):
             fresh.share([fresh.announce().model_dump(), stale])
         return
     assert _with_server_in_the_middle(field)

@@ -39,7 +39,7 @@ class Collector:
         """Starts with nobody.
 
         Args:
-            session: Names run and round; see `session.session_name`.
+            session: Names run, round and attempt; see `session.session_name`.
             root: The consortium's root certificate.
             config: The job's setting.
             ring: Where values are added up.

@@ -53,7 +53,7 @@ class Member:
 
         Args:
             identity: The site's.
-            session: Names run and round; see `session.session_name`.
+            session: Names run, round and attempt; see `session.session_name`.
             config: The job's setting.
             task: SHA-256, hexadecimal, of what this site was told to train, on which cases.
             terms: What the hospital asks of the round.
@@ -69,6 +69,16 @@ class Member:
     def sites(self) -> int:
         """Is the number of sites of the roster; what a ring has to hold."""
         return len(self._roster)
+
+    @property
+    def roster(self) -> list[str]:
+        """Are the sites of the roster."""
+        return list(self._roster)
+
+    @property
+    def stay(self) -> int:
+        """Is how many of them have to stay to the end."""
+        return self._threshold
 
     def announce(self) -> Announcement:
         """Returns this site's public keys, signed."""

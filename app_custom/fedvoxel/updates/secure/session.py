@@ -28,7 +28,7 @@ class Announcement(FrozenModel):
 
     Attributes:
         protocol: `PROTOCOL`.
-        session: Names run and round.
+        session: Names run, round and attempt.
         site: The site's name, its certificate's.
         certificate: PEM text.
         task: SHA-256 of what the site was told to train, on which cases.
@@ -91,9 +91,12 @@ Roster = Mapping[str, Announcement]
 """The sites of one round, by name in ascending order."""
 
 
-def session_name(run_key: str, round_index: int) -> str:
-    """Returns the name of one round of one run."""
-    return f"{run_key}#{round_index}"
+def session_name(run_key: str, round_index: int, attempt: int = 1) -> str:
+    """Returns the name of one attempt, from 1, at one round of one run.
+
+    The first one's name has no number, as releases that knew no other write it.
+    """
+    return f"{run_key}#{round_index}" + (f"#{attempt}" if attempt > 1 else "")
 
 
 def read_announcement(message: Any, session: str, root: x509.Certificate) -> Announcement:
@@ -106,7 +109,7 @@ def read_announcement(message: Any, session: str, root: x509.Certificate) -> Ann
     if found.protocol != PROTOCOL:
         raise UpdateError(f"secure aggregation of version {found.protocol}, expected {PROTOCOL}: install one version")
     if found.session != session:
-        raise UpdateError("keys announced for another run or round")
+        raise UpdateError("keys announced for another run, round or attempt")
     check_public(found.seal_key)
     check_public(found.mask_key)
     check_signed(found.site, found.certificate, root, found.signed_bytes(), found.signature)
