@@ -16,8 +16,9 @@ from fedvoxel.flare.consortium_processes import CONSOLE, RunningConsortium
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.session import flare_session, job_meta, submit
+from fedvoxel.ops.job_session import JobSession
 
-from .conftest import CONSORTIUM_FILE, SCIENTIST, SITES, free_port, job_variant, processes_of, wait_until
+from .conftest import CONSORTIUM_FILE, SCIENTIST, SITES, free_port, job_variant, processes_of, trainers_of, wait_until
 from .tiny_cohorts import blob_rows, describe_cohort
 
 pytestmark = pytest.mark.slow
@@ -54,6 +55,12 @@ class Supervised:
         """Returns what FLARE says of a job."""
         with self._session() as session:
             return dict(job_meta(session, job_id))
+
+    def state_of(self, job_id: str, site: str) -> str | None:
+        """Returns what the server says that a site does."""
+        with self._session() as session:
+            progress = JobSession(session).look(job_id).progress
+        return progress.sites[site].state if progress and site in progress.sites else None
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -157,7 +164,7 @@ def test_a_killed_job_process_costs_the_round_in_flight(consortium: Supervised, 
     consortium.wait_for_round("killed_job", 1)
     consortium.kill(JOB_PROCESS)
     unfinished = load_outcome(consortium.folder("killed_job") / OUTCOME_FILE)
-    assert unfinished.status == "unfinished" and "1 of 4" in str(unfinished.reason)
+    assert unfinished.status == "unfinished" and "of 4 rounds are committed" in str(unfinished.reason)
     outcome = consortium.outcome("killed_job")
     check_same(outcome, whole["moments"], 1)
     assert outcome.attempts[0].job_id == first != outcome.job_id == outcome.attempts[1].job_id
@@ -175,3 +182,25 @@ def test_a_killed_server_is_started_again_and_goes_on(consortium: Supervised, wh
     again = outcome.attempts[1].started
     sys.stdout.write(f"next round {(again - died).total_seconds():.1f} s after the server died\n")
     assert consortium.meta(first)["status"] == "FINISHED:ABNORMAL"
+
+
+def test_a_site_that_had_answered_does_not_train_again(consortium: Supervised, whole: Wholes, tmp_path: Path) -> None:
+    quick, slow = (consortium.consortium.kit(site) for site in TWO)
+    first = consortium.submit(variant(tmp_path, "answered", "moments"))
+    consortium.wait_for_round("answered", 1)
+    trainers = wait_until(lambda: trainers_of(slow), 60, "the slow site trains")
+    for trainer in trainers:
+        trainer.suspend()
+    wait_until(lambda: consortium.state_of(first, TWO[0]) == "replied", 120, "the quick site has answered")
+    assert "event=trained round=1" in told(quick, first) and "event=trained round=1" not in told(slow, first)
+    consortium.kill(JOB_PROCESS)
+    outcome = consortium.outcome("answered")
+    check_same(outcome, whole["moments"], 1)
+    sent_again, trained = "event=answer_sent_again round=1", "event=trained round=1"
+    assert sent_again in told(quick, outcome.job_id) and trained not in told(quick, outcome.job_id)
+    assert trained in told(slow, outcome.job_id) and sent_again not in told(slow, outcome.job_id)
+
+
+def told(kit: Path, job_id: str) -> str:
+    """Returns what a site's job process has logged."""
+    return (kit / job_id / "log.txt").read_text(errors="replace")

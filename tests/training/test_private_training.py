@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from fedvoxel.training.patient_gradients import (
 from fedvoxel.training.patient_views import PatientViews
 from fedvoxel.training.private_training import PUBLIC_WEIGHT, PrivateTrainer
 from fedvoxel.training.segmenter import Segmenter, loss_of
+from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.trainer import Trainer
 from fedvoxel.volumes.plan import PreparedCase
 
@@ -358,6 +360,31 @@ def test_noise_is_fresh_unless_a_fixed_source_was_asked_for() -> None:
     assert np.array_equal(fixed, repeated)
     first, second = (_difference(_trainer(_patients(2), _mechanism(1.0, seed=None))) for _ in range(2))
     assert not np.isclose(first, second, rtol=1e-6, atol=0).any(), "two runs share noise"
+
+
+def _moved(folder: Path, rounds: Sequence[int], seed: int = 3) -> np.ndarray:
+    """Trains rounds with a mechanism's noise, as a new process each time, and returns the last one's difference."""
+    adam = {"optimizer": {"name": "AdamW", "learning_rate": 0.01}}
+    folder.mkdir(exist_ok=True)
+    for index in rounds:
+        mechanism = _mechanism(2.0, seed=seed + index)
+        config = _config(**(ONE_RATE | adam))
+        views = PatientViews(config, _patients(3), "hospital-a", mechanism.config.views_per_patient)
+        segmenter, state = Segmenter(config, ("blob",), "cpu"), SiteState(folder, "blobs")
+        trainer = PrivateTrainer(segmenter, views, mechanism, state=state)
+        update = trainer.train_round(trainer.weights(), index, 3)
+    return np.concatenate([array.ravel() for array in update.arrays.values()])
+
+
+def test_moments_of_noised_gradients_outlive_the_process(tmp_path: Path) -> None:
+    """With the same noise the same bits; a round that was lost after it was trained leaves no trace in the next try."""
+    whole = _moved(tmp_path / "whole", [0, 1, 2])
+    assert np.array_equal(whole, _moved(tmp_path / "again", [0, 1, 1, 2]))
+    assert not np.array_equal(whole, _moved(tmp_path / "anew", [2])), "without the moments it would be another update"
+    _moved(tmp_path / "redrawn", [0, 1], seed=7)
+    assert not np.array_equal(whole, _moved(tmp_path / "redrawn", [2])), "moments of other noise are others"
+    kept = SiteState(tmp_path / "whole", "blobs")
+    assert sorted(kept.moments()) == [1, 2] and not kept.checkpoint_file.exists(), "no point within a round is kept"
 
 
 def test_the_global_random_state_has_no_say_in_the_noise() -> None:

@@ -90,6 +90,35 @@ def test_moments_outlive_the_process(site_file: Path, tmp_path: Path) -> None:
     assert sorted(SiteState(tmp_path / "one", "blobs").moments()) == [0, 1]
 
 
+def _personal(site_file: Path, folder: Path) -> Trainer:
+    return _trainer(site_file, folder, personal={"name": "ditto", "strength": 0.5})
+
+
+def _personal_model(folder: Path) -> dict[str, np.ndarray]:
+    return dict(np.load(SiteState(folder, "blobs").personal_file))
+
+
+def test_a_personal_models_moments_outlive_the_process_and_a_second_try(site_file: Path, tmp_path: Path) -> None:
+    one = _personal(site_file, tmp_path / "one")
+    model = one.weights()
+    for index in (0, 1):
+        one.train_personal(model, index, 2)
+    _personal(site_file, tmp_path / "two").train_personal(model, 0, 2)
+    for _ in range(2):
+        _personal(site_file, tmp_path / "two").train_personal(model, 1, 2)
+    whole, again = _personal_model(tmp_path / "one"), _personal_model(tmp_path / "two")
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+    _personal(site_file, tmp_path / "three").train_personal(model, 0, 2)
+    moments = SiteState(tmp_path / "three", "blobs").moments("personal_moments")
+    assert list(moments) == [0] and moments[0].stat().st_mode & 0o777 == 0o600
+    moments[0].unlink()
+    _personal(site_file, tmp_path / "three").train_personal(model, 1, 2)
+    without = _personal_model(tmp_path / "three")
+    assert not all(np.array_equal(whole[name], without[name]) for name in whole), "without them it is another model"
+    SiteState(tmp_path / "one", "blobs").forget_run()
+    assert not SiteState(tmp_path / "one", "blobs").moments("personal_moments")
+
+
 def test_a_round_that_is_trained_twice_gives_the_same_update(site_file: Path, tmp_path: Path) -> None:
     """FLARE sends a task again when its answer was lost."""
     trainer = _trainer(site_file, tmp_path / "state")

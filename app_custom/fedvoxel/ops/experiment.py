@@ -57,7 +57,7 @@ class ExperimentJob:
         """Returns the job with another seed as it can be run now.
 
         With secure aggregation every start has a key of its own: a hospital goes into one sum of each round of a run,
-        so that an interrupted run cannot be run again under its key, here or from another experiment's folder.
+        so that a run that has ended cannot be run anew under its key, here or from another experiment's folder.
         """
         seeded = self.with_seed(seed)
         if not isinstance(seeded.server, FedAvgArgs) or seeded.server.rounds.secure_aggregation is None:

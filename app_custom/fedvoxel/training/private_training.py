@@ -24,8 +24,10 @@ from fedvoxel.training.local_steps import Progress
 from fedvoxel.training.networks import build_optimizer
 from fedvoxel.training.patient_gradients import PatientGradients, clipped_sum
 from fedvoxel.training.patient_views import PatientViews, Views
+from fedvoxel.training.resumption import KeptMoments
 from fedvoxel.training.schedule import rate_factor
 from fedvoxel.training.segmenter import Segmenter
+from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.weight_average import WeightAverage
 from fedvoxel.updates.scores import CaseScore
 from fedvoxel.updates.update import PUBLIC_WEIGHT, Arrays, Update
@@ -41,6 +43,7 @@ class PrivateTrainer:
         patients: PatientViews,
         mechanism: PatientMechanism,
         patients_at_once: int = 4,
+        state: SiteState | None = None,
     ) -> None:
         """Builds everything that lives through all rounds.
 
@@ -50,6 +53,8 @@ class PrivateTrainer:
             mechanism: Owns sampling, clip bound, noise, steps per round and accounting.
             patients_at_once: Patients whose gradients are computed together, 1 or more; changes memory, and the last
                 bits.
+            state: Keeps the optimiser's moments between rounds, which are post-processing of noised gradients; without
+                it they go with this object.
 
         Raises:
             ConfigError: The network, loss or another part of the job does not go with patient-level privacy.
@@ -59,7 +64,8 @@ class PrivateTrainer:
         self._segmenter, self._patients, self._mechanism = segmenter, patients, mechanism
         self._patients_at_once = patients_at_once
         self._gradients = PatientGradients(segmenter, self.config.loss, patients_at_once)
-        self._optimizer = build_optimizer(self.config.optimizer, self._gradients.parameters.values())
+        self._optimizer = self._new_optimizer()
+        self._moments = KeptMoments(state) if state and self.config.optimizer.keep_state else None
 
     @property
     def case_count(self) -> int:
@@ -99,9 +105,13 @@ class PrivateTrainer:
         if not all(np.isfinite(array).all() for array in model.values()):
             raise TrainingError("the model received is not finite; the run cannot go on from it")
         self._segmenter.load(model)
-        if not self.config.optimizer.keep_state:
-            self._optimizer = build_optimizer(self.config.optimizer, self._gradients.parameters.values())
+        if self._moments or not self.config.optimizer.keep_state:
+            self._optimizer = self._new_optimizer()
+        if self._moments:
+            self._moments.restore(round_index, self._optimizer)
         self._train_steps(round_index, num_rounds, progress)
+        if self._moments:
+            self._moments.keep(round_index, self._optimizer)
         trained = self.weights()
         return Update({name: trained[name] - model[name] for name in trained}, PUBLIC_WEIGHT)
 
@@ -116,6 +126,9 @@ class PrivateTrainer:
             if progress:
                 progress(step + 1, steps, None)
         average.apply()
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return build_optimizer(self.config.optimizer, self._gradients.parameters.values())
 
     def _groups(self, round_index: int, step: int) -> Iterator[Views]:
         sampled = self._mechanism.sample(len(self._patients)).tolist()

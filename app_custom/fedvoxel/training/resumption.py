@@ -2,7 +2,11 @@
 
 A round's samples depend on seed, site, round and epoch alone, so a trainer that begins at a finished epoch with the
 weights, moments and random state of then makes the same bits as one that was never killed. The files hold weights that
-have seen the site's cases: they are the owner's alone, and a trainer that protects each patient keeps none.
+have seen the site's cases: they are the owner's alone.
+
+A trainer that protects each patient keeps no point within a round: its noise is never drawn a second time for the same
+step, and what was drawn is charged. Its moments it keeps. They are made of noised gradients alone, so that they are
+post-processing of what was charged, as the model is, also where the round that made them was lost before it left.
 """
 
 import hashlib
@@ -16,7 +20,7 @@ import torch
 
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.canonical import sha256_of
-from fedvoxel.training.site_state import SiteState
+from fedvoxel.training.site_state import MomentsKind, SiteState
 from fedvoxel.training.weight_average import WeightAverage
 from fedvoxel.updates.update import Arrays
 
@@ -32,19 +36,21 @@ logger = logging.getLogger(__name__)
 class KeptMoments:
     """Keeps an optimiser's moments from round to round, so that they outlive the process."""
 
-    def __init__(self, state: SiteState) -> None:
-        """Takes what the site keeps of its own."""
-        self._state = state
+    def __init__(self, state: SiteState, kind: MomentsKind = "moments") -> None:
+        """Takes what the site keeps of its own, and which optimiser's moments these are."""
+        self._state, self._kind = state, kind
 
-    def before(self, round_index: int) -> dict[str, Any] | None:
-        """Returns the moments with which a round begins; None where no earlier round has left any."""
-        earlier = {index: path for index, path in self._state.moments().items() if index < round_index}
-        return _read(earlier[max(earlier)]) if earlier else None
+    def restore(self, round_index: int, optimizer: torch.optim.Optimizer) -> None:
+        """Gives a new optimiser the moments with which a round begins, where an earlier round has left any."""
+        earlier = {index: path for index, path in self._state.moments(self._kind).items() if index < round_index}
+        moments = _read(earlier[max(earlier)]) if earlier else None
+        if moments:
+            optimizer.load_state_dict(moments)
 
     def keep(self, round_index: int, optimizer: torch.optim.Optimizer) -> None:
         """Keeps the moments after a round."""
-        _write(self._state.moments_file(round_index), optimizer.state_dict())
-        kept = self._state.moments()
+        _write(self._state.moments_file(round_index, self._kind), optimizer.state_dict())
+        kept = self._state.moments(self._kind)
         for index in sorted(kept, reverse=True)[_MOMENTS_KEPT:]:
             kept[index].unlink(missing_ok=True)
 

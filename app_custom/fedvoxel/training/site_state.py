@@ -18,6 +18,9 @@ from fedvoxel.updates.weights_file import load_weights, save_weights
 
 StateKind = Literal["site_state", "codec_memory", "sum_memory"]
 STATE_KINDS: tuple[StateKind, ...] = get_args(StateKind)
+MomentsKind = Literal["moments", "personal_moments"]
+MOMENTS_KINDS: tuple[MomentsKind, ...] = get_args(MomentsKind)
+"""Whose moments: those of the model that is sent, or of the personal one beside it."""
 
 
 class SiteState:
@@ -63,16 +66,17 @@ class SiteState:
         A site may miss the first round of that run, so that no round's number says that it is new.
         """
         own = (self._kept(), self.personal_file, self.checkpoint_file)
-        for path in (*own, *self._proposed().values(), *self.moments().values()):
+        moments = [path for kind in MOMENTS_KINDS for path in self.moments(kind).values()]
+        for path in (*own, *self._proposed().values(), *moments):
             path.unlink(missing_ok=True)
 
-    def moments_file(self, round_index: int) -> Path:
-        """Returns the file of the optimiser's moments after a round."""
-        return self._folder / f"moments_{round_index}.{self._cohort}.pt"
+    def moments_file(self, round_index: int, kind: MomentsKind = "moments") -> Path:
+        """Returns the file of an optimiser's moments after a round."""
+        return self._folder / f"{kind}_{round_index}.{self._cohort}.pt"
 
-    def moments(self) -> dict[int, Path]:
-        """Returns the files of moments that there are, by round."""
-        return self._by_round("moments", "pt")
+    def moments(self, kind: MomentsKind = "moments") -> dict[int, Path]:
+        """Returns the files of an optimiser's moments that there are, by round."""
+        return self._by_round(kind, "pt")
 
     def propose(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what counts from the next round on, if this round's update is accepted."""

@@ -91,9 +91,8 @@ class SiteTrainer:
         if isinstance(task.privacy, PatientMechanismConfig):
             self._prepare_private(task.privacy)
         elif self._trainer is None:
-            state = SiteState(Path(self._setup.state_folder), task.cohort)
             cases = self.cases("training")
-            self._trainer = Trainer(task.training, task.classes, cases, self._setup.site, self._device, state)
+            self._trainer = Trainer(task.training, task.classes, cases, self._setup.site, self._device, self._state)
 
     def _prepare_private(self, config: PatientMechanismConfig) -> None:
         """Builds the private trainer on the training patients, however few they are.
@@ -115,7 +114,11 @@ class SiteTrainer:
             self._shared = SharedTrainer(segmenter, views, SharedNoise(config), at_once)
         else:
             self._mechanism = PatientMechanism(config)
-            self._private = PrivateTrainer(segmenter, views, self._mechanism, at_once)
+            self._private = PrivateTrainer(segmenter, views, self._mechanism, at_once, self._state)
+
+    @property
+    def _state(self) -> SiteState:
+        return SiteState(Path(self._setup.state_folder), self._setup.task.cohort)
 
     def cases(self, split: Split) -> tuple[PreparedCase, ...]:
         """Returns the usable, prepared cases of one split.

@@ -62,7 +62,9 @@ class Trainer:
         self._personal_optimizer = self._new_optimizer() if ditto else None
         self._state = state
         self._samples = Samples(config, cases, site)
-        self._moments = KeptMoments(state) if state and config.optimizer.keep_state else None
+        kept = state if config.optimizer.keep_state else None
+        self._moments = KeptMoments(kept) if kept else None
+        self._personal_moments = KeptMoments(kept, "personal_moments") if kept else None
         self._checkpoint = RoundCheckpoint(state.checkpoint_file) if state else None
         self._steps = LocalSteps(config, self._segmenter, self._trained, self._samples, checkpoint=self._checkpoint)
         self._personal_steps = self._local_steps(config, ditto.steps_per_round) if ditto else None
@@ -105,7 +107,7 @@ class Trainer:
         shared, controls = split_controls(model)
         kept = self._own_state.begin(accepted) if correction or self._keeps_own else {}
         self._segmenter.load(self._with_own(shared, kept))
-        self._begin_optimizer(round_index)
+        self._optimizer = self._begun(self._optimizer, self._moments, round_index)
         if self._checkpoint:
             named = correction.model_dump(mode="json") if correction else None
             self._checkpoint.open(model, round=round_index, of=num_rounds, correction=named, accepted=accepted)
@@ -140,10 +142,12 @@ class Trainer:
         memory = self._own_state.carried("personal_start")
         before = memory.last_before(round_index)
         self._segmenter.load(shared if before is None else memory.read(before))
-        if not self.config.optimizer.keep_state:
-            self._personal_optimizer = self._new_optimizer()
+        optimizer = self._begun(self._personal_optimizer, self._personal_moments, round_index)
+        self._personal_optimizer = optimizer
         term = GradientTerm(self._trained, ditto.strength, shared)
-        self._personal_steps.run(self._personal_optimizer, round_index, num_rounds, term, None, progress)
+        self._personal_steps.run(optimizer, round_index, num_rounds, term, None, progress)
+        if self._personal_moments:
+            self._personal_moments.keep(round_index, optimizer)
         memory.keep(round_index, self.weights())
         save_weights(self._own_state.personal_file, self.weights())
 
@@ -207,15 +211,16 @@ class Trainer:
             self._own_state.propose(round_index, {name: trained[name] for name in self._site_local})
         return difference | {name: np.zeros_like(shared[name]) for name in self._site_local}
 
-    def _begin_optimizer(self, round_index: int) -> None:
-        """Has the optimiser as the last round before this one left it, also in a new process and in a second try."""
-        if self._moments:
-            self._optimizer = self._new_optimizer()
-            moments = self._moments.before(round_index)
-            if moments:
-                self._optimizer.load_state_dict(moments)
-        elif not self.config.optimizer.keep_state:
-            self._optimizer = self._new_optimizer()
+    def _begun(
+        self, optimizer: torch.optim.Optimizer, moments: KeptMoments | None, round_index: int
+    ) -> torch.optim.Optimizer:
+        """Returns an optimiser as the last round before this one left it, also in a new process and in a second try."""
+        if self.config.optimizer.keep_state and moments is None:
+            return optimizer
+        begun = self._new_optimizer()
+        if moments:
+            moments.restore(round_index, begun)
+        return begun
 
     def _local_steps(self, config: TrainingConfig, steps: int | None = None) -> LocalSteps:
         return LocalSteps(config, self._segmenter, self._trained, self._samples, steps)
