@@ -57,12 +57,21 @@ def _with_one_excluded(hospital: Hospital) -> None:
     (hospital.site.local / ANCHOR_FILE).write_text("grown")
 
 
-def _with_a_damaged_file(hospital: Hospital) -> None:
+def _with_other_arrays(hospital: Hospital) -> None:
     path = kept_answer_file(hospital.root / "state/runs/run", "open")
     path.write_bytes(path.read_bytes()[:-1] + b"x")
 
 
-@pytest.mark.parametrize("change", [_without_a_patient, _with_one_excluded, _with_a_damaged_file])
+def _with_another_number_of_cases(hospital: Hospital) -> None:
+    path = kept_answer_file(hospital.root / "state/runs/run", "open")
+    assert b'"case_count":5' in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b'"case_count":5', b'"case_count":7'))
+
+
+CHANGES = [_without_a_patient, _with_one_excluded, _with_other_arrays, _with_another_number_of_cases]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_on_other_cases_or_after_damage_the_round_is_trained_again(change: Any, hospital: Hospital) -> None:
     _asked(hospital)
     change(hospital)

@@ -32,13 +32,19 @@ OLD, NEW, NEWEST = "0.1.0", __version__, "0.9.0"
 TWO_AHEAD = ('"rounds": Spoken(oldest=1, newest=1)', '"rounds": Spoken(oldest=3, newest=4)')
 
 
-def release(folder: Path, number: str) -> Path:
-    """Writes a source tree of another release and returns it."""
+def numbered(folder: Path, number: str) -> Path:
+    """Writes a source tree of this release under another number and returns its package."""
     package = folder / number / "fedvoxel"
     shutil.copytree(ROOT / "app_custom" / "fedvoxel", package, ignore=shutil.ignore_patterns("__pycache__"))
     said = package / "__init__.py"
     said.write_text(said.read_text().replace(f'"{NEW}"', f'"{number}"'))
     assert number in said.read_text()
+    return package
+
+
+def release(folder: Path, number: str) -> Path:
+    """Writes a source tree of another release and returns it."""
+    package = numbered(folder, number)
     rules, telling = package / "federation" / "versions.py", package / "flare" / "versions.py"
     if number == OLD:
         rules.write_text(rules.read_text() + "\n\ndef why_declined(*_):\n    return None\n")

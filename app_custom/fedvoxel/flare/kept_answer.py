@@ -35,13 +35,11 @@ class KeptHead(FrozenModel):
     Attributes:
         question: Hash of what was asked.
         header: The answer's values.
-        arrays: SHA-256 of the arrays' bytes; None where there are none.
     """
 
     schema_version: Literal[1] = 1
     question: Sha256
     header: dict[str, Any]
-    arrays: Sha256 | None
 
 
 def kept_answer_file(folder: Path, cohort: str) -> Path:
@@ -99,26 +97,24 @@ class KeptAnswer:
 
     def _read(self, question: str) -> Message | None:
         try:
-            head, _, arrays = self._file.read_bytes().partition(b"\n")
-            kept = parse_config(KeptHead, json.loads(head), "a kept answer")
-            if kept.question != question or kept.arrays != _hash_of(arrays):
-                return None
-            return Message(kept.header, from_bytes(arrays) if arrays else {})
+            sha256, _, content = self._file.read_bytes().partition(b"\n")
+            if sha256.decode("ascii") != hashlib.sha256(content).hexdigest():
+                raise ValueError("the file has changed")
+            said, _, arrays = content.partition(b"\n")
+            head = parse_config(KeptHead, json.loads(said), "a kept answer")
+            answer = Message(head.header, from_bytes(arrays) if arrays else {})
         except FileNotFoundError:
             return None
         except (ValueError, OSError, FedVoxelError) as error:
             _logger.warning("event=kept_answer_unreadable type=%s", type(error).__name__)
             return None
+        return answer if head.question == question else None
 
     def _keep(self, question: str, answer: Message) -> None:
-        arrays = to_bytes(answer.arrays) if answer.arrays else b""
-        head = KeptHead(question=question, header=dict(answer.header), arrays=_hash_of(arrays))
+        head = KeptHead(question=question, header=dict(answer.header)).model_dump_json().encode()
+        content = head + b"\n" + (to_bytes(answer.arrays) if answer.arrays else b"")
         try:
-            write_bytes(self._file, head.model_dump_json().encode() + b"\n" + arrays, mode=0o600)
+            write_bytes(self._file, hashlib.sha256(content).hexdigest().encode() + b"\n" + content, mode=0o600)
         except OSError as error:
             # A round can do without: where it is asked again, it is trained again.
             _logger.warning("event=answer_not_kept errno=%s", error.errno)
-
-
-def _hash_of(arrays: bytes) -> str | None:
-    return hashlib.sha256(arrays).hexdigest() if arrays else None

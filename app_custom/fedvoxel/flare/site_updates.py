@@ -49,8 +49,8 @@ class SiteUpdates:
         arrays = self.codec.model_of(model, lambda: ask(Message({"command": "initialize"})).arrays)
         if model.meta.get("secure") is not None:
             secure.open(model, arrays)
-        told = command | {"accepted": model.meta["accepted"]}
-        answer = self._kept.of(basis, told, arrays, lambda: ask(Message(told, arrays)))
+        asked = command | {"accepted": model.meta["accepted"]}
+        answer = self._kept.of(basis, asked, arrays, lambda: ask(Message(asked, arrays)))
         told = public_header(answer)
         named = {"run_key": self._run_key, "round": int(model.current_round or 0)}
         if model.meta.get("secure") is None:
