@@ -94,6 +94,7 @@ def test_a_run_goes_on_while_everybody_is_upgraded(consortium: Consortium, tmp_p
     assert NEXT != NEW
     consortium.upgrade(made.record.server, NEXT)
     run.wait_for(run.committed() + 1)
+    assert {NEXT in process.environ()["PYTHONPATH"] for process in processes_of(made.server_kit)} == {True}
     for site in TAKING_PART:
         begun = run.committed() + 1
         consortium.upgrade(site, NEXT)
@@ -105,4 +106,4 @@ def test_a_run_goes_on_while_everybody_is_upgraded(consortium: Consortium, tmp_p
     assert [one.round for one in outcome.rounds] == list(range(ROUNDS))
     assert all(len(one.contributed) >= 2 for one in outcome.rounds)
     assert set(outcome.rounds[0].contributed) == set(outcome.rounds[-1].contributed) == set(TAKING_PART)
-    assert outcome.site_versions == dict.fromkeys(TAKING_PART, NEXT) and outcome.versions["fedvoxel"] == NEXT
+    assert outcome.site_versions == dict.fromkeys(TAKING_PART, NEXT)
