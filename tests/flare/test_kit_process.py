@@ -62,6 +62,7 @@ def test_a_job_process_that_outlived_its_site_does_not_stop_the_next_start(
     try:
         assert stand_in.poll() is not None
         assert [process.pid for process in processes_of(site.folder)] == [started.pid]
+        assert "Umask:\t0077" in Path(f"/proc/{started.pid}/status").read_text()
     finally:
         end_family([psutil.Process(started.pid)], grace_s=0)
         started.wait()

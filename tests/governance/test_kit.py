@@ -59,6 +59,7 @@ def test_start_scripts_are_adapted_once(kit: Copy) -> None:
         text = script.read_text()
         assert 'exec "${FEDVOXEL_PYTHON:-python3}" -u -m nvflare' in text
         assert '. "$WORKSPACE/local/environment"' in text
+        assert text.index("umask 077") < text.index('exec "${FEDVOXEL_PYTHON')
         assert ("heart_beat_interval=3" in text) == (name != SERVER)
         adapt_start_scripts(opened)
         assert script.read_text() == text

@@ -19,6 +19,18 @@ def test_a_write_replaces_the_whole_file_with_its_mode(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["file.json"]
 
 
+def test_the_umask_takes_away_from_a_mode(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_bytes(tmp_path / "file", b"a")
+        copy_file(tmp_path / "file", tmp_path / "copy")
+        write_bytes(tmp_path / "script", b"a", mode=0o755)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"file": 0o600, "copy": 0o600, "script": 0o700}
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")

@@ -5,6 +5,7 @@ Their numbers are kept in the workspace, so that another command can stop them. 
 is left running.
 """
 
+import os
 import re
 import subprocess
 import time
@@ -69,7 +70,7 @@ class RunningConsortium:
             ConsortiumError: It already runs, or takes no part.
         """
         kit = open_kit(self.consortium.kit(name))
-        with (kit.folder / CONSOLE).open("w", encoding="utf-8") as console:
+        with open(kit.folder / CONSOLE, "w", encoding="utf-8", opener=_owners_own) as console:
             child = start_kit(kit, console)
         self._children[name] = child
         self.processes[name] = KitProcess(name, child.pid, float(psutil.Process(child.pid).create_time()))
@@ -207,6 +208,10 @@ def running_consortium(
             yield running
         finally:
             running.stop_all()
+
+
+def _owners_own(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def _recorded(consortium: Consortium) -> RunningConsortium:

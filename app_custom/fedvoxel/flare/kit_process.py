@@ -106,7 +106,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
     try:
         for name in _STALE_FILES:
             (kit.folder / name).unlink(missing_ok=True)
-        (kit.folder / "transfer").mkdir(exist_ok=True)
+        (kit.folder / "transfer").mkdir(mode=0o700, exist_ok=True)
         return subprocess.Popen(
             command,
             cwd=kit.folder,
@@ -115,6 +115,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
             stdout=console,
             stderr=subprocess.STDOUT if console else None,
             start_new_session=True,
+            umask=0o077,  # for all that it starts, too: FLARE's own files are made without a mode
             pass_fds=(lock,),
             text=True,
         )

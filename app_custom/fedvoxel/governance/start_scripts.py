@@ -1,4 +1,4 @@
-"""Makes FLARE's start scripts use the right Python, the kit's own environment file and a quick heartbeat.
+"""Makes FLARE's start scripts use the right Python, the kit's environment file, a quick heartbeat and an owner's umask.
 
 The scripts call whatever `python3` comes first on the path, which need not be the one that FedVoxel is installed in,
 and know no environment file. A script that does not look as expected is refused rather than half changed.
@@ -17,6 +17,7 @@ _READ_ENVIRONMENT = (
     "# FedVoxel: settings that FLARE takes from the environment only.\n"
     'if [[ -f "$WORKSPACE/local/environment" ]]; then set -a; . "$WORKSPACE/local/environment"; set +a; fi\n'
 )
+_OWNER_ONLY = "# FedVoxel: what a kit's processes write is its owner's alone.\numask 077\n"
 _SITE_HEARTBEAT = f"secure_train=true heart_beat_interval={HEARTBEAT_INTERVAL_S} "
 
 
@@ -30,6 +31,7 @@ def adapt_start_scripts(kit: Kit) -> None:
         _rewrite(kit.startup / "fl_admin.sh", [("\npython3 -m nvflare", f"\n{_PYTHON} -m nvflare")])
         return
     changes = [("exec python3 -u", f"exec {_PYTHON} -u"), (_WORKSPACE_LINE, _WORKSPACE_LINE + _READ_ENVIRONMENT)]
+    changes.append((_WORKSPACE_LINE, _OWNER_ONLY + _WORKSPACE_LINE))
     if kit.kind == "site":
         changes.append(("secure_train=true ", _SITE_HEARTBEAT))
     _rewrite(kit.startup / "sub_start.sh", changes)

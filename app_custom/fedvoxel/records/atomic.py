@@ -1,10 +1,14 @@
-"""Writes files so that a reader, or a power cut, sees the old content or the new, never a half."""
+"""Writes files so that a reader, or a power cut, sees the old content or the new, never a half.
+
+A mode says what a file may be opened for at most; the umask of the process takes its own share away, so that a kit's
+processes, which run with 077, write for their owner alone.
+"""
 
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,13 +20,13 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
         OSError: The disk is full or not writable; `path` is then unchanged and nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = _open_beside(path, mode)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-            _put_in_place(stream, temporary, path, mode)
+            _put_in_place(stream, temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -34,13 +38,13 @@ def copy_file(source: Path, target: Path, mode: int = 0o644) -> None:
         OSError: `source` cannot be read, or `target` not be written; `target` is then unchanged.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, temporary = _open_beside(target, mode)
     try:
         with os.fdopen(handle, "wb") as stream, source.open("rb") as origin:
             shutil.copyfileobj(origin, stream, 1024**2)
-            _put_in_place(stream, temporary, target, mode)
+            _put_in_place(stream, temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
 
@@ -64,10 +68,14 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _put_in_place(stream: IO[bytes], temporary: str, path: Path, mode: int) -> None:
+def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), temporary
+
+
+def _put_in_place(stream: IO[bytes], temporary: Path, path: Path) -> None:
     stream.flush()
     os.fsync(stream.fileno())
-    os.chmod(temporary, mode)
     os.replace(temporary, path)
 
 
