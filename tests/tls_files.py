@@ -49,6 +49,19 @@ class Authority:
         identity.key.chmod(0o600)
         return identity
 
+    def list_of(self, *revoked: Path, days: int = 2, number: int = 1) -> x509.CertificateRevocationList:
+        """Returns the list of some certificates (PEM files) that are revoked, which is out of date in so many days."""
+        now = datetime.datetime.now(datetime.UTC)
+        until = now + datetime.timedelta(days=days)
+        made = x509.CertificateRevocationListBuilder().issuer_name(self._name).next_update(until)
+        made = made.last_update(min(now, until) - datetime.timedelta(days=1))
+        made = made.add_extension(x509.CRLNumber(number), critical=False)
+        for path in revoked:
+            serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            made = made.add_revoked_certificate(entry.build())
+        return made.sign(self._key, hashes.SHA256())
+
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])

@@ -1,13 +1,14 @@
 """Secure rounds over the controller: who breaks the protocol stands in outcome and audit, by name and reason."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
 from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.event_type import EventType
@@ -17,6 +18,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.utils import fobs
 
 from fedvoxel.config import load_json_config
+from fedvoxel.errors import ConsortiumError
 from fedvoxel.federation.outcome import RunOutcome
 from fedvoxel.flare.controller import FedAvgController
 from fedvoxel.flare.messages import (
@@ -30,10 +32,14 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.flare.site_protection import terms_of
+from fedvoxel.privacy.policy import NoBudget, PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.revocation import LIST_FILE
 from fedvoxel.updates.secure.attempts import SummedRound
 from fedvoxel.updates.secure.terms import Terms
-from tests.updates.secure.secure_sites import TASK, startup
+from tests.approval_kits import Hospital
+from tests.updates.secure.secure_sites import TASK, authority, startup
 
 from .test_controller import FakeSites, from_peer, run_sites, well_behaved
 
@@ -86,8 +92,16 @@ def _member(folder: Path, site: str, run_key: str) -> SecureAnswers:
     return SecureAnswers(kit, state, TASK)
 
 
-def _run(folder: Path, lies: dict[tuple[str, str], Lie], rounds: int = 2, sites: Sequence[str] = SITES) -> RunOutcome:
+def _run(
+    folder: Path,
+    lies: dict[tuple[str, str], Lie],
+    rounds: int = 2,
+    sites: Sequence[str] = SITES,
+    lists: Mapping[str, bytes] | None = None,
+) -> RunOutcome:
     shutil.copytree(startup(SITES[0]), folder / "startup", dirs_exist_ok=True)
+    for place, content in (lists or {}).items():
+        (folder / place / LIST_FILE).write_bytes(content)
     kind: Any = partial(SecureSites, folder=folder / "kits", lies=lies)
     section = {"secure_aggregation": {"bits": 16, "dropouts": 1}, "max_cases_per_site": 100, "num_rounds": rounds}
     return run_sites(folder, dict.fromkeys(sites, well_behaved), kind, min_sites=3, **section)
@@ -147,6 +161,30 @@ def test_a_site_that_lies_before_the_sum_is_refused_and_not_in_it(tmp_path: Path
     (record,) = outcome.rounds
     assert set(record.contributed) == set(SITES) - {LIAR} and set(record.refused) == {LIAR}
     assert _audited(tmp_path) == [(LIAR, "refused", "train", 0)]
+
+
+@pytest.mark.parametrize("place", ["startup", "state/certificates"])
+def test_a_revoked_site_is_in_no_sum(tmp_path: Path, place: str) -> None:
+    """By the list in the server's kit, or by the last good one that the server keeps, whatever the kit has since."""
+    (tmp_path / "state" / "certificates").mkdir(parents=True)
+    crl = authority().list_of(startup(LIAR) / "client.crt").public_bytes(serialization.Encoding.PEM)
+    outcome = _run(tmp_path, {}, rounds=1, lists={"startup": b"damaged"} | {place: crl})
+    (record,) = outcome.rounds
+    assert set(record.contributed) == set(SITES) - {LIAR}
+    assert "that is revoked" in record.refused[LIAR]
+    assert _audited(tmp_path) == [(LIAR, "refused", "train", 0)]
+
+
+def test_a_site_asks_for_what_its_own_kit_says_of_revocations(tmp_path: Path) -> None:
+    hospital = Hospital(tmp_path)
+    write_privacy_policy(hospital.kit.local, PrivacyPolicy(schema_version=1, cohorts={"blobs": NoBudget()}))
+    assert terms_of(hospital.kit.folder, "blobs", None).lists == ()
+    crl = authority().list_of(number=7)
+    (hospital.kit.startup / LIST_FILE).write_bytes(crl.public_bytes(serialization.Encoding.PEM))
+    assert terms_of(hospital.kit.folder, "blobs", None).lists == (crl,)
+    (hospital.kit.startup / LIST_FILE).write_bytes(b"damaged")
+    with pytest.raises(ConsortiumError, match="revocation list"):
+        terms_of(hospital.kit.folder, "blobs", None)
 
 
 def test_a_secure_round_that_fails_is_recorded_with_all_who_made_it_fail(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from nvflare.lighter.utils import verify_cert_chain
 
-from fedvoxel.errors import ConsortiumError, PackageError
+from fedvoxel.errors import ConsortiumError, PackageError, UpdateError
 from fedvoxel.export.signature import sign, verify
 from fedvoxel.export.trust import read_trust
 from fedvoxel.governance import certificate_form as form
@@ -23,7 +23,8 @@ from fedvoxel.governance.renewal import renew, take_up
 from fedvoxel.governance.rotation import begin_rotation, finish_rotation, late_holders, take_up_roots
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.identity import load_identity, load_root
-from fedvoxel.updates.secure.identity import check_signed
+from fedvoxel.records.revocation import read_lists
+from fedvoxel.updates.secure.identity import Signers
 from tests.governance.quick_authority import PASSPHRASE, quick_authority
 
 SITE, LEAD = Holder("hospital-a", "hospital_a", "site"), Holder("lead@a.example", "hospital_a", "person", "lead")
@@ -88,9 +89,13 @@ def _who_trusts_the_old_root_only_accepts_the_new_certificate(kit: Kit, both: Au
     assert take_up(kit, content)
     identity = load_identity(kit.startup)
     signed = identity.sign(b"content")
-    check_signed("hospital-a", identity.certificate, old_root, b"content", signed)
+    Signers(old_root).check_signed("hospital-a", identity.certificate, b"content", signed)
     now = datetime.now(UTC)
     (kit.startup / "crl.pem").write_bytes(both.list_file.read_bytes())
+    lists = read_lists(kit.startup / "crl.pem")
+    Signers(old_root, lists).check_signed("hospital-a", identity.certificate, b"content", signed)
+    with pytest.raises(UpdateError, match="says nothing of the root"):
+        Signers(old_root, lists[:1]).check_signed("hospital-a", identity.certificate, b"content", signed)
     trust = read_trust(kit.folder)
     assert verify(sign(identity, "test", b"content", now), "test", b"content", trust, now).name == "hospital-a"
 

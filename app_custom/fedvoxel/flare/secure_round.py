@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import UpdateError
@@ -22,9 +22,13 @@ from fedvoxel.flare.messages import (
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
 from fedvoxel.flare.site_tasks import Gathered
+from fedvoxel.governance.watched_list import WatchedList
+from fedvoxel.records.identity import load_root
+from fedvoxel.records.revocation import LIST_FILE, kept_lists
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.grid import size_of, unflat
+from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.session import session_name
 
 Ask = Callable[..., Gathered]
@@ -34,7 +38,7 @@ class SecureRound:
     """Carries one round's messages between the sites and the collector."""
 
     def __init__(
-        self, state: Rounds, config: SecureConfig, run: tuple[str, int], root: x509.Certificate, ask: Ask
+        self, state: Rounds, config: SecureConfig, run: tuple[str, int], signers: Signers, ask: Ask
     ) -> None:
         """Takes what a round needs.
 
@@ -42,7 +46,7 @@ class SecureRound:
             state: The run's rounds.
             config: Its setting.
             run: Its key, and the number of the present attempt at it, from 1: sites begin a round once in each.
-            root: The consortium's root certificate.
+            signers: Whose signatures count.
             ask: `SiteTasks.ask`.
         """
         if state.scale is None:
@@ -50,7 +54,7 @@ class SecureRound:
         self._state, self._config, self._ask, self._scale = state, config, ask, state.scale
         (run_key, self._attempt), size = run, size_of(state.layout)
         session = session_name(run_key, state.round, self._attempt)
-        self._collector = Collector(session, root, config, self._scale.ring, size)
+        self._collector = Collector(session, signers, config, self._scale.ring, size)
         self._agreed = b""
         self._replies: RoundReplies
 
@@ -118,6 +122,20 @@ class SecureRound:
         enough = threshold(len(sites), self._config) or len(sites)
         wait = Wait(rounds.round_timeout_s, enough, rounds.grace_s, rounds.site_timeout_s)
         return self._ask(task, message, sites, wait, self._replies.noting(take))
+
+
+def signers_of(startup: Path, state: Path) -> Signers:
+    """Returns whose signatures count at the server: by the last good list that its guard has kept, before the kit's.
+
+    Args:
+        startup: The kit's `startup/` folder.
+        state: The kit's `state/` folder.
+
+    Raises:
+        ConsortiumError: The root or the list cannot be read.
+    """
+    kept = WatchedList(startup, state).kept
+    return Signers(load_root(startup / "rootCA.pem"), kept_lists(kept, startup / LIST_FILE))
 
 
 def _with(message: FLModel, said: dict[str, Any]) -> FLModel:

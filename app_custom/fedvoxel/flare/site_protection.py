@@ -15,6 +15,7 @@ from fedvoxel.governance.kit import upstream_names
 from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.records.revocation import LIST_FILE, kept_lists
 from fedvoxel.updates.secure.terms import Terms
 
 Section = PatientMechanismConfig | HospitalMechanismConfig
@@ -106,7 +107,7 @@ def terms_of(kit: Path, cohort: str, section: Section | None) -> Terms:
 
     Raises:
         ConfigError: See `sums_of`.
-        ConsortiumError: The kit does not say whom it connects to.
+        ConsortiumError: The kit does not say whom it connects to, or what it has is no revocation list.
     """
     asked = sums_of(kit / "local", cohort, section)
     shared = section.shared_noise if isinstance(section, PatientMechanismConfig) else None
@@ -117,6 +118,7 @@ def terms_of(kit: Path, cohort: str, section: Section | None) -> Terms:
         colluders=max(asked.colluders if asked else 0, shared.colluders if shared else 0),
         partners=asked.partners if asked else None,
         never=upstream_names(kit),
+        lists=kept_lists(kit / "startup" / LIST_FILE),
     )
 
 

@@ -23,13 +23,12 @@ from fedvoxel.flare.run_files import Ending, RunFiles, without_room, write_troub
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
-from fedvoxel.flare.secure_round import SecureRound
+from fedvoxel.flare.secure_round import SecureRound, signers_of
 from fedvoxel.flare.server_privacy import ServerPrivacy
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start
-from fedvoxel.flare.state_folder import startup_folder
+from fedvoxel.flare.state_folder import startup_folder, state_folder
 from fedvoxel.records.atomic import is_disk_full
-from fedvoxel.records.identity import load_root
 from fedvoxel.updates.update import Arrays
 
 
@@ -153,9 +152,9 @@ class TrainingRun:
         secure = state.config.secure_aggregation
         if secure is None:
             return PlainRound(state, selector, self._tasks.ask)
-        root = load_root(startup_folder(self._tasks.fl_ctx) / "rootCA.pem")
-        entry = self._journal.entry
-        return SecureRound(state, secure, (entry.run_key, len(entry.attempts)), root, self._tasks.ask)
+        context, entry = self._tasks.fl_ctx, self._journal.entry
+        signers = signers_of(startup_folder(context), state_folder(context))
+        return SecureRound(state, secure, (entry.run_key, len(entry.attempts)), signers, self._tasks.ask)
 
     def _close_round(self, run: RunState, notes: RoundNotes) -> None:
         state, files = run.rounds, self._files

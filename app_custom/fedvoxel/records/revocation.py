@@ -36,6 +36,16 @@ def read_lists(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
         raise ConsortiumError(f"expected the root's revocation list in {path.name}, got none") from None
 
 
+def kept_lists(*places: Path) -> tuple[x509.CertificateRevocationList, ...]:
+    """Reads the lists at the first of some places that has any; none where no place has, as in kits of old.
+
+    Raises:
+        ConsortiumError: What is there is no list.
+    """
+    found = next((place for place in places if place.exists()), None)
+    return read_lists(found) if found else ()
+
+
 def lists_in(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
     """Returns the lists in a file's content; see `read_lists`."""
     try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fedvoxel.records.identity import Identity, load_identity
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig
+from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import agreement, session_name
@@ -55,7 +56,7 @@ class Consortium:
         self.names = [f"site-{index}" for index in range(sites)]
         self.ring, config = Ring(bits), SecureConfig(dropouts=dropouts)
         self.members = {name: Member(identity(name), session, config, TASK) for name in self.names}
-        self.collector = Collector(session, root(), config, self.ring, size)
+        self.collector = Collector(session, Signers(root()), config, self.ring, size)
         most, random = self.ring.most(sites), np.random.default_rng(sites)
         self.values: dict[str, NDArray[np.int64]] = {
             name: random.integers(-most, most, size, endpoint=True) for name in self.names

@@ -10,6 +10,7 @@ from scipy import stats
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig, threshold
+from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.member import Member
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.secure.session import agreement, session_name
@@ -272,7 +273,7 @@ def test_what_is_no_masked_message_is_refused() -> None:
 
 
 def test_keys_in_another_name_or_of_another_consortium_are_refused() -> None:
-    collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
+    collector = Collector(SESSION, Signers(root()), SecureConfig(), Ring(16), 5)
     keys = Member(identity("site-1"), SESSION, SecureConfig(), TASK).announce().model_dump()
     assert "another site's name" in _refused(collector.add_announcement, "site-2", keys)
     assert "not site-2's" in _refused(collector.add_announcement, "site-2", keys | {"site": "site-2"})
@@ -332,12 +333,12 @@ def test_a_key_that_everybody_shares_a_secret_with_is_refused_at_the_door() -> N
     weak = Member(identity("site-1"), SESSION, SecureConfig(), TASK)
     unsigned = weak.announce().model_copy(update={"seal_key": "00" * 32})
     signed = unsigned.model_copy(update={"signature": identity("site-1").sign(unsigned.signed_bytes())})
-    collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
+    collector = Collector(SESSION, Signers(root()), SecureConfig(), Ring(16), 5)
     assert "gives no secret" in _refused(collector.add_announcement, "site-1", signed.model_dump())
 
 
 def test_a_key_that_stands_there_twice_costs_its_site_alone_the_round() -> None:
-    collector = Collector(SESSION, root(), SecureConfig(), Ring(16), 5)
+    collector = Collector(SESSION, Signers(root()), SecureConfig(), Ring(16), 5)
     for name in ("site-0", "site-1", "site-2"):
         collector.add_announcement(name, Member(identity(name), SESSION, SecureConfig(), TASK).announce().model_dump())
     own = Member(identity("site-3"), SESSION, SecureConfig(), TASK).announce()

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from cryptography import x509
 from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.secure.config import SecureConfig, threshold
-from fedvoxel.updates.secure.identity import check_signed
+from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.masked import Sum, add_masks, checksum, nothing, read_masked
 from fedvoxel.updates.secure.public_keys import agree, public_hex
 from fedvoxel.updates.secure.ring import Ring
@@ -35,17 +34,17 @@ from fedvoxel.updates.secure.shares import Kind, combine, commitment, mask_priva
 class Collector:
     """Collects one round's messages, each checked as it comes; a bad one leaves its site out and nothing else."""
 
-    def __init__(self, session: str, root: x509.Certificate, config: SecureConfig, ring: Ring, size: int) -> None:
+    def __init__(self, session: str, signers: Signers, config: SecureConfig, ring: Ring, size: int) -> None:
         """Starts with nobody.
 
         Args:
             session: Names run, round and attempt; see `session.session_name`.
-            root: The consortium's root certificate.
+            signers: Whose signatures count.
             config: The job's setting.
             ring: Where values are added up.
             size: Number of values of each site.
         """
-        self._session, self._root, self._config, self.ring = session, root, config, ring
+        self._session, self._signers, self._config, self.ring = session, signers, config, ring
         self._announced: dict[str, Announcement] = {}
         self._shares: dict[str, SealedShares] = {}
         self._sum: Sum = nothing(ring, size)
@@ -61,7 +60,7 @@ class Collector:
         Raises:
             UpdateError: They are not signed by this site for this round, or were announced before.
         """
-        found = read_announcement(message, self._session, self._root)
+        found = read_announcement(message, self._session, self._signers)
         if found.site != site:
             raise UpdateError("keys announced in another site's name")
         # Left to the roster, a key that stands there twice would cost everybody the round.
@@ -133,7 +132,7 @@ class Collector:
         """
         signature = read(Confirmation, message, "a confirmation").signature
         content, certificate = confirmed_bytes(self._hash, self.alive), self._roster[site].certificate
-        check_signed(site, certificate, self._root, content, signature)
+        self._signers.check_signed(site, certificate, content, signature)
         self._confirmed[site] = signature
 
     def confirmations(self) -> dict[str, str]:

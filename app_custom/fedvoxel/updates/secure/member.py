@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedvoxel.errors import UpdateError
 from fedvoxel.records.identity import Identity
 from fedvoxel.updates.secure.config import SecureConfig
-from fedvoxel.updates.secure.identity import check_signed
+from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.masked import add_masks, plain, write_masked
 from fedvoxel.updates.secure.public_keys import agree, public_hex
 from fedvoxel.updates.secure.ring import Ring
@@ -60,6 +60,7 @@ class Member:
         """
         self._identity, self._session, self._config = identity, session, config
         self._task, self._terms = task, terms
+        self._signers = Signers(identity.root, terms.lists)
         self._seal_key = X25519PrivateKey.generate()
         self._seed, self._key_secret = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
         self._next: str | None = _STEPS[0]
@@ -106,8 +107,7 @@ class Member:
         with self._step("share"):
             if len(announced) > MOST_SITES:
                 raise UpdateError(f"a roster of {len(announced)} sites, expected {MOST_SITES} at most")
-            root = self._identity.root
-            self._roster = roster_of([read_announcement(each, self._session, root) for each in announced])
+            self._roster = roster_of([read_announcement(each, self._session, self._signers) for each in announced])
             if self._roster.get(self._identity.name) != self._own:
                 raise UpdateError("a roster without this site's own keys")
             self._threshold = self._terms.check(self._roster, self._identity.name, self._config)
@@ -174,12 +174,12 @@ class Member:
             UpdateError: Not enough of the sites in the sum have signed the same list.
         """
         with self._step("reveal"):
-            content, root = confirmed_bytes(self._hash, self._alive), self._identity.root
+            content = confirmed_bytes(self._hash, self._alive)
             signed = set(confirmations) & set(self._alive)
             if not all(isinstance(confirmations[site], str) for site in signed):
                 raise UpdateError("a confirmation that is no signature")
             for site in signed:
-                check_signed(site, self._roster[site].certificate, root, content, confirmations[site])
+                self._signers.check_signed(site, self._roster[site].certificate, content, confirmations[site])
             if len(signed) < self._threshold:
                 raise UpdateError(f"{len(signed)} signatures of who is in the sum, expected {self._threshold} at least")
             gone = sorted(set(self._dealers) - set(self._alive))

@@ -5,12 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from cryptography import x509
 from pydantic import Field, StringConstraints
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
-from fedvoxel.updates.secure.identity import check_signed
+from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.public_keys import check_public
 
 PROTOCOL = 1
@@ -99,7 +98,7 @@ def session_name(run_key: str, round_index: int, attempt: int = 1) -> str:
     return f"{run_key}#{round_index}" + (f"#{attempt}" if attempt > 1 else "")
 
 
-def read_announcement(message: Any, session: str, root: x509.Certificate) -> Announcement:
+def read_announcement(message: Any, session: str, signers: Signers) -> Announcement:
     """Returns a site's announcement, if it is one of this session and signed by the site.
 
     Raises:
@@ -112,7 +111,7 @@ def read_announcement(message: Any, session: str, root: x509.Certificate) -> Ann
         raise UpdateError("keys announced for another run, round or attempt")
     check_public(found.seal_key)
     check_public(found.mask_key)
-    check_signed(found.site, found.certificate, root, found.signed_bytes(), found.signature)
+    signers.check_signed(found.site, found.certificate, found.signed_bytes(), found.signature)
     return found
 
 

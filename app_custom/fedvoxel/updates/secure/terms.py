@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.updates.secure.config import SecureConfig, threshold
+from fedvoxel.updates.secure.identity import Lists
 from fedvoxel.updates.secure.session import Roster
 
 
@@ -18,6 +19,7 @@ class Terms:
         colluders: Other sites that may side with the server.
         partners: The sites that the hospital adds up with, itself among them; None takes any site of the consortium.
         never: Names that are no site's, whatever certificate they show: the server's own.
+        lists: The revocation lists in the hospital's kit: who is on one signs nothing that counts here.
     """
 
     least_sites: int = 0
@@ -25,6 +27,7 @@ class Terms:
     colluders: int = 0
     partners: Collection[str] | None = None
     never: Collection[str] = ()
+    lists: Lists = ()
 
     def check(self, roster: Roster, own: str, config: SecureConfig) -> int:
         """Returns how many sites have to stay to the end of a round with this roster.
