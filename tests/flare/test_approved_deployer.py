@@ -173,3 +173,17 @@ def test_where_nobody_approves_nothing_is_looked_up_before_something_leaves(cons
     (consortium.hospital.kit.local / APPROVAL_FILE).unlink()
     with pytest.raises(FedVoxelError, match="approval policy is missing"):
         consortium.leaving()
+
+
+@pytest.mark.parametrize("name", ["config/config_fed_client.conf", "config/x.yml", "custom/config_fed_client.conf"])
+@pytest.mark.parametrize("code", ["never", "approved"])
+def test_settings_that_may_include_a_file_are_put_nowhere(consortium: Consortium, name: str, code: str) -> None:
+    consortium.hospital.rule(code=code)
+    job = consortium.job()
+    (job / "app" / name).parent.mkdir(exist_ok=True)
+    (job / "app" / name).write_text('include file("/etc/hostname")\n')
+    consortium.sign(job)
+    assert "settings that are no JSON" in consortium.deploy(job)
+    assert not consortium.app.exists()
+    (refused,) = [event for _, event in AuditLog(consortium.hospital.kit.state).read()]
+    assert refused.outcome == "refused" and "settings that are no JSON" in refused.reason

@@ -42,6 +42,11 @@ class Archive:
         """Are the names of the members."""
         return frozenset(self._infos)
 
+    @property
+    def members(self) -> tuple[zipfile.ZipInfo, ...]:
+        """Are what the directory says of the members, each name once."""
+        return tuple(self._infos.values())
+
     def read(self, name: str, largest_bytes: int) -> bytes:
         """Returns a small member's bytes.
 

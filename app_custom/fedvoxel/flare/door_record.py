@@ -24,7 +24,7 @@ _MOST_CHARACTERS = 200
 
 logger = logging.getLogger(__name__)
 
-_KINDS: dict[str, Kind] = {"command": "command", "register": "registration"}
+_KINDS: dict[str, Kind] = {"command": "command", "submit_job": "command", "register": "registration"}
 
 Key = tuple[str, str, str]
 
@@ -54,7 +54,8 @@ class DoorRecord:
         """Notes a refusal.
 
         Args:
-            task: What was asked for: "connect", "register", "log_in", "command", or "message" for anything else.
+            task: What was asked for: "connect", "register", "log_in", "command", "submit_job", or "message" for
+                anything else.
             who: An address, or the name that a certificate proves.
             reason: Why it was refused.
         """

@@ -14,13 +14,16 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.fl_exception import UnsafeComponentError
+from nvflare.fuel.hci.server.reg import CommandFilter
 from nvflare.lighter.utils import load_crt
 from nvflare.private.fed.utils.identity_utils import get_cn_from_cert
 
 from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration, once_configured
 from fedvoxel.flare.door_record import DoorRecord
 from fedvoxel.flare.handshakes import watch_handshakes
+from fedvoxel.flare.hidden_tokens import HiddenTokens
 from fedvoxel.flare.state_folder import startup_folder, state_folder
+from fedvoxel.flare.submission_check import SubmissionCheck
 from fedvoxel.records.audit import AuditLog
 
 _TELLING = {
@@ -65,15 +68,23 @@ class Doorkeeper(FLComponent):
         manager.authenticated_client = guarded_registration(manager.authenticated_client, own_name, record.refused)
         senders = Senders(record.refused)
         server.cell.core_cell.add_incoming_filter("*", "*", senders.dropped)
-        server.set_admin_server = _with_check(server.set_admin_server, PersonCheck(senders, record.refused))
+        checks = (
+            PersonCheck(senders, record.refused),
+            SubmissionCheck(record.refused),
+            HiddenTokens(lambda: list(manager.clients)),
+        )
+        server.set_admin_server = _with_checks(server.set_admin_server, *checks)
 
 
-def _with_check(take: Callable[[Any], None], check: PersonCheck) -> Callable[[Any], None]:
+def _with_checks(
+    take: Callable[[Any], None], person: CommandFilter, *after_rights: CommandFilter
+) -> Callable[[Any], None]:
     """Returns what hands the console's side of the server to FLARE, which makes it after its bootstrap event."""
 
     def taken(admin_server: Any) -> None:
         # After FLARE has found out whose session a command belongs to, before it looks at their rights.
-        admin_server.cmd_reg.filters.insert(1, check)
+        admin_server.cmd_reg.filters.insert(1, person)
+        admin_server.cmd_reg.filters.extend(after_rights)
         take(admin_server)
 
     return taken

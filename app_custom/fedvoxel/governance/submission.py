@@ -14,15 +14,11 @@ from typing import Any
 
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError, JobError
+from fedvoxel.governance.job_archive import LARGEST_BYTES, MOST_FILES, check_formats
 from fedvoxel.governance.job_files import ALL_SITES
 from fedvoxel.governance.job_folder import META_FILE, SIGNATURES
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.records.names import RUN_KEY
-
-LARGEST_BYTES = 16 * 2**20
-"""Most bytes of an app that anybody is asked to approve."""
-
-MOST_FILES = 1000
 
 _SERVERS_NOTES = frozenset(
     {
@@ -119,12 +115,13 @@ def submission_of(meta: Mapping[str, Any], app: Path) -> Submission:
         app: The folder of the app, unpacked.
 
     Raises:
-        JobError: There is more than anybody could look at, or a link.
+        JobError: There is more than anybody could look at, a link, or settings that are no JSON.
     """
     paths = sorted(path for path in app.rglob("*") if path.name not in SIGNATURES)
     if any(path.is_symlink() for path in paths):
         raise JobError("the job holds links; FLARE signs none, and this site takes none")
     files = [path for path in paths if path.is_file()]
+    check_formats(path.relative_to(app).as_posix() for path in files)
     if len(files) > MOST_FILES or sum(path.stat().st_size for path in files) > LARGEST_BYTES:
         raise JobError(f"the job is larger than {MOST_FILES} files or {LARGEST_BYTES >> 20} MiB: nobody could read it")
     return Submission(_own(meta), {path.relative_to(app).as_posix(): path.read_bytes() for path in files})

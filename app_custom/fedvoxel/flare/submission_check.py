@@ -1,0 +1,48 @@
+"""Looks at every job that is submitted before FLARE parses anything of it, and has what is refused in the audit."""
+
+from pathlib import Path
+
+from nvflare.fuel.hci.conn import Connection
+from nvflare.fuel.hci.proto import MetaKey, MetaStatusValue, make_meta
+from nvflare.fuel.hci.server.constants import ConnProps
+from nvflare.fuel.hci.server.reg import CommandFilter
+
+from fedvoxel.errors import JobError
+from fedvoxel.flare.door_checks import OnRefused
+from fedvoxel.governance.job_archive import check_job_archive
+
+SUBMIT = "submit_job"
+
+
+class SubmissionCheck(CommandFilter):
+    """Refuses an archive that is no plain job folder, and tells of what FLARE itself refuses."""
+
+    def __init__(self, on_refused: OnRefused) -> None:
+        super().__init__()
+        self._on_refused = on_refused
+
+    def pre_command(self, conn: Connection, args: list[str]) -> bool:
+        """Returns whether the command goes on to FLARE."""
+        # Nothing but a job is ever uploaded, whatever the command that comes with it is called.
+        uploaded = conn.get_prop(ConnProps.FILE_LOCATION)
+        if not uploaded:
+            return True
+        try:
+            check_job_archive(Path(uploaded))
+        except JobError as problem:
+            conn.append_error(str(problem), meta=make_meta(MetaStatusValue.INVALID_JOB_DEFINITION, str(problem)))
+            self._refused(conn, str(problem))
+            return False
+        return True
+
+    def post_command(self, conn: Connection, args: list[str]) -> bool:
+        """Tells of a job that FLARE did not take."""
+        meta = conn.buffer.meta
+        if conn.get_prop(ConnProps.FILE_LOCATION) and meta.get(MetaKey.STATUS) != MetaStatusValue.OK:
+            self._refused(conn, str(meta.get(MetaKey.INFO) or "FLARE does not take it"))
+        return True
+
+    def _refused(self, conn: Connection, why: str) -> None:
+        self._on_refused(SUBMIT, str(conn.get_prop(ConnProps.USER_NAME) or "unknown"), why)
+        # FLARE leaves it in the shared folder for temporary files.
+        Path(conn.get_prop(ConnProps.FILE_LOCATION)).unlink(missing_ok=True)
