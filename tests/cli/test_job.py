@@ -11,6 +11,7 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.flare.job_admission import Verdict, quorum_problem
 from fedvoxel.flare.job_kinds import understand
+from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.job_folder import parse_job
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, grant
@@ -169,6 +170,15 @@ class TestCheckWithSiteKits:
 
     def test_a_site_without_the_cohort(self, job: Path, kit: Callable[[str], Path], capsys: Shown) -> None:
         assert "no cohort 'blobs'" in self._refused(capsys, job, kit("hospital-b"))
+
+    def test_a_site_whose_people_have_to_approve_it(self, job: Path, kit: Callable[[str], Path], capsys: Shown) -> None:
+        site = kit("hospital-a")
+        write_approval_policy(site / "local", ApprovalPolicy(approvals=2))
+        code, told, error = _check(capsys, job, "--site-kit", site)
+        assert code == 10 and told["site_kits"][0]["waits"] and not told["accepted"]
+        assert "hospital-a: the job waits for approval: 0 of 2 people" in error
+        assert main(["job", "check", str(job), "--site-kit", str(site)]) == 10
+        assert "waits" in capsys.readouterr().out
 
     def test_a_site_that_has_not_decided_what_may_leave(
         self, job: Path, kit: Callable[[str], Path], capsys: Shown

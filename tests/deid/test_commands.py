@@ -8,6 +8,8 @@ import pytest
 from pydicom import dcmread, dcmwrite
 
 from fedvoxel.cli.main import main
+from fedvoxel.volumes.exclusions import ANCHOR_FILE, Exclusions
+from fedvoxel.volumes.site import load_site_config
 from tests.deid.opened import KEY
 from tests.deid.scans import base_object
 
@@ -67,6 +69,34 @@ def test_a_folder_is_cleaned_to_look_at(site: Path, capsys: pytest.CaptureFixtur
     assert dcmread(path).SegmentSequence[0].SegmentLabel == "Liver"
     assert main(command) == 0
     assert "0 objects written, 1 were there before" in capsys.readouterr().out
+
+
+def test_an_excluded_patient_is_not_written_and_taken_out_again(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = tmp_path / "kit" / "local"
+    local.mkdir(parents=True)
+    site = site.rename(local / site.name)
+    source, out = tmp_path / "dicom", tmp_path / "clean"
+    store(source, "SEG")
+    store(source, "CT", PatientID="4712", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.8")
+    command = ["cohort", "deidentify", str(source), str(out), "--site", str(site), "--cohort", "liver"]
+    assert main(command) == 0
+    assert "2 objects written" in capsys.readouterr().out and len(list(out.glob("patient-*"))) == 2
+
+    config = load_site_config(site)
+    Exclusions(config, local).exclude([config.pseudonym_of("4712")])
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "0 objects written, 1 were there before" in shown and "1 objects left out" in shown and "4712" not in shown
+    assert [dcmread(path).Modality for path in out.rglob("*.dcm")] == ["SEG"] and len(list(out.glob("patient-*"))) == 1
+
+    fresh = [*command[:3], str(tmp_path / "anew"), *command[4:]]
+    assert main(fresh) == 0
+    assert "1 objects written, 0 were there before" in capsys.readouterr().out
+    (local / ANCHOR_FILE).write_text("{}")
+    assert main(fresh) == 5
+    assert "cannot be trusted" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_has_its_exit_code(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from fedvoxel.flare.consortium_processes import running_consortium
 from fedvoxel.flare.provisioning import create_consortium
+from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.privacy.guarantee import NO_GUARANTEE, PUBLIC_DATA
 from fedvoxel.privacy.policy import CohortBudget, PublicCohort, grant
@@ -165,6 +166,18 @@ def test_a_class_list_that_would_end_the_job_is_found_at_its_site(consortium: Co
     assert code == 10
     assert sites["hospital-a"]["accepted"] and not sites["hospital-b"]["accepted"]
     assert "class_allow_list lacks fedvoxel.flare.executor.SiteExecutor" in sites["hospital-b"]["reasons"][0]
+
+
+def test_a_site_whose_people_have_to_approve_jobs_is_said_to_wait_for_them(consortium: Consortium, job: Path) -> None:
+    local = consortium.kit("hospital-b") / "local"
+    write_approval_policy(local, ApprovalPolicy(approvals=2))
+    try:
+        code, told, sites, _ = _check(consortium, job)
+    finally:
+        write_approval_policy(local, ApprovalPolicy())
+    assert code == 10 and sites["hospital-a"]["accepted"] and not sites["hospital-a"]["waits"]
+    assert sites["hospital-b"]["waits"] and "by 2 people of this hospital" in sites["hospital-b"]["reasons"][0]
+    assert "hospital-b: waits for approval" in told["problem"]
 
 
 def test_a_scope_that_is_refused_at_deployment_is_named(consortium: Consortium, tmp_path: Path) -> None:

@@ -27,19 +27,25 @@ def deidentify(
 ) -> None:
     """De-identify a folder of DICOM files as `cohort build` would, and write the cleaned DICOM objects.
 
-    For a data-protection officer to look at; a cohort needs it not. It can be stopped and run again.
+    For a data-protection officer to look at; a cohort needs it not. It can be stopped and run again. Patients who were
+    taken out with `cohort exclude` are left out, and what was written of them before is removed.
 
     Exit codes: 0 if an object is there; 3 if the site's file or the folders are wrong; 5 if the cohort is unknown or
-    not one to build; 15 if the folder cannot be read; 16 if every object was refused.
+    not one to build, or the list of excluded patients cannot be trusted; 15 if the folder cannot be read; 16 if every
+    object was refused.
     """
     from fedvoxel.cli.progress import counting
     from fedvoxel.deid.folder import HowToClean, deidentify_folder
     from fedvoxel.deid.keys import DeidKeys
     from fedvoxel.errors import DeidError
+    from fedvoxel.volumes.cohort.selection import Selection
+    from fedvoxel.volumes.exclusions import Exclusions
 
     config, build = build_of(site, cohort)
     keys = DeidKeys.of(config.pseudonym_key.get_secret_value(), build.deid.project)
-    how = HowToClean(build.deid, keys, build.label_texts)
+    # No table of labels: whose a series is does not depend on its label.
+    listed = Selection(build, config.pseudonym_of, None, Exclusions(config, site.parent).patients())
+    how = HowToClean(build.deid, keys, build.label_texts, listed.is_excluded)
     with counting(Console(stderr=True), "series") as progress:
         outcome = deidentify_folder(folder, out, how, progress)
     _show(outcome)
@@ -66,6 +72,8 @@ def build_of(site: Path, cohort: str) -> "tuple[SiteConfig, BuildConfig]":
 def _show(outcome: "FolderOutcome") -> None:
     console = Console()
     console.print(f"{outcome.written} objects written, {outcome.kept} were there before")
+    if outcome.left_out:
+        console.print(f"{outcome.left_out} objects left out: their patients are taken out of all cohorts of this site")
     if not outcome.refused:
         return
     table = Table(title="refused", title_justify="left")

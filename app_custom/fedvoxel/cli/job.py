@@ -80,12 +80,15 @@ def check(
 ) -> None:
     """Says whether a job would be accepted, by which site and why not, before it is submitted. Trains nothing.
 
-    Exit code 10 if the job is not in order, a site of --site-kit would refuse it, or (--kit) too few sites accept it.
+    Where a hospital's people have to approve jobs, it says for how many of them the job waits, and how they do it.
+
+    Exit code 10 if the job is not in order, a site of --site-kit would refuse it or waits for approval, or (--kit) too
+    few sites accept it.
     """
     from fedvoxel.flare.job_findings import examine
 
     report = examine(job)
-    here = _judge_kits(report, site_kit or [], _submitter(kit))
+    here = _judge_kits(job, report, site_kit or [], _submitter(kit))
     asked = _ask(report.content, kit, user, timeout) if kit and report.content and not _errors(report) else ()
     problem = _problem(report, here, asked)
     if as_json:
@@ -158,13 +161,14 @@ def _submitter(kit: Path | None) -> "Submitter":
     return Submitter() if kit is None else submitter_of(open_kit(kit))
 
 
-def _judge_kits(report: "StaticReport", kits: list[Path], submitter: "Submitter") -> tuple["Verdict", ...]:
+def _judge_kits(job: Path, report: "StaticReport", kits: list[Path], submitter: "Submitter") -> tuple["Verdict", ...]:
+    from fedvoxel.flare.approval_verdict import with_approval
     from fedvoxel.flare.job_admission import judge, judge_code
     from fedvoxel.governance.kit import open_kit
 
     opened = [open_kit(folder) for folder in kits]
     if report.content is not None:
-        return tuple(judge(report.content, kit, submitter) for kit in opened)
+        return tuple(with_approval(judge(report.content, kit, submitter), kit, job, submitter) for kit in opened)
     return tuple(judge_code(kit, submitter) for kit in opened) if report.code else ()
 
 
@@ -191,7 +195,9 @@ def _problem(report: "StaticReport", here: tuple["Verdict", ...], asked: tuple["
     if errors:
         return errors[0]
     refusing = [
-        f"{verdict.site} would refuse the job: {verdict.reasons[0]}" for verdict in here if not verdict.accepted
+        f"{verdict.site}{': the job ' if verdict.waits else ' would refuse the job: '}{verdict.reasons[0]}"
+        for verdict in here
+        if not verdict.accepted
     ]
     if refusing:
         return refusing[0] + (f" (and {len(refusing) - 1} more)" if len(refusing) > 1 else "")

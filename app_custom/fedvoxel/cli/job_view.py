@@ -33,7 +33,8 @@ def show_verdicts(title: str, verdicts: Sequence["Verdict"]) -> None:
     for heading in ("site", "", "cases", "why, and what to know"):
         table.add_column(heading, overflow="fold")
     for verdict in verdicts:
-        answer = "[green]accepted[/]" if verdict.accepted else "[red]refused[/]"
+        refused = "[yellow]waits[/]" if verdict.waits else "[red]refused[/]"
+        answer = "[green]accepted[/]" if verdict.accepted else refused
         table.add_row(verdict.site, answer, escape(_cases(verdict.details)), escape(_remarks(verdict)))
     Console().print(table)
 

@@ -33,11 +33,17 @@ class FolderOutcome:
         written: Objects written.
         kept: Objects that had been written before.
         refused: (reason, number of files), sorted by reason.
+        left_out: Files of patients who are left out.
     """
 
     written: int
     kept: int
     refused: tuple[tuple[str, int], ...]
+    left_out: int = 0
+
+
+def _nobody(_: SeriesFiles) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,13 @@ class HowToClean:
         policy: What was chosen for the cohort.
         keys: The project's keys.
         names: Names of segments and structures that may stay.
+        is_left_out: Says whose series are not written, whatever the policy: those of patients who have objected.
     """
 
     policy: DeidPolicy
     keys: DeidKeys
     names: frozenset[str]
+    is_left_out: Callable[[SeriesFiles], bool] = _nobody
 
 
 def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progress | None = None) -> FolderOutcome:
@@ -75,17 +83,21 @@ def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progre
     _claim(out, how)
     inventory = find_series(source)
     refused: Counter[str] = Counter(dict(inventory.refused))
-    written = kept = 0
+    written = kept = left_out = 0
     for done, files in enumerate(inventory.series, start=1):
         try:
-            new, old = _write_series(files, out, how)
-            written, kept = written + new, kept + old
+            if how.is_left_out(files):
+                left_out += len(files.paths)
+                _remove(files, out, how)
+            else:
+                new, old = _write_series(files, out, how)
+                written, kept = written + new, kept + old
         except (DicomError, DeidError) as error:
             refused[error.reason] += len(files.paths)
             _remove(files, out, how)
         if progress is not None:
             progress(done, len(inventory.series))
-    return FolderOutcome(written, kept, tuple(sorted(refused.items())))
+    return FolderOutcome(written, kept, tuple(sorted(refused.items())), left_out)
 
 
 def _write_series(files: SeriesFiles, out: Path, how: HowToClean) -> tuple[int, int]:
@@ -126,6 +138,8 @@ def _claim(out: Path, how: HowToClean) -> None:
 
 
 def _remove(files: SeriesFiles, out: Path, how: HowToClean) -> None:
-    """Removes what an earlier run wrote of a series that is refused now."""
+    """Removes what an earlier run wrote of a series that is refused or left out now."""
     for folder in out.glob(f"*/{how.keys.uid(files.series_uid)}"):
         shutil.rmtree(folder)
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()

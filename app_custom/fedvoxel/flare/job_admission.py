@@ -38,6 +38,7 @@ class Verdict:
         reasons: Why not, or what else is worth knowing.
         details: What the site says of itself: cases, versions.
         trains: Whether it has training cases; None where that is not known.
+        waits: Whether it would as far as anybody knows, once people of the hospital have approved the job.
     """
 
     site: str
@@ -45,6 +46,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     trains: bool | None = None
+    waits: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Returns the verdict as a JSON-like mapping."""

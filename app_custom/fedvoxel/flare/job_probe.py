@@ -17,6 +17,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
 from fedvoxel.federation.site_checks import check_sites
+from fedvoxel.flare.approval_verdict import not_deployed
 from fedvoxel.flare.job_admission import Verdict
 from fedvoxel.flare.job_args import FedAvgArgs
 from fedvoxel.flare.job_check import CHECK_FILE, CheckResult
@@ -122,13 +123,14 @@ def _probe(session: Session, job: JobFolder, sites: Sequence[str], timeout_s: fl
         finally:
             delete(session, job_id)
     if result is None:
-        return [_refused(site, refused[site]) for site in sites] if len(refused) == len(sites) else None
-    reasons = {**result.missing, **refused}
-    silent = f"did not answer ({status})"
-    return [
-        verdict_of(site, result.ready[site], job) if site in result.ready else _refused(site, reasons.get(site, silent))
-        for site in sites
-    ]
+        return list(refused.values()) if len(refused) == len(sites) else None
+    return [refused.get(site) or _answered(site, result, job, f"did not answer ({status})") for site in sites]
+
+
+def _answered(site: str, result: CheckResult, job: JobFolder, silent: str) -> Verdict:
+    if site in result.ready:
+        return verdict_of(site, result.ready[site], job)
+    return _refused(site, result.missing.get(site, silent))
 
 
 def _result(session: Session, job_id: str, scratch: Path) -> CheckResult | None:
@@ -136,13 +138,13 @@ def _result(session: Session, job_id: str, scratch: Path) -> CheckResult | None:
     return load_json_config(CheckResult, path, "the sites' answers") if path.is_file() else None
 
 
-def _not_deployed(detail: Any, sites: Sequence[str]) -> dict[str, str]:
+def _not_deployed(detail: Any, sites: Sequence[str]) -> dict[str, Verdict]:
     """Reads who refused the deployment, and why, from FLARE's list of "site: OK" and "site: reason"."""
     lines = [str(line).partition(": ") for line in detail] if isinstance(detail, list) else []
-    refused = {who: f"refused the deployment: {said}" for who, _, said in lines if said != "OK"}
+    refused = {who: said for who, _, said in lines if said != "OK"}
     if SERVER in refused:
-        raise JobError(f"the server {refused[SERVER]}")
-    return {site: reason for site, reason in refused.items() if site in sites}
+        raise JobError(f"the server refused the deployment: {refused[SERVER]}")
+    return {site: not_deployed(site, refused[site]) for site in sites if site in refused}
 
 
 def _refused(site: str, reason: str) -> Verdict:

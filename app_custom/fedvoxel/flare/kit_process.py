@@ -115,7 +115,7 @@ def start_kit(kit: Kit, console: IO[str] | None = None) -> subprocess.Popen[str]
             stdout=console,
             stderr=subprocess.STDOUT if console else None,
             start_new_session=True,
-            umask=0o077,  # for all that it starts, too: FLARE's own files are made without a mode
+            umask=0o077,  # FLARE makes its files without a mode, in all processes that this one starts
             pass_fds=(lock,),
             text=True,
         )
@@ -235,10 +235,8 @@ def _signal(processes: list[psutil.Process], force: bool) -> None:
 
 def _wait(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
+    while processes and time.monotonic() < deadline:
         _, processes = psutil.wait_procs(processes, timeout=0.1)
-        if not processes:
-            break
     return processes
 
 

@@ -10,6 +10,9 @@ from fedvoxel.governance.code_scan import scan
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.submission import Submission
 
+APPROVES_FIRST = "this hospital approves jobs before it takes them"
+"""How a reason begins that goes away once people of the hospital approve the job."""
+
 
 def reason_to_decline(kit: Kit, policy: ApprovalPolicy, submission: Submission, submitter: str | None) -> str | None:
     """Returns why the site does not take a job, in words that may leave it; None where it does.
@@ -34,7 +37,7 @@ def reason_to_decline(kit: Kit, policy: ApprovalPolicy, submission: Submission, 
     if not needed:
         return None
     if submitter is None:
-        return "this hospital approves jobs before it takes them, and nobody has signed this one"
+        return f"{APPROVES_FIRST}, and nobody has signed this one"
     record, content = Approvals(kit).read(), submission.sha256
     if record.refused_by(content):
         return f"a person of this hospital has refused this job (content {content[:12]})"
@@ -42,6 +45,6 @@ def reason_to_decline(kit: Kit, policy: ApprovalPolicy, submission: Submission, 
     if len(approved) >= needed:
         return None
     return (
-        f"this hospital approves jobs before it takes them: {len(approved)} of {needed} approvals for content "
+        f"{APPROVES_FIRST}: {len(approved)} of {needed} approvals for content "
         f"{content[:12]}; submit it again when its people have approved it"
     )
