@@ -6,7 +6,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -236,21 +236,27 @@ def _system(provisioned: Consortium, tmp_path_factory: pytest.TempPathFactory) -
 PASSPHRASE = "correct horse battery"
 
 
-@contextmanager
-def consortium_of_its_own(
-    factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]
+@pytest.fixture(scope="module")
+def own_system(
+    tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]
 ) -> Iterator[SystemUnderTest]:
-    """Runs the four hospitals once more, for tests whose changes of certificates are for good."""
-    made = create_consortium(CONSORTIUM_FILE, factory.mktemp("certificates"), free_port(), PASSPHRASE)
+    """The four hospitals once more, for a module whose changes of certificates are for good."""
+    made = create_consortium(CONSORTIUM_FILE, tmp_path_factory.mktemp("certificates"), free_port(), PASSPHRASE)
     for site in SITES:
         describe_cohort(made.kit(site), "hippocampus", cohort_rows[site])
     with running_consortium(made.workspace) as running:
-        system = SystemUnderTest(running, log_in(made), factory.mktemp("downloads"))
+        system = SystemUnderTest(running, log_in(made), tmp_path_factory.mktemp("downloads"))
         try:
             yield system
         finally:
             with suppress(Exception):  # the server may have ended the session
                 system.session.close()
+
+
+@pytest.fixture(scope="module")
+def made(own_system: SystemUnderTest) -> Consortium:
+    """Whose kit is where in the consortium of `own_system`."""
+    return own_system.running.consortium
 
 
 def try_log_in(made: Consortium, person: str = SCIENTIST) -> Any:

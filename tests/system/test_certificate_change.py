@@ -3,7 +3,6 @@
 import json
 import shutil
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from .conftest import (
     SCIENTIST,
     SITES,
     SystemUnderTest,
-    consortium_of_its_own,
     job_variant,
     try_log_in,
     wait_until,
@@ -33,17 +31,6 @@ from .handshake import accepts
 pytestmark = pytest.mark.slow
 
 MOVER, OTHER = "hospital-a", "hospital-b"
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Iterator[SystemUnderTest]:
-    with consortium_of_its_own(tmp_path_factory, cohort_rows) as system:
-        yield system
-
-
-@pytest.fixture(scope="module")
-def made(system: SystemUnderTest) -> Consortium:
-    return system.running.consortium
 
 
 @pytest.fixture(autouse=True)
@@ -87,46 +74,46 @@ def restart(system: SystemUnderTest, made: Consortium, *names: str) -> None:
 
 
 def test_certificates_are_renewed_in_the_middle_of_a_job_and_nobody_loses_it(
-    system: SystemUnderTest, made: Consortium, tmp_path: Path
+    own_system: SystemUnderTest, made: Consortium, tmp_path: Path
 ) -> None:
     server = made.record.server
     before = {name: serial_in(made, name) for name in (MOVER, server)}
-    job_id = system.submit(job_variant(tmp_path, "renewed", rounds=3, epochs=15))
-    system.wait_until_training(job_id, 1, [MOVER])
+    job_id = own_system.submit(job_variant(tmp_path, "renewed", rounds=3, epochs=15))
+    own_system.wait_until_training(job_id, 1, [MOVER])
     operator(made, "renew", str(CONSORTIUM_FILE), MOVER, server)
     after = {name: serial_in(made, name) for name in (MOVER, server)}
     assert not set(before.values()) & set(after.values())
     wait_until(lambda: shown(made) == after[server], 30, "the server shows its renewed certificate")
-    system.wait(job_id)
-    outcome = system.outcome(job_id)
+    own_system.wait(job_id)
+    outcome = own_system.outcome(job_id)
     assert (outcome.status, outcome.rounds_committed) == ("finished", 3)
     assert all(set(record.contributed) == set(SITES) for record in outcome.rounds)
-    restart(system, made, MOVER)
+    restart(own_system, made, MOVER)
     wait_until(lambda: serial_seen(made, MOVER) == after[MOVER], 30, "the site came with its renewed certificate")
     operator(made, "revoke", before[MOVER], "--reason", "superseded", "--yes")
-    again = system.run(job_variant(tmp_path, "superseded", rounds=1))
+    again = own_system.run(job_variant(tmp_path, "superseded", rounds=1))
     assert set(again.rounds[0].contributed) == set(SITES), "the old certificate is of no use, and nobody misses it"
 
 
 def test_both_roots_count_during_a_change_and_only_the_new_one_after_it(
-    system: SystemUnderTest, made: Consortium, tmp_path: Path
+    own_system: SystemUnderTest, made: Consortium, tmp_path: Path
 ) -> None:
     operator(made, "rotate-ca", str(CONSORTIUM_FILE))
     operator(made, "renew", str(CONSORTIUM_FILE), MOVER, SCIENTIST)
-    system.session.close()
-    system.session = try_log_in(made)
-    restart(system, made, MOVER, OTHER)
+    own_system.session.close()
+    own_system.session = try_log_in(made)
+    restart(own_system, made, MOVER, OTHER)
     issuers = {name: _issuer(made, name) for name in (MOVER, OTHER)}
     assert issuers == {MOVER: "CN=fedvoxel 2", OTHER: "CN=fedvoxel"}
     # The job is signed with a certificate of the new root; every site checks it against the first root it trusts.
-    outcome = system.run(job_variant(tmp_path, "both_roots", rounds=1))
+    outcome = own_system.run(job_variant(tmp_path, "both_roots", rounds=1))
     assert set(outcome.rounds[0].contributed) == set(SITES)
 
     old = shutil.copytree(made.kit(OTHER), tmp_path / "old")
     operator(made, "renew", str(CONSORTIUM_FILE))
     operator(made, "rotate-ca", str(CONSORTIUM_FILE), "--finish")
-    restart(system, made, *SITES, made.record.server)
-    outcome = system.run(job_variant(tmp_path, "new_root", rounds=1))
+    restart(own_system, made, *SITES, made.record.server)
+    outcome = own_system.run(job_variant(tmp_path, "new_root", rounds=1))
     assert set(outcome.rounds[0].contributed) == set(SITES)
     shutil.copy(made.kit(OTHER) / "startup" / "rootCA.pem", old / "startup")
     assert accepts(made.kit(OTHER)) and not accepts(old)

@@ -1,6 +1,5 @@
 """A revoked site or person is out within seconds: in the middle of a job, on live connections, and after a restart."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from .conftest import (
     PASSPHRASE,
     SITES,
     SystemUnderTest,
-    consortium_of_its_own,
     job_variant,
     log_in,
     try_log_in,
@@ -30,17 +28,6 @@ pytestmark = pytest.mark.slow
 
 PROMISED_S = 30.0
 LEAVER, OPERATOR = "hospital-c", "admin@consortium.example"
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Iterator[SystemUnderTest]:
-    with consortium_of_its_own(tmp_path_factory, cohort_rows) as system:
-        yield system
-
-
-@pytest.fixture(scope="module")
-def made(system: SystemUnderTest) -> Consortium:
-    return system.running.consortium
 
 
 def revoke(made: Consortium, name: str) -> bytes:
@@ -63,15 +50,15 @@ def said_of(made: Consortium, name: str) -> list[str]:
 
 
 def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
-    system: SystemUnderTest, made: Consortium, tmp_path: Path
+    own_system: SystemUnderTest, made: Consortium, tmp_path: Path
 ) -> None:
     crl = revoke(made, LEAVER)
-    job_id = system.submit(job_variant(tmp_path, "revoked", rounds=4, epochs=15))
-    system.wait_until_training(job_id, 1, [LEAVER])
+    job_id = own_system.submit(job_variant(tmp_path, "revoked", rounds=4, epochs=15))
+    own_system.wait_until_training(job_id, 1, [LEAVER])
     put_into_force(made, crl)
-    wait_until(lambda: LEAVER not in system.connected(), PROMISED_S, f"{LEAVER} is out")
-    system.wait(job_id)
-    outcome = system.outcome(job_id)
+    wait_until(lambda: LEAVER not in own_system.connected(), PROMISED_S, f"{LEAVER} is out")
+    own_system.wait(job_id)
+    outcome = own_system.outcome(job_id)
     assert (outcome.status, outcome.rounds_committed) == ("finished", 4)
     missed = {record.round: record.missing.get(LEAVER) for record in outcome.rounds}
     assert missed == {0: None, 1: REVOKED, 2: REVOKED, 3: REVOKED}
@@ -79,22 +66,24 @@ def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
     assert said_of(made, LEAVER)[0] == REVOKED
 
 
-def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(system: SystemUnderTest, made: Consortium) -> None:
+def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(
+    own_system: SystemUnderTest, made: Consortium
+) -> None:
     server = made.record.server
-    system.session.close()
-    system.running.stop(server, abruptly=True)
-    system.running.stop(LEAVER, abruptly=True)
-    system.running.start(server)
-    system.running.start(LEAVER)
+    own_system.session.close()
+    own_system.running.stop(server, abruptly=True)
+    own_system.running.stop(LEAVER, abruptly=True)
+    own_system.running.start(server)
+    own_system.running.start(LEAVER)
     stay = set(SITES) - {LEAVER}
-    system.session = wait_until(lambda: try_log_in(made), 60, "the server is back")
-    wait_until(lambda: stay <= system.connected(), 60, "the others are back")
+    own_system.session = wait_until(lambda: try_log_in(made), 60, "the server is back")
+    wait_until(lambda: stay <= own_system.connected(), 60, "the others are back")
     assert accepts(made.kit("hospital-a")) and not accepts(made.kit(LEAVER))
-    assert system.connected() == stay
+    assert own_system.connected() == stay
 
 
 def test_a_revoked_persons_session_ends_and_the_person_cannot_log_in_again(
-    system: SystemUnderTest, made: Consortium
+    own_system: SystemUnderTest, made: Consortium
 ) -> None:
     assert accepts(made.kit(OPERATOR))
     session = log_in(made, OPERATOR)
@@ -107,18 +96,18 @@ def test_a_revoked_persons_session_ends_and_the_person_cannot_log_in_again(
             session.close()
     assert not accepts(made.kit(OPERATOR))
     assert REVOKED in said_of(made, OPERATOR)
-    assert system.session.get_system_info().client_info, "others stay logged in"
+    assert own_system.session.get_system_info().client_info, "others stay logged in"
 
 
 def test_with_a_damaged_list_nobody_new_comes_in_and_nobody_comes_back(
-    system: SystemUnderTest, made: Consortium
+    own_system: SystemUnderTest, made: Consortium
 ) -> None:
     good = (made.server_kit / "startup" / "crl.pem").read_bytes()
     put_into_force(made, good[:200])
     wait_until(lambda: said_of(made, ""), PROMISED_S, "the alarm")
     assert "nobody new is let in: expected the root's revocation list" in said_of(made, "")[-1]
     assert not accepts(made.kit(LEAVER))
-    assert system.connected() == set(SITES) - {LEAVER}, "those who are in stay"
+    assert own_system.connected() == set(SITES) - {LEAVER}, "those who are in stay"
     assert try_log_in(made, "it@hospital-a.example") is None
     put_into_force(made, good)
     session = wait_until(lambda: try_log_in(made, "it@hospital-a.example"), PROMISED_S, "all is well again")
