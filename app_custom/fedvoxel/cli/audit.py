@@ -71,6 +71,30 @@ def verify(
         typer.echo("Next: " + ("note the head outside this machine" if others else "hold it --against a site's log"))
 
 
+@app.command(
+    epilog="Example: fedvoxel audit accept-gap server.consortium.example --against hospital-a --against hospital-b "
+    '--sign kits/admin@consortium.example --reason "disk failed, restored from Monday\'s backup"'
+)
+def accept_gap(
+    kit: Annotated[Path, typer.Argument(help="The kit whose log shall say so: the server's, or a site's.")],
+    sign: Annotated[Path, typer.Option("--sign", help="Your own kit: who accepts stays on record, signed.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for those who will verify; no patient's name.")],
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="For the server's log: a site's log or kit; repeatable.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Accepts openly that the server's log lost entries that sites have signed, as after a restore from a backup.
+
+    In the server's log it says which signed heads are not there any more: `verify --against` then names the gap in the
+    place of a finding, and still finds whatever else is missing. In a site's log it says that the site signs the
+    server's log again, which it has refused. Exit code 12 if there is no such gap, or the log cannot be trusted.
+    """
+    from fedvoxel.cli.audit_gap import accept
+
+    accept(kit, sign, reason, against or [], yes)
+
+
 @app.command(epilog="Example: fedvoxel audit show hospital-a --run hippocampus_fedavg --kind answer")
 def show(
     place: Place,

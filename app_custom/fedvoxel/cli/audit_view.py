@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,6 +24,8 @@ def print_log(report: "LogReport", root_given: bool) -> None:
         typer.echo(f"  {checked.signatures} signatures count; {count - checked.covered} entries have none yet")
     elif checked.keeper == "server":
         typer.echo("  signatures were not checked: give --root, the consortium's root certificate")
+    for gap in checked.gaps:
+        typer.echo(f"  {gap}")
     for outcome, times in sorted(checked.not_signed.items()):
         typer.echo(f"  {times} times a signature was {outcome}; see: fedvoxel audit show --kind countersignature")
     for (run, what), times in sorted(_counts(report).items()):
@@ -46,6 +49,7 @@ def log_as_json(report: "LogReport") -> dict[str, Any]:
         "signed_by": checked.signed_by,
         "covered": checked.covered,
         "not_signed": checked.not_signed,
+        "gaps": [asdict(gap) for gap in checked.gaps],
         "flaws": [{"code": flaw.code, "line": flaw.line, "text": flaw.text} for flaw in report.flaws],
         "events": [{"run_key": run, "what": what, "count": n} for (run, what), n in sorted(_counts(report).items())],
     }

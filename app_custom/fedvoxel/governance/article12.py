@@ -31,6 +31,7 @@ _PURPOSES: dict[Kind, tuple[Purpose, ...]] = {
     "registration": ("monitoring_of_operation",),
     "connection": ("monitoring_of_operation",),
     "countersignature": ("monitoring_of_operation",),
+    "gap": ("monitoring_of_operation",),
 }
 
 

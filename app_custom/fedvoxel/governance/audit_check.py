@@ -13,6 +13,7 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.export.signature import Signature
 from fedvoxel.export.trust import Trust
+from fedvoxel.governance.audit_gap import Gap, check_gap, gaps_in
 from fedvoxel.governance.countersigning import check_signature, shown_in, signed_content
 from fedvoxel.records.audit import events_of
 from fedvoxel.records.audit_event import AuditEvent
@@ -65,10 +66,15 @@ class Checked:
         return max(self.signed_by.values(), default=0)
 
     @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Are the gaps in the server's log that somebody has accepted."""
+        return gaps_in(self.lines)
+
+    @property
     def keeper(self) -> str:
         """Is "server", or the name of the site whose log this is; empty where the log does not tell."""
         signs = {event.site for _, event in self.lines if event.kind == "countersignature" and event.signature is None}
-        if any(event.kind in ("round", "run") or event.signature for _, event in self.lines):
+        if any(_is_the_servers(event) for _, event in self.lines):
             return "server"
         about = signs or {event.site for _, event in self.lines if event.site}
         return next(iter(about)) if len(about) == 1 else ""
@@ -88,6 +94,8 @@ def check_log(entries: Sequence[Entry], trust: Trust | None, now: datetime) -> C
     checked = Checked(events_of(entries))
     heads = _heads(entries, checked.lines)
     for entry, event in checked.lines:
+        if event.kind == "gap" and trust is not None:
+            _check_gap(checked, (entry, event), trust, now)
         if event.kind != "countersignature":
             continue
         if event.outcome != "done":
@@ -126,6 +134,18 @@ def _check_signed(
         return
     checked.signatures += 1
     checked.signed_by[event.site] = max(shown.entries, checked.signed_by.get(event.site, 0))
+
+
+def _is_the_servers(event: AuditEvent) -> bool:
+    signed_by_site = event.kind == "countersignature" and event.signature is not None
+    return event.kind in ("round", "run") or signed_by_site or event.kept_entries is not None
+
+
+def _check_gap(checked: Checked, line: Line, trust: Trust, now: datetime) -> None:
+    try:
+        check_gap(line, trust, now)
+    except FedVoxelError as error:
+        checked.flaws.append(_flaw("unsigned", line[0], f"an accepted gap does not count: {error}"))
 
 
 def _broken_runs(lines: Sequence[Line]) -> list[Flaw]:

@@ -7,6 +7,9 @@ had at that time. Both say what the site answered in a round, by the same hash o
 from collections.abc import Sequence
 
 from fedvoxel.governance.audit_check import Flaw, Line
+from fedvoxel.governance.audit_gap import accepted_heads
+from fedvoxel.governance.countersigning import Head, shown_in
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.tree import tree_root
 
 _Question = tuple[str, str, int | None]
@@ -27,20 +30,34 @@ def compare(server: Sequence[Line], site: Sequence[Line], name: str) -> tuple[li
 
 
 def _signed_by_site(server: Sequence[Line], site: Sequence[Line], name: str) -> list[Flaw]:
-    """Finds heads that the site has signed and that the server's log does not have."""
-    hashes, flaws = [entry.hash for entry, _ in server], []
+    """Finds heads that the site has signed and that the server's log neither has nor says that it lost."""
+    flaws, lost = [], accepted_heads(server)
     for entry, event in site:
-        size = event.log_entries
-        if event.kind != "countersignature" or event.outcome != "done" or not size or event.site != name:
+        head = signed_head(event, name)
+        if head is None or head.head in lost or has_head(server, head):
             continue
         where = f"line {entry.index + 1} of {name}'s log"
-        if size > len(hashes):
-            flaws.append(
-                Flaw("truncated", 0, f"{name} has signed {size} entries ({where}), and {len(hashes)} are left")
-            )
-        elif (hashes[size - 1], tree_root(hashes[:size])) != (event.hashes["log_head"], event.hashes["log_tree"]):
-            flaws.append(Flaw("rewritten", size, f"{name} has signed others than the first {size} entries ({where})"))
+        if head.entries > len(server):
+            left = f"{name} has signed {head.entries} entries ({where}), and {len(server)} are left"
+            flaws.append(Flaw("truncated", 0, left))
+        else:
+            others = f"{name} has signed others than the first {head.entries} entries ({where})"
+            flaws.append(Flaw("rewritten", head.entries, others))
     return flaws
+
+
+def signed_head(event: AuditEvent, name: str) -> Head | None:
+    """Returns the head of the server's log that an event in the log of site `name` says that it has signed."""
+    if event.kind != "countersignature" or event.outcome != "done" or not event.log_entries or event.site != name:
+        return None
+    return shown_in(event)
+
+
+def has_head(server: Sequence[Line], head: Head) -> bool:
+    """Says whether a server's log begins with the entries that a head is of."""
+    if head.entries > len(server) or server[head.entries - 1][0].hash != head.head:
+        return False
+    return tree_root([entry.hash for entry, _ in server[: head.entries]]) == head.tree
 
 
 def _seen_by_server(server: Sequence[Line], site: Sequence[Line], name: str) -> list[Flaw]:

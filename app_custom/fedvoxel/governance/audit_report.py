@@ -9,6 +9,7 @@ from fedvoxel.errors import ConfigError, LedgerError
 from fedvoxel.export.trust import Trust
 from fedvoxel.governance.audit_check import Checked, Flaw, check_log
 from fedvoxel.governance.audit_comparison import compare
+from fedvoxel.governance.audit_gap import accepted_heads
 from fedvoxel.records.audit import AUDIT_FILE
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
@@ -66,7 +67,8 @@ def verify_log(file: Path, trust: Trust | None, noted: str | None, now: datetime
         report.flaws.append(Flaw("chain", 0, str(error)))
         return report
     report.flaws += report.checked.flaws
-    if noted is not None and noted not in {entry.hash for entry in report.entries}:
+    known = {entry.hash for entry in report.entries} | accepted_heads(report.checked.lines)
+    if noted is not None and noted not in known:
         report.flaws.append(Flaw("truncated", 0, f"the log does not know {noted}: it is an older copy, or another log"))
     return report
 

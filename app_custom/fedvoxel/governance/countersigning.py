@@ -111,7 +111,7 @@ def countersign(
         LedgerError: The site's own log cannot be trusted or written; nothing is signed then.
     """
     with log.writing() as chain:
-        last, shown = _last_signed(chain.entries), question.shown
+        last, shown = last_signed(chain.entries), question.shown
         reason = _why_not(last, question)
         event = _event(identity.name, job_id, question)
         known = last.entries if last else 0
@@ -181,8 +181,11 @@ def shown_in(event: AuditEvent) -> Head:
     return Head(entries=event.log_entries, head=head, tree=tree)
 
 
-def _last_signed(entries: Sequence[Entry]) -> Head | None:
+def last_signed(entries: Sequence[Entry]) -> Head | None:
+    """Returns the head that a site has signed last, by its own log; None where it may sign any log of the server's."""
     for entry in reversed(entries):
+        if entry.body.get("kind") == "gap":
+            return None
         if entry.body.get("kind") == "countersignature" and entry.body.get("outcome") == "done":
             return shown_in(event_of(entry.body, entry.index + 1))
     return None

@@ -25,10 +25,12 @@ Kind = Literal[
     "registration",
     "connection",
     "countersignature",
+    "gap",
 ]
 """What an event is about: a job (is it admitted?), a run (an attempt at it begins or ends), a round, a site's answer to
 a question, a model that is released, a console command, a site's registration, a connection to the
-server or what came over one in another's name, a site's signature of the server's log."""
+server or what came over one in another's name, a site's signature of the server's log, a gap in that log that a person
+has accepted."""
 
 Outcome = Literal[
     "done",
@@ -62,6 +64,9 @@ HashName = Literal[
 """What a hash is of: all that a job runs; the global model before and after a round; an update as it was received; what
 left a site; a cohort's manifest; the site's policy; the head of the privacy ledger; `outcome.json`; the head of the
 server's log, and the root of the tree over it, that a site was shown."""
+
+MOST_HEADS = 1000
+"""So many lost heads one event names at most."""
 
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Name = Annotated[str, StringConstraints(max_length=200)]
@@ -117,10 +122,13 @@ class AuditEvent(_Frozen):
         hashes: SHA-256 by name.
         size_bytes: Of the arrays that left or came; None where that is not counted.
         log_entries: How many entries the server's log had when it was countersigned; where a site refused, how many it
-            had when that site countersigned it last (0 for never).
+            had when that site countersigned it last (0 for never); of a gap, how many it had at the last lost head.
         site_entries: How many entries the site's own log had at that time.
         spent: The privacy loss, where the event comes with one.
-        signature: A site's signature of the server's log, an `export.signature.Signature` as JSON.
+        kept_entries: Of a gap in the server's log, how many entries from before it sites confirm.
+        heads: Of a gap in the server's log, the heads that sites have signed and that it has no more.
+        signature: A site's signature of the server's log, or a person's of a gap: an `export.signature.Signature` as
+            JSON.
     """
 
     kind: Kind
@@ -138,6 +146,8 @@ class AuditEvent(_Frozen):
     log_entries: Annotated[int, Field(ge=0)] | None = None
     site_entries: Annotated[int, Field(ge=0)] | None = None
     spent: Spent | None = None
+    kept_entries: Annotated[int, Field(ge=0)] | None = None
+    heads: Annotated[tuple[Sha256, ...], Field(max_length=MOST_HEADS)] = ()
     signature: dict[str, Any] | None = None
 
     def body(self) -> dict[str, Any]:
