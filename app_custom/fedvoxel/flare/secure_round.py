@@ -37,9 +37,7 @@ Ask = Callable[..., Gathered]
 class SecureRound:
     """Carries one round's messages between the sites and the collector."""
 
-    def __init__(
-        self, state: Rounds, config: SecureConfig, run: tuple[str, int], signers: Signers, ask: Ask
-    ) -> None:
+    def __init__(self, state: Rounds, config: SecureConfig, run: tuple[str, int], signers: Signers, ask: Ask) -> None:
         """Takes what a round needs.
 
         Args:
