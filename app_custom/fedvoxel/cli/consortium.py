@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedvoxel.cli import consortium_certificates as certificates
+from fedvoxel.cli import consortium_withdrawal as withdrawal
 from fedvoxel.cli.authority_options import KeyFolder, PassphraseFile, read_passphrase
 from fedvoxel.governance.consortium import Consortium, authority_folder
 
@@ -27,6 +28,12 @@ for _name, _command, _example in (
     ("rotate-ca", certificates.rotate_ca, f"rotate-ca consortium.yml {_OPERATOR}"),
     ("list", certificates.list_certificates, f"list {_OPERATOR}"),
     ("leaver", certificates.leaver, f"leaver hospital-c {_OPERATOR}"),
+    ("withdraw", withdrawal.withdraw, f"withdraw hospital-c --state fl.consortium.example {_OPERATOR}"),
+    (
+        "verify-withdrawal",
+        withdrawal.verify_withdrawal,
+        "verify-withdrawal withdrawal-hospital-c.json --root hospital-c --model start_model.npz",
+    ),
 ):
     app.command(name=_name, epilog=f"Example: fedvoxel consortium {_example}")(_command)
 

@@ -150,7 +150,7 @@ def _print_privacy(console: "Console", report: "Report") -> None:
     console.print(f"Privacy: {escape(run.privacy.rstrip('.'))}.", highlight=False)
     if run.start_from:
         console.print(
-            f"It began with the model of run {escape(run.start_from.run_key)}: {escape(run.start_from.privacy)}",
+            f"It began with {escape(run.start_from.words)}: {escape(run.start_from.privacy)}",
             highlight=False,
         )
     for channel in run.channels:

@@ -6,8 +6,9 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.description import ModelDescription
 from fedvoxel.export.manifest import CALIBRATION
+from fedvoxel.export.origin import PROVENANCE
 from fedvoxel.export.package import Package
-from fedvoxel.export.provenance import PROVENANCE, Provenance
+from fedvoxel.export.provenance import Provenance
 from fedvoxel.export.signature import read_object
 from fedvoxel.federation.calibration.calibration import CALIBRATION_SCHEMA_VERSION, Calibration
 

@@ -13,8 +13,9 @@ from fedvoxel.export.forms import Forms, forms_of
 from fedvoxel.export.job_model import JobModel
 from fedvoxel.export.manifest import CALIBRATION, ONNX
 from fedvoxel.export.model_card import MODEL_CARD, model_card
+from fedvoxel.export.origin import PROVENANCE
 from fedvoxel.export.package import Package, write_package
-from fedvoxel.export.provenance import PROVENANCE, provenance_of
+from fedvoxel.export.provenance import provenance_of
 from fedvoxel.export.sbom import SBOM, sbom_of
 from fedvoxel.export.signature import moment
 from fedvoxel.export.written import text_of_json

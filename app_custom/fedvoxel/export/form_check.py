@@ -18,8 +18,9 @@ from fedvoxel.export.bundle import PROGRAM, WEIGHTS
 from fedvoxel.export.description import ModelDescription
 from fedvoxel.export.forms import Predictor, load_weights, onnx_predictor, program_predictor, torch_predictor
 from fedvoxel.export.manifest import ONNX
+from fedvoxel.export.origin import PROVENANCE
 from fedvoxel.export.package import Package
-from fedvoxel.export.provenance import PROVENANCE, Provenance
+from fedvoxel.export.provenance import Provenance
 from fedvoxel.export.signature import read_object
 from fedvoxel.training.networks import build_network
 from fedvoxel.training.scoring import score_case

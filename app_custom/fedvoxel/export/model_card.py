@@ -66,7 +66,7 @@ def _data(provenance: Provenance) -> Iterator[str]:
     yield from ("", "Sites are named by pseudonym. Scans stayed where they are.")
     start = provenance.privacy.start_from
     if start:
-        yield f"It began with the model of the run {start.run_key}; of that run's privacy: {start.privacy}"
+        yield f"It began with {start.words}; of that run's privacy: {start.privacy}"
 
 
 def _scores(description: ModelDescription, provenance: Provenance) -> Iterator[str]:

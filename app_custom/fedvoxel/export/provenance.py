@@ -3,52 +3,24 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import AwareDatetime, NonNegativeInt
+from pydantic import NonNegativeInt
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.export.agreement import LARGEST_SOFTMAX, LEAST_ARGMAX
 from fedvoxel.export.job_model import JobModel
 from fedvoxel.export.manifest import ONNX_INPUT, ONNX_OPSET, ONNX_OUTPUT
-from fedvoxel.federation.attempts import RunStatus
+from fedvoxel.export.origin import Origin
 from fedvoxel.federation.case_counts import tells_case_counts
 from fedvoxel.federation.channels import StartModel
 from fedvoxel.federation.outcome import SiteScore
 from fedvoxel.privacy.guarantee import Guarantee
-from fedvoxel.records.names import Sha256
 from fedvoxel.training.config import ComponentConfig
 
 if TYPE_CHECKING:
     from fedvoxel.export.forms import Forms
 
-PROVENANCE = "provenance.json"
-
 TOOLS = ("fedvoxel", "monai", "numpy", "onnx", "onnxruntime", "onnxscript", "torch")
 """What has a part in an export."""
-
-
-class Origin(FrozenModel):
-    """Says which job the model is of.
-
-    Attributes:
-        model_sha256: Of the run's own file.
-        round: After which the model stood, from 0.
-        tested: Whether the test scores are of this model.
-        outcome_sha256: Of the run's outcome.json.
-        audit_head: Hash of the last entry of the server's audit log, as the exporter gave it.
-    """
-
-    job_name: str
-    job_id: str
-    run_key: str
-    status: RunStatus
-    started: AwareDatetime
-    finished: AwareDatetime
-    rounds_committed: NonNegativeInt
-    model_sha256: Sha256
-    round: NonNegativeInt | None
-    tested: bool
-    outcome_sha256: Sha256
-    audit_head: Sha256 | None
 
 
 class SitePart(FrozenModel):

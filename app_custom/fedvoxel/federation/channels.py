@@ -8,7 +8,7 @@ knowledge, "off", or "open". One open channel, and there is no guarantee; see `c
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
@@ -53,16 +53,18 @@ class Channel(FrozenModel):
 
 
 class StartModel(FrozenModel):
-    """Names the earlier run whose last model a run begins with.
+    """Names the earlier run whose model a run begins with.
 
     Attributes:
         run_key: The earlier run.
+        before_round: The round of that run before which the model stood; None for its last model.
         sha256: Of the model file's bytes.
         privacy: What the earlier run's outcome says about privacy, word by word.
         guarantee: The same in parts, with what the earlier run began with counted in; None where there is none.
     """
 
     run_key: RunKey
+    before_round: NonNegativeInt | None = None
     sha256: Sha256
     privacy: str = Field(min_length=1)
     guarantee: Guarantee | None = None
@@ -72,6 +74,13 @@ class StartModel(FrozenModel):
         if self.guarantee and self.privacy != self.guarantee.said():
             raise ValueError("a guarantee beside other words")
         return self
+
+    @property
+    def words(self) -> str:
+        """Says which model it is."""
+        if self.before_round is None:
+            return f"the last model of run {self.run_key}"
+        return f"the model of run {self.run_key} from before round {self.before_round}"
 
 
 def channels_of(
@@ -195,7 +204,7 @@ def _initial_model(unit: PrivacyUnit | None, start: StartModel | None) -> Channe
     name = START_MODEL
     if start is None:
         return Channel(name=name, status="public", why="drawn from the job's seed")
-    run = f"the last model of run {start.run_key}"
+    run = start.words
     if start.privacy == PUBLIC_DATA:
         return Channel(name=name, status="public", why=f"{run}, {PUBLIC_DATA}")
     if start.guarantee is None:

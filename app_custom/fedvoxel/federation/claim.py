@@ -199,7 +199,7 @@ def _with_start(guarantee: Guarantee, start: StartModel) -> Guarantee:
             f"the deltas of run {start.run_key}, which it begins with, and of this job add up to {delta:g}"
         )
     begun = (
-        f"run {start.run_key}, whose last model it begins with (ε = {rounded_up(earlier.epsilon)}, "
+        f"{start.words}, which it begins with (ε = {rounded_up(earlier.epsilon)}, "
         f"δ = {earlier.delta}, with what that run began with; the two are added)"
     )
     composition = f"{guarantee.composition}; and over {begun}"

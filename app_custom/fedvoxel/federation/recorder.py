@@ -20,6 +20,7 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.run_identity import RunIdentity
 from fedvoxel.federation.sent_bytes import BesideRounds
 from fedvoxel.federation.snapshot import Snapshot
+from fedvoxel.federation.taking_part import joined_in
 from fedvoxel.records.audit import Record, unrecorded
 from fedvoxel.records.audit_event import AuditEvent, HashName, Kind, Outcome
 
@@ -38,6 +39,7 @@ class RunRecorder:
         self.scored_elsewhere: set[str] = set()
         """Sites that have scored a model on cases of which their own filter did not say that they are public."""
         self._no_first_model = Absences()
+        self._first_model_from: str | None = None
         self._unvalidated: Absences | None = None
         self._untested: Absences | None = None
         self.refused_cases: dict[str, int] = {}
@@ -57,9 +59,13 @@ class RunRecorder:
         """Is the mean training loss of each site in each closed round."""
         return [notes.loss for notes in self._notes]
 
-    def close_first_model(self, absences: Absences) -> None:
-        """Keeps who gave no first model; raises what `close_round` does."""
-        self._no_first_model = absences
+    def joined_in(self, index: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Returns who has joined in a closed round, and who had before; see `taking_part.joined_in`."""
+        return joined_in(self._notes, index)
+
+    def close_first_model(self, absences: Absences, given_by: str | None) -> None:
+        """Keeps who gave the first model and who gave none; raises what `close_round` does."""
+        self._no_first_model, self._first_model_from = absences, given_by
         self._audit(self._events("initialize", None, absences))
 
     def close_round(self, notes: RoundNotes) -> None:
@@ -143,6 +149,7 @@ class RunRecorder:
             best_round=rounds.best_round if rounds else None,
             sites=identity.sites,
             no_first_model=self._no_first_model,
+            first_model_from=self._first_model_from,
             rounds=tuple(self._record(index, rounds) for index in range(len(self._notes))),
             model=models[0],
             best_model=models[1],
@@ -160,6 +167,7 @@ class RunRecorder:
         notes = _NOTES.dump_python(self._notes, mode="json")
         absent = self._no_first_model.model_dump(mode="json")
         plain = {"refused_cases": dict(self.refused_cases), "first_model_up": self.first_model_up}
+        plain["first_model_from"] = self._first_model_from
         return Snapshot({"notes": notes, "no_first_model": absent, "elsewhere": sorted(self.scored_elsewhere)} | plain)
 
     def restore(self, kept: Snapshot) -> None:
@@ -167,6 +175,8 @@ class RunRecorder:
         self._notes = _NOTES.validate_python(kept.values["notes"])
         self._no_first_model = Absences(**kept.values["no_first_model"])
         self.scored_elsewhere = set(kept.values["elsewhere"])
+        # A journal of before that was noted does not say it.
+        self._first_model_from = kept.values.get("first_model_from")
         self.refused_cases = dict(kept.values["refused_cases"])
         self.first_model_up = kept.values["first_model_up"]
 

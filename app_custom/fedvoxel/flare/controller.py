@@ -15,6 +15,7 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.claim import claim_of
+from fedvoxel.federation.kept_models import BeforeSite
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.flare.messages import STATS_GROUP
@@ -23,7 +24,7 @@ from fedvoxel.flare.run_journal import RunJournal, job_hash
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.server_privacy import server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks
-from fedvoxel.flare.start_model import Start, load_start
+from fedvoxel.flare.start_model import Start, load_start, load_start_before
 from fedvoxel.flare.state_folder import state_folder
 from fedvoxel.flare.training_run import TrainingRun
 
@@ -36,7 +37,7 @@ class FedAvgController(SiteTasks):
         rounds: dict[str, Any],
         run_key: str,
         privacy: dict[str, Any] | None = None,
-        start_from: str | None = None,
+        start_from: str | dict[str, Any] | None = None,
         plan_source: str | None = None,
         choices: str | None = None,
         task_check_period: float = 0.1,
@@ -47,8 +48,8 @@ class FedAvgController(SiteTasks):
             rounds: A `RoundsConfig` as JSON.
             run_key: Names the run in the server's and the sites' state.
             privacy: The same privacy section that the sites get, as JSON; None protects nobody.
-            start_from: Key of an earlier run on this server whose last model this one begins with; None for weights
-                drawn from the job's seed.
+            start_from: Key of an earlier run on this server whose last model this one begins with; or a `BeforeSite`
+                as JSON, for that run's model from before a site joined; None for weights drawn from the job's seed.
             plan_source: Where the sites' preprocessing plan comes from, a `federation.channels.PlanSource`.
             choices: By what all else in the job was chosen, a `federation.channels.Choices`.
             task_check_period: Seconds between two looks at open tasks.
@@ -73,7 +74,7 @@ class FedAvgController(SiteTasks):
         with ExitStack() as held:
             try:
                 config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
-                start = self._start()
+                start = self._start(sites)
                 begun = start.record if start else None
                 claim = claim_of(self.privacy, config, start=begun, plan_source=self.plan_source, choices=self.choices)
                 check_promise_of(self.fl_ctx.get_prop(FLContextKey.JOB_META), claim)
@@ -112,12 +113,15 @@ class FedAvgController(SiteTasks):
             # The outcome is written; whoever begins this job again goes on after its last round, and ends at once.
             self.error(f"event=journal_not_ended reason={write_trouble(error)}")
 
-    def _start(self) -> Start | None:
+    def _start(self, sites: list[str]) -> Start | None:
         if self.start_from is None:
             return None
-        if self.start_from == self.run_key:
+        runs, named = state_folder(self.fl_ctx) / "runs", self.start_from
+        before = None if isinstance(named, str) else parse_config(BeforeSite, named, "the job's start_from")
+        run_key = before.run_key if before else str(named)
+        if run_key == self.run_key:
             raise ConfigError("start_from names this run itself; name an earlier one, or null")
-        return load_start(state_folder(self.fl_ctx) / "runs", self.start_from)
+        return load_start_before(runs, before, sites) if before else load_start(runs, run_key)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Answers show_stats with the run's progress."""

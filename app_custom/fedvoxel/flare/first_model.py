@@ -46,6 +46,6 @@ def first_model(ask: Ask, sites: Sequence[str], timeout_s: float, recorder: RunR
                 return received[site]
             absent = absent.then(Absences(missing=gathered.missing, refused=gathered.refused))
     finally:
-        recorder.close_first_model(absent)
+        recorder.close_first_model(absent, next(iter(received), None))
     said = "; ".join(f"{site}: {reason}" for site, reason in (absent.missing | absent.refused).items())
     raise ConfigError(f"no site could build the initial model ({said})")

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.federation.channels import Choices, PlanSource
+from fedvoxel.federation.kept_models import BeforeSite
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
 from fedvoxel.records.names import RunKey, Sha256
@@ -24,6 +25,7 @@ class FedAvgArgs(FrozenModel):
     """Are the arguments of `FedAvgController`.
 
     Attributes:
+        start_from: The run with whose last model, or with whose model from before a site joined, this one begins.
         plan_source: Where the sites' preprocessing plan comes from: "fixed" by people who have seen no private case, or
             "statistics" of the sites' cases, which leaves a job without a formal guarantee, as not to say it does.
         choices: By what network, clip norm, learning rate and all else were chosen: by "public" knowledge and results,
@@ -33,7 +35,7 @@ class FedAvgArgs(FrozenModel):
     rounds: RoundsConfig
     run_key: RunKey
     privacy: PrivacySection | None = None
-    start_from: RunKey | None = None
+    start_from: RunKey | BeforeSite | None = None
     plan_source: PlanSource | None = None
     choices: Choices | None = None
     task_check_period: Seconds = 0.1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.channels import START_MODEL
 from fedvoxel.federation.claim import Claim, claim_of
+from fedvoxel.federation.kept_models import BeforeSite
 from fedvoxel.federation.promise import check_promise
 from fedvoxel.flare.job_args import FedAvgArgs
 from fedvoxel.governance.job_folder import JobFolder
@@ -46,8 +47,9 @@ def claim_of_job(folder: JobFolder, server: FrozenModel) -> JobClaim:
     if server.start_from is None:
         return JobClaim(claim)
     known = tuple(channel for channel in claim.channels if channel.name != START_MODEL)
+    begun = server.start_from.run_key if isinstance(server.start_from, BeforeSite) else server.start_from
     condition = (
-        f"run {server.start_from}, whose model it begins with, has a guarantee for the same unit, which the server "
+        f"run {begun}, whose model it begins with, has a guarantee for the same unit, which the server "
         f"adds to this one, also against a promise, or was {PUBLIC_DATA}; the server looks when the run begins"
     )
     return JobClaim(Claim(claim.text, claim.guarantee, known), condition)

@@ -15,6 +15,7 @@ from nvflare.apis.job_def import JobMetaKey
 from fedvoxel.errors import DiskFullError, LedgerError
 from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
+from fedvoxel.federation.kept_models import KeptModels
 from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.recorder import RunRecorder
@@ -84,6 +85,8 @@ class RunFiles:
             started=attempts[0].started if attempts else datetime.now(UTC),
             attempts=attempts,
         )
+        self.kept = KeptModels(self._state)
+        """The models from before sites joined."""
         log = AuditLog(state_folder(fl_ctx))
         self.recorder = RunRecorder(identity, log.record)
         self.audit = RunAudit(fl_ctx, log, self.recorder, run_key, sites)

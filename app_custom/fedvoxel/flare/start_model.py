@@ -1,12 +1,16 @@
-"""The model that a run begins with, where that is the last one of an earlier run on this server."""
+"""The model that a run begins with, where that is one of an earlier run on this server: its last, or a kept one."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.channels import StartModel
+from fedvoxel.federation.kept_models import BeforeSite, KeptModels
+from fedvoxel.federation.lineage import Runs, touched
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome
+from fedvoxel.federation.taking_part import part_of
 from fedvoxel.flare.state_folder import check_run_key
 from fedvoxel.privacy.guarantee import PUBLIC_DATA, Guarantee
 from fedvoxel.updates.update import Arrays, check_values
@@ -48,6 +52,46 @@ def load_start(runs: Path, run_key: str) -> Start:
     said = {"privacy": outcome.privacy, "guarantee": _whole_guarantee(outcome)}
     record = StartModel.model_validate({"run_key": run_key, "sha256": outcome.model.sha256, **said})
     return Start(record, _model(folder, run_key, outcome.model))
+
+
+def load_start_before(runs: Path, named: BeforeSite, sites: Collection[str]) -> Start:
+    """Reads the model that a run on this server had before a site joined it.
+
+    What is said of that run's privacy is said of all its rounds, and so of fewer.
+
+    Args:
+        runs: The folder with one folder for each run, in the server's state.
+        named: The earlier run and the site.
+        sites: Who takes part in the run that begins.
+
+    Raises:
+        ConfigError: The site takes part; there is no such run, it has not ended, or has no such model that is whole;
+            or that model holds something of the site all the same, from the run that it had begun with.
+    """
+    run_key, site = check_run_key(named.run_key), named.before_site
+    if site in sites:
+        raise ConfigError(
+            f"start_from: the model is from before {site} joined, and {site} takes part in this job; leave it out of "
+            "deploy_map, or begin with another model"
+        )
+    outcome, found = _outcome(runs / run_key, run_key), Runs(runs)
+    if outcome.status == "unfinished":
+        raise ConfigError(f"start_from: run {run_key} has not ended; wait until it has, or abort its job")
+    record = next((one for one in found.kept(outcome) if site in one.joined), None)
+    if record is None or part_of(site, outcome).touched_from != record.round:
+        raise ConfigError(
+            f"start_from: run {run_key} has no model that is known to be from before {site} joined; `fedvoxel "
+            f"consortium withdraw {site}` lists those that are, or begin from the job's seed with start_from null"
+        )
+    if found.began_with(site, outcome, touched) is not False:
+        raise ConfigError(
+            f"start_from: run {run_key} itself began with a model that holds something of {site}, or may; name the run "
+            "that it goes back to, or begin from the job's seed with start_from null"
+        )
+    content = KeptModels(runs / run_key).content(record)
+    said = {"privacy": outcome.privacy, "guarantee": _whole_guarantee(outcome), "before_round": record.round}
+    begun = StartModel.model_validate({"run_key": run_key, "sha256": record.sha256, **said})
+    return Start(begun, from_bytes(content))
 
 
 def _whole_guarantee(outcome: RunOutcome) -> Guarantee | None:

@@ -98,7 +98,9 @@ class TrainingRun:
             run.restore(kept)
             self._note_released(state)
             self._tasks.info(f"event=run_goes_on round={state.round} attempt={len(self._journal.entry.attempts)}")
-        else:
+        # What is kept of a round that was not committed, or of another run that had this key, does not count.
+        files.kept.drop_from(state.round)
+        if not kept:
             self._journal.commit(run)
         self.state = state
         files.audit.began(state.model, resumed=kept is not None)
@@ -170,6 +172,9 @@ class TrainingRun:
         """Has all that a round has made on disk before anybody gets it, and a model with noise in the ledger too."""
         model = run.rounds.model
         self._vetting.moved(index, before, model)
+        joined, earlier = run.recorder.joined_in(index)
+        if joined:
+            self._files.kept.keep(self._journal.entry.run_key, index, (joined, earlier), before)
         self._journal.commit(run)
         self._note_released(run.rounds)
 

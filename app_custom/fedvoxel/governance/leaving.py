@@ -88,7 +88,11 @@ def _site_steps(name: str) -> list[Step]:
             f"in_sums.partners of other hospitals that name {name}; mandatory_clients",
             None,
         ),
-        Step("Releases that were trained with it", "fedvoxel release list; withdraw with: fedvoxel release set", None),
+        Step(
+            "Models and releases that were trained with it",
+            f"fedvoxel consortium withdraw {name}: lists and withdraws them, and certifies what excludes it",
+            None,
+        ),
     ]
 
 

@@ -49,7 +49,7 @@ class WatchedList:
         now = now or datetime.now(UTC)
         try:
             roots = load_roots(self._root_file)
-            lists = _good_lists(self._file, roots)
+            lists = good_lists(self._file, roots)
             self._check_not_older(lists, roots)
             for one in lists:
                 check_list_is_of_now(one, now)
@@ -74,7 +74,7 @@ class WatchedList:
     ) -> None:
         if not self.kept.is_file():
             return
-        before = {one.issuer: number_of(one) for one in _good_lists(self.kept, roots, each=False)}
+        before = {one.issuer: number_of(one) for one in good_lists(self.kept, roots, each=False)}
         for one in lists:
             if number_of(one) < before.get(one.issuer, 0):
                 raise ConsortiumError(
@@ -88,13 +88,13 @@ class WatchedList:
             return
         try:
             self.roots = load_roots(self._root_file)
-            self.revoked = _serials(_good_lists(self.kept, self.roots, each=False))
+            self.revoked = _serials(good_lists(self.kept, self.roots, each=False))
             self.version += 1
         except ConsortiumError as error:
             self.trouble = f"{self.trouble}; and of the copy kept of the last good one: {error}"
 
 
-def _good_lists(
+def good_lists(
     path: Path, roots: tuple[x509.Certificate, ...], each: bool = True
 ) -> tuple[x509.CertificateRevocationList, ...]:
     """Returns a file's lists of some roots, checked.

@@ -60,10 +60,11 @@ HashName = Literal[
     "log_head",
     "log_tree",
     "site_head",
+    "certificate",
 ]
 """What a hash is of: all that a job runs; the global model before and after a round; an update as it was received; what
 left a site; a cohort's manifest; the site's policy; the head of the privacy ledger; `outcome.json`; the head of the
-server's log, and the root of the tree over it, that a site was shown."""
+server's log, and the root of the tree over it, that a site was shown; a certificate of withdrawal."""
 
 MOST_HEADS = 1000
 """So many lost heads one event names at most."""

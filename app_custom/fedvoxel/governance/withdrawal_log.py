@@ -1,0 +1,118 @@
+"""What the server's audit log proves for a certificate of withdrawal: which model stood before which round.
+
+A kept model is certified only if the log, whose chain holds and whose rounds the sites have countersigned, names its
+hash as the model before that round. So neither a file that was put in its place nor a record that was changed can have
+another model certified.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from fedvoxel.errors import LedgerError
+from fedvoxel.export.trust import Trust
+from fedvoxel.governance.audit_check import Line
+from fedvoxel.governance.audit_report import verify_log
+from fedvoxel.governance.withdrawal_certificate import LogHead, LogPlace, LostJob
+from fedvoxel.records.audit import AUDIT_FILE
+
+
+@dataclass(frozen=True)
+class ServerLog:
+    """Is a server's log that was verified; `read_server_log` makes it.
+
+    Attributes:
+        lines: Its lines; none where the server has no log.
+        not_signed: Lines, from 1, with a signature that does not count.
+    """
+
+    lines: tuple[Line, ...]
+    not_signed: frozenset[int]
+
+    @property
+    def head(self) -> LogHead | None:
+        """Is the log as it stands."""
+        return LogHead(entries=len(self.lines), head=self.lines[-1][0].hash) if self.lines else None
+
+    def models(self, jobs: Collection[str], first: int) -> set[str]:
+        """Returns the hashes of all models that jobs have made from a round on, that round's own included."""
+        said = (event for _, event in self.lines if event.job_id in jobs and event.kind in ("round", "release"))
+        return {event.hashes["model"] for event in said if (event.round or 0) >= first and "model" in event.hashes}
+
+    def place(self, jobs: Collection[str], index: int, sha256: str, leaver: str) -> LogPlace | None:
+        """Returns where the log first names a model as the one before a round of a run; None where it does not.
+
+        Args:
+            jobs: The run's.
+            index: The round.
+            sha256: Of the model.
+            leaver: The site that leaves; its own signature is not needed for this.
+        """
+        closed = [event for _, event in self._rounds(jobs) if event.round == index]
+        if any(event.hashes.get("model_before") != sha256 for event in closed):
+            return None
+        for entry, event in self.lines:
+            after = event.kind == "round" and event.round == index - 1 and event.outcome == "done"
+            begun = event.kind == "run" and event.outcome in ("started", "resumed")
+            if event.job_id in jobs and (after or begun) and event.hashes.get("model") == sha256:
+                signed = {site: head for site, head in self._signed(entry.index + 1) if site != leaver}
+                return LogPlace(entries=entry.index + 1, head=entry.hash, countersigned=signed)
+        return None
+
+    def answered_from(self, site: str, jobs: Collection[str]) -> int | None:
+        """Returns the first committed round of a run in which an answer of a site was taken; None where none was."""
+        committed = {(event.job_id, event.round) for _, event in self._rounds(jobs)}
+        return min((index for job, index in self._answers(site) if (job, index) in committed), default=None)
+
+    def lost_jobs(self, site: str, known: Collection[str]) -> tuple[LostJob, ...]:
+        """Returns the jobs with committed rounds of a site that are none of the known ones."""
+        answered = {job for job, _ in self._answers(site)} - set(known)
+        keys = {event.job_id: event.run_key for _, event in self._rounds(answered)}
+        found = []
+        for job, run_key in sorted(keys.items()):
+            first = self.answered_from(site, {job})
+            if first is not None:
+                models = tuple(sorted(self.models({job}, first)))
+                found.append(LostJob(run_key=run_key, job_id=job, contaminated=models))
+        return tuple(found)
+
+    def _rounds(self, jobs: Collection[str]) -> Iterator[Line]:
+        for line in self.lines:
+            if line[1].kind == "round" and line[1].outcome == "done" and line[1].job_id in jobs:
+                yield line
+
+    def _answers(self, site: str) -> Iterator[tuple[str, int]]:
+        for _, event in self.lines:
+            if (event.kind, event.task, event.outcome, event.site) == ("answer", "train", "done", site):
+                yield event.job_id, event.round or 0
+
+    def _signed(self, entries: int) -> Iterator[tuple[str, LogHead]]:
+        """Yields who has signed at least so many entries, newest first: a mapping keeps each one's oldest."""
+        for entry, event in reversed(self.lines):
+            good = event.kind == "countersignature" and event.outcome == "done" and event.signature is not None
+            if good and (event.log_entries or 0) >= entries and entry.index + 1 not in self.not_signed:
+                yield event.site, LogHead(entries=event.log_entries or 0, head=event.hashes["log_head"])
+
+
+def read_server_log(state: Path, root: x509.Certificate, now: datetime) -> ServerLog:
+    """Reads and verifies the log in a server's state; an empty one where there is none.
+
+    A signature that does not count, such as one under a former root, proves nothing and is left out.
+
+    Raises:
+        LedgerError: The log cannot be trusted.
+    """
+    file = state / "audit" / AUDIT_FILE
+    if not file.is_file():
+        return ServerLog((), frozenset())
+    report = verify_log(file, Trust(root), None, now)
+    flaws = [flaw for flaw in report.flaws if flaw.code != "unsigned"]
+    if flaws:
+        raise LedgerError(
+            f"the server's log cannot be trusted, and nothing is certified by it: {flaws[0].text}; see `fedvoxel audit "
+            "verify`"
+        )
+    return ServerLog(tuple(report.checked.lines), frozenset(flaw.line for flaw in report.flaws))
