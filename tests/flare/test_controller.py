@@ -179,7 +179,7 @@ def run(folder: Path, hostile: Answer, good: tuple[str, ...] = GOOD, **rounds: A
 def run_sites(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = FakeSites, **rounds: Any) -> RunOutcome:
     """Runs two rounds with these sites and returns the outcome that was written."""
     panics = panics_of(folder, answers, kind, **rounds)
-    outcome = load_outcome(folder / "job-1" / OUTCOME_FILE)
+    outcome = load_outcome(folder / rounds.get("job_id", "job-1") / OUTCOME_FILE)
     assert bool(panics) == (outcome.status in ("failed", "unfinished"))
     return outcome
 
@@ -189,13 +189,13 @@ def panics_of(folder: Path, answers: dict[str, Answer], kind: type[FakeSites] = 
     privacy, start_from = rounds.pop("privacy", None), rounds.pop("start_from", None)
     said = {"plan_source": rounds.pop("plan_source", "fixed"), "choices": rounds.pop("choices", "public")}
     meta = rounds.pop("meta", None)
-    run_key = rounds.pop("run_key", "a_run")
+    run_key, job_id = rounds.pop("run_key", "a_run"), rounds.pop("job_id", "job-1")
     section = {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2} | rounds
     controller = FedAvgController(section, run_key, privacy, start_from, **said, task_check_period=0.01)
     engine = FakeEngine(folder, list(answers))
     context = FLContext()
     context.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
-    context.set_prop(ReservedKey.RUN_NUM, "job-1", private=False, sticky=False)
+    context.set_prop(ReservedKey.RUN_NUM, job_id, private=False, sticky=False)
     context.set_prop(FLContextKey.JOB_META, meta, private=True, sticky=False)
     runner = SimpleNamespace(config=SimpleNamespace(task_request_interval=0.2))
     context.set_prop(FLContextKey.RUNNER, runner, private=True, sticky=False)

@@ -17,33 +17,24 @@ from fedvoxel.governance.consortium import authority_folder
 
 if TYPE_CHECKING:
     from fedvoxel.cli.withdrawal_releases import Index
-    from fedvoxel.governance.withdrawal import Findings
     from fedvoxel.governance.withdrawal_certificate import RevokedCertificate
 
 REASON = "a hospital that contributed to this model has withdrawn from the consortium"
 """Why a release is withdrawn, unless the operator says it otherwise: the index is read outside the consortium too."""
 
-SeenFile = Annotated[
-    Path | None, typer.Option(help="Where to remember what was seen of the index; in your state folder by default.")
-]
+_HELD = "The index of releases; those that hold the site are withdrawn with --sign."
+_SEEN = "Where to remember what was seen of the index; in your state folder by default."
 
 
 def withdraw(
     site: Annotated[str, typer.Argument(help="The site that leaves.", show_default=False)],
     state: Annotated[Path, typer.Option("--state", help="The server's kit, or the state folder in it.")],
     workspace: Workspace,
-    sign: Annotated[
-        Path | None, typer.Option("--sign", help="The operator's kit, to issue the certificate; without it, only look.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The file to write; withdrawal-SITE.json by default.")
-    ] = None,
-    releases: Annotated[
-        Path | None,
-        typer.Option("--releases", help="The index of releases; what holds the site is withdrawn by --sign."),
-    ] = None,
+    sign: Annotated[Path | None, typer.Option("--sign", help="The operator's kit: issue it; else only look.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write; withdrawal-SITE.json here.")] = None,
+    releases: Annotated[Path | None, typer.Option("--releases", help=_HELD)] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the readers of the index.")] = REASON,
-    seen: SeenFile = None,
+    seen: Annotated[Path | None, typer.Option(help=_SEEN)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Says which models hold updates of a site, and which exclude it; with --sign, certifies that.
@@ -57,32 +48,17 @@ def withdraw(
     """
     from fedvoxel.cli.withdrawal_releases import Index
     from fedvoxel.export.trust import read_trust
-    from fedvoxel.governance.withdrawal import find
 
-    now, kit = datetime.now(UTC), _kit(state)
-    trust = read_trust(kit)
-    found, index = find(site, kit / "state", trust.root, now), Index(releases, trust, seen)
-    judged = index.judged(found)
+    kit = _kit(state)
+    index, folders = Index(releases, read_trust(kit), seen), (workspace, kit)
     if sign is None:
-        revoked, trouble = _look_at_certificates(site, workspace, kit, now)
-        if as_json:
-            typer.echo(json.dumps(found_as_json(found, judged, revoked, trouble), indent=2))
-            return
-        show_found(found, judged, revoked, trouble)
-        say(f"Next: fedvoxel consortium withdraw {site} --state {state} -w {workspace} --sign OPERATOR_KIT")
+        _look(site, index, folders, as_json)
         return
     file = out or Path(f"withdrawal-{site}.json")
-    try:
-        certified = _certify(found, index, (workspace, kit, sign), reason, now)
-    except FedVoxelError as error:
-        _audit(kit, "refused", site, reason=str(error)[:2000])
-        raise
-    _write(file, certified)
-    _audit(kit, "done", site, hashes={"certificate": hashlib.sha256(certified).hexdigest()})
+    content = _certify(site, index, (*folders, sign), reason, file)
     if as_json:
-        typer.echo(json.dumps({"file": str(file), **json.loads(certified)}, indent=2))
+        typer.echo(json.dumps({"file": str(file), **json.loads(content)}, indent=2))
         return
-    show_found(found, index.judged(found), *_look_at_certificates(site, workspace, kit, now))
     say(f"The certificate of withdrawal is {file}. Next: fedvoxel consortium verify-withdrawal {file} --root {kit}")
 
 
@@ -125,14 +101,46 @@ def _kit(state: Path) -> Path:
     raise ConfigError(f"--state: expected the server's kit, or the state folder in it, got {state.name}")
 
 
-def _certify(found: "Findings", index: "Index", folders: tuple[Path, Path, Path], reason: str, now: datetime) -> bytes:
-    """Withdraws releases and returns the signed certificate; changes nothing where it may not be issued."""
+def _look(site: str, index: "Index", folders: tuple[Path, Path], as_json: bool) -> None:
+    """Shows what there is to certify, and what stands against it."""
+    from fedvoxel.governance.withdrawal import find
+
+    (workspace, kit), now = folders, datetime.now(UTC)
+    found = find(site, kit / "state", index.trust.root, now)
+    judged, revoked, trouble = index.judged(found), tuple["RevokedCertificate", ...](), None
+    try:
+        revoked = _revoked(site, workspace, kit, now)
+    except ConsortiumError as error:
+        trouble = str(error)
+    if as_json:
+        typer.echo(json.dumps(found_as_json(found, judged, revoked, trouble), indent=2))
+        return
+    show_found(found, judged, revoked, trouble)
+    say(f"Next: fedvoxel consortium withdraw {site} --state {kit} -w {workspace} --sign OPERATOR_KIT")
+
+
+def _certify(site: str, index: "Index", folders: tuple[Path, Path, Path], reason: str, file: Path) -> bytes:
+    """Withdraws releases, writes the certificate and returns its content; the server's log has it, or why not."""
+    kit = folders[1]
+    try:
+        content = _certificate(site, index, folders, reason)
+        _write(file, content)
+    except FedVoxelError as error:
+        _audit(kit, "refused", site, reason=str(error)[:2000])
+        raise
+    _audit(kit, "done", site, hashes={"certificate": hashlib.sha256(content).hexdigest()})
+    return content
+
+
+def _certificate(site: str, index: "Index", folders: tuple[Path, Path, Path], reason: str) -> bytes:
+    """Withdraws releases and returns the signed certificate; changes nothing where none may be issued."""
+    from fedvoxel.governance.withdrawal import find
     from fedvoxel.governance.withdrawal_issue import check_may_issue, issue
     from fedvoxel.records.identity import load_identity
 
-    workspace, kit, signer = folders
-    revoked, trust = _revoked(found.site, workspace, kit, now), index.trust
-    identity = load_identity(signer / "startup")
+    (workspace, kit, signer), trust, now = folders, index.trust, datetime.now(UTC)
+    found = find(site, kit / "state", trust.root, now)
+    revoked, identity = _revoked(site, workspace, kit, now), load_identity(signer / "startup")
     check_may_issue(found, identity, trust, now)
     releases = index.withdraw(found, identity, reason, now)
     return issue(found, revoked, releases, identity, trust, now).file_content
@@ -143,16 +151,6 @@ def _revoked(site: str, workspace: Path, kit: Path, now: datetime) -> tuple["Rev
     from fedvoxel.governance.withdrawal_issue import check_revoked
 
     return check_revoked(site, Register(authority_folder(workspace)), kit / "startup", now)
-
-
-def _look_at_certificates(
-    site: str, workspace: Path, kit: Path, now: datetime
-) -> tuple[tuple["RevokedCertificate", ...], str | None]:
-    """Returns a site's revoked certificates, or why nothing can be certified yet."""
-    try:
-        return _revoked(site, workspace, kit, now), None
-    except ConsortiumError as error:
-        return (), str(error)
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -134,11 +134,6 @@ class RoundRecord(FrozenModel):
     secure_bytes_down: NonNegativeInt = 0
     contribution_bytes_down: NonNegativeInt = 0
 
-    @property
-    def answered(self) -> set[str]:
-        """Are the sites whose reply was taken, with or without an update."""
-        return {*self.contributed, *self.evaluation_only}
-
     @model_validator(mode="after")
     def _refused_did_not_contribute(self) -> Self:
         both = sorted(set(self.contributed) & set(self.refused))
@@ -165,7 +160,7 @@ class RunOutcome(Attempted):
         best_round: Round whose global model validated best; None where no round was validated.
         sites: Every site of the run, whether or not it ever answered.
         no_first_model: Sites that were asked for the first model, one after another, and gave none.
-        first_model_from: The site that gave it; None where no site was asked, or that was not noted yet.
+        first_model_from: The site that gave it; None for none, or where that was not noted.
         rounds: One record per round that was begun, in order; more than `rounds_committed` where the last one failed.
         model: The last committed global model; None where no round was committed, or it could not be written.
         test: Each site's scores of the best validated model (of the last, where none was) on cases never trained on.

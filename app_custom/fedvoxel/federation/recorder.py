@@ -149,7 +149,6 @@ class RunRecorder:
             best_round=rounds.best_round if rounds else None,
             sites=identity.sites,
             no_first_model=self._no_first_model,
-            first_model_from=self._first_model_from,
             rounds=tuple(self._record(index, rounds) for index in range(len(self._notes))),
             model=models[0],
             best_model=models[1],
@@ -197,10 +196,10 @@ class RunRecorder:
         return scored | {"unvalidated": self._unvalidated, "untested": self._untested}
 
     def _claimed(self, rounds: Rounds | None) -> dict[str, Any]:
-        """Returns the outcome's values that are about privacy."""
+        """Returns the outcome's values that are about privacy, and what the run began with."""
         claim = self._claim(rounds)
         said = {"privacy": claim.text, "guarantee": claim.guarantee, "channels": claim.channels}
-        return said | {"start_from": self._identity.start_from}
+        return said | {"start_from": self._identity.start_from, "first_model_from": self._first_model_from}
 
     def _claim(self, rounds: Rounds | None) -> Claim:
         """Returns what may be said of the run.

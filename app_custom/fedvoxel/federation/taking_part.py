@@ -7,7 +7,7 @@ first round on, if it gave the first model: that one is drawn from the job's see
 A site that was asked and never answered, or whose answers were refused, has done neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,12 +17,16 @@ BEFORE_ALL = -1
 """Stands where a round would, for what came before the first."""
 
 
-class Answered(Protocol):
+class AnsweredRound(Protocol):
     """Is one round, as `RoundNotes` and `RoundRecord` have it."""
 
     @property
-    def answered(self) -> set[str]:
-        """Are the sites whose reply was taken, with or without an update."""
+    def contributed(self) -> Collection[str]:
+        """Are the sites whose update was taken."""
+
+    @property
+    def evaluation_only(self) -> Collection[str]:
+        """Are the sites whose answer was taken and had none."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def part_of(site: str, outcome: RunOutcome) -> Part:
     """Returns a site's part in a run of its own; what the run began with is another matter, see `lineage`."""
     committed = [record for record in outcome.rounds if record.round < outcome.rounds_committed]
     trained = [record.round for record in committed if site in record.contributed]
-    touched = [record.round for record in outcome.rounds if site in record.answered]
+    touched = [record.round for record in outcome.rounds if site in _answered(record)]
     if _may_have_given_first_model(site, outcome):
         touched.append(BEFORE_ALL)
     if site in outcome.test or any(site in record.validation for record in outcome.rounds):
@@ -52,10 +56,14 @@ def part_of(site: str, outcome: RunOutcome) -> Part:
     return Part(min(trained, default=None), min(touched, default=None))
 
 
-def joined_in(rounds: Sequence[Answered], index: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def joined_in(rounds: Sequence[AnsweredRound], index: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the sites of which something was taken in a round for the first time, and those of the rounds before."""
-    before = {site for one in rounds[:index] for site in one.answered}
-    return tuple(sorted(rounds[index].answered - before)), tuple(sorted(before))
+    before = {site for one in rounds[:index] for site in _answered(one)}
+    return tuple(sorted(_answered(rounds[index]) - before)), tuple(sorted(before))
+
+
+def _answered(one: AnsweredRound) -> set[str]:
+    return {*one.contributed, *one.evaluation_only}
 
 
 def _may_have_given_first_model(site: str, outcome: RunOutcome) -> bool:

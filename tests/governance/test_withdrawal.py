@@ -1,0 +1,468 @@
+"""What a site that leaves has been part of, and which models alone are certified to exclude it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedvoxel.errors import ConfigError, ConsortiumError, LedgerError, PackageError
+from fedvoxel.export.origin import ModelOrigin
+from fedvoxel.export.trust import Trust
+from fedvoxel.federation.kept_models import BEFORE_JOINING, KeptModels
+from fedvoxel.federation.outcome import OUTCOME_FILE, RoundRecord, RunOutcome, load_outcome, write_outcome
+from fedvoxel.governance.withdrawal import Findings, find, restarts
+from fedvoxel.governance.withdrawal_certificate import RevokedCertificate, WithdrawalCertificate, WithdrawalStatement
+from fedvoxel.governance.withdrawal_issue import Releases, issue, verdict_on_model, verify_certificate
+from fedvoxel.governance.withdrawal_releases import verdict_on
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.updates.weights_file import to_bytes
+from tests.export.throwaway_root import NOW, Root, serial_of
+from tests.flare.test_controller import MODEL, run_sites, well_behaved
+from tests.governance.audited_logs import MadeUpRun, made_up_run, rewrite
+from tests.late_sites import joining, looking_on, never
+from tests.sample_run import STARTED
+
+A, B, C = "hospital-a", "hospital-b", "hospital-c"
+REVOKED = (RevokedCertificate(serial="AB12", revoked="2026-03-01T09:30:00Z"),)
+
+
+@pytest.fixture(scope="module")
+def root() -> Root:
+    """The consortium's root."""
+    return Root()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server with a run that hospital-c joined in round 2 of 4."""
+    folder = tmp_path_factory.mktemp("server")
+    run_sites(folder, {A: well_behaved, B: well_behaved, C: joining(2)}, num_rounds=4)
+    return folder
+
+
+@pytest.fixture
+def server(served: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(served, tmp_path / "server"))
+
+
+def next_run(server: Path, run_key: str, number: int, answers: Any = None, start: Any = None) -> RunOutcome:
+    """Runs another job on the server, without hospital-c unless it is among the answers."""
+    said = {"run_key": run_key, "job_id": f"job-{number}", "start_from": start}
+    return run_sites(server, answers or {A: well_behaved, B: well_behaved}, **said)
+
+
+def found(server: Path, root: Root, site: str = C) -> Findings:
+    return find(site, server / "state", root.certificate, NOW)
+
+
+def state(server: Path, run_key: str = "a_run") -> Path:
+    return server / "state/runs" / run_key
+
+
+# ------------------------------------------------------------------ what holds updates of a site
+
+
+def test_models_from_its_first_round_on_hold_a_site_and_those_before_exclude_it(server: Path, root: Root) -> None:
+    (run,) = found(server, root).runs
+    outcome = load_outcome(state(server) / OUTCOME_FILE)
+    assert (run.run_key, run.jobs, run.part, run.joined_round, run.trained_round) == (
+        "a_run",
+        ("job-1",),
+        "trained",
+        2,
+        2,
+    )
+    assert outcome.model and outcome.model.sha256 in run.contaminated and len(run.contaminated) == 2
+    models = {record.round: record.sha256 for record in KeptModels(state(server)).read(4)}
+    assert [(one.round, one.sha256, one.sites) for one in run.excluding] == [(0, models[0], ()), (2, models[2], (A, B))]
+    assert dict(restarts(found(server, root))) == {"a_run": {"run_key": "a_run", "before_site": C}}
+
+
+def test_who_was_asked_and_never_taken_has_nothing_to_do_with_a_run(tmp_path: Path, root: Root) -> None:
+    run_sites(tmp_path, {A: well_behaved, B: well_behaved, C: never})
+    assert found(tmp_path, root).runs == () and found(tmp_path, root).others == ("job-1",)
+
+
+def test_who_only_scored_is_in_no_model_and_what_its_scores_may_have_steered_is_not_certified(
+    tmp_path: Path, root: Root
+) -> None:
+    run_sites(tmp_path, {A: well_behaved, B: well_behaved, C: looking_on})
+    (run,) = found(tmp_path, root).runs
+    assert (run.part, run.contaminated, run.trained_round, run.joined_round) == ("beside", (), None, 0)
+    assert [one.round for one in run.excluding] == [0]
+
+
+def test_who_gave_the_first_model_is_sent_back_to_the_seed(server: Path, root: Root) -> None:
+    (run,) = found(server, root, A).runs
+    assert (run.part, run.joined_round, run.trained_round, run.excluding) == ("trained", None, 0, ())
+    assert "begin anew from the job's seed" in str(run.none_because)
+    (run,) = found(server, root, B).runs
+    assert [one.round for one in run.excluding] == [0], "another site gave it"
+
+
+def test_an_outcome_that_does_not_say_who_gave_the_first_model_certifies_nothing(server: Path, root: Root) -> None:
+    change(server, first_model_from=None)
+    assert "first model, or that is not known" in str(found(server, root).runs[0].none_because)
+
+
+def test_a_run_that_began_with_such_a_model_holds_the_site_as_a_whole(server: Path, root: Root) -> None:
+    second = next_run(server, "second", 2, start="a_run")
+    third = next_run(server, "third", 3, start="second")
+    runs = {run.run_key: run for run in found(server, root).runs}
+    assert {key: run.part for key, run in runs.items()} == dict.fromkeys(("second", "third"), "inherited") | {
+        "a_run": "trained"
+    }
+    for key, outcome in {"second": second, "third": third}.items():
+        assert outcome.model and outcome.model.sha256 in runs[key].contaminated
+        assert not runs[key].excluding and "the last model of run" in str(runs[key].none_because)
+
+
+def test_a_run_that_began_from_before_the_site_does_not_hold_it(server: Path, root: Root) -> None:
+    next_run(server, "again", 2, start={"run_key": "a_run", "before_site": C})
+    next_run(server, "after_that", 3, start="again")
+    assert [run.run_key for run in found(server, root).runs] == ["a_run"]
+    assert found(server, root).others == ("job-3", "job-2")
+
+
+def test_a_run_from_before_one_site_still_holds_another(server: Path, root: Root) -> None:
+    next_run(server, "again", 2, {A: well_behaved, B: well_behaved}, {"run_key": "a_run", "before_site": C})
+    runs = {run.run_key: run for run in found(server, root, B).runs}
+    assert runs["again"].part == "inherited"
+
+
+def test_a_run_that_goes_back_to_one_that_is_gone_is_unknown(server: Path, root: Root) -> None:
+    next_run(server, "second", 2, start="a_run")
+    shutil.rmtree(state(server))
+    findings = found(server, root)
+    assert [(run.run_key, run.part, run.excluding) for run in findings.runs] == [("second", "unknown", ())]
+    assert [(job.job_id, job.run_key, len(job.contaminated)) for job in findings.lost_jobs] == [("job-1", "a_run", 2)]
+
+
+def test_a_run_whose_key_another_took_is_not_mistaken_for_it(server: Path, root: Root) -> None:
+    next_run(server, "second", 2, start="a_run")
+    run_sites(server, {A: well_behaved, B: well_behaved}, num_rounds=3, job_id="job-3")
+    findings = found(server, root)
+    assert [(run.run_key, run.part) for run in findings.runs] == [("second", "unknown")]
+    assert [job.job_id for job in findings.lost_jobs] == ["job-1"]
+
+
+# ------------------------------------------------------------------ what is not certified
+
+
+def change(server: Path, **values: Any) -> None:
+    """Changes what a run's outcome says."""
+    path = state(server) / OUTCOME_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def put_model(server: Path, index: int, content: bytes) -> None:
+    """Puts other bytes in the place of a kept model, and makes its record fit."""
+    folder = state(server) / BEFORE_JOINING
+    (folder / f"round-{index:04d}.npz").write_bytes(content)
+    change_record(server, index, sha256=hashlib.sha256(content).hexdigest())
+
+
+def change_record(server: Path, index: int, **values: Any) -> None:
+    path = state(server) / BEFORE_JOINING / f"round-{index:04d}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def a_later_model(server: Path) -> None:
+    put_model(server, 2, (state(server) / "global_model.npz").read_bytes())
+
+
+def a_re_aggregated_model(server: Path) -> None:
+    """A model as it would be computed anew from the others' updates."""
+    put_model(server, 2, to_bytes({name: array + 1.0 for name, array in MODEL.items()}))
+
+
+def the_model_of_another_round(server: Path) -> None:
+    put_model(server, 2, (state(server) / BEFORE_JOINING / "round-0000.npz").read_bytes())
+
+
+def damaged_bytes(server: Path) -> None:
+    path = state(server) / BEFORE_JOINING / "round-0002.npz"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+def other_sites(server: Path) -> None:
+    change_record(server, 2, before=(A,))
+
+
+def no_log(server: Path) -> None:
+    shutil.rmtree(server / "state/audit")
+
+
+def a_forged_outcome(server: Path) -> None:
+    """Has the outcome say that hospital-c joined in round 3, and the model after round 2 be from before."""
+    outcome = json.loads((state(server) / OUTCOME_FILE).read_text())
+    del outcome["rounds"][2]["contributed"][C]
+    change(server, rounds=outcome["rounds"])
+    events = [event for _, event in AuditLog(server / "state").read() if event.kind == "round" and event.round == 3]
+    folder = state(server) / BEFORE_JOINING
+    for end in ("npz", "json"):
+        (folder / f"round-0002.{end}").rename(folder / f"round-0003.{end}")
+    change_record(server, 3, round=3, sha256=events[0].hashes["model_before"])
+    content = to_bytes({name: array + 1.5 for name, array in MODEL.items()})
+    put_model(server, 3, content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (a_later_model, "log does not name it"),
+        (a_re_aggregated_model, "log does not name it"),
+        (the_model_of_another_round, "log does not name it"),
+        (damaged_bytes, "not the one that its record names"),
+        (other_sites, "names other sites"),
+        (a_forged_outcome, "has an answer of hospital-c in round 2"),
+    ],
+)
+def test_only_the_model_that_stood_before_the_site_joined_is_certified(
+    spoil: Callable[[Path], None], why: str, server: Path, root: Root
+) -> None:
+    spoil(server)
+    (run,) = found(server, root).runs
+    assert [one.round for one in run.excluding] == [0], "the one from before all is still good"
+    assert dict(restarts(found(server, root))) == {}
+    shutil.rmtree(state(server) / BEFORE_JOINING)
+    assert "no model is kept" in str(found(server, root).runs[0].none_because)
+
+
+def test_why_none_is_certified_is_said(tmp_path: Path, root: Root) -> None:
+    run_sites(tmp_path, {A: well_behaved, B: well_behaved, C: well_behaved})
+    for spoil, why in ((no_log, "log does not name it"), (damaged, "not the one that its record names")):
+        spoil(tmp_path)
+        (run,) = found(tmp_path, root, B).runs
+        assert run.excluding == () and why in str(run.none_because)
+
+
+def damaged(server: Path) -> None:
+    (state(server) / BEFORE_JOINING / "round-0000.npz").write_bytes(b"x")
+
+
+def test_a_log_or_outcome_that_cannot_be_trusted_ends_it(server: Path, root: Root) -> None:
+    path = server / "state/audit/audit.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"round":1', b'"round":7', 1))
+    with pytest.raises(LedgerError, match="cannot be trusted, and nothing is certified by it"):
+        found(server, root)
+    shutil.rmtree(server / "state/audit")
+    (state(server) / OUTCOME_FILE).write_text("{")
+    with pytest.raises(ConfigError, match="the outcome of run a_run is missing or damaged") as raised:
+        found(server, root)
+    assert str(server) not in str(raised.value)
+
+
+# ------------------------------------------------------------------ countersigned
+
+
+def countersigned_run(folder: Path) -> MadeUpRun:
+    """A made-up run of four rounds, whose log both sites have signed, with a third that joined in round 2."""
+    run = made_up_run(folder, rounds=4)
+    contents = [to_bytes({"w": MODEL["bias"] + index}) for index in range(5)]
+    hashes = {f"{100 + index:064x}": hashlib.sha256(one).hexdigest() for index, one in enumerate(contents)}
+
+    def with_true_hashes(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        text = json.dumps(bodies)
+        for made_up, true in hashes.items():
+            text = text.replace(made_up, true)
+        return [dict(body) for body in json.loads(text)]
+
+    # The signatures are of the log as it was: they do not count any more, and the sites sign anew.
+    rewrite(
+        run.file("server"),
+        lambda bodies: [one for one in with_true_hashes(bodies) if one["kind"] != "countersignature"],
+    )
+    run.server = AuditLog(folder / "server")
+    for site in run.sites:
+        shutil.rmtree(folder / site)
+        run.sites[site] = AuditLog(folder / site)
+    run.sign(3)
+    rounds = tuple(
+        RoundRecord(round=index, seconds=1.0, contributed=dict.fromkeys((A, B) if index < 2 else (A, B, C), 5))
+        for index in range(4)
+    )
+    outcome = RunOutcome(run_key="a_run", job_id="job-1", job_name="made up", status="finished", rounds_planned=4,
+                         rounds_committed=4, sites=(A, B, C), rounds=rounds, first_model_from=A, started=STARTED,
+                         finished=STARTED)  # fmt: skip
+    (folder / "server/runs/a_run").mkdir(parents=True)
+    write_outcome(outcome, folder / "server/runs/a_run" / OUTCOME_FILE)
+    kept = KeptModels(folder / "server/runs/a_run")
+    kept.keep("a_run", 0, ((A, B), ()), {"w": MODEL["bias"]})
+    kept.keep("a_run", 2, ((C,), (A, B)), {"w": MODEL["bias"] + 2})
+    return run
+
+
+def test_the_heads_that_sites_have_signed_after_the_model_are_named(tmp_path: Path) -> None:
+    run = countersigned_run(tmp_path)
+    lines = run.server.read()
+    (one,) = find(C, tmp_path / "server", run.root.certificate, NOW).runs
+    place = one.excluding[-1].log
+    entry, event = lines[place.entries - 1]
+    assert (event.kind, event.round, event.hashes["model"]) == ("round", 1, one.excluding[-1].sha256)
+    assert place.head == entry.hash
+    signed = {event.site: event for _, event in lines if event.signature}
+    assert {site: (head.entries, head.head) for site, head in place.countersigned.items()} == {
+        site: (event.log_entries, event.hashes["log_head"]) for site, event in signed.items()
+    }
+    assert set(place.countersigned) == {A, B}
+
+
+def test_a_signature_under_another_root_is_left_out_and_that_of_the_leaver_too(tmp_path: Path) -> None:
+    run = countersigned_run(tmp_path)
+    (one,) = find(C, tmp_path / "server", Root().certificate, NOW).runs
+    assert one.excluding and all(model.log.countersigned == {} for model in one.excluding)
+    (one,) = find(B, tmp_path / "server", run.root.certificate, NOW).runs
+    assert [set(model.log.countersigned) for model in one.excluding] == [{A}]
+
+
+# ------------------------------------------------------------------ releases
+
+
+def test_what_a_package_says_of_its_origin_decides(server: Path, root: Root) -> None:
+    next_run(server, "clean", 2)
+    findings = found(server, root)
+    (run,) = findings.runs
+
+    def verdict(job_id: str, model: str, start: str | None = None) -> str:
+        return verdict_on(ModelOrigin(run_key="k", job_id=job_id, model_sha256=model, start_sha256=start), findings)[0]
+
+    assert verdict("job-1", run.contaminated[0]) == "contains"
+    assert verdict("elsewhere", run.contaminated[0]) == "contains", "by the model, whatever the job is called"
+    assert verdict("elsewhere", "0" * 64, run.contaminated[1]) == "contains", "it began with such a model"
+    assert verdict("job-1", run.excluding[-1].sha256) == "clean"
+    assert verdict("job-2", "1" * 64) == "clean"
+    assert verdict("elsewhere", "0" * 64) == "unclear"
+    assert verdict_on(None, findings)[0] == "unclear"
+
+
+def test_of_a_run_that_is_unknown_or_lost_nothing_is_called_clean(server: Path, root: Root) -> None:
+    next_run(server, "second", 2, start="a_run")
+    shutil.rmtree(state(server))
+    findings = found(server, root)
+    held = findings.lost_jobs[0].contaminated[0]
+    said = {"run_key": "k", "start_sha256": None}
+    assert verdict_on(ModelOrigin(job_id="job-1", model_sha256=held, **said), findings)[0] == "contains"
+    assert verdict_on(ModelOrigin(job_id="job-1", model_sha256="0" * 64, **said), findings)[0] == "unclear"
+    assert verdict_on(ModelOrigin(job_id="job-2", model_sha256="0" * 64, **said), findings)[0] == "unclear"
+
+
+# ------------------------------------------------------------------ the certificate
+
+
+def issued(server: Path, root: Root, role: str = "project_admin", **changes: Any) -> WithdrawalCertificate:
+    identity = root.issue("admin@consortium.example" if role else "admin", role)
+    trust = Trust(root.certificate)
+    return issue(changes.get("findings") or found(server, root), REVOKED, Releases(), identity, trust, NOW)
+
+
+def test_a_certificate_is_verified_offline_as_of_its_signing(server: Path, root: Root) -> None:
+    certificate = issued(server, root)
+    content, trust = certificate.file_content, Trust(root.certificate)
+    read, signer = verify_certificate(content, trust, NOW + timedelta(days=900))
+    assert read == certificate and (signer.name, signer.role) == ("admin@consortium.example", "project_admin")
+    said = read.statement
+    assert (said.site, said.revoked, said.releases) == (C, REVOKED, None)
+    assert said.log and said.log.entries == len(AuditLog(server / "state").read())
+    assert any("cannot be called back" in line for line in said.not_undone) and "not certified" in said.re_aggregation
+
+
+def test_what_a_certificate_says_of_a_model(server: Path, root: Root) -> None:
+    statement = issued(server, root).statement
+    kept = {one.round: one.sha256 for one in statement.runs[0].excluding}
+    assert verdict_on_model(statement, kept[2])[0] == "excludes"
+    last = hashlib.sha256((state(server) / "global_model.npz").read_bytes()).hexdigest()
+    assert verdict_on_model(statement, last) == ("holds", "holds updates of hospital-c: run a_run")
+    re_aggregated = hashlib.sha256(to_bytes({name: array + 1 for name, array in MODEL.items()})).hexdigest()
+    assert verdict_on_model(statement, re_aggregated)[0] == "unknown"
+
+
+@pytest.mark.parametrize("role", ["lead", "org_admin", "member", None])
+def test_only_the_operator_issues(role: Any, server: Path, root: Root) -> None:
+    with pytest.raises(PackageError, match="may not issue a certificate of withdrawal"):
+        issued(server, root, role)
+
+
+def test_none_is_issued_while_a_run_of_the_site_goes_on(server: Path, root: Root) -> None:
+    change(server, status="unfinished", reason="it runs")
+    with pytest.raises(ConsortiumError, match="run a_run has not ended"):
+        issued(server, root)
+
+
+def test_a_changed_foreign_or_too_late_signed_certificate_is_refused(server: Path, root: Root) -> None:
+    certificate = issued(server, root)
+    changed = certificate.file_content.replace(b"hospital-c", b"hospital-d")
+    with pytest.raises(PackageError, match="it was changed, or another signed"):
+        verify_certificate(changed, Trust(root.certificate), NOW)
+    with pytest.raises(PackageError, match="another consortium"):
+        verify_certificate(certificate.file_content, Trust(Root().certificate), NOW)
+    identity = root.issue("admin@consortium.example", "project_admin")
+    listed = root.revocations({serial_of(identity): NOW - timedelta(hours=1)})
+    late = issue(found(server, root), REVOKED, Releases(), identity, Trust(root.certificate), NOW)
+    with pytest.raises(PackageError, match="already revoked"):
+        verify_certificate(late.file_content, Trust(root.certificate, listed), NOW)
+    with pytest.raises(PackageError, match="of version 2"):
+        verify_certificate(certificate.file_content.replace(b'"schema_version": 1', b'"schema_version": 2'),
+                           Trust(root.certificate), NOW)  # fmt: skip
+    with pytest.raises(PackageError, match="no JSON object"):
+        verify_certificate(b"[]", Trust(root.certificate), NOW)
+
+
+def a_later_round(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["excluding"][1]["round"] = 3
+
+
+def a_model_of_the_site(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["excluding"][1]["sha256"] = run["contaminated"][0]
+
+
+def a_lost_model(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    lost = {"run_key": "x", "job_id": "x", "contaminated": [run["excluding"][1]["sha256"]]}
+    statement["lost_jobs"] = [lost]
+
+
+def the_site_among_those_before(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["excluding"][1]["sites"].append(C)
+
+
+def an_inherited_run(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["part"] = "inherited"
+
+
+def an_unknown_run(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["part"] = "unknown"
+
+
+def a_first_model_of_the_site(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["joined_round"] = None
+
+
+def nothing_that_is_not_undone(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    statement["not_undone"] = []
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        a_later_round,
+        a_model_of_the_site,
+        a_lost_model,
+        the_site_among_those_before,
+        an_inherited_run,
+        an_unknown_run,
+        a_first_model_of_the_site,
+        nothing_that_is_not_undone,
+    ],
+)
+def test_no_statement_can_certify_anything_else(forge: Any, server: Path, root: Root) -> None:
+    values = json.loads(issued(server, root).statement.model_dump_json())
+    assert WithdrawalStatement.model_validate(values)
+    forge(values["runs"][0], values)
+    with pytest.raises(ValueError, match="validation error"):
+        WithdrawalStatement.model_validate(values)
