@@ -95,9 +95,9 @@ def verify_withdrawal(
 
 def _kit(state: Path) -> Path:
     """Returns the server's kit."""
-    for kit in (state, state.resolve().parent):
-        if (kit / "state").is_dir() and (kit / "startup" / "fed_server.json").is_file():
-            return kit
+    kit = state.resolve().parent if state.resolve().name == "state" else state
+    if (kit / "state").is_dir() and (kit / "startup" / "fed_server.json").is_file():
+        return kit
     raise ConfigError(f"--state: expected the server's kit, or the state folder in it, got {state.name}")
 
 

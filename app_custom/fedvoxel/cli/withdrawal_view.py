@@ -1,12 +1,8 @@
-"""How a site's withdrawal is shown: tables for people, JSON for scripts."""
+"""How a site's withdrawal is shown: sentences for people, JSON for scripts."""
 
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fedvoxel.cli.certificates_view import say
 
@@ -93,13 +89,10 @@ def _show_runs(site: str, runs: "Sequence[WithdrawnRun]") -> None:
     if not runs:
         say(f"No run on this server has to do with {site}.")
         return
-    table = Table(title=f"Runs with {site}", show_lines=True)
-    for heading in ("run", "status", "part", "models that hold it", "model that excludes it"):
-        table.add_column(heading, overflow="fold")
     for run in runs:
         part = _PARTS[run.part].format(run.trained_round)
-        table.add_row(escape(run.run_key), run.status, part, str(len(run.contaminated)), escape(_excluding(run)))
-    Console().print(table)
+        say(f"Run {run.run_key} ({run.status}): {part}; {len(run.contaminated)} models hold it, or may")
+        say(f"  excludes it: {_excluding(run)}")
 
 
 def _excluding(run: "WithdrawnRun") -> str:
@@ -108,4 +101,5 @@ def _excluding(run: "WithdrawnRun") -> str:
     last = run.excluding[-1]
     sites = ", ".join(last.sites) or "nobody"
     signed = len(last.log.countersigned)
-    return f"from before round {last.round}, made by {sites}; {last.sha256} (log countersigned by {signed} sites)"
+    made = f"the model from before round {last.round}, in which {sites} had taken part"
+    return f"{made}; SHA-256 {last.sha256}; the server's log of it is countersigned by {signed} sites"
