@@ -12,6 +12,7 @@ import pytest
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.promise import Promise
 from fedvoxel.flare.job_args import SiteArgs
+from fedvoxel.flare.job_claim import claim_of_job
 from fedvoxel.flare.job_kinds import KINDS, understand, variant
 from fedvoxel.flare.job_probe import probe_folder
 from fedvoxel.governance.job_folder import parse_job, read_job_folder, write_job_folder
@@ -96,6 +97,15 @@ WRONG: list[tuple[Change, str]] = [
         ),
         "min_sites is 3, but meta.json names 2",
     ),
+    (
+        lambda job: (
+            job[META].update(deploy_map={"app": ["server", "a", "b"]}),
+            controller_of(job)["args"].update(start_from={"run_key": "x", "before_site": "b"}),
+        ),
+        "from before b joined, and deploy_map names b",
+    ),
+    (lambda job: controller_of(job)["args"].update(start_from={"run_key": "x"}), "start_from.*before_site"),
+    (lambda job: controller_of(job)["args"].update(start_from={"run_key": "../x", "before_site": "b"}), "start_from"),
 ]
 
 
@@ -105,6 +115,15 @@ def test_a_wrong_argument_is_named(spoil: Change, message: str) -> None:
     spoil(documents)
     with pytest.raises(ConfigError, match=message):
         understand(parse_job(documents))
+
+
+def test_a_job_may_begin_with_a_model_from_before_a_site_that_it_does_not_name() -> None:
+    documents = job_documents()
+    documents[META]["deploy_map"] = {"app": ["server", "a", "b"]}
+    controller_of(documents)["args"]["start_from"] = {"run_key": "x", "before_site": "c"}
+    content = understand(parse_job(documents))
+    condition = claim_of_job(content.folder, content.server).condition
+    assert condition and condition.startswith("run x, whose model it begins with")
 
 
 def test_a_variant_changes_what_is_asked_and_nothing_else() -> None:

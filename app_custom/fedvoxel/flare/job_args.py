@@ -3,11 +3,13 @@
 Composes the configuration of rooms that do not know each other. Imports neither NVFlare nor torch.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.errors import ConfigError
 from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.federation.channels import Choices, PlanSource
 from fedvoxel.federation.kept_models import BeforeSite
@@ -39,6 +41,20 @@ class FedAvgArgs(FrozenModel):
     plan_source: PlanSource | None = None
     choices: Choices | None = None
     task_check_period: Seconds = 0.1
+
+
+def check_leaver_is_out(server: FrozenModel, sites: Collection[str]) -> None:
+    """Checks that a job that begins with a model from before a site joined does not name that site.
+
+    Raises:
+        ConfigError: It does.
+    """
+    start = server.start_from if isinstance(server, FedAvgArgs) else None
+    if isinstance(start, BeforeSite) and start.before_site in sites:
+        raise ConfigError(
+            f"start_from: the model is from before {start.before_site} joined, and deploy_map names {start.before_site}"
+            "; leave it out, or begin with another model"
+        )
 
 
 class CrossSiteArgs(FrozenModel):

@@ -19,6 +19,7 @@ from fedvoxel.flare.job_args import (
     ReaderStudyArgs,
     SiteArgs,
     StatisticsArgs,
+    check_leaver_is_out,
 )
 from fedvoxel.flare.job_claim import check_job_promise
 from fedvoxel.governance.job_files import JobMeta
@@ -126,6 +127,7 @@ def understand(folder: JobFolder) -> JobContent:
     check_job_filters(folder, private=getattr(server, "privacy", None) is not None, encoded=encoded)
     check_job_promise(folder, server)
     named = folder.meta.sites
+    check_leaver_is_out(server, named or ())
     content = JobContent(folder, kind, server, client)
     if named is not None and content.updates_needed > len(named):
         raise ConfigError(f"rounds.min_sites is {content.updates_needed}, but {META_FILE} names {len(named)} sites")
