@@ -120,7 +120,7 @@ def test_the_claim_is_printed_with_its_start_and_open_channels(
     write_outcome(outcome, path)
     assert main(["results", str(job)]) == 0
     shown = capsys.readouterr().out
-    assert f"Privacy: {outcome.privacy}" in shown and "began with the model of run pretraining" in shown
+    assert f"Privacy: {outcome.privacy}" in shown and "began with the last model of run pretraining" in shown
     assert "open:" not in shown
     opened = outcome.channels[0].model_copy(update={"status": "open", "why": "no noise"})
     fallen = {"guarantee": None, "privacy": NO_GUARANTEE, "channels": (opened, *outcome.channels[1:])}

@@ -237,7 +237,7 @@ def test_page_states_a_guarantee_whole() -> None:
         assert page.count(part) >= 2, "in the sentence and in its parts"
     for channel in outcome.channels:
         assert channel.why in page
-    assert "run <code>pretraining</code>" in page and PUBLIC_DATA in page and "2d" * 32 in page
+    assert "It began with the last model of run pretraining (" in page and PUBLIC_DATA in page and "2d" * 32 in page
     assert "clipped and noised at each hospital; no case count, loss or score did" in page
     assert "puts no bound" not in page
 

@@ -1,5 +1,9 @@
-"""A revoked site or person is out within seconds: in the middle of a job, on live connections, and after a restart."""
+"""A revoked site or person is out within seconds: in the middle of a job, on live connections, and after a restart.
 
+What a revoked hospital has been part of is certified, and training begins again from before it.
+"""
+
+import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from fedvoxel.cli.main import main
+from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 from fedvoxel.governance.authority_store import open_authority
 from fedvoxel.governance.consortium import Consortium, authority_folder
 from fedvoxel.governance.shut_out import REVOKED
@@ -52,8 +58,9 @@ def said_of(made: Consortium, name: str) -> list[str]:
 def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
     own_system: SystemUnderTest, made: Consortium, tmp_path: Path
 ) -> None:
+    assert own_system.run(job_of_those_who_stay(tmp_path, "early", None)).status == "finished"
     crl = revoke(made, LEAVER)
-    job_id = own_system.submit(job_variant(tmp_path, "revoked", rounds=4, epochs=15))
+    job_id = own_system.submit(beginning_with(job_variant(tmp_path, "revoked", rounds=4, epochs=15), "early"))
     own_system.wait_until_training(job_id, 1, [LEAVER])
     put_into_force(made, crl)
     wait_until(lambda: LEAVER not in own_system.connected(), PROMISED_S, f"{LEAVER} is out")
@@ -66,9 +73,50 @@ def test_a_site_revoked_in_the_middle_of_a_job_is_out_and_the_job_goes_on(
     assert said_of(made, LEAVER)[0] == REVOKED
 
 
-def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(
-    own_system: SystemUnderTest, made: Consortium
+def beginning_with(job: Path, start_from: Any) -> Path:
+    """Has a job begin with an earlier run's model."""
+    path = job / "app/config/config_fed_server.json"
+    document = json.loads(path.read_text())
+    document["workflows"][0]["args"]["start_from"] = start_from
+    path.write_text(json.dumps(document))
+    return job
+
+
+def job_of_those_who_stay(folder: Path, run_key: str, start_from: Any) -> Path:
+    """Writes a job of one round without the hospital that leaves."""
+    job = beginning_with(job_variant(folder, run_key, 1, rounds_section={"evaluate": False}), start_from)
+    meta = json.loads((job / "meta.json").read_text())
+    stay = [site for site in SITES if site != LEAVER]
+    (job / "meta.json").write_text(json.dumps(meta | {"deploy_map": {"app": ["server", *stay]}}))
+    return job
+
+
+def test_its_withdrawal_is_certified_and_training_begins_again_from_before_it(
+    own_system: SystemUnderTest, made: Consortium, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    file, server = tmp_path / "withdrawal.json", made.server_kit
+    withdraw = ["consortium", "withdraw", LEAVER, "--state", str(server), "-w", str(made.workspace)]
+    assert main([*withdraw, "--sign", str(made.kit(OPERATOR)), "--out", str(file), "--json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["statement"]["runs"]
+    assert (run["run_key"], run["part"], run["joined_round"]) == ("revoked", "trained", 0)
+    (kept,) = run["excluding"]
+    assert {"hospital-a", "hospital-b"} <= set(kept["log"]["countersigned"]) and LEAVER not in kept["log"][
+        "countersigned"
+    ]
+    verify = ["consortium", "verify-withdrawal", str(file), "--root", str(made.kit("hospital-a")), "--model"]
+    assert main([*verify, str(own_system.state("server", "early") / GLOBAL_MODEL_FILE)]) == 0, "it began with that one"
+    assert main([*verify, str(own_system.state("server", "revoked") / GLOBAL_MODEL_FILE)]) == 17
+
+    before = {"run_key": "revoked", "before_site": LEAVER}
+    again = own_system.run(job_of_those_who_stay(tmp_path, "again", before))
+    assert again.status == "finished" and again.start_from, again.reason
+    assert (again.start_from.sha256, again.start_from.before_round) == (kept["sha256"], 0)
+    assert set(again.rounds[0].contributed) == set(SITES) - {LEAVER}
+    assert main([*withdraw, "--json"]) == 0
+    assert [one["run_key"] for one in json.loads(capsys.readouterr().out)["runs"]] == ["revoked"]
+
+
+def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(own_system: SystemUnderTest, made: Consortium) -> None:
     server = made.record.server
     own_system.session.close()
     own_system.running.stop(server, abruptly=True)
