@@ -23,7 +23,7 @@ from fedvoxel.records.audit import AuditLog
 from fedvoxel.updates.weights_file import to_bytes
 from tests.export.throwaway_root import NOW, Root, serial_of
 from tests.flare.test_controller import MODEL, run_sites, well_behaved
-from tests.governance.audited_logs import MadeUpRun, made_up_run, rewrite
+from tests.governance.audited_logs import MadeUpRun, made_up_run, rewrite, said, sha
 from tests.late_sites import joining, looking_on, never
 from tests.sample_run import STARTED
 
@@ -141,7 +141,14 @@ def test_a_run_that_goes_back_to_one_that_is_gone_is_unknown(server: Path, root:
     shutil.rmtree(state(server))
     findings = found(server, root)
     assert [(run.run_key, run.part, run.excluding) for run in findings.runs] == [("second", "unknown", ())]
-    assert [(job.job_id, job.run_key, len(job.contaminated)) for job in findings.lost_jobs] == [("job-1", "a_run", 2)]
+    assert [(lost.jobs, lost.run_key, len(lost.contaminated)) for lost in findings.lost_runs] == [
+        (("job-1",), "a_run", 2)
+    ]
+    shutil.rmtree(state(server, "second"))
+    assert [(lost.jobs, len(lost.contaminated)) for lost in found(server, root).lost_runs] == [
+        (("job-1",), 2),
+        (("job-2",), 2),
+    ], "by the log alone it is known with what the second began"
 
 
 def test_a_run_whose_key_another_took_is_not_mistaken_for_it(server: Path, root: Root) -> None:
@@ -149,7 +156,35 @@ def test_a_run_whose_key_another_took_is_not_mistaken_for_it(server: Path, root:
     run_sites(server, {A: well_behaved, B: well_behaved}, num_rounds=3, job_id="job-3")
     findings = found(server, root)
     assert [(run.run_key, run.part) for run in findings.runs] == [("second", "unknown")]
-    assert [job.job_id for job in findings.lost_jobs] == ["job-1"]
+    assert [lost.jobs for lost in findings.lost_runs] == [("job-1",)]
+
+
+def test_of_a_lost_run_all_attempts_after_the_sites_answer_hold_it(tmp_path: Path, root: Root) -> None:
+    log = AuditLog(tmp_path / "state")
+    log.record([
+        said("run", "started", hashes={"model": sha(0)}),
+        said("answer", task="train", round=0, site=C),
+        said("round", round=0, hashes={"model_before": sha(0), "model": sha(1)}),
+        said("run", "resumed", job_id="job-2", hashes={"model": sha(1)}),
+        said("answer", task="train", round=1, site=A, job_id="job-2"),
+        said("round", round=1, job_id="job-2", hashes={"model_before": sha(1), "model": sha(2)}),
+        said("run", "started", job_id="job-3", hashes={"model": sha(0)}),
+        said("round", round=0, job_id="job-3", hashes={"model_before": sha(0), "model": sha(3)}),
+    ])  # fmt: skip
+    (lost,) = found(tmp_path, root).lost_runs
+    assert (lost.jobs, lost.contaminated) == (("job-1", "job-2"), (sha(1), sha(2)))
+
+
+def test_a_run_of_unknown_beginning_holds_the_site_for_sure_where_it_trained(server: Path, root: Root) -> None:
+    second = next_run(server, "second", 2, start="a_run")
+    sites = {A: well_behaved, B: well_behaved, C: well_behaved}
+    third = next_run(server, "third", 3, sites, start="second")
+    shutil.rmtree(state(server, "second"))
+    findings = found(server, root)
+    (run,) = [run for run in findings.runs if run.run_key == "third"]
+    assert (run.part, run.trained_round, run.excluding) == ("unknown", 0, ()) and second.model and third.model
+    origin = ModelOrigin(run_key="third", job_id="job-3", model_sha256=third.model.sha256, start_sha256=None)
+    assert verdict_on(origin, findings)[0] == "contains"
 
 
 # ------------------------------------------------------------------ what is not certified
@@ -346,7 +381,7 @@ def test_of_a_run_that_is_unknown_or_lost_nothing_is_called_clean(server: Path, 
     next_run(server, "second", 2, start="a_run")
     shutil.rmtree(state(server))
     findings = found(server, root)
-    held = findings.lost_jobs[0].contaminated[0]
+    held = findings.lost_runs[0].contaminated[0]
     said = {"run_key": "k", "start_sha256": None}
     assert verdict_on(ModelOrigin(job_id="job-1", model_sha256=held, **said), findings)[0] == "contains"
     assert verdict_on(ModelOrigin(job_id="job-1", model_sha256="0" * 64, **said), findings)[0] == "unclear"
@@ -423,8 +458,8 @@ def a_model_of_the_site(run: dict[str, Any], statement: dict[str, Any]) -> None:
 
 
 def a_lost_model(run: dict[str, Any], statement: dict[str, Any]) -> None:
-    lost = {"run_key": "x", "job_id": "x", "contaminated": [run["excluding"][1]["sha256"]]}
-    statement["lost_jobs"] = [lost]
+    lost = {"run_key": "x", "jobs": ["x"], "contaminated": [run["excluding"][1]["sha256"]]}
+    statement["lost_runs"] = [lost]
 
 
 def the_site_among_those_before(run: dict[str, Any], statement: dict[str, Any]) -> None:

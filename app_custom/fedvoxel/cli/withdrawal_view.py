@@ -27,8 +27,9 @@ def show_found(
     from fedvoxel.governance.withdrawal import restarts
 
     _show_runs(found.site, found.runs)
-    for job in found.lost_jobs:
-        say(f"Job {job.job_id} of run {job.run_key}: of its {len(job.contaminated)} models the log alone is left")
+    for lost in found.lost_runs:
+        which = f"Run {lost.run_key} (jobs {', '.join(lost.jobs)}), of which the log alone is left"
+        say(f"{which}: {len(lost.contaminated)} models hold it")
     for run_key, start_from in restarts(found):
         say(f'Begin run {run_key} again, under a new run_key, with "start_from": {json.dumps(start_from)}')
     for one in judged:
@@ -67,7 +68,7 @@ def found_as_json(
         "schema_version": 1,
         "site": found.site,
         "runs": [run.model_dump(mode="json") for run in found.runs],
-        "lost_jobs": [job.model_dump(mode="json") for job in found.lost_jobs],
+        "lost_runs": [lost.model_dump(mode="json") for lost in found.lost_runs],
         "start_from": dict(restarts(found)),
         "releases": releases,
         "unfinished": list(found.unfinished),

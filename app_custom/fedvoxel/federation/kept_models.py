@@ -8,6 +8,7 @@ committed never counts.
 """
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,6 +24,10 @@ from fedvoxel.updates.weights_file import from_bytes, to_bytes
 
 BEFORE_JOINING = "before_joining"
 """The folder of the kept models in a run's state."""
+
+
+_FILE = re.compile(r"round-(\d+)\.(?:json|npz)")
+_REPAIR = "put the run's files back from a backup"
 
 
 class BeforeSite(FrozenModel):
@@ -89,17 +94,16 @@ class KeptModels:
         write_json(self._record_file(index), record.model_dump(mode="json"), mode=0o600)
 
     def drop_from(self, index: int) -> None:
-        """Removes what is of this round or a later one: of a round that was not committed, or of another run.
+        """Removes what is of this round or a later one, and what a write that was cut short has left.
 
         Raises:
             OSError: It cannot be removed.
         """
-        names = [path.stem for path in self._folder.glob("round-*.*")]
-        for number in sorted({int(name.removeprefix("round-")) for name in names}):
-            if number >= index:
-                # The record first: a model without one does not count.
-                self._record_file(number).unlink(missing_ok=True)
-                self._model_file(number).unlink(missing_ok=True)
+        # Sorted, so that a record goes before its model: a model without a record does not count.
+        for path in sorted(self._folder.glob("*")):
+            found = _FILE.fullmatch(path.name)
+            if path.name.startswith(".") or (found and int(found[1]) >= index):
+                path.unlink()
 
     def read(self, committed: int) -> tuple[KeptModel, ...]:
         """Returns the records of a run of which so many rounds are committed, by round; their models are not read.
@@ -137,6 +141,3 @@ class KeptModels:
 
     def _record_file(self, index: int) -> Path:
         return self._folder / f"round-{index:04d}.json"
-
-
-_REPAIR = "put the run's files back from a backup"

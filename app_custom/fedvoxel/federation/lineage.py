@@ -51,7 +51,10 @@ class Runs:
             ConfigError: There is none, or it is damaged.
         """
         try:
-            return load_outcome(self.folder / run_key / OUTCOME_FILE)
+            outcome = load_outcome(self.folder / run_key / OUTCOME_FILE)
+            if outcome.run_key != run_key:
+                raise ConfigError(f"it is of run {outcome.run_key}")
+            return outcome
         except ConfigError:
             # The reason would name the server's folders.
             raise ConfigError(

@@ -77,7 +77,8 @@ def load_start_before(runs: Path, named: BeforeSite, sites: Collection[str]) -> 
     outcome, found = _outcome(runs / run_key, run_key), Runs(runs)
     if outcome.status == "unfinished":
         raise ConfigError(f"start_from: run {run_key} has not ended; wait until it has, or abort its job")
-    record = next((one for one in found.kept(outcome) if site in one.joined), None)
+    kept = KeptModels(runs / run_key)
+    record = next((one for one in kept.read(outcome.rounds_committed) if site in one.joined), None)
     if record is None or part_of(site, outcome).touched_from != record.round:
         raise ConfigError(
             f"start_from: run {run_key} has no model that is known to be from before {site} joined; `fedvoxel "
@@ -88,10 +89,9 @@ def load_start_before(runs: Path, named: BeforeSite, sites: Collection[str]) -> 
             f"start_from: run {run_key} itself began with a model that holds something of {site}, or may; name the run "
             "that it goes back to, or begin from the job's seed with start_from null"
         )
-    content = KeptModels(runs / run_key).content(record)
     said = {"privacy": outcome.privacy, "guarantee": _whole_guarantee(outcome), "before_round": record.round}
     begun = StartModel.model_validate({"run_key": run_key, "sha256": record.sha256, **said})
-    return Start(begun, from_bytes(content))
+    return Start(begun, from_bytes(kept.content(record)))
 
 
 def _whole_guarantee(outcome: RunOutcome) -> Guarantee | None:

@@ -19,7 +19,7 @@ from fedvoxel.federation.taking_part import BEFORE_ALL, Part, joined_in, part_of
 from fedvoxel.governance.withdrawal_certificate import (
     ExcludingModel,
     LogHead,
-    LostJob,
+    LostRun,
     RunPart,
     WithdrawnRun,
 )
@@ -32,15 +32,15 @@ class Findings:
 
     Attributes:
         runs: Every run that has to do with it, by key.
-        others: Keys of the runs that have not, and of their jobs the ids.
-        lost_jobs: Jobs with it of which only the log is left.
+        others: The jobs of all runs that have not.
+        lost_runs: Runs with it of which only the log is left.
         log: The server's log; None where there is none.
     """
 
     site: str
     runs: tuple[WithdrawnRun, ...]
     others: tuple[str, ...]
-    lost_jobs: tuple[LostJob, ...]
+    lost_runs: tuple[LostRun, ...]
     log: LogHead | None
 
     @property
@@ -60,11 +60,12 @@ def find(site: str, state: Path, root: x509.Certificate, now: datetime) -> Findi
     outcomes = [runs.outcome(run_key) for run_key in runs.keys]
     found = [_Search(site, runs, log, outcome).run() for outcome in outcomes]
     known = {job for outcome in outcomes for job in jobs_of(outcome)}
+    held = {sha256 for run in found if run for sha256 in run.contaminated}
     return Findings(
         site=site,
         runs=tuple(run for run in found if run),
         others=tuple(job for run, outcome in zip(found, outcomes, strict=True) if not run for job in jobs_of(outcome)),
-        lost_jobs=log.lost_jobs(site, known),
+        lost_runs=log.lost_runs(site, known, held),
         log=log.head,
     )
 

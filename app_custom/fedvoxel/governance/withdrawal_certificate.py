@@ -112,15 +112,16 @@ class WithdrawnRun(FrozenModel):
         return self
 
 
-class LostJob(FrozenModel):
-    """Is a job with the site of which the server has the log alone: its run was removed, or another took its key.
+class LostRun(FrozenModel):
+    """Is a run that holds the site and of which the log alone is left: it was removed, or another took its key.
 
     Attributes:
-        contaminated: SHA-256 of its models from the first round with the site on, as the log names them.
+        jobs: The FLARE jobs that were attempts at it.
+        contaminated: SHA-256 of its models that hold updates of the site, as the log names them.
     """
 
     run_key: str
-    job_id: JobId
+    jobs: tuple[JobId, ...]
     contaminated: tuple[Sha256, ...]
 
 
@@ -159,7 +160,7 @@ class WithdrawalStatement(FrozenModel):
         site: Who has left.
         revoked: Its revoked certificates.
         runs: Every run on the server that has to do with it.
-        lost_jobs: Jobs with it of which only the log is left.
+        lost_runs: Runs with it of which only the log is left.
         releases: Releases that are withdrawn; None where no index of releases was looked at.
         unclear_releases: Name and version of releases of which it cannot be said what they came of.
         log: The server's log when this was issued; None where there is none.
@@ -172,7 +173,7 @@ class WithdrawalStatement(FrozenModel):
     site: SiteName
     revoked: tuple[RevokedCertificate, ...]
     runs: tuple[WithdrawnRun, ...]
-    lost_jobs: tuple[LostJob, ...] = ()
+    lost_runs: tuple[LostRun, ...] = ()
     releases: tuple[WithdrawnRelease, ...] | None = None
     unclear_releases: tuple[Words, ...] = ()
     log: LogHead | None
@@ -196,8 +197,8 @@ class WithdrawalStatement(FrozenModel):
         """Are the hashes of all models that hold, or may hold, updates of the site."""
         for run in self.runs:
             yield from run.contaminated
-        for job in self.lost_jobs:
-            yield from job.contaminated
+        for lost in self.lost_runs:
+            yield from lost.contaminated
 
     @property
     def content(self) -> bytes:

@@ -113,6 +113,7 @@ def check_may_issue(findings: Findings, identity: Identity, trust: Trust, now: d
             f"run {', '.join(findings.unfinished)} has not ended, and would make more models after the certificate: "
             "wait until it has, or abort its job in the console"
         )
+    # A signature of nothing shows whether one of the certificate would count.
     _check_issuer(verify(sign(identity, PURPOSE, b"", now), PURPOSE, b"", trust, now))
 
 
@@ -135,7 +136,7 @@ def issue(
         "site": findings.site,
         "revoked": tuple(revoked),
         "runs": findings.runs,
-        "lost_jobs": findings.lost_jobs,
+        "lost_runs": findings.lost_runs,
         "releases": releases.withdrawn,
         "unclear_releases": releases.unclear,
         "log": findings.log,

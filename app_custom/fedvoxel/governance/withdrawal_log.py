@@ -16,7 +16,7 @@ from fedvoxel.errors import LedgerError
 from fedvoxel.export.trust import Trust
 from fedvoxel.governance.audit_check import Line
 from fedvoxel.governance.audit_report import verify_log
-from fedvoxel.governance.withdrawal_certificate import LogHead, LogPlace, LostJob
+from fedvoxel.governance.withdrawal_certificate import LogHead, LogPlace, LostRun
 from fedvoxel.records.audit import AUDIT_FILE
 
 
@@ -67,17 +67,38 @@ class ServerLog:
         committed = {(event.job_id, event.round) for _, event in self._rounds(jobs)}
         return min((index for job, index in self._answers(site) if (job, index) in committed), default=None)
 
-    def lost_jobs(self, site: str, known: Collection[str]) -> tuple[LostJob, ...]:
-        """Returns the jobs with committed rounds of a site that are none of the known ones."""
-        answered = {job for job, _ in self._answers(site)} - set(known)
-        keys = {event.job_id: event.run_key for _, event in self._rounds(answered)}
-        found = []
-        for job, run_key in sorted(keys.items()):
-            first = self.answered_from(site, {job})
+    def lost_runs(self, site: str, known: Collection[str], held: Collection[str]) -> tuple[LostRun, ...]:
+        """Returns the runs of which nothing but the log is left and whose models hold updates of a site.
+
+        Args:
+            site: The site.
+            known: The jobs of all runs that are left.
+            held: Hashes of the models of these that hold updates of the site; a run may have begun with one.
+        """
+        found, all_held = list[LostRun](), set(held)
+        for jobs, first_model in self._runs():
+            if set(jobs) & set(known):
+                continue
+            first = 0 if first_model in all_held else self.answered_from(site, jobs)
             if first is not None:
-                models = tuple(sorted(self.models({job}, first)))
-                found.append(LostJob(run_key=run_key, job_id=job, contaminated=models))
+                models = self.models(jobs, first)
+                all_held |= models
+                run_key = next(event.run_key for _, event in self.lines if event.job_id == jobs[0])
+                found.append(LostRun(run_key=run_key, jobs=jobs, contaminated=tuple(sorted(models))))
         return tuple(found)
+
+    def _runs(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yields the jobs of each run in the order in which the runs began, and the hash of what it began with."""
+        runs, newest = list[tuple[list[str], str]](), dict[str, list[str]]()
+        for _, event in self.lines:
+            if event.kind != "run" or event.outcome not in ("started", "resumed"):
+                continue
+            if event.outcome == "started" or event.run_key not in newest:
+                newest[event.run_key] = []
+                runs.append((newest[event.run_key], event.hashes.get("model", "")))
+            newest[event.run_key].append(event.job_id)
+        for jobs, first_model in runs:
+            yield tuple(dict.fromkeys(jobs)), first_model
 
     def _rounds(self, jobs: Collection[str]) -> Iterator[Line]:
         for line in self.lines:

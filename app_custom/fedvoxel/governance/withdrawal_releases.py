@@ -18,15 +18,16 @@ def verdict_on(origin: ModelOrigin | None, findings: Findings) -> tuple[Verdict,
     """
     if origin is None:
         return "unclear", "its package is not there, or does not say which run it is of"
-    held = {sha256: run.run_key for run in findings.runs if run.part != "unknown" for sha256 in run.contaminated}
-    held |= {sha256: job.run_key for job in findings.lost_jobs for sha256 in job.contaminated}
+    sure = [run for run in findings.runs if run.part != "unknown" or run.trained_round is not None]
+    held = {sha256: run.run_key for run in sure for sha256 in run.contaminated}
+    held |= {sha256: lost.run_key for lost in findings.lost_runs for sha256 in lost.contaminated}
     for sha256 in (origin.model_sha256, origin.start_sha256):
         if sha256 in held:
             return "contains", f"of run {held[sha256]}"
     run = next((one for one in findings.runs if origin.job_id in one.jobs), None)
     if run is not None:
         return _of_run(run.part, run.run_key)
-    if origin.job_id in {job.job_id for job in findings.lost_jobs}:
+    if any(origin.job_id in lost.jobs for lost in findings.lost_runs):
         return "unclear", f"a model of run {origin.run_key} that the log does not name"
     if origin.job_id in findings.others:
         return "clean", f"run {origin.run_key} has nothing to do with the site"
