@@ -27,7 +27,7 @@ from tests.governance.audited_logs import MadeUpRun, made_up_run, rewrite, said,
 from tests.late_sites import joining, looking_on, never
 from tests.sample_run import STARTED
 
-A, B, C = "hospital-a", "hospital-b", "hospital-c"
+A, B, C, D = "hospital-a", "hospital-b", "hospital-c", "hospital-d"
 REVOKED = (RevokedCertificate(serial="AB12", revoked="2026-03-01T09:30:00Z"),)
 
 
@@ -39,9 +39,9 @@ def root() -> Root:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server with a run that hospital-c joined in round 2 of 4."""
+    """A server with a run that hospital-c joined in round 2 of 4, and hospital-d in round 3."""
     folder = tmp_path_factory.mktemp("server")
-    run_sites(folder, {A: well_behaved, B: well_behaved, C: joining(2)}, num_rounds=4)
+    run_sites(folder, {A: well_behaved, B: well_behaved, C: joining(2), D: joining(3)}, num_rounds=4)
     return folder
 
 
@@ -235,17 +235,12 @@ def no_log(server: Path) -> None:
 
 
 def a_forged_outcome(server: Path) -> None:
-    """Has the outcome say that hospital-c joined in round 3, and the model after round 2 be from before."""
+    """Has the outcome and the record say that hospital-c joined in round 3, of which a true model is kept."""
     outcome = json.loads((state(server) / OUTCOME_FILE).read_text())
     del outcome["rounds"][2]["contributed"][C]
     change(server, rounds=outcome["rounds"])
-    events = [event for _, event in AuditLog(server / "state").read() if event.kind == "round" and event.round == 3]
-    folder = state(server) / BEFORE_JOINING
-    for end in ("npz", "json"):
-        (folder / f"round-0002.{end}").rename(folder / f"round-0003.{end}")
-    change_record(server, 3, round=3, sha256=events[0].hashes["model_before"])
-    content = to_bytes({name: array + 1.5 for name, array in MODEL.items()})
-    put_model(server, 3, content)
+    change_record(server, 3, joined=(C, D), before=(A, B))
+    (state(server) / BEFORE_JOINING / "round-0002.json").unlink()
 
 
 @pytest.mark.parametrize(
@@ -266,6 +261,8 @@ def test_only_the_model_that_stood_before_the_site_joined_is_certified(
     (run,) = found(server, root).runs
     assert [one.round for one in run.excluding] == [0], "the one from before all is still good"
     assert dict(restarts(found(server, root))) == {}
+    (state(server) / BEFORE_JOINING / "round-0000.json").unlink()
+    assert why in str(found(server, root).runs[0].none_because)
     shutil.rmtree(state(server) / BEFORE_JOINING)
     assert "no model is kept" in str(found(server, root).runs[0].none_because)
 
