@@ -116,7 +116,9 @@ def test_its_withdrawal_is_certified_and_training_begins_again_from_before_it(
     assert [one["run_key"] for one in json.loads(capsys.readouterr().out)["runs"]] == ["revoked"]
 
 
-def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(own_system: SystemUnderTest, made: Consortium) -> None:
+def test_it_stays_out_after_a_restart_of_the_server_and_of_the_site(
+    own_system: SystemUnderTest, made: Consortium
+) -> None:
     server = made.record.server
     own_system.session.close()
     own_system.running.stop(server, abruptly=True)
