@@ -83,7 +83,9 @@ def test_users_see_what_a_job_consists_of(storage: KitStorage) -> None:
     assert sorted(storage.list_components_of_object("jobs/a")) == ["data", "meta"]
 
 
-def test_a_full_disk_is_waited_for(storage: KitStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_waited_for_and_every_change_counts(
+    storage: KitStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kit_storage, "_FULL_PAUSE_S", 0.01)
     room, tried, writes = threading.Event(), threading.Event(), kit_storage.write_bytes
 
@@ -94,12 +96,18 @@ def test_a_full_disk_is_waited_for(storage: KitStorage, monkeypatch: pytest.Monk
         return writes(path, content, mode)
 
     monkeypatch.setattr(kit_storage, "write_bytes", on_a_full_disk)
-    writer = threading.Thread(target=storage.update_meta, args=("jobs/a", {"status": "FINISHED"}, False))
-    writer.start()
-    assert tried.wait(5) and writer.is_alive() and storage.get_meta("jobs/a")["status"] == "RUNNING"
+    changes = ({"status": "FINISHED"}, {"duration": "1 h"})
+    writers = [threading.Thread(target=storage.update_meta, args=("jobs/a", change, False)) for change in changes]
+    for writer in writers:
+        tried.clear()
+        writer.start()
+        assert tried.wait(5) and writer.is_alive()
+    waiting = {"job_id": "a", "status": "FINISHED", "duration": "1 h"}
+    assert storage.get_meta("jobs/a") == waiting, "who reads it goes by what is to be written"
     room.set()
-    writer.join(5)
-    assert storage.get_meta("jobs/a")["status"] == "FINISHED"
+    for writer in writers:
+        writer.join(5)
+    assert storage.get_meta("jobs/a") == waiting == json.loads((tmp_path / "jobs/jobs/a/meta").read_text())
 
 
 def test_what_is_not_there_or_cannot_be_written_is_an_error_of_flares_storage(
@@ -111,5 +119,5 @@ def test_what_is_not_there_or_cannot_be_written_is_an_error_of_flares_storage(
         storage.update_meta("jobs/c", {}, replace=True)
     (tmp_path / "jobs/jobs/a" / HASHED_META).unlink()
     (tmp_path / "jobs/jobs/a" / HASHED_META).mkdir()
-    with pytest.raises(StorageException, match=r"meta\.hashed cannot be written \(Is a directory\)"):
+    with pytest.raises(StorageException, match=r"kept of a job cannot be written \(Is a directory\)"):
         storage.update_meta("jobs/a", {"status": "FINISHED"}, replace=False)

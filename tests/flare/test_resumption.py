@@ -22,10 +22,12 @@ from nvflare.apis.server_engine_spec import ServerEngineSpec
 from nvflare.apis.storage import StorageException
 from nvflare.apis.workspace import Workspace
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
+from nvflare.private.fed.server.job_runner import JobRunner
 
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.flare import interrupted_runs, resumption
+from fedvoxel.flare.interrupted_runs import is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 
@@ -50,6 +52,10 @@ class Server(ServerEngineSpec):
 
     def get_component(self, name: str) -> Any:
         return {"job_manager": self.jobs, "job_store": self.store}[name]
+
+    @property
+    def job_runner(self) -> JobRunner:
+        return JobRunner(str(self.folder))
 
     @contextmanager
     def new_context(self) -> Iterator[FLContext]:  # type: ignore[override]
@@ -270,6 +276,52 @@ def test_a_training_job_that_died_before_it_had_a_journal_is_begun_again_once(se
     server.jobs.set_status(again, RunStatus.RUNNING, server.context)
     server.restart()
     assert server.others(job_id, other, again) == []
+
+
+def test_a_job_that_is_deleted_while_its_run_waits_costs_no_other_run(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumption, "_FIRST_PAUSE_S", 0.01)
+    gone, job_id = server.submit(RunStatus.RUNNING), server.submit(RunStatus.RUNNING)
+    server.attempt(gone).rename(server.folder / "state/runs/a_gone_run")
+    server.attempt(job_id)
+    connected = server.get_clients
+
+    def deleted_meanwhile() -> list[Client]:
+        if server.jobs.get_job(gone, server.context):
+            server.jobs.delete(gone, server.context)
+        return connected()
+
+    monkeypatch.setattr(server, "get_clients", deleted_meanwhile)
+    server.restart_and_wait(lambda: bool(server.others(gone, job_id)))
+    assert len(server.others(gone, job_id)) == 1
+
+
+def test_nothing_unexpected_ends_the_resumption(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_FIRST_PAUSE_S", 0.01)
+    job_id = server.submit(RunStatus.RUNNING)
+    server.attempt(job_id)
+    listed, asked = server.jobs.get_all_jobs, []
+
+    def deleted_meanwhile(fl_ctx: FLContext) -> Any:
+        asked.append(fl_ctx)
+        if len(asked) == 1:
+            raise KeyError("a job that went while all were listed")
+        return listed(fl_ctx)
+
+    monkeypatch.setattr(server.jobs, "get_all_jobs", deleted_meanwhile)
+    server.restart_and_wait(lambda: len(asked) > 1 and bool(server.others(job_id)))
+    assert len(server.others(job_id)) == 1
+
+
+def test_a_stored_job_whose_bytes_have_changed_is_no_training_job() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("a_job/app/config/config_fed_server.json", json.dumps({"workflows": [{"path": TRAINING}] * 20}))
+    whole = content.getvalue()
+    assert is_training_job(whole) and not is_training_job(None)
+    said = {is_training_job(whole[:at] + bytes([whole[at] ^ 0x15]) + whole[at + 1 :]) for at in range(len(whole))}
+    assert False in said, "nothing is raised, whatever byte it is"
 
 
 def test_jobs_that_died_long_ago_are_left_alone(server: Server) -> None:

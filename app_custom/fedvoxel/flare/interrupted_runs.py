@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ _GIVEN_UP = (
     f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
     "{} rounds are, and submitting the same job goes on after them"
 )
+
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, AttributeError, EOFError, RuntimeError, TypeError, ValueError)
+"""What reading a stored job may end with whose bytes have changed."""
 
 _SPARE_BYTES = 64 * 2**20
 """What a job takes on the server's disk besides what its run keeps."""
@@ -112,12 +116,18 @@ def check_room(folder: Path) -> None:
         DiskFullError: It has not.
     """
     free = shutil.disk_usage(folder).free
-    needed = _SPARE_BYTES + 2 * sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    journal, others = _sizes(folder / JOURNAL), _sizes(folder)
+    # The journal writes anew before it removes, and two more copies of the model are made.
+    needed = _SPARE_BYTES + sum(journal) + 2 * max([*journal, *others], default=0)
     if free < needed:
         raise DiskFullError(
             f"the server's disk is too full to go on with the run: {free >> 20} MiB are free, {-(-needed >> 20)} MiB "
             "are needed; make room, and it goes on by itself"
         )
+
+
+def _sizes(folder: Path) -> list[int]:
+    return [path.stat().st_size for path in folder.glob("*") if path.is_file()]
 
 
 def give_up(run: InterruptedRun) -> None:
@@ -161,5 +171,5 @@ def is_training_job(content: bytes | None) -> bool:
             named = [name for name in stored.namelist() if name.endswith(f"/config/{SERVER_FILE}")]
             read = [json.loads(stored.read(name)) for name in named]
         return any(flow.get("path") == _TRAINING for server in read for flow in server.get("workflows", []))
-    except (zipfile.BadZipFile, ValueError, AttributeError):
+    except _UNREADABLE:
         return False

@@ -8,6 +8,7 @@ hash; a job of which neither can be read is left out; and a full disk is waited 
 import hashlib
 import json
 import logging
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class KitStorage(FilesystemStorage):
             )
         super().__init__(root_dir=str(Path.cwd() / relative))
         self._damaged: set[str] = set()
+        self._waiting: dict[str, dict[str, Any]] = {}
+        self._writing = threading.Lock()
 
     def create_object(self, uri: str, data: Any, meta: dict[str, Any], overwrite_existing: bool = False) -> str:
         """Stores a job."""
@@ -68,6 +71,8 @@ class KitStorage(FilesystemStorage):
         Raises:
             StorageException: There is no such job, or neither file with what is kept of it can be read.
         """
+        if (waiting := self._waiting.get(uri)) is not None:
+            return dict(waiting)
         folder = self._folder(uri)
         try:
             return _checked(folder / HASHED_META)
@@ -83,21 +88,40 @@ class KitStorage(FilesystemStorage):
         return [uri for uri in super().list_objects(path, without_tag) if self._can_be_read(uri)]
 
     def update_meta(self, uri: str, meta: dict[str, Any], replace: bool) -> None:
-        """Changes what is kept of a job; waits as long as the disk is full.
+        """Changes what is kept of a job; waits as long as the disk is full, and others read the change already.
 
         Raises:
             StorageException: There is no such job, or its files cannot be read or written.
         """
-        content = json.dumps(meta if replace else self.get_meta(uri) | meta).encode("utf-8")
         folder = self._folder(uri)
-        if not folder.is_dir():
-            raise StorageException(f"there is no job {folder.name}")
-        _write_patiently(folder / HASHED_META, hashlib.sha256(content).hexdigest().encode("ascii") + b"\n" + content)
-        _write_patiently(folder / META, content)
+        with self._writing:
+            self._waiting[uri] = dict(meta) if replace else self.get_meta(uri) | meta
+        while not self._written(uri, folder):
+            logger.error("event=disk_full job=%s what=waits for room to write what is kept of it", folder.name)
+            time.sleep(_FULL_PAUSE_S)
 
     def list_components_of_object(self, uri: str) -> list[str]:
         """Returns what a job consists of."""
         return [name for name in super().list_components_of_object(uri) if name != HASHED_META]
+
+    def _written(self, uri: str, folder: Path) -> bool:
+        """Writes the newest that is to be kept of a job, unless another has; says whether there was room."""
+        with self._writing:
+            if uri not in self._waiting:
+                return True
+            full = False
+            try:
+                if not folder.is_dir():
+                    raise StorageException(f"there is no job {folder.name}")
+                _write_meta(folder, json.dumps(self._waiting[uri]).encode("utf-8"))
+            except OSError as error:
+                full = is_disk_full(error)
+                if not full:
+                    raise StorageException(f"what is kept of a job cannot be written ({error.strerror})") from None
+            finally:
+                if not full:
+                    del self._waiting[uri]
+            return not full
 
     def _can_be_read(self, uri: str) -> bool:
         try:
@@ -123,12 +147,7 @@ def _checked(path: Path) -> dict[str, Any]:
     return dict(json.loads(content))
 
 
-def _write_patiently(path: Path, content: bytes) -> None:
-    while True:
-        try:
-            return write_bytes(path, content, mode=0o600)
-        except OSError as error:
-            if not is_disk_full(error):
-                raise StorageException(f"{path.name} cannot be written ({error.strerror})") from None
-        logger.error("event=disk_full job=%s what=waits for room to write %s", path.parent.name, path.name)
-        time.sleep(_FULL_PAUSE_S)
+def _write_meta(folder: Path, content: bytes) -> None:
+    sha256 = hashlib.sha256(content).hexdigest().encode("ascii")
+    write_bytes(folder / HASHED_META, sha256 + b"\n" + content, mode=0o600)
+    write_bytes(folder / META, content, mode=0o600)

@@ -39,6 +39,7 @@ from fedvoxel.flare.interrupted_runs import (
 )
 from fedvoxel.flare.messages import RESUMED_AS
 from fedvoxel.flare.state_folder import state_folder, workspace_of
+from fedvoxel.flare.steady_scheduling import outlive_errors
 
 _OF_ONE_JOB = (
     JobMetaKey.JOB_ID,
@@ -81,6 +82,7 @@ class Resumption(FLComponent):
         if event_type == EventType.SYSTEM_BOOTSTRAP:
             self._engine, self._workspace = fl_ctx.get_engine(), workspace_of(fl_ctx)
             self._runs = state_folder(fl_ctx) / "runs"
+            outlive_errors(self._engine.job_runner)
             # Nothing runs yet: whatever is said to run was left by a process that died.
             self._orphans = [job.job_id for job in self._jobs.get_jobs_by_status(_UNENDED, fl_ctx)]
         elif event_type == EventType.SYSTEM_START and self._engine:
@@ -99,17 +101,25 @@ class Resumption(FLComponent):
     def _work(self) -> None:
         ended, pause_s = list(self._orphans), _FIRST_PAUSE_S
         while True:
-            with self._engine.new_context() as fl_ctx:
-                self._orphans = [
-                    job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))
-                ]
-                done = self._look(fl_ctx, ended) and not self._orphans
+            done = self._turn(ended)
             ended = [] if done else ended
             with suppress(queue.Empty):
                 ended.append(self._ended.get(timeout=None if done else pause_s))
             if self._stop.is_set():
                 return
             pause_s = _FIRST_PAUSE_S if done else min(2.0 * pause_s, _LONGEST_PAUSE_S)
+
+    def _turn(self, ended: list[str]) -> bool:
+        """Does what there is to do, and says whether all of it could be done."""
+        try:
+            with self._engine.new_context() as fl_ctx:
+                self._orphans = [
+                    job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))
+                ]
+                return self._look(fl_ctx, ended) and not self._orphans
+        except Exception:  # as of a job that is deleted while all are listed: this thread ends with the server only
+            self.logger.exception("event=resumption_failed")
+            return False
 
     def _look(self, fl_ctx: FLContext, ended: list[str]) -> bool:
         """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal.
@@ -151,20 +161,26 @@ class Resumption(FLComponent):
             give_up(run)
             self.log_error(fl_ctx, f"event=run_given_up run={run.entry.run_key} job={run.last_job}", fire_event=False)
             return
-        check_room(run.folder)
         # Who watches the job is told at once that its run is to go on.
         self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
+        check_room(run.folder)
         self._wait_for(set(run.entry.sites))
-        self._submit_again(fl_ctx, self._jobs.get_job(run.last_job, fl_ctx))
+        self._submit_again(fl_ctx, self._job(fl_ctx, run.last_job))
 
     def _begin_again(self, fl_ctx: FLContext, job_id: str) -> None:
         """Submits a training job again whose process was killed before its run had a journal; once."""
-        job = self._jobs.get_job(job_id, fl_ctx)
+        job = self._job(fl_ctx, job_id)
         killed = job.meta.get(JobMetaKey.STATUS.value) == RunStatus.FINISHED_ABNORMAL.value
         before = job.meta.get(JobMetaKey.CLONED_FROM.value) or job.meta.get(RESUMED_AS)
         if killed and not before and is_training_job(self._jobs.get_content(job.meta, fl_ctx)):
             self._wait_for(set())
             self._submit_again(fl_ctx, job)
+
+    def _job(self, fl_ctx: FLContext, job_id: str) -> Job:
+        job: Job | None = self._jobs.get_job(job_id, fl_ctx)
+        if job is None:
+            raise StorageException(f"job {job_id} is there no more")
+        return job
 
     def _submit_again(self, fl_ctx: FLContext, job: Job) -> None:
         dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, ORPHANED}

@@ -161,7 +161,7 @@ class RunFiles:
             self.audit.ended(status, reason, hashes)
         except LedgerError as error:
             if isinstance(error, DiskFullError) and status in ENDED_WELL:
-                return without_room(str(error))
+                return self._stop(str(error), state)
             # A log that could not be written before has said so.
             said = [] if str(error) in (reason or "") else [str(error)]
             return "failed", "; ".join([*([reason] if reason else []), *said])
@@ -179,11 +179,18 @@ class RunFiles:
         except OSError as error:
             trouble = write_trouble(error)
             if is_disk_full(error) and status in ENDED_WELL:
-                return without_room(trouble)
+                return self._stop(trouble, state)
             reason = trouble if reason in (None, trouble) else f"{reason}; {trouble}"
             outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, models)
             return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
         return status, reason
+
+    def _stop(self, trouble: str, state: Rounds | None) -> Ending:
+        """Stops for want of room; an outcome that says already that the run has ended is taken back."""
+        with suppress(OSError):
+            if state:
+                self.note_unfinished(state)
+        return without_room(trouble)
 
     def _write_anywhere(self, outcome: RunOutcome) -> bool:
         """Writes the outcome of a run that could not write its files, in one place at least if that can be."""
