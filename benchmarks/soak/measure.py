@@ -100,7 +100,7 @@ def _wait(machines: Machines, trace: Trace, run: Run, limit_s: float, say: Calla
         if oracle.job_status(machines, run.job_id).startswith(("FINISHED", "FAILED")):
             break
         time.sleep(1.0)
-    wait_until(lambda: oracle.outcome_of(machines, run), 120)
+    wait_until(lambda: (outcome := oracle.outcome_of(machines, run)) and outcome.status != "unfinished", 120)
 
 
 def _watch(machines: Machines, samples: Samples, ended: threading.Event, every_s: float) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
@@ -14,6 +15,7 @@ from fedvoxel.governance.certificates import check_certificates
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, open_kit
+from fedvoxel.records.identity import algorithm_of, has_signed
 from tests.consortium_kits import SERVER, small_consortium
 from tests.governance.quick_authority import quick_authority
 
@@ -80,6 +82,18 @@ def test_a_key_of_someone_else_is_refused(kit: Copy, consortium: Consortium) -> 
     site = kit("hospital-a")
     shutil.copy(consortium.kit("hospital-b") / "startup" / "client.key", site.startup)
     assert any("does not belong to" in message for message in _errors(site))
+
+
+def test_a_certificate_with_a_key_of_an_unknown_kind_is_refused(kit: Copy) -> None:
+    site = kit("hospital-a")
+    path = site.startup / "client.crt"
+    der = bytearray(x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(serialization.Encoding.DER))
+    place = der.rindex(bytes.fromhex("2a864886f70d010101"))  # rsaEncryption
+    der[place + 8] = 0x7F
+    path.write_bytes(x509.load_der_x509_certificate(bytes(der)).public_bytes(serialization.Encoding.PEM))
+    assert any("key of a kind that is not known" in message for message in _errors(site))
+    assert algorithm_of(x509.load_der_x509_certificate(bytes(der))) is None
+    assert not has_signed(x509.load_der_x509_certificate(bytes(der)), b"", "00")
 
 
 def test_a_key_that_others_can_read_is_refused(kit: Copy) -> None:

@@ -37,6 +37,7 @@ def test_each_algorithm_runs_over_real_processes(rule: str, system: SystemUnderT
     for site in sites:
         kept = {path.name.split(".")[0] for path in system.state(site, rule).glob("*.npz")}
         own = {"personal_model"} if "personal" in training else {"site_state", "site_state_1"}
+        own |= {"personal_start_0", "personal_start_1"} if rule == "ditto" else set()
         assert kept == {"local_model", *own}
     if rule == "fedbn":
         local = [name for name in model.files if ".adn.N." in name]

@@ -194,7 +194,11 @@ def test_who_may_not_submit_may_not_ask(consortium: Consortium, job: Path) -> No
     assert err == "error: this user may not submit jobs: use the kit of a person with the role lead\n"
 
 
-def test_a_job_is_submitted_and_its_own_outcome_is_told(consortium: Consortium, job: Path, tmp_path: Path) -> None:
+def test_a_job_is_submitted_and_its_own_outcome_is_told(consortium: Consortium, tmp_path: Path) -> None:
+    documents = job_documents()
+    for args in (controller_of(documents)["args"], executor_of(documents)["executor"]["args"]):
+        args["run_key"] = "its_own"
+    job = write_job(tmp_path / "job", documents)
     code, told, err = _run("submit", job, "--kit", consortium.kit(SCIENTIST), "--download", tmp_path / "results")
     assert (code, err) == (0, "")
     assert (told["status"], told["outcome"], told["failed"]) == ("FINISHED:COMPLETED", "finished", False)

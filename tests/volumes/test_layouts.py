@@ -53,6 +53,18 @@ def test_table_lists_each_case_once_with_its_problem(tmp_path: Path) -> None:
     }
 
 
+def test_links_that_go_in_a_circle_are_files_that_are_missing(tmp_path: Path) -> None:
+    pairs_table(tmp_path, 2)
+    before = list_cases(cohort_config(), tmp_path)
+    circle = before[0].image
+    assert circle
+    circle.unlink()
+    circle.symlink_to(circle)
+    found = list_cases(cohort_config(), tmp_path)
+    assert [files.case for files in found] == [files.case for files in before]
+    assert found[0].real_image == circle and found[0].problem == "missing_image"
+
+
 def test_one_image_under_two_names_is_refused_both_times(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", image_voxels())
     write_nifti(tmp_path / "label.nii.gz", label_voxels())

@@ -9,6 +9,9 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+LOST = "lost its connection"
+"""Why a site is not waited for that is gone, or whose job process is."""
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -112,7 +115,7 @@ class OpenQuestion:
     def why(self, site: str) -> str:
         """Returns why a site that has not replied is not waited for any more."""
         if site in self._lost:
-            return "lost its connection"
+            return LOST
         if site in self._late:
             return f"took longer than the {self._wait.site_timeout_s:.0f} s that a site may"
         return f"no reply within {self.elapsed_s:.0f} s"

@@ -17,6 +17,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 from fedvoxel.config import load_json_config
 from fedvoxel.errors import JobError
 from fedvoxel.federation.site_checks import check_sites
+from fedvoxel.federation.waits import LOST
 from fedvoxel.flare.approval_verdict import not_deployed
 from fedvoxel.flare.job_admission import Verdict
 from fedvoxel.flare.job_args import FedAvgArgs
@@ -96,7 +97,7 @@ def _one_by_one(
 
 def _silent(job: JobFolder, site: str) -> Verdict:
     reason = (
-        "its job process ended before it could answer: most likely its class_allow_list lacks "
+        "its job process or its line ended before it could answer: most likely its class_allow_list lacks "
         f"{', '.join(job.site_classes())}, or (if this is so at every site) the server's lacks {CONTROLLER}; "
         "run fedvoxel site check there, and see its log.txt"
     )
@@ -130,7 +131,8 @@ def _probe(session: Session, job: JobFolder, sites: Sequence[str], timeout_s: fl
 def _answered(site: str, result: CheckResult, job: JobFolder, silent: str) -> Verdict:
     if site in result.ready:
         return verdict_of(site, result.ready[site], job)
-    return _refused(site, result.missing.get(site, silent))
+    reason = result.missing.get(site, silent)
+    return _silent(job, site) if reason == LOST else _refused(site, reason)
 
 
 def _result(session: Session, job_id: str, scratch: Path) -> CheckResult | None:

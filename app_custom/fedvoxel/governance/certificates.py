@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from fedvoxel.errors import ConsortiumError
@@ -123,7 +124,11 @@ def _check_key(kit: Kit, certificate: x509.Certificate) -> Finding:
         return error(_TOPIC, f"{name} is missing; put the private key there, or {_NEW_KIT}")
     except (OSError, ValueError, TypeError):
         return error(_TOPIC, f"{name} is not a PEM private key without password; {_NEW_KIT}")
-    if _public_bytes(key.public_key()) != _public_bytes(certificate.public_key()):
+    try:
+        belongs = _public_bytes(key.public_key()) == _public_bytes(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return error(_TOPIC, f"startup/{kit.certificate.name} has a key of a kind that is not known; {_NEW_KIT}")
+    if not belongs:
         return error(_TOPIC, f"{name} does not belong to startup/{kit.certificate.name}; {_NEW_KIT}")
     return ok(_TOPIC, "the private key belongs to the certificate")
 

@@ -150,7 +150,10 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 def algorithm_of(certificate: x509.Certificate) -> Algorithm | None:
     """Returns how a certificate's key signs; None where FedVoxel has no use for such a key."""
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
     if isinstance(key, rsa.RSAPublicKey):
         return "rsa-pss-sha256"
     return "ecdsa-sha256" if isinstance(key, ec.EllipticCurvePublicKey) else None
@@ -158,8 +161,8 @@ def algorithm_of(certificate: x509.Certificate) -> Algorithm | None:
 
 def has_signed(certificate: x509.Certificate, content: bytes, signature: str) -> bool:
     """Says whether the key of a certificate has made a signature (hexadecimal) of some bytes."""
-    key = certificate.public_key()
     try:
+        key = certificate.public_key()
         signed = bytes.fromhex(signature)
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signed, content, _PSS, _HASH)
@@ -167,7 +170,7 @@ def has_signed(certificate: x509.Certificate, content: bytes, signature: str) ->
             key.verify(signed, content, ec.ECDSA(_HASH))
         else:
             return False
-    except (ValueError, InvalidSignature):
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

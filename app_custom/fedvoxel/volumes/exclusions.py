@@ -204,10 +204,8 @@ def known_names(site: SiteConfig, patient: str, base: Path) -> tuple[frozenset[s
     while names != before:
         before = names
         theirs = [files for cases in listed.values() for files in cases if _names(site, files) & names]
-        images = {files.image.resolve() for files in theirs if files.image is not None}
-        same = [
-            files for cases in listed.values() for files in cases if files.image and files.image.resolve() in images
-        ]
+        images = {files.real_image for files in theirs} - {None}
+        same = [files for cases in listed.values() for files in cases if files.real_image in images]
         names |= {files.patient_pseudonym(site) for files in (*theirs, *same)}
     return names, tuple(name for name, cases in listed.items() if any(_names(site, files) & names for files in cases))
 

@@ -4,6 +4,7 @@ Nothing is opened but the lists; a case whose files do not make a pair is kept, 
 reported and not silently left out.
 """
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,11 @@ class CaseFiles:
     named_under: str | None = None
     sha256: tuple[tuple[Path, str], ...] = ()
     refusal: tuple[str, str] | None = None
+
+    @property
+    def real_image(self) -> Path | None:
+        """Is the image behind links; one whose links go in a circle is itself, and cannot be read."""
+        return None if self.image is None else Path(os.path.realpath(self.image))
 
     def case_pseudonym(self, site: SiteConfig) -> str:
         """Returns the name under which the case is known outside the site.
@@ -85,12 +91,12 @@ def list_cases(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:
     """
     found = _found(cohort, base)
     names = Counter(files.case for files in found)
-    images = Counter(files.image.resolve() for files in found if files.image is not None)
+    images = Counter(files.real_image for files in found if files.image is not None)
     once = {files.case: files for files in found}
     twice = {
         files.case
         for files in found
-        if names[files.case] > 1 or (files.image is not None and images[files.image.resolve()] > 1)
+        if names[files.case] > 1 or (files.image is not None and images[files.real_image] > 1)
     }
     return tuple(
         replace(files, problem="duplicate_case") if case in twice else files for case, files in sorted(once.items())

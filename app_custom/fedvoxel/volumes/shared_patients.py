@@ -53,7 +53,7 @@ def patients_of(site: SiteConfig, cohort: CohortConfig, base: Path) -> CohortPat
     scans = Counter(files.patient for files in whole)
     return CohortPatients(
         names=frozenset(files.patient_pseudonym(site) for files in listed),
-        images=frozenset(files.image.resolve() for files in listed if files.image is not None),
+        images=frozenset(files.real_image for files in listed if files.real_image is not None),
         unnamed_cases=sum(not files.patient_named for files in whole),
         several_scans=max(scans.values(), default=0) > 1,
     )
