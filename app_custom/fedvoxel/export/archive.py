@@ -4,6 +4,7 @@ Only what a package needs is read: plain or deflated files with one name each, n
 say, nothing behind the directory. Nothing is ever written to disk.
 """
 
+import copy
 import io
 import struct
 import zipfile
@@ -71,8 +72,11 @@ class Archive:
         info, count = self._info(name), 0
         if info.file_size != size_bytes:
             raise PackageError(f"{_shown(name)} has {info.file_size} bytes where {size_bytes} are expected")
+        # `zipfile` cuts what a member unpacks to at the directory's size, and says nothing of the rest.
+        one_more = copy.copy(info)
+        one_more.file_size = size_bytes + 1
         try:
-            with self._zip.open(info) as stream:
+            with self._zip.open(one_more) as stream:
                 while piece := stream.read(min(_PIECE_BYTES, size_bytes - count + 1)):
                     count += len(piece)
                     if count > size_bytes:

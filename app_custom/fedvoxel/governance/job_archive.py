@@ -1,5 +1,8 @@
 """What a job may consist of before FLARE unpacks or parses it: plain files below one folder, settings in JSON.
 
+FLARE unpacks a member as far as its content goes, whatever the directory says (up to 2 GiB deflated, without end in
+bzip2 and LZMA). So each is unpacked here first, a piece at a time, and kept nowhere.
+
 FLARE also reads settings in HOCON and YAML, and takes them where there is no JSON. HOCON can include files of the
 machine that reads it and whatever an address answers, and nothing here looks into either.
 """
@@ -11,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedvoxel.errors import JobError, PackageError
-from fedvoxel.export.archive import open_archive
+from fedvoxel.export.archive import Archive, open_archive
 
 LARGEST_BYTES = 16 * 2**20
 """Most bytes of an app that anybody is asked to approve, and of a whole job."""
@@ -38,26 +41,35 @@ def check_formats(names: Iterable[str]) -> None:
 
 
 def check_job_archive(path: Path) -> None:
-    """Refuses a submitted job's ZIP that is not what the console makes of a job folder; nothing is unpacked.
+    """Refuses a submitted job's ZIP that is not what the console makes of a job folder; nothing is unpacked to disk.
 
     Raises:
-        JobError: It is damaged, unpacks to more than a job may have, holds a name twice, a link, a name that leads out
-            of its folder, or settings that are no JSON.
+        JobError: It is damaged, unpacks to more than a job may have or than it says, is encrypted or packed otherwise
+            than deflated, holds a name twice, a link, a name that leads out of its folder, or settings that are no
+            JSON.
     """
     try:
         with open_archive(path, 2 * MOST_FILES, LARGEST_BYTES) as archive:
-            members = archive.members
+            _check_sizes(archive.members)
+            for member in archive.members:
+                _check_member(member)
+            check_formats(archive.names)
+            for member in archive.members:
+                _check_content(archive, member)
     except PackageError:
         raise JobError(
             f"the job's archive is no plain ZIP of at most {LARGEST_BYTES >> 20} MiB and {2 * MOST_FILES} members, "
             "each of another name"
         ) from None
+
+
+def _check_sizes(members: tuple[zipfile.ZipInfo, ...]) -> None:
     size_bytes = sum(member.file_size for member in members)
     if size_bytes > LARGEST_BYTES:
         raise JobError(f"the job unpacks to {size_bytes} bytes, of which at most {LARGEST_BYTES} are taken")
-    for member in members:
-        _check_member(member)
-    check_formats(member.filename for member in members)
+    # Members that share bytes would have the same bytes unpacked again and again.
+    if sum(member.compress_size for member in members) > LARGEST_BYTES:
+        raise JobError(f"the members of the job's archive say that they have more than its {LARGEST_BYTES} bytes")
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
@@ -71,6 +83,17 @@ def _check_member(member: zipfile.ZipInfo) -> None:
         raise JobError(f"the job's archive holds the name {_shown(name)}, which is none of a file in its folder")
     if stat.S_IFMT(member.external_attr >> 16) not in _PLAIN_KINDS:
         raise JobError(f"the job's archive holds {_shown(name)}, which is a link or no plain file")
+
+
+def _check_content(archive: Archive, member: zipfile.ZipInfo) -> None:
+    try:
+        for _ in archive.pieces(member.filename, member.file_size):
+            pass
+    except PackageError:
+        raise JobError(
+            f"the job's archive holds {_shown(member.filename)}, which is damaged, encrypted, packed otherwise than "
+            "deflated, or of another size than the archive says; submit the job's folder"
+        ) from None
 
 
 def _shown(name: str) -> str:
