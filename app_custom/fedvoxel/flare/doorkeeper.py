@@ -23,7 +23,7 @@ from fedvoxel.flare.door_record import DoorRecord
 from fedvoxel.flare.handshakes import watch_handshakes
 from fedvoxel.flare.hidden_tokens import HiddenTokens
 from fedvoxel.flare.state_folder import startup_folder, state_folder
-from fedvoxel.flare.submission_check import SubmissionCheck
+from fedvoxel.flare.submission_check import SubmissionCheck, without_leftovers
 from fedvoxel.records.audit import AuditLog
 
 _TELLING = {
@@ -82,9 +82,11 @@ def _with_checks(
     """Returns what hands the console's side of the server to FLARE, which makes it after its bootstrap event."""
 
     def taken(admin_server: Any) -> None:
+        commands = admin_server.cmd_reg
         # After FLARE has found out whose session a command belongs to, before it looks at their rights.
-        admin_server.cmd_reg.filters.insert(1, person)
-        admin_server.cmd_reg.filters.extend(after_rights)
+        commands.filters.insert(1, person)
+        commands.filters.extend(after_rights)
+        commands.process_command = without_leftovers(commands.process_command)
         take(admin_server)
 
     return taken

@@ -1,5 +1,11 @@
-"""Looks at every job that is submitted before FLARE parses anything of it, and has what is refused in the audit."""
+"""Looks at every job that is submitted before FLARE parses anything of it, and has what is refused in the audit.
 
+FLARE receives a file before it knows whose it is and what for, and removes none. Here no file outlasts its command.
+"""
+
+import tempfile
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 from nvflare.fuel.hci.conn import Connection
@@ -44,5 +50,23 @@ class SubmissionCheck(CommandFilter):
 
     def _refused(self, conn: Connection, why: str) -> None:
         self._on_refused(SUBMIT, str(conn.get_prop(ConnProps.USER_NAME) or "unknown"), why)
-        # FLARE leaves it in the shared folder for temporary files.
-        Path(conn.get_prop(ConnProps.FILE_LOCATION)).unlink(missing_ok=True)
+
+
+def without_leftovers(process: Callable[[Connection, str], None]) -> Callable[[Connection, str], None]:
+    """Returns FLARE's `ServerCommandRegister.process_command` that then removes what came with a command.
+
+    That is whatever comes without a session or the right to submit, with an unknown or another command, or for a job
+    that FLARE has already: no filter sees all of it. The file of a job that FLARE takes has been moved by then.
+    """
+
+    @wraps(process)
+    def processed(conn: Connection, command: str) -> None:
+        try:
+            process(conn, command)
+        finally:
+            uploaded = conn.get_prop(ConnProps.FILE_LOCATION)
+            # FLARE puts uploads there; nothing else is removed, whatever a command comes with.
+            if uploaded and Path(uploaded).parent == Path(tempfile.gettempdir()):
+                Path(uploaded).unlink(missing_ok=True)
+
+    return processed
