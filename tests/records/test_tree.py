@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedvoxel.records.tree import extends, extension_proof, tree_root
+from fedvoxel.records.tree import extends, extension_proof, tree_root, tree_roots
 
 LEAVES = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(80)]
 OTHER = hashlib.sha256(b"another").hexdigest()
@@ -23,6 +23,12 @@ def test_the_root_is_that_of_the_standard() -> None:
     assert tree_root(LEAVES[:1]) == first.hex()
     assert tree_root(LEAVES[:3]) == hashlib.sha256(b"\x01" + left + third).hexdigest()
     assert tree_root([]) == hashlib.sha256(b"").hexdigest()
+
+
+@given(st.sets(st.integers(0, 90)))
+def test_roots_in_one_pass_are_those_of_each_beginning(sizes: set[int]) -> None:
+    there = [size for size in sizes if 1 <= size <= len(LEAVES)]
+    assert tree_roots(LEAVES, sizes) == {size: tree_root(LEAVES[:size]) for size in there}
 
 
 @given(_pairs)

@@ -3,12 +3,12 @@
 Whoever has kept the root over the first m entries needs no entry to check that the first m of n entries are the same:
 a proof is at most 2 log2(n) hashes. A chain of hashes alone would have to show everything in between.
 
-Source: RFC 9162 (Certificate Transparency 2.0), sections 2.1.1 (tree), 2.1.4.1 (proof) and 2.1.4.2 (check); SHA-256. A
-leaf is the hash of a log's entry, which covers the entry and all before it.
+Source: RFC 9162 (Certificate Transparency 2.0), sections 2.1.1 (tree), 2.1.2 (roots in one pass), 2.1.4.1 (proof) and
+2.1.4.2 (check); SHA-256. A leaf is the hash of a log's entry, which covers the entry and all before it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _LEAF, _NODE = b"\x00", b"\x01"
 
@@ -16,6 +16,28 @@ _LEAF, _NODE = b"\x00", b"\x01"
 def tree_root(leaves: Sequence[str]) -> str:
     """Returns the root over entries' hashes (hexadecimal), in their order."""
     return _root([_leaf(leaf) for leaf in leaves]).hex()
+
+
+def tree_roots(leaves: Sequence[str], sizes: Collection[int]) -> dict[int, str]:
+    """Returns the roots over the first so many hashes, by their number from 1, in one pass; no root of more than are.
+
+    Args:
+        leaves: Entries' hashes (hexadecimal), in their order.
+        sizes: The numbers.
+    """
+    wanted, roots, full = set(sizes), dict[int, str](), list[bytes]()
+    for count, leaf in enumerate(leaves, 1):
+        full.append(_leaf(leaf))
+        # Each 0 at the end of the number in binary is a pair of full trees of one size, which are one from here on.
+        for _ in range((count & -count).bit_length() - 1):
+            right = full.pop()
+            full[-1] = _join(full[-1], right)
+        if count in wanted:
+            root = full[-1]
+            for left in reversed(full[:-1]):
+                root = _join(left, root)
+            roots[count] = root.hex()
+    return roots
 
 
 def extension_proof(leaves: Sequence[str], before: int) -> tuple[str, ...]:
