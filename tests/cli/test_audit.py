@@ -10,7 +10,7 @@ from fedvoxel.cli.main import main
 from fedvoxel.governance import article12
 from fedvoxel.governance.article12 import SCHEMA_FILE, Article12Log
 from fedvoxel.records.audit import AUDIT_FILE
-from tests.governance.audited_logs import MadeUpRun, copied, made_up_run, rewrite
+from tests.governance.audited_logs import MadeUpRun, copied, made_up_run, rewrite, said
 
 Captured = pytest.CaptureFixture[str]
 
@@ -67,6 +67,27 @@ def test_a_rewritten_log_is_found_with_the_root_alone_and_a_cut_one_with_a_sites
     assert main(["audit", "verify", str(file), root(run)]) == 0
     assert main(["audit", "verify", str(file), root(run), "--against", str(run.file("hospital-a"))]) == 12
     assert main(["audit", "verify", str(file), "--json", "--against", str(run.file("hospital-a"))]) == 12
+
+
+def test_a_forged_gap_that_nobody_has_signed_excuses_nothing(run: MadeUpRun, tmp_path: Path, capsys: Captured) -> None:
+    site = run.file("hospital-a")
+    signed = [event for _, event in run.sites["hospital-a"].read() if event.kind == "countersignature"]
+    heads = [event.hashes["log_head"] for event in signed]
+    gap = said("gap", heads=heads, kept_entries=5, log_entries=signed[-1].log_entries, reason="a disk").body()
+    file = copied(run, "server", tmp_path)
+    # What the head of a cut log is, its keeper can work out, and put in who accepted that it was cut.
+    rewrite(file, lambda bodies: [*bodies[:7], gap])
+    assert main(["audit", "verify", str(file), "--against", str(site)]) == 12
+    told = capsys.readouterr()
+    assert "WRONG unchecked (line 8): an accepted gap counts only with --root" in told.out
+    assert "WRONG truncated" in told.out and "a gap was accepted" not in told.out
+    assert main(["audit", "verify", str(file), root(run), "--against", str(site)]) == 12
+    told = capsys.readouterr()
+    assert "WRONG unsigned (line 8)" in told.out and "WRONG truncated" in told.out
+    assert "a gap was accepted" not in told.out
+    assert main(["audit", "verify", str(file), "--noted", heads[-1], "--json"]) == 12
+    assert {flaw["code"] for flaw in json.loads(capsys.readouterr().out)["flaws"]} == {"unchecked", "truncated"}
+    assert main(["audit", "export", str(file)]) == 12
 
 
 def test_another_file_is_no_log_and_nothing_is_made(tmp_path: Path, capsys: Captured) -> None:

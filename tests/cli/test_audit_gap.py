@@ -10,15 +10,21 @@ import pytest
 
 from fedvoxel.cli.main import main
 from fedvoxel.export.trust import read_trust
+from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.countersigning import countersign, taken
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.identity import load_identity
-from tests.consortium_kits import small_consortium
+from tests.consortium_kits import PASSPHRASE, consortium_file
 from tests.governance.audited_logs import JOB, SITES, MadeUpRun
 
 ADMIN = "admin@consortium.example"
+IT, MEMBER = "it@hospital-a.example", "clinician@hospital-a.example"
+PEOPLE = f"""\
+  - {{name: {IT}, type: admin, org: hospital_a, role: org_admin}}
+  - {{name: {MEMBER}, type: admin, org: hospital_a, role: member}}
+"""
 Captured = pytest.CaptureFixture[str]
 
 
@@ -44,7 +50,9 @@ class KitRun(MadeUpRun):
 @pytest.fixture
 def made(tmp_path: Path) -> Consortium:
     """Kits whose server went back to the log of one round of three."""
-    consortium = small_consortium(tmp_path)
+    described = consortium_file(tmp_path)
+    described.write_text(described.read_text().replace("builders:\n", PEOPLE + "builders:\n"))
+    consortium = create_consortium(described, tmp_path / "workspace", passphrase=PASSPHRASE)
     run = KitRun(consortium)
     run.begin()
     run.round(0)
@@ -85,15 +93,37 @@ def test_nothing_is_accepted_without_a_site_a_person_or_a_yes(made: Consortium, 
     assert main([*_words(made), "--yes"]) == 3
     assert "one site at least" in capsys.readouterr().err
     a_site = [f"--sign={made.kit(SITES[0])}" if word.startswith("--sign") else word for word in _words(made, SITES[0])]
-    assert main([*a_site, "--yes"]) == 12
-    assert "a person accepts a gap" in capsys.readouterr().err
+    assert main([*a_site, "--yes"]) == 8
+    assert "hospital-a (site) may not accept a gap" in capsys.readouterr().err
     assert main(_words(made, SITES[0])) != 0, "nobody has said yes"
     # The operator is none of the hospital's people.
     words = ["audit", "accept-gap", str(made.kit(SITES[0])), f"--sign={made.kit(ADMIN)}", "--reason=a disk", "--yes"]
     assert main(words) == 8
     assert "a person of this hospital" in capsys.readouterr().err
+    a_lead = [word.replace(ADMIN, "scientist@consortium.example") for word in _words(made, SITES[0])]
+    assert main(a_lead) == 8, "before anybody is asked"
+    assert "the consortium's project_admin does" in capsys.readouterr().err
     log = made.kit(SITES[0]) / "state" / "audit" / "audit.jsonl"
     log.write_bytes(log.read_bytes().replace(b"done", b"gone"))
     assert main([*_words(made, SITES[0]), "--yes"]) == 12
     assert "says nothing of a gap" in capsys.readouterr().err
     assert AuditLog(made.server_kit / "state").read() == before
+
+
+def test_a_hospitals_it_lets_its_site_sign_again_once_it_has_refused(made: Consortium, capsys: Captured) -> None:
+    site, run = SITES[0], KitRun(made)
+    words = ["audit", "accept-gap", str(made.kit(site)), f"--sign={made.kit(IT)}", "--reason=a disk", "--yes"]
+    assert main(words) == 12
+    assert "there is nothing to accept" in capsys.readouterr().err
+    run.round(1)
+    assert main([word.replace(IT, MEMBER) for word in words]) == 8
+    assert "the hospital's org_admin does" in capsys.readouterr().err
+    assert main(words) == 0
+    assert f"a gap was accepted by {IT} (org_admin) on " in capsys.readouterr().out
+    run.round(2)
+    assert run.sites[site].read()[-1][1].outcome == "done"
+    assert main(["audit", "verify", str(made.kit(site))]) == 0
+    assert "signs another since" in capsys.readouterr().out
+    # Of a copy of the log only who has the root can say it.
+    assert main(["audit", "verify", str(made.kit(site) / "state" / "audit")]) == 12
+    assert "WRONG unchecked" in capsys.readouterr().out

@@ -1,20 +1,26 @@
 """A server's log that was put back from a backup: the gap is accepted once, openly, and nothing else with it."""
 
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedvoxel.errors import LedgerError
-from fedvoxel.governance.audit_gap import gaps_in
+from fedvoxel.errors import ConsortiumError, LedgerError, PackageError
+from fedvoxel.export.signature import sign
+from fedvoxel.export.trust import Trust
+from fedvoxel.governance.audit_gap import PURPOSE, Line, accepted_content, gaps_in
 from fedvoxel.governance.audit_report import LogReport, hold_together, verify_log
 from fedvoxel.governance.gap_acceptance import Acceptance, accept_at_server, accept_at_site
+from fedvoxel.records import chain
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
+from fedvoxel.records.identity import Identity
 from tests.export.throwaway_root import NOW, Root
 
-from .audited_logs import SITES, MadeUpRun, made_up_run, rewrite
+from .audited_logs import SITES, MadeUpRun, made_up_run, rewrite, said
 
 A, B = SITES
 WHY = "disk failed, restored from Monday"
@@ -34,7 +40,9 @@ class Restored(MadeUpRun):
         shutil.rmtree(folder / "server")
         backup.rename(folder / "server")
         self.server = AuditLog(folder / "server")
-        self.person = self.root.issue("admin@consortium.example", "project_admin")
+        self.person = self.root.issue("admin@consortium.example", "project_admin", organisation="consortium")
+        # Both sites are of the organisation "org".
+        self.site_it = self.root.issue("it@hospital.example", "org_admin")
 
     def report(self, *sites: str) -> list[LogReport]:
         made = [verify_log(self.file(keeper), self.trust, None, NOW) for keeper in ("server", *sites)]
@@ -45,12 +53,38 @@ class Restored(MadeUpRun):
     def flaws(self, *sites: str) -> set[str]:
         return {flaw.code for report in self.report(*sites) for flaw in report.flaws}
 
+    def site_flaws(self, site: str) -> set[str]:
+        return {flaw.code for flaw in self.report(site)[1].flaws}
+
     def accept(self, *sites: str, **changes: Any) -> None:
-        accepted = Acceptance(**({"person": self.person, "reason": WHY, "now": NOW} | changes))
+        accepted = Acceptance(**({"person": self.person, "reason": WHY, "now": NOW, "trust": self.trust} | changes))
         accept_at_server(self.server, {site: self.sites[site].read() for site in sites}, accepted)
 
-    def accept_at(self, site: str) -> None:
-        accept_at_site(self.sites[site], site, Acceptance(self.person, WHY, NOW))
+    def accept_at(self, site: str, person: Identity | None = None) -> None:
+        accept_at_site(
+            self.sites[site], self.identities[site], Acceptance(person or self.site_it, WHY, NOW, self.trust)
+        )
+
+    def signed_by(self, keeper: str, person: Identity, **changes: Any) -> None:
+        """Puts an acceptance that this person has signed, and says so, in the place of a log's last."""
+        entry, event = (self.server if keeper == "server" else self.sites[keeper]).read()[-1]
+        actor = Acceptance(person, WHY, NOW, self.trust).actor
+        changed = AuditEvent.model_validate(event.model_dump() | {"actor": actor, "signature": None} | changes)
+        signature = sign(person, PURPOSE, accepted_content(changed, entry.previous), NOW).model_dump(mode="json")
+        body = changed.model_copy(update={"signature": signature}).body()
+        rewrite(self.file(keeper), lambda bodies: [*bodies[:-1], body])
+
+
+class Meanwhile(list[Line]):
+    """Is a site's log, and while it is looked at something happens."""
+
+    def __init__(self, lines: Iterable[Line], happens: Callable[[], None]) -> None:
+        super().__init__(lines)
+        self.happens = happens
+
+    def __iter__(self) -> Iterator[Line]:
+        self.happens()
+        return super().__iter__()
 
 
 @pytest.fixture
@@ -159,8 +193,131 @@ def test_a_changed_acceptance_does_not_count(restored: Restored, change: dict[st
 def test_only_a_person_of_the_consortium_accepts(restored: Restored) -> None:
     with pytest.raises(LedgerError, match="a person accepts a gap"):
         restored.accept(A, person=restored.identities[A])
-    restored.accept(A, person=Root().issue("admin@consortium.example", "project_admin"))
-    assert "unsigned" in restored.flaws(A), "of another root"
+    another = Root()
+    stranger = another.issue("admin@consortium.example", "project_admin")
+    with pytest.raises(PackageError, match="another consortium"):
+        restored.accept(A, person=stranger)
+    restored.accept(A, person=stranger, trust=Trust(another.certificate))
+    assert restored.flaws(A) == {"unsigned", "truncated"}
+
+
+@pytest.mark.parametrize("role", ["org_admin", "lead", "member"])
+def test_in_the_servers_log_only_the_operator_accepts(restored: Restored, role: str) -> None:
+    other = restored.root.issue("other@consortium.example", role, organisation="consortium")
+    before = restored.server.read()
+    with pytest.raises(ConsortiumError, match="the consortium's project_admin does"):
+        restored.accept(A, person=other)
+    assert restored.server.read() == before
+    restored.accept(A)
+    assert restored.flaws(A) == set()
+    restored.signed_by("server", other)
+    assert restored.flaws(A) == {"unsigned", "truncated"} and restored.report()[0].checked.gaps == ()
+
+
+@pytest.mark.parametrize(
+    ("role", "organisation", "match"),
+    [
+        ("member", "org", "the hospital's org_admin does"),
+        ("lead", "org", "the hospital's org_admin does"),
+        ("org_admin", "another", "a person of this hospital"),
+        ("project_admin", "consortium", "a person of this hospital"),
+    ],
+)
+def test_in_a_sites_log_only_the_hospitals_it_accepts(
+    restored: Restored, role: str, organisation: str, match: str
+) -> None:
+    restored.round(1)
+    other = restored.root.issue("other@hospital.example", role, organisation=organisation)
+    before = restored.sites[A].read()
+    with pytest.raises(ConsortiumError, match=match):
+        restored.accept_at(A, other)
+    assert restored.sites[A].read() == before
+    restored.accept_at(A)
+    assert restored.site_flaws(A) == set()
+    restored.signed_by(A, other)
+    assert restored.site_flaws(A) == {"unsigned"}
+
+
+def test_a_sites_gap_counts_with_its_own_certificate_in_its_own_log_alone(restored: Restored) -> None:
+    restored.round(1)
+    restored.accept_at(A)
+    restored.signed_by(A, restored.site_it)
+    assert restored.site_flaws(A) == set()
+    restored.signed_by(A, restored.site_it, heads=("1" * 64,))
+    assert restored.site_flaws(A) == {"unsigned"}, "only the server's log says what it lost"
+    others_it = restored.root.issue("it@another.example", "org_admin", organisation="another")
+    others = restored.root.issue("another-site", None, organisation="another").certificate
+    for changes in (
+        {"site_certificate": others},
+        {"site_certificate": others, "site": "another-site"},
+        {"site_certificate": ""},
+        {"site_certificate": Root().issue(A, None, organisation="another").certificate},
+    ):
+        restored.signed_by(A, others_it, heads=(), **changes)
+        assert restored.site_flaws(A) == {"unsigned"}, changes
+
+
+def test_an_acceptance_names_the_organisation_of_who_has_signed(restored: Restored) -> None:
+    restored.accept(A)
+    actor = {"name": "admin@consortium.example", "role": "project_admin", "organisation": "hospital"}
+    restored.signed_by("server", restored.person, actor=actor)
+    assert restored.flaws(A) == {"unsigned", "truncated"}
+
+
+def test_without_a_root_no_gap_is_excused_and_each_is_named(restored: Restored) -> None:
+    kept = len(restored.server.read())
+    restored.accept(A)
+    (head, *_) = restored.server.read()[kept][1].heads
+    assert verify_log(restored.file("server"), restored.trust, head, NOW).flaws == []
+    unchecked = verify_log(restored.file("server"), None, head, NOW)
+    assert {flaw.code for flaw in unchecked.flaws} == {"unchecked", "truncated"} and unchecked.checked.gaps == ()
+    hold_together(unchecked, [verify_log(restored.file(A), None, None, NOW)])
+    assert [flaw.code for flaw in unchecked.flaws].count("truncated") == 3, "the noted head, and two that A signed"
+    assert next(flaw.line for flaw in unchecked.flaws if flaw.code == "unchecked") == kept + 1
+
+
+def test_a_forged_gap_does_not_keep_the_operator_from_accepting(restored: Restored) -> None:
+    heads = [event.hashes["log_head"] for _, event in restored.sites[A].read() if event.kind == "countersignature"]
+    restored.server.record([said("gap", heads=heads, kept_entries=7, log_entries=15)])
+    restored.accept(A)
+    assert restored.flaws(A) == {"unsigned"}, "the forged line stays one"
+    assert len(restored.report()[0].checked.gaps) == 1
+
+
+def test_a_running_job_writes_while_the_logs_are_looked_at(restored: Restored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "LOCK_TIMEOUT_S", 0.1)
+    lines = Meanwhile(restored.sites[A].read(), lambda: AuditLog(restored.folder / "server").record([said("job")]))
+    accept_at_server(restored.server, {A: lines}, Acceptance(restored.person, WHY, NOW, restored.trust))
+    assert [event.kind for _, event in restored.server.read()][-2:] == ["job", "gap"]
+    assert restored.flaws(A) == set()
+
+
+@pytest.mark.parametrize("meanwhile", ["cut", "changed", "accepted"])
+def test_a_log_that_became_another_meanwhile_is_left_alone(restored: Restored, meanwhile: str) -> None:
+    lines, file = restored.sites[A].read(), restored.file("server")
+    happens: dict[str, Callable[[], None]] = {
+        "cut": lambda: rewrite(file, lambda bodies: bodies[:-1]),
+        "changed": lambda: rewrite(file, lambda bodies: [*bodies[:-1], bodies[-1] | {"reason": "x"}]),
+        "accepted": lambda: restored.accept(A),
+    }
+    accepted = Acceptance(restored.person, WHY, NOW, restored.trust)
+    with pytest.raises(LedgerError, match="another gap was" if meanwhile == "accepted" else "the log was replaced"):
+        accept_at_server(AuditLog(restored.folder / "server"), {A: Meanwhile(lines, happens[meanwhile])}, accepted)
+    gaps = [event for _, event in restored.server.read() if event.kind == "gap"]
+    assert len(gaps) == (1 if meanwhile == "accepted" else 0)
+
+
+def test_a_site_that_was_only_shown_no_proof_accepts_nothing_yet(restored: Restored) -> None:
+    restored.server.record([said("job")] * 20)
+    restored.sign(1)
+    assert "no proof" in restored.sites[A].read()[-1][1].reason
+    with pytest.raises(LedgerError, match="there is nothing to accept"):
+        restored.accept_at(A)
+    restored.sign(1)
+    assert "does not extend" in restored.sites[A].read()[-1][1].reason
+    restored.accept_at(A)
+    restored.sign(1)
+    assert restored.sites[A].read()[-1][1].outcome == "done"
 
 
 def test_a_site_accepts_only_what_it_has_refused(restored: Restored) -> None:

@@ -48,7 +48,8 @@ def verify(
     """Checks offline that no entry of a log was removed, altered, exchanged, put in or cut off.
 
     With --root the sites' signatures are checked: they show a log whose hashes were worked out anew. With --against the
-    newest entries too cannot be missing. Exit code 12 if the log cannot be trusted.
+    newest entries too cannot be missing. A gap that somebody accepted counts only with --root. Exit code 12 if the log
+    cannot be trusted.
     """
     from fedvoxel.governance.audit_report import hold_together, log_file, verify_log
 
@@ -88,7 +89,8 @@ def accept_gap(
 
     In the server's log it says which signed heads are not there any more: `verify --against` then names the gap in the
     place of a finding, and still finds whatever else is missing. In a site's log it says that the site signs the
-    server's log again, which it has refused. Exit code 12 if there is no such gap, or the log cannot be trusted.
+    server's log again, which it has refused. In the server's log a project_admin accepts, in a site's an org_admin of
+    its hospital. Exit code 8 if you may not, 12 if there is no such gap, or the log cannot be trusted.
     """
     from fedvoxel.cli.audit_gap import accept
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fedvoxel.errors import ConfigError, ConsortiumError, LedgerError
+from fedvoxel.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
     from fedvoxel.governance.gap_acceptance import Acceptance
@@ -45,6 +45,7 @@ def _acceptance(kit: "Kit", sign: Path, reason: str) -> "Acceptance":
     from cryptography import x509
 
     from fedvoxel.export.trust import read_trust
+    from fedvoxel.governance.audit_gap import check_person
     from fedvoxel.governance.gap_acceptance import Acceptance
     from fedvoxel.records.identity import load_identity
 
@@ -52,21 +53,19 @@ def _acceptance(kit: "Kit", sign: Path, reason: str) -> "Acceptance":
         raise ConfigError(f"--reason: expected 1 to {_LONGEST_REASON} characters, got {len(reason.strip())}")
     person, now = load_identity(sign / "startup"), datetime.now(UTC)
     leaf, *behind = x509.load_pem_x509_certificates(person.certificate.encode())
-    signer = read_trust(kit.folder).signer(leaf, now, now, behind)
-    if kit.kind == "site" and signer.organisation != kit.organisation:
-        raise ConsortiumError(f"a person of this hospital ({kit.organisation}) accepts it; this kit is of another one")
-    return Acceptance(person, reason.strip(), now)
+    trust = read_trust(kit.folder)
+    check_person(trust.signer(leaf, now, now, behind), kit.organisation if kit.kind == "site" else None)
+    return Acceptance(person, reason.strip(), now, trust)
 
 
 def _at_server(kit: "Kit", against: list[Path], accepted: "Acceptance") -> "list[AuditEvent]":
-    from fedvoxel.export.trust import read_trust
     from fedvoxel.governance.audit_report import log_file, verify_log
     from fedvoxel.governance.gap_acceptance import accept_at_server
     from fedvoxel.records.audit import AuditLog
 
-    trust, sites = read_trust(kit.folder), {}
+    sites = {}
     for place in against:
-        report = verify_log(log_file(place), trust, None, accepted.now)
+        report = verify_log(log_file(place), accepted.trust, None, accepted.now)
         if report.flaws or report.checked.keeper in ("", "server"):
             wrong = report.flaws[0].text if report.flaws else "it is no site's"
             raise LedgerError(f"{place.name}: a log that cannot be trusted says nothing of a gap: {wrong}")
@@ -79,5 +78,6 @@ def _at_server(kit: "Kit", against: list[Path], accepted: "Acceptance") -> "list
 def _at_site(kit: "Kit", accepted: "Acceptance") -> "list[AuditEvent]":
     from fedvoxel.governance.gap_acceptance import accept_at_site
     from fedvoxel.records.audit import AuditLog
+    from fedvoxel.records.identity import load_identity
 
-    return [accept_at_site(AuditLog(kit.state), kit.name, accepted)]
+    return [accept_at_site(AuditLog(kit.state), load_identity(kit.folder / "startup"), accepted)]

@@ -13,17 +13,13 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.export.signature import Signature
 from fedvoxel.export.trust import Trust
-from fedvoxel.governance.audit_gap import Gap, check_gap, gaps_in
-from fedvoxel.governance.countersigning import check_signature, shown_in, signed_content
+from fedvoxel.governance.audit_gap import Gap, accepted_heads, check_gap, gaps_in
+from fedvoxel.governance.countersigning import Head, check_signature, heads_of, shown_in, signed_content
 from fedvoxel.records.audit import events_of
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.chain_entry import FIRST, Entry
-from fedvoxel.records.tree import tree_root
 
 Line = tuple[Entry, AuditEvent]
-
-Heads = dict[int, tuple[str, str]]
-"""The hash of the last entry and the root of the tree, by the number of entries."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,8 @@ class Flaw:
     Attributes:
         code: "rewritten" (entries are others than were signed), "unsigned" (a signature is none), "broken_run" (a
             round's model is not the one before), "truncated" (what was signed is not there any more), "removed" (what
-            one log says of a site, the other does not), "differs" (both say something else).
+            one log says of a site, the other does not), "differs" (both say something else), "unchecked" (a gap is said
+            to be accepted, and no root was given to check it by).
         line: The line in the log, from 1; 0 for the log as a whole.
     """
 
@@ -52,6 +49,7 @@ class Checked:
         signed_by: Each site whose signatures count, and how many entries the newest of them covers.
         signatures: How many signatures were checked.
         not_signed: What sites have not signed, by how often: refused, missing, failed.
+        accepted: The lines of gaps whose acceptance was checked and counts.
     """
 
     lines: list[Line]
@@ -59,6 +57,7 @@ class Checked:
     signed_by: dict[str, int] = field(default_factory=dict)
     signatures: int = 0
     not_signed: dict[str, int] = field(default_factory=dict)
+    accepted: list[Line] = field(default_factory=list)
 
     @property
     def covered(self) -> int:
@@ -67,8 +66,13 @@ class Checked:
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """Are the gaps in the server's log that somebody has accepted."""
-        return gaps_in(self.lines)
+        """Are the gaps in the server's log that somebody has accepted, and may."""
+        return gaps_in(self.accepted)
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """Are the heads that sites have signed and whose loss somebody has accepted, and may."""
+        return accepted_heads(self.accepted)
 
     @property
     def keeper(self) -> str:
@@ -85,16 +89,17 @@ def check_log(entries: Sequence[Entry], trust: Trust | None, now: datetime) -> C
 
     Args:
         entries: The log's.
-        trust: Whose signatures count; None checks no signature, and nothing counts as signed.
+        trust: Whose signatures count; None checks no signature, and nothing counts as signed or accepted.
         now: The present (aware).
 
     Raises:
         LedgerError: A line is no event of this version.
     """
     checked = Checked(events_of(entries))
-    heads = _heads(entries, checked.lines)
+    named = {event.log_entries for _, event in checked.lines if event.kind == "countersignature" and event.log_entries}
+    heads = heads_of(entries, named)
     for entry, event in checked.lines:
-        if event.kind == "gap" and trust is not None:
+        if event.kind == "gap":
             _check_gap(checked, (entry, event), trust, now)
         if event.kind != "countersignature":
             continue
@@ -107,21 +112,12 @@ def check_log(entries: Sequence[Entry], trust: Trust | None, now: datetime) -> C
     return checked
 
 
-def _heads(entries: Sequence[Entry], lines: Sequence[Line]) -> Heads:
-    """Returns the head and the tree's root at each number of entries that a signature names."""
-    hashes = [entry.hash for entry in entries]
-    named = {event.log_entries for _, event in lines if event.kind == "countersignature" and event.log_entries}
-    return {size: (hashes[size - 1], tree_root(hashes[:size])) for size in named if size <= len(hashes)}
-
-
-def _check_signed(
-    checked: Checked, heads: dict[int, tuple[str, str]], line: Line, trust: Trust | None, now: datetime
-) -> None:
+def _check_signed(checked: Checked, heads: dict[int, Head], line: Line, trust: Trust | None, now: datetime) -> None:
     """Checks a site's signature in the server's log: of what stands before it, and the site's own."""
     entry, event = line
     try:
         shown = shown_in(event)
-        if shown.entries > entry.index or heads.get(shown.entries) != (shown.head, shown.tree):
+        if shown.entries > entry.index or heads.get(shown.entries) != shown:
             checked.flaws.append(_flaw("rewritten", entry, f"{event.site} has signed other entries before this one"))
             return
         if trust is None:
@@ -141,11 +137,19 @@ def _is_the_servers(event: AuditEvent) -> bool:
     return event.kind in ("round", "run") or signed_by_site or event.kept_entries is not None
 
 
-def _check_gap(checked: Checked, line: Line, trust: Trust, now: datetime) -> None:
+def _check_gap(checked: Checked, line: Line, trust: Trust | None, now: datetime) -> None:
+    entry, event = line
+    if trust is None:
+        checked.flaws.append(
+            _flaw("unchecked", entry, "an accepted gap counts only with --root, which checks who signed")
+        )
+        return
     try:
-        check_gap(line, trust, now)
+        check_gap(event, entry.previous, checked.keeper, trust, now)
     except FedVoxelError as error:
-        checked.flaws.append(_flaw("unsigned", line[0], f"an accepted gap does not count: {error}"))
+        checked.flaws.append(_flaw("unsigned", entry, f"an accepted gap does not count: {error}"))
+        return
+    checked.accepted.append(line)
 
 
 def _broken_runs(lines: Sequence[Line]) -> list[Flaw]:

@@ -6,39 +6,38 @@ had at that time. Both say what the site answered in a round, by the same hash o
 
 from collections.abc import Sequence
 
-from fedvoxel.governance.audit_check import Flaw, Line
-from fedvoxel.governance.audit_gap import accepted_heads
-from fedvoxel.governance.countersigning import Head, shown_in
+from fedvoxel.governance.audit_check import Checked, Flaw, Line
+from fedvoxel.governance.countersigning import Head, heads_of, shown_in
 from fedvoxel.records.audit_event import AuditEvent
-from fedvoxel.records.tree import tree_root
 
 _Question = tuple[str, str, int | None]
 
 
-def compare(server: Sequence[Line], site: Sequence[Line], name: str) -> tuple[list[Flaw], list[Flaw]]:
+def compare(server: Checked, site: Checked) -> tuple[list[Flaw], list[Flaw]]:
     """Returns what is wrong in a server's log and in a site's, as each shows of the other; lines are each log's own.
 
     Args:
-        server: The server's log.
+        server: The server's log, as it was checked.
         site: The site's.
-        name: The site's name.
     """
-    in_server = _signed_by_site(server, site, name)
-    in_site = _seen_by_server(server, site, name)
-    missing, differing = _answers(server, site, name)
+    name = site.keeper
+    in_server = _signed_by_site(server, site.lines, name)
+    in_site = _seen_by_server(server.lines, site.lines, name)
+    missing, differing = _answers(server.lines, site.lines, name)
     return in_server + missing, in_site + differing
 
 
-def _signed_by_site(server: Sequence[Line], site: Sequence[Line], name: str) -> list[Flaw]:
-    """Finds heads that the site has signed and that the server's log neither has nor says that it lost."""
-    flaws, lost = [], accepted_heads(server)
-    for entry, event in site:
-        head = signed_head(event, name)
-        if head is None or head.head in lost or has_head(server, head):
+def _signed_by_site(server: Checked, site: Sequence[Line], name: str) -> list[Flaw]:
+    """Finds heads that the site has signed and that the server's log neither has nor, signed, says that it lost."""
+    signed = [(entry, head) for entry, event in site if (head := signed_head(event, name)) is not None]
+    held = heads_of([entry for entry, _ in server.lines], {head.entries for _, head in signed})
+    flaws, lost, count = [], server.lost, len(server.lines)
+    for entry, head in signed:
+        if head.head in lost or held.get(head.entries) == head:
             continue
         where = f"line {entry.index + 1} of {name}'s log"
-        if head.entries > len(server):
-            left = f"{name} has signed {head.entries} entries ({where}), and {len(server)} are left"
+        if head.entries > count:
+            left = f"{name} has signed {head.entries} entries ({where}), and {count} are left"
             flaws.append(Flaw("truncated", 0, left))
         else:
             others = f"{name} has signed others than the first {head.entries} entries ({where})"
@@ -51,13 +50,6 @@ def signed_head(event: AuditEvent, name: str) -> Head | None:
     if event.kind != "countersignature" or event.outcome != "done" or not event.log_entries or event.site != name:
         return None
     return shown_in(event)
-
-
-def has_head(server: Sequence[Line], head: Head) -> bool:
-    """Says whether a server's log begins with the entries that a head is of."""
-    if head.entries > len(server) or server[head.entries - 1][0].hash != head.head:
-        return False
-    return tree_root([entry.hash for entry, _ in server[: head.entries]]) == head.tree
 
 
 def _seen_by_server(server: Sequence[Line], site: Sequence[Line], name: str) -> list[Flaw]:

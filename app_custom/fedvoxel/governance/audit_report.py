@@ -9,7 +9,6 @@ from fedvoxel.errors import ConfigError, LedgerError
 from fedvoxel.export.trust import Trust
 from fedvoxel.governance.audit_check import Checked, Flaw, check_log
 from fedvoxel.governance.audit_comparison import compare
-from fedvoxel.governance.audit_gap import accepted_heads
 from fedvoxel.records.audit import AUDIT_FILE
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
@@ -67,7 +66,7 @@ def verify_log(file: Path, trust: Trust | None, noted: str | None, now: datetime
         report.flaws.append(Flaw("chain", 0, str(error)))
         return report
     report.flaws += report.checked.flaws
-    known = {entry.hash for entry in report.entries} | accepted_heads(report.checked.lines)
+    known = {entry.hash for entry in report.entries} | report.checked.lost
     if noted is not None and noted not in known:
         report.flaws.append(Flaw("truncated", 0, f"the log does not know {noted}: it is an older copy, or another log"))
     return report
@@ -85,6 +84,6 @@ def hold_together(one: LogReport, others: Sequence[LogReport]) -> None:
     if len(servers) != 1 or len(sites) != len(logs) - 1:
         raise ConfigError("expected the log of a server and those of sites, to hold one against the other")
     for site in sites:
-        in_server, in_site = compare(servers[0].checked.lines, site.checked.lines, site.checked.keeper)
+        in_server, in_site = compare(servers[0].checked, site.checked)
         servers[0].flaws += in_server
         site.flaws += in_site

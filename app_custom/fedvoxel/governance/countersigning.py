@@ -25,9 +25,12 @@ from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain_entry import FIRST, Entry
 from fedvoxel.records.identity import Identity
 from fedvoxel.records.names import RunKey, Sha256
-from fedvoxel.records.tree import extends, extension_proof, tree_root
+from fedvoxel.records.tree import extends, extension_proof, tree_root, tree_roots
 
 PURPOSE = "countersignature of an audit log"
+
+_CUT = "it was cut, or another put in its place"
+_REWRITTEN = "it was rewritten, or is another"
 
 Own = tuple[int, str]
 """How many entries a site's own log has, and the hash of the last; `FIRST` for none."""
@@ -87,6 +90,12 @@ class Answer(FrozenModel):
 def head_of(entries: Sequence[Entry]) -> Head:
     """Returns the head of a log that is not empty."""
     return Head(entries=len(entries), head=entries[-1].hash, tree=tree_root([entry.hash for entry in entries]))
+
+
+def heads_of(entries: Sequence[Entry], sizes: Collection[int]) -> dict[int, Head]:
+    """Returns the heads that a log had at some numbers of entries, by these; none for more than it has."""
+    roots = tree_roots([entry.hash for entry in entries], sizes)
+    return {size: Head(entries=size, head=entries[size - 1].hash, tree=root) for size, root in roots.items()}
 
 
 def signed_content(shown: Head, own: Own) -> bytes:
@@ -191,6 +200,15 @@ def last_signed(entries: Sequence[Entry]) -> Head | None:
     return None
 
 
+def shown_another(event: AuditEvent) -> bool:
+    """Says whether a site refused because it was shown a log that does not begin with what it signed.
+
+    Not where it was shown no proof of that: then the server asks again with one.
+    """
+    # Nothing but the words tells refusals apart; they are in logs, so they stay as they are.
+    return event.kind == "countersignature" and event.outcome == "refused" and event.reason.endswith((_CUT, _REWRITTEN))
+
+
 def _why_not(last: Head | None, question: Question) -> str:
     """Returns why a site does not sign, in words that may leave it; empty where it does."""
     if last is None:
@@ -199,7 +217,7 @@ def _why_not(last: Head | None, question: Question) -> str:
     if shown.entries < last.entries:
         return (
             f"this site has signed {last.entries} entries of the server's log, and is shown one of {shown.entries}: "
-            "it was cut, or another put in its place"
+            + _CUT
         )
     proof = question.proofs.get(last.entries, () if shown.entries == last.entries else None)
     if proof is None:
@@ -207,7 +225,7 @@ def _why_not(last: Head | None, question: Question) -> str:
     if not extends((last.entries, last.tree), (shown.entries, shown.tree), proof):
         return (
             f"the server's log of {shown.entries} entries does not extend the {last.entries} that this site has "
-            "signed: it was rewritten, or is another"
+            f"signed: {_REWRITTEN}"
         )
     return ""
 

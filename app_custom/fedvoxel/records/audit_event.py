@@ -128,6 +128,7 @@ class AuditEvent(_Frozen):
         spent: The privacy loss, where the event comes with one.
         kept_entries: Of a gap in the server's log, how many entries from before it sites confirm.
         heads: Of a gap in the server's log, the heads that sites have signed and that it has no more.
+        site_certificate: Of a gap in a site's log, the site's certificate (PEM): of which hospital it is.
         signature: A site's signature of the server's log, or a person's of a gap: an `export.signature.Signature` as
             JSON.
     """
@@ -149,6 +150,7 @@ class AuditEvent(_Frozen):
     spent: Spent | None = None
     kept_entries: Annotated[int, Field(ge=0)] | None = None
     heads: Annotated[tuple[Sha256, ...], Field(max_length=MOST_HEADS)] = ()
+    site_certificate: Annotated[str, Field(max_length=20_000)] = ""
     signature: dict[str, Any] | None = None
 
     def body(self) -> dict[str, Any]:
