@@ -99,6 +99,44 @@ def test_an_excluded_patient_is_not_written_and_taken_out_again(
     assert "cannot be trusted" in capsys.readouterr().err
 
 
+def test_a_patient_whose_originals_are_gone_is_taken_out_again(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = tmp_path / "kit" / "local"
+    local.mkdir(parents=True)
+    site = site.rename(local / site.name)
+    source, out = tmp_path / "dicom", tmp_path / "clean"
+    store(source, "CT")
+    store(source, "SEG", PatientID="4712", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.8")
+    command = ["cohort", "deidentify", str(source), str(out), "--site", str(site), "--cohort", "liver"]
+    assert main(command) == 0
+    config = load_site_config(site)
+    (source / "CT").unlink()
+    Exclusions(config, local).exclude([config.pseudonym_of("4711")])
+    capsys.readouterr()
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "1 objects that were there before were removed: their patients are taken out" in shown
+    assert "nobody can tell" not in shown
+    assert [dcmread(path).Modality for path in out.rglob("*.dcm")] == ["SEG"]
+    (note,) = out.rglob(".whose")
+    assert config.pseudonym_of("4712") not in note.read_text(), "what is cleaned is not joined with the site's lists"
+
+    note.unlink()  # as an earlier version wrote it
+    (source / "SEG").rename(tmp_path / "SEG")
+    assert main(command) == 16
+    shown = capsys.readouterr()
+    assert "1 series in OUT" in shown.out and f"  {note.parent.relative_to(out)}\n" in shown.out
+    assert "no object could be de-identified: FOLDER holds none" in shown.err
+
+    (tmp_path / "SEG").rename(source / "SEG")
+    Exclusions(config, local).exclude([config.pseudonym_of("4712")])
+    assert main(command) == 16
+    shown = capsys.readouterr()
+    assert "no object could be de-identified: 1 were left out" in " ".join(shown.err.split())
+    assert "table" not in shown.err and list(out.rglob("*.dcm")) == []
+
+
 def test_what_cannot_be_done_has_its_exit_code(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = site.parent / "dicom", site.parent / "clean"
     named = ["--site", str(site), "--cohort"]

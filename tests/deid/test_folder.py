@@ -1,12 +1,14 @@
 """A folder as the policy leaves it: named by new UIDs, for its owner only, and done once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread, dcmwrite
 
 from fedvoxel.deid.folder import HowToClean, deidentify_folder
-from fedvoxel.errors import ConfigError
+from fedvoxel.dicom.series import SeriesFiles
+from fedvoxel.errors import ConfigError, DicomError
 from tests.deid.opened import keys, policy
 from tests.deid.scans import base_object
 
@@ -27,7 +29,7 @@ def test_a_folder_is_cleaned_once_and_what_is_refused_is_counted(tmp_path: Path)
     make(source)
     steps: list[tuple[int, int]] = []
     outcome = deidentify_folder(source, out, HOW, lambda done, total: steps.append((done, total)))
-    assert (outcome.written, outcome.kept) == (2, 0) and steps == [(1, 3), (2, 3), (3, 3)]
+    assert (outcome.written, outcome.kept, outcome.whose_unknown) == (2, 0, ()) and steps == [(1, 3), (2, 3), (3, 3)]
     assert outcome.refused == (("not_dicom", 1), ("recognizable_face", 1))
     files = sorted(out.rglob("*.dcm"))
     for path in files:
@@ -80,6 +82,66 @@ def test_what_is_refused_now_does_not_stay_from_before(tmp_path: Path) -> None:
     dcmwrite(source / "Doe_0", changed)
     assert deidentify_folder(source, out, HOW).kept == 1
     assert len(list(out.rglob("*.dcm"))) == 1
+
+
+def by_patient(files: SeriesFiles) -> frozenset[str]:
+    return frozenset({f"case of {files.patient_id}"})
+
+
+KNOWN = replace(HOW, whose=by_patient)
+JANE_IS_OUT = replace(KNOWN, left_out=frozenset({"case of 4711"}))
+
+
+def two_patients(source: Path) -> None:
+    source.mkdir()
+    make(source)
+    other = base_object("CT", 7)
+    other.PatientID, other.BodyPartExamined = "4712", "ABDOMEN"
+    dcmwrite(source / "other", other, enforce_file_format=True)
+
+
+def test_a_patient_is_taken_out_where_the_originals_are_gone(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    two_patients(source)
+    assert deidentify_folder(source, out, KNOWN).written == 3
+    notes = list(out.rglob(".whose"))
+    assert len(notes) == 3 and {note.stat().st_mode & 0o777 for note in notes} == {0o600}
+    assert not any("4711" in note.read_text() for note in notes)
+    for seed in range(3):
+        (source / f"Doe_{seed}").unlink()
+    outcome = deidentify_folder(source, out, KNOWN)
+    assert (outcome.kept, outcome.removed, outcome.whose_unknown) == (1, 0, ()), "nobody has objected yet"
+    outcome = deidentify_folder(source, out, JANE_IS_OUT)
+    assert (outcome.written, outcome.kept, outcome.left_out, outcome.removed) == (0, 1, 0, 2)
+    assert len(list(out.glob("patient-*"))) == 1 and outcome.whose_unknown == ()
+
+
+def test_a_patient_is_taken_out_though_the_originals_cannot_be_read(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    two_patients(source)
+    deidentify_folder(source, out, KNOWN)
+    source.rename(tmp_path / "gone")
+    with pytest.raises(DicomError, match="cannot be read"):
+        deidentify_folder(source, out, JANE_IS_OUT)
+    assert len(list(out.rglob("*.dcm"))) == 1
+
+
+def test_a_series_of_which_nobody_can_tell_whose_it_is_is_named(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    two_patients(source)
+    deidentify_folder(source, out, KNOWN)
+    for note in out.rglob(".whose"):
+        note.unlink()  # as an earlier version wrote them
+    for seed in range(3):
+        (source / f"Doe_{seed}").unlink()
+    outcome = deidentify_folder(source, out, JANE_IS_OUT)
+    assert outcome.kept == 1 and len(list(out.rglob(".whose"))) == 1
+    unknown = {path.parent.relative_to(out).as_posix() for path in out.rglob("*.dcm")} - {
+        note.parent.relative_to(out).as_posix() for note in out.rglob(".whose")
+    }
+    assert set(outcome.whose_unknown) == unknown and len(unknown) == 2
+    (out / outcome.whose_unknown[0] / ".whose").write_bytes(b"\xff damaged")
+    assert deidentify_folder(source, out, JANE_IS_OUT).whose_unknown == outcome.whose_unknown
 
 
 def test_a_folder_that_others_can_enter_is_closed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 Files are named by their new UIDs. It can be stopped and run again: what is already there as the policy wants it stays.
 What another policy, key or set of names left is not mixed with it: a mark in the folder says by which it was made.
+A note beside each series says whose it is, in pseudonyms of the project's key, so that a patient who objects is taken
+out again where the originals are gone by then.
 """
 
 import json
@@ -23,6 +25,7 @@ from fedvoxel.records.atomic import write_bytes
 Progress = Callable[[int, int], None]
 _OWNER_ONLY = 0o600
 _MARK = ".made_by"
+_WHOSE = ".whose"
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,21 @@ class FolderOutcome:
         kept: Objects that had been written before.
         refused: (reason, number of files), sorted by reason.
         left_out: Files of patients who are left out.
+        removed: Objects of such patients that had been written before and are removed.
+        whose_unknown: The series (PATIENT/SERIES, as they are called in the folder) that have no originals any more and
+            no note of whose they are: nobody can tell whether their patients are left out.
     """
 
     written: int
     kept: int
     refused: tuple[tuple[str, int], ...]
     left_out: int = 0
+    removed: int = 0
+    whose_unknown: tuple[str, ...] = ()
 
 
-def _nobody(_: SeriesFiles) -> bool:
-    return False
+def _unnamed(_: SeriesFiles) -> frozenset[str]:
+    return frozenset()
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,19 @@ class HowToClean:
         policy: What was chosen for the cohort.
         keys: The project's keys.
         names: Names of segments and structures that may stay.
-        is_left_out: Says whose series are not written, whatever the policy: those of patients who have objected.
+        whose: Returns every name that the site may have for a series or its patient in `left_out`.
+        left_out: Whose series are not written, whatever the policy: the names of patients who have objected.
     """
 
     policy: DeidPolicy
     keys: DeidKeys
     names: frozenset[str]
-    is_left_out: Callable[[SeriesFiles], bool] = _nobody
+    whose: Callable[[SeriesFiles], frozenset[str]] = _unnamed
+    left_out: frozenset[str] = frozenset()
+
+    def marks(self, names: frozenset[str]) -> frozenset[str]:
+        """Returns names as a note has them: what is cleaned for a project is not joined with the site's own lists."""
+        return frozenset(self.keys.uid(name) for name in names)
 
 
 def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progress | None = None) -> FolderOutcome:
@@ -81,14 +95,15 @@ def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progre
     if here == there or here in there.parents or there in here.parents:
         raise ConfigError("expected two folders, neither inside the other: the originals, and the cleaned objects")
     _claim(out, how)
+    removed = _remove_left_out(out, how)  # first: the originals may be gone, or be unreadable
     inventory = find_series(source)
     refused: Counter[str] = Counter(dict(inventory.refused))
     written = kept = left_out = 0
     for done, files in enumerate(inventory.series, start=1):
         try:
-            if how.is_left_out(files):
+            if how.whose(files) & how.left_out:
                 left_out += len(files.paths)
-                _remove(files, out, how)
+                removed += _remove(files, out, how)
             else:
                 new, old = _write_series(files, out, how)
                 written, kept = written + new, kept + old
@@ -97,13 +112,16 @@ def deidentify_folder(source: Path, out: Path, how: HowToClean, progress: Progre
             _remove(files, out, how)
         if progress is not None:
             progress(done, len(inventory.series))
-    return FolderOutcome(written, kept, tuple(sorted(refused.items())), left_out)
+    present = frozenset(how.keys.uid(files.series_uid) for files in inventory.series)
+    unknown = _whose_unknown(out, present)
+    return FolderOutcome(written, kept, tuple(sorted(refused.items())), left_out, removed, unknown)
 
 
 def _write_series(files: SeriesFiles, out: Path, how: HowToClean) -> tuple[int, int]:
     headers = [read_header(path) for path in files.paths]
     series = deidentify_series(files, headers, how.policy, how.keys, how.names)
     folder = _own_folder(out, series)
+    _note(folder, how.marks(how.whose(files)))  # before the objects: none is ever there of which nobody can tell
     written = 0
     for index, header in enumerate(series.headers):
         path = folder / f"{header.SOPInstanceUID}.dcm"
@@ -137,9 +155,46 @@ def _claim(out: Path, how: HowToClean) -> None:
     write_bytes(mark, made_by, _OWNER_ONLY)
 
 
-def _remove(files: SeriesFiles, out: Path, how: HowToClean) -> None:
-    """Removes what an earlier run wrote of a series that is refused or left out now."""
-    for folder in out.glob(f"*/{how.keys.uid(files.series_uid)}"):
-        shutil.rmtree(folder)
-        if not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
+def _note(folder: Path, marks: frozenset[str]) -> None:
+    content = "".join(f"{mark}\n" for mark in sorted(marks)).encode()
+    note = folder / _WHOSE
+    if marks and not (note.is_file() and note.read_bytes() == content):
+        write_bytes(note, content, _OWNER_ONLY)
+
+
+def _marks_of(folder: Path) -> frozenset[str]:
+    """Returns whose a written series is; nothing where an earlier version wrote it, or the note is damaged."""
+    note = folder / _WHOSE
+    marks = note.read_text(encoding="ascii", errors="replace").split() if note.is_file() else []
+    return frozenset(marks) if all(mark.startswith("2.25.") for mark in marks) else frozenset()
+
+
+def _series_in(out: Path) -> list[Path]:
+    return sorted(folder for folder in out.glob("*/*") if folder.is_dir())
+
+
+def _remove_left_out(out: Path, how: HowToClean) -> int:
+    """Removes what an earlier run wrote of patients who are left out now; returns the number of objects."""
+    left_out = how.marks(how.left_out)
+    return sum(_remove_series(folder) for folder in _series_in(out) if _marks_of(folder) & left_out)
+
+
+def _remove(files: SeriesFiles, out: Path, how: HowToClean) -> int:
+    """Removes what an earlier run wrote of a series that is refused or left out now; returns the number of objects."""
+    return sum(_remove_series(folder) for folder in out.glob(f"*/{how.keys.uid(files.series_uid)}"))
+
+
+def _remove_series(folder: Path) -> int:
+    objects = list(folder.glob("*.dcm"))
+    for path in objects:  # before the note, without which nobody could tell whose the others are
+        path.unlink()
+    shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+    return len(objects)
+
+
+def _whose_unknown(out: Path, present: frozenset[str]) -> tuple[str, ...]:
+    """Names the series without a note that are not `present` among the originals (by new UID)."""
+    unknown = (folder for folder in _series_in(out) if folder.name not in present and not _marks_of(folder))
+    return tuple(folder.relative_to(out).as_posix() for folder in unknown)

@@ -79,10 +79,12 @@ class Selection:
 
     def is_excluded(self, series: SeriesFiles | FoundSeries) -> bool:
         """Says whether a series is of a patient who was taken out."""
-        if not self.excluded:
-            return False
-        names = {self.pseudonym_of(series.series_uid), self.patient_of(series.patient_id, series.study_uid)}
-        return bool(names & self.excluded)
+        return bool(self.excluded) and bool(self.names_of(series) & self.excluded)
+
+    def names_of(self, series: SeriesFiles | FoundSeries) -> frozenset[str]:
+        """Returns the pseudonyms under which a series' patient may have been taken out."""
+        patient = self.patient_of(series.patient_id, series.study_uid)
+        return frozenset({self.pseudonym_of(series.series_uid)} | ({patient} if patient else set()))
 
     def patient_of(self, patient_id: str, study_uid: str) -> str | None:
         """Returns the patient's pseudonym; None for a patient whom nobody can tell from others."""
