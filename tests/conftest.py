@@ -48,6 +48,14 @@ def _nobodys_home(_home: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def owners_umask() -> Iterator[None]:
+    """Has the test write as a kit's processes do: for the owner alone."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips the tests marked gpu where torch sees none; torch is imported only when such a test was chosen."""
     marked = [item for item in items if item.get_closest_marker("gpu")]

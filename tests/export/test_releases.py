@@ -77,6 +77,26 @@ def test_a_package_goes_from_candidate_to_withdrawn(lead: Publisher, package: Pa
     assert reader(folder).state_of("0" * 64) is None
 
 
+@pytest.mark.usefixtures("owners_umask")
+def test_readers_with_other_accounts_can_read_the_index_and_its_packages(
+    lead: Publisher, package: Package, folder: Path
+) -> None:
+    lead.publish(package.path, "released", "good", NOW)
+    lead.set_state(NAME, "1.0.0", "withdrawn", "misses small ones", NOW + MINUTE)
+    modes = {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    shared = {"packages": 0o755, f"packages/{package.path.name}": 0o644, "index.jsonl": 0o644, "head.json": 0o644}
+    assert modes == shared | {"lock": 0o600} and folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_is_there_keeps_its_mode(lead: Publisher, package: Package, folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o2770)
+    lead.publish(package.path, "released", "good", NOW)
+    assert folder.stat().st_mode & 0o7777 == 0o2770
+    found = reader(folder).all[0]
+    assert found.state == "released"
+
+
 def test_what_may_be_used_is_said_in_one_place(lead: Publisher, package: Package, folder: Path) -> None:
     lead.publish(package.path, "candidate", "try it", NOW)
     assert "is candidate, says lead@consortium.example (lead)" in str(reader(folder).admit(package.sha256, "x.fvpkg"))
@@ -210,7 +230,7 @@ def test_a_reason_is_one_line(lead: Publisher, package: Package, reason: str) ->
 
 def forge(folder: Path, identity: Identity, purpose: str = PURPOSE, **changes: Any) -> None:
     """Writes a next entry as one with access to the folder can, signed by `identity`."""
-    with Chain(folder / "index.jsonl", mode=0o644).writing() as chain:
+    with Chain(folder / "index.jsonl", public=True).writing() as chain:
         last = chain.entries[-1]
         values = {"package": "ab" * 32, "name": "spleen", "version": "1.0.0", "state": "released", "reason": "forged"}
         place = {"index": last.index + 1, "previous": last.hash}
@@ -273,7 +293,7 @@ def rebuild(folder: Path, keep: Callable[[int], bool]) -> None:
     for entry in entries:
         if keep(entry.index):
             written = datetime.fromisoformat(entry.at)
-            Chain(folder / "index.jsonl", lambda written=written: written, mode=0o644).append(entry.body)
+            Chain(folder / "index.jsonl", lambda written=written: written, public=True).append(entry.body)
 
 
 def test_an_index_without_one_of_its_entries_is_refused(published: Path) -> None:

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import pkgutil
+import shutil
 import stat
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.ledger_presence import MOVE_FILE, check_ledgers, check_note
+from fedvoxel.governance.list_places import kits_in, put_renewed, put_shared
 from fedvoxel.governance.local_policy import JOB_CLASSES, OPTIONAL_CLASSES, OUTBOUND_FILTER
 from fedvoxel.governance.own_components import OWN_COMPONENTS
 from fedvoxel.privacy.events import GaussianEvent
@@ -35,8 +38,12 @@ from tests.consortium_kits import PASSPHRASE, SERVER, consortium_file, free_port
 
 @pytest.fixture(scope="module")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Consortium:
-    """Kits that the tests read but do not change."""
-    return small_consortium(tmp_path_factory.mktemp("consortium"))
+    """Kits that the tests read but do not change; made by somebody whose umask closes everything to others."""
+    before = os.umask(0o077)
+    try:
+        return small_consortium(tmp_path_factory.mktemp("consortium"))
+    finally:
+        os.umask(before)
 
 
 def _mode(path: Path) -> int:
@@ -54,6 +61,22 @@ def test_the_authoritys_key_is_encrypted_and_everyones_own_is_in_their_kit_alone
         path for path in consortium.workspace.rglob("*") if path.is_file() and b"PRIVATE KEY-" in path.read_bytes()
     }
     assert holding == {*keys, authority / "rootCA.key"}, "no other file holds a private key"
+
+
+@pytest.mark.usefixtures("owners_umask")
+def test_what_others_check_signatures_with_is_for_them_to_read_whatever_the_umask(
+    consortium: Consortium, tmp_path: Path
+) -> None:
+    workspace = Path(shutil.copytree(consortium.workspace, tmp_path / "workspace"))
+    kits = list(kits_in(workspace))
+    shared = {kit.startup / name for kit in kits for name in (kit.certificate.name, "rootCA.pem", "crl.pem")}
+    assert {_mode(path) for path in shared} == {0o644} and len(kits) == 3 + len(consortium.sites)
+    for kit in kits:
+        (kit.startup / "crl.pem").chmod(0o600)
+    assert len(put_shared(workspace)) == len(kits)
+    renewed = put_renewed(workspace, "hospital-a", b"a certificate")
+    (server,) = (kit for kit in kits if kit.kind == "server")
+    assert {_mode(path) for path in (*shared, renewed, server.startup / "renewed" / renewed.name)} == {0o644}
 
 
 def test_the_server_listens_on_loopback_and_sites_dial_its_host(consortium: Consortium) -> None:

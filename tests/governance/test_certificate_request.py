@@ -139,6 +139,16 @@ def test_an_answer_becomes_a_kit_with_the_key_that_never_left(answer: Path, auth
     assert stat.S_IMODE(kit.private_key.stat().st_mode) == 0o600
 
 
+@pytest.mark.usefixtures("owners_umask")
+def test_who_checks_signatures_with_an_installed_kit_can_read_what_that_takes(
+    answer: Path, authority: Authority
+) -> None:
+    kit = open_kit(install(answer, authority))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in kit.startup.iterdir()}
+    public = {name for name, mode in modes.items() if mode == 0o644}
+    assert public == {"client.crt", "rootCA.pem", "crl.pem"} and modes["client.key"] == 0o600
+
+
 def test_an_answer_of_another_root_or_for_another_key_makes_nothing(
     answer: Path, authority: Authority, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def kit_of(authority: Authority, folder: Path, certificate: x509.Certificate) ->
     return Kit(folder, "site", "hospital-a", "hospital_a", ServerAddress("h", 1, "http"), "small")
 
 
+@pytest.mark.usefixtures("owners_umask")
 def test_a_rotation_from_beginning_to_end(folder: Path, tmp_path: Path) -> None:
     old = open_authority(folder / "ca", folder / "ca", PASSPHRASE)
     before = kit_of(old, tmp_path / "before", old.register.issued()[0].certificate)
@@ -73,9 +74,15 @@ def test_a_rotation_from_beginning_to_end(folder: Path, tmp_path: Path) -> None:
     assert [root.certificate.subject.rfc4514_string() for root in one.roots] == ["CN=small 2"]
     assert take_up_roots(before, (one.folder / "rootCA.pem").read_bytes(), cross)
     assert take_up_list(before, one.list_file.read_bytes())
+    assert is_for_everybody(before.startup / "crl.pem") and is_for_everybody(one.list_file)
     assert len(open_authority(one.folder, one.folder, PASSPHRASE).roots) == 1
     assert (one.folder / "rootCA.key").read_bytes().count(b"BEGIN ENCRYPTED") == 1
     _what_was_signed_before_is_still_looked_at(one, old, tmp_path)
+
+
+def is_for_everybody(path: Path) -> bool:
+    """Says whether other accounts, clinicians' for example, can check signatures with a file."""
+    return path.stat().st_mode & 0o777 == 0o644
 
 
 def _who_trusts_the_old_root_only_accepts_the_new_certificate(kit: Kit, both: Authority) -> None:
@@ -87,6 +94,7 @@ def _who_trusts_the_old_root_only_accepts_the_new_certificate(kit: Kit, both: Au
     for trusted in (old_root, new_root):
         verify_cert_chain(leaf, [cross], trusted)
     assert take_up(kit, content)
+    assert is_for_everybody(kit.certificate)
     identity = load_identity(kit.startup)
     signed = identity.sign(b"content")
     Signers(old_root).check_signed("hospital-a", identity.certificate, b"content", signed)
@@ -105,6 +113,8 @@ def _a_kit_follows(kit: Kit, both: Authority) -> None:
     with pytest.raises(ConsortiumError, match="no root of this kit vouches"):
         take_up_roots(kit, roots, b"")
     assert take_up_roots(kit, roots, cross) and not take_up_roots(kit, roots, cross)
+    assert is_for_everybody(kit.root_certificate)
+    assert is_for_everybody(both.folder / "rootCA.pem") and is_for_everybody(both.folder / "crossCA.pem")
     assert load_root(kit.root_certificate) == both.roots[0].certificate, "FLARE looks at the first"
 
 

@@ -65,6 +65,21 @@ def test_entries_hold_each_other_and_the_head_is_the_last(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.usefixtures("owners_umask")
+def test_a_public_chain_is_for_every_account_to_read_and_any_other_for_its_owner(tmp_path: Path) -> None:
+    for public, mode in ((True, 0o644), (False, 0o600)):
+        path = tmp_path / str(public) / "lines.jsonl"
+        chain = Chain(path, public=public)
+        for number in range(2):
+            chain.append({"number": number})
+            assert {name.stat().st_mode & 0o777 for name in (path, path.with_name("head.json"))} == {mode}
+    path = tmp_path / "True" / "lines.jsonl"
+    for before, after in ((0o600, 0o644), (0o664, 0o664)):
+        path.chmod(before)  # as an earlier version left it; as somebody has shared it with other publishers
+        Chain(path, public=True).append({"number": 2})
+        assert path.stat().st_mode & 0o777 == after
+
+
 def test_reading_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
     assert Chain(tmp_path / "new" / "lines.jsonl").read() == []
     assert list(tmp_path.iterdir()) == []

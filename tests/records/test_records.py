@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedvoxel.records.atomic import copy_file, write_bytes, write_json
+from fedvoxel.records.atomic import copy_file, copy_public, write_bytes, write_json, write_public
 from fedvoxel.records.canonical import canonical_json, sha256_of, sha256_of_file
 
 
@@ -31,6 +31,16 @@ def test_the_umask_takes_away_from_a_mode(tmp_path: Path) -> None:
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"public": 0o644, "file": 0o600, "copy": 0o600, "script": 0o700}
+
+
+@pytest.mark.usefixtures("owners_umask")
+def test_what_is_public_goes_by_no_umask(tmp_path: Path) -> None:
+    write_public(tmp_path / "file", b"a")
+    write_bytes(tmp_path / "private", b"b")
+    copy_public(tmp_path / "private", tmp_path / "copy")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"file": 0o644, "private": 0o600, "copy": 0o644}
+    assert (tmp_path / "file").read_bytes() == b"a" and (tmp_path / "copy").read_bytes() == b"b"
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

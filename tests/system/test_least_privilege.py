@@ -75,6 +75,9 @@ def test_a_run_shows_nothing_to_others(system: SystemUnderTest, tmp_path: Path) 
     for name, kit in kits.items():
         shown = {path for path in _shown_to_others(kit) if not PUBLIC.fullmatch(path) and not TABLES.fullmatch(path)}
         assert shown == set(), name
+        certificate = f"startup/{'client' if name in SITES else 'server'}.crt"
+        checked_with = {certificate, "startup/rootCA.pem", "startup/crl.pem"}
+        assert checked_with <= set(_shown_to_others(kit)), f"{name}: other accounts check signatures with these"
         assert stat.S_IMODE((kit / "local").stat().st_mode) & 0o077 == 0 or name not in SITES
         assert stat.S_IMODE((kit / "state").stat().st_mode) == 0o700
         assert _holding(kit, tokens | keys) <= {"startup/client.key", "startup/server.key"}

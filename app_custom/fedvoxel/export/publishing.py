@@ -1,6 +1,7 @@
 """Writes an index of releases: publishes packages, sets their states, and fetches the newest one for a reader."""
 
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from fedvoxel.export.releases import (
 from fedvoxel.export.seen import Seen
 from fedvoxel.export.signature import sign, verify
 from fedvoxel.export.trust import Trust
-from fedvoxel.records.atomic import copy_file
+from fedvoxel.records.atomic import copy_file, copy_public
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import FIRST, Body, Entry
 from fedvoxel.records.identity import Identity
@@ -66,8 +67,8 @@ class Publisher:
         package = open_package(path, self.trust, now)
         name, version = package.manifest.name, package.manifest.version
         said = _Said(package.sha256, name, version, state, reason)
-        _make_folder(self.folder / PACKAGES)
-        with Chain(self.folder / INDEX, mode=0o644).writing() as chain:
+        _make_folders(self.folder)
+        with Chain(self.folder / INDEX, public=True).writing() as chain:
             entry = self._entry(chain.entries, said, now)
             _put(package, self.folder / PACKAGES / file_name(name, version), self.trust, now)
             chain.append(entry)
@@ -89,7 +90,7 @@ class Publisher:
         if state == "released":
             open_release(releases.path_of(found[0]), found[0], self.trust, now)
         said = _Said(found[0].sha256, name, version, state, reason)
-        with Chain(self.folder / INDEX, mode=0o644).writing() as chain:
+        with Chain(self.folder / INDEX, public=True).writing() as chain:
             chain.append(self._entry(chain.entries, said, now))
             return self._remembered(chain.entries, found[0].sha256, now)
 
@@ -158,7 +159,7 @@ def fetch(releases: Releases, name: str, version: str | None, out: Path, trust: 
     release = releases.newest(name, version)
     package = open_release(releases.path_of(release), release, trust)
     target = out / file_name(release.name, release.version)
-    _copy(package.path, target)
+    _copy(package.path, target, copy_file)
     return open_release(target, release, trust)
 
 
@@ -174,9 +175,13 @@ def open_release(path: Path, release: Release, trust: Trust, now: datetime | Non
     return package
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folders(index: Path) -> None:
+    """Makes an index's folders where they are missing, for everybody to read, whatever the umask."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for folder in (index, index / PACKAGES):
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o755)
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise PackageError(f"the folder of the index cannot be made ({what})") from None
@@ -188,11 +193,11 @@ def _put(package: Package, target: Path, trust: Trust, now: datetime) -> None:
         if open_package(target, trust, now).sha256 != package.sha256:
             raise PackageError(f"another package lies in the index as {target.name}; give this one a new version")
         return
-    _copy(package.path, target)
+    _copy(package.path, target, copy_public)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, copy: Callable[[Path, Path], None]) -> None:
     try:
-        copy_file(source, target)
+        copy(source, target)
     except OSError as error:
         raise PackageError(f"{target.name} cannot be written ({error.strerror or type(error).__name__})") from None

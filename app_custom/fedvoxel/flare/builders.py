@@ -14,7 +14,7 @@ from nvflare.lighter.spec import Builder, ProvisionContext
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.local_policy import environment, write_local_policy
 from fedvoxel.governance.start_scripts import adapt_start_scripts
-from fedvoxel.records.atomic import write_bytes, write_json, write_text
+from fedvoxel.records.atomic import write_bytes, write_json, write_public, write_text
 
 BIND_HOST = "bind_host"
 """The server's property that says where it listens: a loopback address, or all interfaces when it is missing."""
@@ -31,8 +31,11 @@ class CertificateBuilder(Builder):
         """Copies the files; FLARE calls the folder `startup` the kit."""
         for participant in project.get_all_participants():
             for path in sorted((Path(self.folder) / participant.name).glob("*")):
-                mode = 0o600 if path.suffix == ".key" else 0o644
-                write_bytes(Path(ctx.get_kit_dir(participant)) / path.name, path.read_bytes(), mode)
+                place = Path(ctx.get_kit_dir(participant)) / path.name
+                if path.suffix == ".key":
+                    write_bytes(place, path.read_bytes(), mode=0o600)
+                else:
+                    write_public(place, path.read_bytes())
 
 
 class SitePolicyBuilder(Builder):

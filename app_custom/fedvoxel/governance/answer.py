@@ -16,7 +16,7 @@ from fedvoxel.export.archive import archive_bytes, open_archive
 from fedvoxel.governance.certificate_request import certificate_fingerprint
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.plain_file import read_plain
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_bytes, write_public
 from fedvoxel.records.identity import is_issued_by, load_root
 from fedvoxel.records.revocation import LIST_FILE, check_list, read_lists
 
@@ -72,8 +72,11 @@ def _unpack(path: Path, target: Path) -> None:
                 plain = len(parts) <= 2 and all(part.strip(".") and "\\" not in part for part in parts)
                 if not plain or (len(parts) == 2 and parts[0] not in _FOLDERS) or name.startswith("/"):
                     raise ConsortiumError(f"{path.name} holds {name[:80]!r}, which no kit has")
-                mode = 0o755 if name.endswith(".sh") else 0o600
-                write_bytes(target / name, archive.read(name, _LARGEST_BYTES), mode)
+                content = archive.read(name, _LARGEST_BYTES)
+                if name.endswith((".crt", ".pem")):  # others check signatures with them
+                    write_public(target / name, content)
+                else:
+                    write_bytes(target / name, content, 0o755 if name.endswith(".sh") else 0o600)
     except PackageError as error:
         raise ConsortiumError(f"{path.name} is not an answer of the operator's ({error})") from None
 

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from fedvoxel.governance import certificate_form as form
 from fedvoxel.governance.certificate_register import Issued, Reason, Register
 from fedvoxel.governance.holder import Holder
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_public
 from fedvoxel.records.identity import CROSS_FILE
 from fedvoxel.records.revocation import LIST_FILE
 
@@ -109,7 +109,7 @@ class Authority:
         number, ends = self.register.lists() + 1, now + timedelta(days=days)
         self.register.note_list(number, ends)
         lists = [self._list_of(root, number, now, ends) for root in self.roots]
-        write_bytes(self.list_file, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in lists))
+        write_public(self.list_file, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in lists))
         return lists[-1]
 
     def former_list(self, root: Root) -> x509.CertificateRevocationList:

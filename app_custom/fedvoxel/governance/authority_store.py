@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance import certificate_form as form
 from fedvoxel.governance.authority import Authority, Root
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_bytes, write_public
 from fedvoxel.records.identity import load_roots
 
 ROOT_FILE, KEY_FILE = "rootCA.pem", "rootCA.key"
@@ -70,7 +70,7 @@ def save_authority(authority: Authority, key_folder: Path, passphrase: str | Non
         write_bytes(key_folder / KEY_FILE, b"".join(keys), mode=0o600)
     authority.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificates = [root.certificate.public_bytes(serialization.Encoding.PEM) for root in authority.roots]
-    write_bytes(authority.folder / ROOT_FILE, b"".join(certificates))
+    write_public(authority.folder / ROOT_FILE, b"".join(certificates))
 
 
 def open_authority(folder: Path, key_folder: Path, passphrase: str | None) -> Authority:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.kit import Kit
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_public
 from fedvoxel.records.identity import load_roots
 from fedvoxel.records.revocation import LIST_FILE, check_list, check_list_is_of_now, lists_in, number_of, read_lists
 
@@ -29,5 +29,5 @@ def take_up_list(kit: Kit, content: bytes) -> bool:
         check_list_is_of_now(one, datetime.now(UTC))
         if number_of(one) < had.get(one.issuer, 0):
             raise ConsortiumError("the revocation list is older than the one that is there")
-    write_bytes(place, content)
+    write_public(place, content)
     return True

@@ -13,7 +13,7 @@ from fedvoxel.governance.authority_store import ROOT_FILE, read_roots
 from fedvoxel.governance.certificate_register import EXPIRES_SOON, Register
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.rotation import FORMER, take_up_roots
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_public
 from fedvoxel.records.identity import CROSS_FILE, load_roots
 from fedvoxel.records.revocation import LIST_FILE, read_lists
 
@@ -43,7 +43,7 @@ def put_shared(workspace: Path) -> list[Path]:
         except ConsortiumError:
             continue
         for shared in (LIST_FILE, *([CROSS_FILE] if cross else [])):
-            write_bytes(kit.startup / shared, (folder / shared).read_bytes())
+            write_public(kit.startup / shared, (folder / shared).read_bytes())
         put.append(kit.folder)
     return put
 
@@ -51,10 +51,10 @@ def put_shared(workspace: Path) -> list[Path]:
 def put_renewed(workspace: Path, name: str, certificate: bytes) -> Path:
     """Writes a renewed certificate to where it is sent from, and where the server gives it to its holder."""
     path = workspace / RENEWED / f"{name}.crt"
-    write_bytes(path, certificate)
+    write_public(path, certificate)
     for kit in kits_in(workspace):
         if kit.kind == "server":
-            write_bytes(kit.startup / RENEWED / path.name, certificate)
+            write_public(kit.startup / RENEWED / path.name, certificate)
     return path
 
 

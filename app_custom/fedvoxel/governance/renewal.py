@@ -14,7 +14,7 @@ from fedvoxel.governance.authority import Authority
 from fedvoxel.governance.certificate_register import Issued
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_public
 from fedvoxel.records.identity import leads_to, load_roots
 from fedvoxel.records.revocation import serial_text
 
@@ -68,5 +68,5 @@ def take_up(kit: Kit, renewed: bytes, listener: bool = False) -> bool:
         raise ConsortiumError("the renewed certificate is of another consortium")
     if new.not_valid_after_utc <= old.not_valid_after_utc:
         raise ConsortiumError(f"the certificate ends no later than the one that {kit.name} has")
-    write_bytes(certificate, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain))
+    write_public(certificate, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain))
     return True

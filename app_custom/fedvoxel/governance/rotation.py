@@ -20,7 +20,7 @@ from fedvoxel.governance import certificate_form as form
 from fedvoxel.governance.authority import Authority, Root
 from fedvoxel.governance.authority_store import make_root, save_authority
 from fedvoxel.governance.kit import Kit
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_bytes, write_public
 from fedvoxel.records.identity import CROSS_FILE, is_authority, is_issued_by, leads_to, load_roots
 from fedvoxel.records.revocation import serial_text
 
@@ -41,7 +41,7 @@ def begin_rotation(
     (old,) = authority.roots
     new = make_root(_next_name(old.certificate), root_days)
     both = Authority(authority.folder, (old, new))
-    write_bytes(authority.folder / CROSS_FILE, _pem(_vouch(old, new)))
+    write_public(authority.folder / CROSS_FILE, _pem(_vouch(old, new)))
     save_authority(both, key_folder, passphrase)
     both.sign_list(list_days)
     return both
@@ -105,7 +105,7 @@ def take_up_roots(kit: Kit, roots: bytes, cross: bytes) -> bool:
             raise ConsortiumError("a root that no root of this kit vouches for; ask the operator by telephone")
     if not any(leads_to(own, root) for root in new):
         raise ConsortiumError("the new roots have not issued this kit's certificate; renew that one first")
-    write_bytes(kit.root_certificate, roots)
+    write_public(kit.root_certificate, roots)
     return True
 
 

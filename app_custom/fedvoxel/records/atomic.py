@@ -1,7 +1,8 @@
 """Writes files so that a reader, or a power cut, sees the old content or the new, never a half.
 
 A mode says what a file may be opened for at most; the umask of the process takes its own share away, so that a kit's
-processes, which run with 077, write for their owner alone.
+processes, which run with 077, write for their owner alone. What other accounts must read (certificates, revocation
+lists, the index of releases) is written as public: whatever the umask, everybody may read it, and its owner write it.
 """
 
 import errno
@@ -9,8 +10,13 @@ import json
 import os
 import secrets
 import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+_PUBLIC, _READ_BY_ALL = 0o644, 0o444
 
 
 def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -19,16 +25,14 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     Raises:
         OSError: The disk is full or not writable; `path` is then unchanged and nothing is left beside it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _open_beside(path, mode)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            _put_in_place(stream, temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    with _replacing(path, mode) as stream:
+        stream.write(content)
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Writes what every account may read (0644 whatever the umask); see `write_bytes`."""
+    with _replacing(path, _PUBLIC, public=True) as stream:
+        stream.write(content)
 
 
 def copy_file(source: Path, target: Path, mode: int = 0o644) -> None:
@@ -37,16 +41,21 @@ def copy_file(source: Path, target: Path, mode: int = 0o644) -> None:
     Raises:
         OSError: `source` cannot be read, or `target` not be written; `target` is then unchanged.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _open_beside(target, mode)
-    try:
-        with os.fdopen(handle, "wb") as stream, source.open("rb") as origin:
-            shutil.copyfileobj(origin, stream, 1024**2)
-            _put_in_place(stream, temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
+    with _replacing(target, mode) as stream, source.open("rb") as origin:
+        shutil.copyfileobj(origin, stream, 1024**2)
+
+
+def copy_public(source: Path, target: Path) -> None:
+    """Copies what every account may read (0644 whatever the umask); see `copy_file`."""
+    with _replacing(target, _PUBLIC, public=True) as stream, source.open("rb") as origin:
+        shutil.copyfileobj(origin, stream, 1024**2)
+
+
+def open_to_readers(handle: int) -> None:
+    """Lets every account read an open file that is written in place; what else its mode says stays."""
+    mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    if mode & _READ_BY_ALL != _READ_BY_ALL:  # only then: who may write it need not own it
+        os.fchmod(handle, mode | _READ_BY_ALL)
 
 
 def write_text(path: Path, content: str, mode: int = 0o644) -> None:
@@ -68,15 +77,24 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
+@contextmanager
+def _replacing(path: Path, mode: int, public: bool = False) -> Iterator[IO[bytes]]:
+    """Opens a file beside `path` that takes its place when the block ends, and is gone if that fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
-    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), temporary
-
-
-def _put_in_place(stream: IO[bytes], temporary: Path, path: Path) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            if public:
+                os.fchmod(handle, _PUBLIC)
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -35,7 +35,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedvoxel.errors import DiskFullError, LedgerError
-from fedvoxel.records.atomic import is_disk_full, write_bytes
+from fedvoxel.records.atomic import is_disk_full, write_bytes, write_public
 from fedvoxel.records.chain_entry import (
     ADVICE,
     HEAD_FILE,
@@ -67,10 +67,10 @@ class OpenChain:
         size_bytes: What the lines take.
     """
 
-    def __init__(self, path: Path, clock: Clock, mode: int, entries: list[Entry], head: Entry | None) -> None:
+    def __init__(self, path: Path, clock: Clock, public: bool, entries: list[Entry], head: Entry | None) -> None:
         """Is made by `Chain`."""
         self.entries, self.head = entries, head
-        self._path, self._clock, self._mode = path, clock, mode
+        self._path, self._clock, self._public = path, clock, public
         self.size_bytes = sum(len(entry.line) + 1 for entry in entries)
 
     def append(self, body: Body, *more: Body) -> Entry:
@@ -88,7 +88,7 @@ class OpenChain:
             _logger.warning("event=clock_went_back file=%s seconds=%.3f", self._path.name, added[-1].clock_behind_s)
         content = b"".join(entry.line + b"\n" for entry in added)
         with _file_trouble(self._path):
-            write_after(self._path, self.size_bytes, content, self._mode)
+            write_after(self._path, self.size_bytes, content, self._public)
         self.entries, self.size_bytes = self.entries + added, self.size_bytes + len(content)
         self.write_head()
         return added[-1]
@@ -101,22 +101,26 @@ class OpenChain:
         """
         if self.entries and self.head != self.entries[-1]:
             with _file_trouble(self._path):
-                write_bytes(self._path.with_name(HEAD_FILE), self.entries[-1].line + b"\n", mode=self._mode)
+                head, line = self._path.with_name(HEAD_FILE), self.entries[-1].line + b"\n"
+                if self._public:
+                    write_public(head, line)
+                else:
+                    write_bytes(head, line, mode=0o600)
             self.head = self.entries[-1]
 
 
 class Chain:
     """Is a chain on disk."""
 
-    def __init__(self, path: Path, clock: Clock = lambda: datetime.now(UTC), mode: int = 0o600) -> None:
+    def __init__(self, path: Path, clock: Clock = lambda: datetime.now(UTC), public: bool = False) -> None:
         """Touches no file.
 
         Args:
             path: The file with the lines, in a folder of its own.
             clock: Says when an entry was written.
-            mode: Of the files, where others may read them.
+            public: Whether every account may read the entries, whatever the umask; else their owner alone.
         """
-        self._path, self._clock, self._mode = path, clock, mode
+        self._path, self._clock, self._public = path, clock, public
 
     def append(self, body: Body) -> Entry:
         """Adds one entry and returns it, the new head; it is on disk when this returns. See `writing`."""
@@ -191,7 +195,7 @@ class Chain:
                 raise LedgerError(f"{HEAD_FILE} of {self._path.name} is not what was written; {ADVICE}") from None
         if not forgive_head:
             check_head(entries, head, self._path.name)
-        return OpenChain(self._path, self._clock, self._mode, entries, head)
+        return OpenChain(self._path, self._clock, self._public, entries, head)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedvoxel.plain_file import read_plain
+from fedvoxel.records.atomic import open_to_readers
 
 MOST_CHAIN_BYTES = 2**30
 """Largest chain that is read: some millions of entries."""
@@ -18,9 +19,14 @@ def bytes_of(path: Path) -> bytes | None:
         return None
 
 
-def write_after(path: Path, size_bytes: int, content: bytes, mode: int) -> None:
-    """Writes `content` after the first `size_bytes` of a file and syncs it; those bytes are never touched."""
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, mode), "r+b", buffering=0) as stream:
+def write_after(path: Path, size_bytes: int, content: bytes, public: bool) -> None:
+    """Writes `content` after the first `size_bytes` of a file and syncs it; those bytes are never touched.
+
+    The file is its owner's alone where it is made here, or for every account to read if it is `public`.
+    """
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as stream:
+        if public:
+            open_to_readers(stream.fileno())
         stream.truncate(size_bytes)
         stream.seek(size_bytes)
         try:
