@@ -21,6 +21,7 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.records.atomic import write_json
+from fedvoxel.records.chain import Chain
 from fedvoxel.records.identity import load_identity
 from fedvoxel.training.sum_codec import SumCodec
 from fedvoxel.updates.compression.payload import as_array
@@ -45,6 +46,8 @@ class SecureAnswers:
         """Takes the kit's folder, the run's folder in the site's state, named by its key, and the task's SHA-256."""
         self._kit, self._run_key, self._task = kit, folder.name, task
         self._summed = folder / "summed_rounds.json"
+        # Held for one decision and its note only: a job process that was left behind must not stop the one after it.
+        self._turns = Chain(self._summed)
         self._member: Member | None = None
         self._session, self._agreed, self._ring = "", b"", Ring(8)
 
@@ -63,7 +66,7 @@ class SecureAnswers:
         """
         answers: Mapping[str, Callable[[], dict[str, Any]]] = {
             TASK_SECURE_KEYS: partial(self._keys, model, terms),
-            TASK_SECURE_SHARES: partial(self._shares, model, terms),
+            TASK_SECURE_SHARES: partial(self._shares, model),
             TASK_SECURE_CONFIRM: partial(self._confirmation, model),
             TASK_SECURE_REVEAL: lambda: {"revealed": _json(self._of(model).reveal(_dict(model, "confirmations")))},
         }
@@ -90,32 +93,34 @@ class SecureAnswers:
         """Returns what leaves in the place of an update; an attempt at a round is masked once, whatever happens.
 
         Raises:
-            UpdateError: See `Member.mask`.
+            UpdateError: See `Member.mask`, or another job process of this site has gone further.
+            LedgerError: The note stays locked by another process.
         """
         member = self._of(model)
         values = flat(whole(self._ring.most(member.sites)))
-        place = int(model.current_round or 0), _attempt(model)
-        self._note(self._noted().masked(*place, member.roster, member.stay))
+        with self._turns.held():
+            self._note(self._noted().masked(*_place(model), member.roster, member.stay, member.colluders))
         return {MASKED: as_array(member.mask(cases, values, self._ring, self._agreed))}
 
     def _keys(self, model: FLModel, terms: Terms) -> dict[str, Any]:
         asked = parse_config(SecureConfig, model.meta.get("config"), "the round's secure aggregation")
-        self._noted().check_begins(int(model.current_round or 0), _attempt(model))
+        self._noted().check_begins(*_place(model))
         self._session = self._session_of(model)
         self._member = Member(load_identity(self._kit / "startup"), self._session, asked, self._task, terms)
         return {"keys": _json(self._member.announce())}
 
-    def _shares(self, model: FLModel, terms: Terms) -> dict[str, Any]:
+    def _shares(self, model: FLModel) -> dict[str, Any]:
         member = self._of(model)
         shares = member.share(_list(model, "roster"))
-        self._noted().check_roster(int(model.current_round or 0), member.roster, member.stay, terms.colluders)
+        self._noted().check_roster(int(model.current_round or 0), member.roster, member.stay, member.colluders)
         return {"shares": _json(shares)}
 
     def _confirmation(self, model: FLModel) -> dict[str, Any]:
-        member, alive, noted = self._of(model), _list(model, "alive"), self._noted()
-        noted.check_signs(int(model.current_round or 0), alive)
-        confirmation = member.confirm(alive)
-        self._note(noted.signing(alive))
+        member, alive = self._of(model), _list(model, "alive")
+        with self._turns.held():
+            signing = self._noted().signing(*_place(model), alive)
+            confirmation = member.confirm(alive)
+            self._note(signing)
         return {"confirmation": _json(confirmation)}
 
     def _of(self, model: FLModel) -> Member:
@@ -124,7 +129,7 @@ class SecureAnswers:
         return self._member
 
     def _session_of(self, model: FLModel) -> str:
-        return session_name(self._run_key, int(model.current_round or 0), _attempt(model))
+        return session_name(self._run_key, *_place(model))
 
     def _noted(self) -> SummedRound:
         if not self._summed.is_file():
@@ -135,12 +140,12 @@ class SecureAnswers:
         write_json(self._summed, summed.model_dump(mode="json"), mode=0o600)
 
 
-def _attempt(model: FLModel) -> int:
-    """Returns the number of the server's attempt at the run, from 1; a server of release 0.1.0 tells none."""
+def _place(model: FLModel) -> tuple[int, int]:
+    """Returns the round, and the number of the server's attempt, from 1; a server of release 0.1.0 tells none."""
     told = (model.meta.get("secure") or model.meta).get("attempt", 1)
     if isinstance(told, bool) or not isinstance(told, int) or told < 1:
         raise UpdateError("a secure round whose attempt is no number from 1")
-    return told
+    return int(model.current_round or 0), told
 
 
 def weighed(codec: SumCodec, model: FLModel, difference: Arrays, cases: int, most: int) -> Mapping[str, Any]:

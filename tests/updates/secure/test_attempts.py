@@ -69,7 +69,7 @@ def test_an_old_signature_and_an_old_masked_message_are_found() -> None:
 def test_a_roster_is_taken_only_if_no_two_lists_can_both_be_signed(colluders: int) -> None:
     """By trying all: wherever the note lets a roster pass, any two sets of signers share more than the colluders."""
     first, stay = SITES[:4], 3
-    noted = SummedRound().masked(7, 1, first, stay)
+    noted = SummedRound().masked(7, 1, first, stay, colluders)
     taken = 0
     for count in (3, 4, 5):
         for roster in combinations(SITES, count):
@@ -89,7 +89,7 @@ def test_a_roster_is_taken_only_if_no_two_lists_can_both_be_signed(colluders: in
 
 
 def test_an_attempt_is_held_against_every_one_before() -> None:
-    noted = SummedRound().masked(7, 1, SITES[:3], 3).masked(7, 2, SITES[:4], 3)
+    noted = SummedRound().masked(7, 1, SITES[:3], 3, 0).masked(7, 2, SITES[:4], 3, 0)
     noted.check_roster(7, SITES[:4], 3, 0)
     with pytest.raises(UpdateError, match="no two sums"):
         noted.check_roster(7, SITES[1:], 3, 1)
@@ -97,12 +97,35 @@ def test_an_attempt_is_held_against_every_one_before() -> None:
 
 
 def test_one_list_is_signed_for_each_round() -> None:
-    noted = SummedRound().masked(7, 1, SITES, 4).signing(SITES[:4])
-    again = noted.masked(7, 2, SITES, 4)
-    again.check_signs(7, list(reversed(SITES[:4])))
+    noted = SummedRound().masked(7, 1, SITES, 4, 0).signing(7, 1, SITES[:4])
+    again = noted.masked(7, 2, SITES, 4, 0)
+    assert again.signing(7, 2, list(reversed(SITES[:4]))).signed == SITES[:4]
     for other in (SITES, SITES[1:], SITES[:3]):
         with pytest.raises(UpdateError, match="not of the same"):
-            again.check_signs(7, other)
-    later = again.masked(8, 2, SITES, 4)
-    later.check_signs(8, SITES)
+            again.signing(7, 2, other)
+    later = again.masked(8, 2, SITES, 4, 0)
     assert (later.signed, len(later.attempts)) == (None, 1)
+    assert later.signing(8, 2, SITES).signed == SITES
+
+
+def test_no_masked_message_leaves_that_could_not_have_been_begun() -> None:
+    """What another process of the site has noted since the round was begun counts."""
+    noted = SummedRound().masked(7, 2, SITES[:4], 3, 0)
+    for index, attempt in ((6, 1), (6, 3), (7, 1), (7, 2)):
+        with pytest.raises(UpdateError, match="went into a sum of this run before"):
+            noted.masked(index, attempt, SITES[:4], 3, 0)
+    with pytest.raises(UpdateError, match="no two sums"):
+        noted.masked(7, 3, ("a", "x", "y", "z"), 3, 0)
+
+
+@pytest.mark.parametrize("place", [(6, 1), (8, 1), (7, 1), (7, 3)])
+def test_a_signature_leaves_in_the_last_attempt_alone(place: tuple[int, int]) -> None:
+    noted = SummedRound().masked(7, 1, SITES, 4, 0).masked(7, 2, SITES, 4, 0)
+    assert noted.signing(7, 2, SITES)
+    with pytest.raises(UpdateError, match="expected attempt 2 at round 7"):
+        noted.signing(*place, SITES)
+
+
+def test_nothing_is_signed_before_a_masked_message() -> None:
+    with pytest.raises(UpdateError, match="a signature asked for"):
+        SummedRound(last=7).signing(7, 1, SITES)

@@ -13,6 +13,11 @@ difference of the sums is then 0, or that of noise which was drawn, and charged,
 every attempt at the round in which it has sent a masked message, and takes no part where it is too small; a message
 that was never unmasked hides behind its site's own seed, which went with the attempt.
 
+More than one process of a site may take part, as a job that was left behind can go on beside the one after it. What
+the site sends is decided by its one note, which is read, checked and written as one step under a lock: a masked message
+leaves only in a round and an attempt after all that are noted, with a roster that was held against theirs, and a
+signature only in the attempt that was noted last. So what several processes send is what one could have sent.
+
 So an attempt that nobody has signed in binds nobody, and one that was signed in can be repeated with the same sites
 only. Rounds before the last one that was summed up are never begun again.
 
@@ -99,15 +104,45 @@ class SummedRound(FrozenModel):
                 "two sums could tell single updates; give the run a new run_key"
             )
 
-    def masked(self, index: int, attempt: int, sites: Sequence[str], stay: int) -> Self:
-        """Returns the note with which a masked message may leave."""
+    def masked(self, index: int, attempt: int, sites: Sequence[str], stay: int, colluders: int) -> Self:
+        """Returns the note with which a masked message may leave.
+
+        Args:
+            index: The round.
+            attempt: The attempt at it.
+            sites: Its roster.
+            stay: How many of them have to stay.
+            colluders: Other sites that may side with the server.
+
+        Raises:
+            UpdateError: See `check_begins` and `check_roster`; another process of the site may have sent something
+                since they were asked.
+        """
+        self.check_begins(index, attempt)
+        self.check_roster(index, sites, stay, colluders)
         made, same = MaskedAttempt(sites=tuple(sites), stay=stay), index == self.last
         earlier = self.attempts if same else ()
         signed = self.signed if same else None
         return type(self)(last=index, attempt=attempt, attempts=(*earlier, made), signed=signed)
 
-    def signing(self, alive: Sequence[str]) -> Self:
-        """Returns the note with which a signature may leave."""
+    def signing(self, index: int, attempt: int, alive: Sequence[str]) -> Self:
+        """Returns the note with which a signature may leave.
+
+        Args:
+            index: The round.
+            attempt: The attempt at it.
+            alive: Who is in the sum.
+
+        Raises:
+            UpdateError: It is not the attempt in which the site has sent its last masked message, or see `check_signs`.
+        """
+        if (index, attempt) != (self.last, self.attempt) or not self.attempts:
+            raise UpdateError(
+                f"a signature asked for in attempt {attempt} at round {index}, expected attempt {self.attempt} at "
+                f"round {self.last}, the last that this site has sent a masked update in; where an older job of the "
+                "run still runs, abort it"
+            )
+        self.check_signs(index, alive)
         return self.model_copy(update={"signed": _list(alive)})
 
 

@@ -81,6 +81,11 @@ class Member:
         """Is how many of them have to stay to the end."""
         return self._threshold
 
+    @property
+    def colluders(self) -> int:
+        """Is how many of the other sites may side with the server, by the hospital's terms."""
+        return self._terms.colluders
+
     def announce(self) -> Announcement:
         """Returns this site's public keys, signed."""
         with self._step("announce"):
