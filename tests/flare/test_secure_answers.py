@@ -191,6 +191,19 @@ def test_the_note_is_read_checked_and_written_as_one_step(tmp_path: Path, monkey
     assert _noted(tmp_path).signed is None and job.confirm(SITES[:4])
 
 
+def test_a_site_that_refuses_a_roster_is_out_of_the_attempt(tmp_path: Path) -> None:
+    """The server knows what the others dealt, and could go on as if this site had dealt too."""
+    _answers(tmp_path)
+    Job(tmp_path, SITES[1:4], 5, 1).masked()
+    other = Job(tmp_path, ["site-5", "site-6", "site-7"], 5, 2)
+    other.keys()
+    with pytest.raises(UpdateError, match="no two sums"):
+        other.shares()
+    message = _message(5, secure={"dealt": {}, "bits": 16, "steps": {"w": 1.0}, "attempt": 2}, correction=None)
+    with pytest.raises(UpdateError, match="has not begun"):
+        other.secure.open(message, {"w": np.zeros(4, np.float32)})
+
+
 @pytest.mark.parametrize("attempt", [0, -1, True, "2", 2.0, None])
 def test_an_attempt_is_a_number_from_one(attempt: object, tmp_path: Path) -> None:
     with pytest.raises(UpdateError, match="no number from 1"):

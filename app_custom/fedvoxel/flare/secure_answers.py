@@ -110,9 +110,11 @@ class SecureAnswers:
         return {"keys": _json(self._member.announce())}
 
     def _shares(self, model: FLModel) -> dict[str, Any]:
-        member = self._of(model)
+        # A roster that is refused ends this site's part in the attempt, whatever it is asked next.
+        member, self._member = self._of(model), None
         shares = member.share(_list(model, "roster"))
         self._noted().check_roster(int(model.current_round or 0), member.roster, member.stay, member.colluders)
+        self._member = member
         return {"shares": _json(shares)}
 
     def _confirmation(self, model: FLModel) -> dict[str, Any]:
