@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.training.site_state import SiteState
 from fedvoxel.training.sum_codec import SumCodec
 
 UPDATE = {"w": np.full((3, 4), 0.3, np.float32)}
@@ -29,6 +30,24 @@ def test_a_round_that_is_begun_again_gets_the_same_steps(tmp_path: Path) -> None
     again = SumCodec(tmp_path, "cohort", "site-a", 1).steps_of(zeros, 10, GRID, 1, 0)
     assert (first["w"] == 1).all() and np.array_equal(first["w"], again["w"])
     assert not codec.steps_of(zeros, 10, GRID, 2, 0)["w"].any(), "round 1 was not accepted"
+
+
+def test_a_crash_before_what_entered_is_forgotten_does_not_count_it_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, zeros = SumCodec(tmp_path, "cohort", "site-a", 1), {"w": np.zeros((3, 4), np.float32)}
+    codec.steps_of(UPDATE, 10, GRID, 0, None)
+
+    def dies(_: SiteState) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SiteState, "forget", dies)
+        with pytest.raises(RuntimeError):
+            codec.steps_of(zeros, 10, GRID, 1, 0)
+    again = SumCodec(tmp_path, "cohort", "site-a", 1)
+    assert (again.steps_of(zeros, 10, GRID, 1, 0)["w"] == 1).all()
+    assert not again.steps_of(zeros, 10, GRID, 2, 0)["w"].any(), "it entered round 1"
 
 
 def test_rounding_is_right_on_average(tmp_path: Path) -> None:

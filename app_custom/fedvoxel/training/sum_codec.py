@@ -54,6 +54,8 @@ class SumCodec:
         sites, or only one of them is ever unmasked; see `updates.secure.attempts`.
         """
         if self._entered.last_before(round_index + 1) == round_index:
+            # The process may have died between the two: what has entered this round must enter no later one.
+            self._memory.forget()
             return self._entered.read(round_index)
         left = self._memory.begin(accepted)
         self._entered.keep(round_index, left)
