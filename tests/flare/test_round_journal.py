@@ -11,7 +11,7 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, JobError, LedgerError
-from fedvoxel.federation.attempts import Attempt, is_stuck, repeated_rounds
+from fedvoxel.federation.attempts import Attempt, attempt_at, is_stuck, repeated_rounds
 from fedvoxel.federation.outcome import ValidationScore
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.federation.round_notes import RoundNotes
@@ -306,6 +306,15 @@ def test_two_jobs_never_write_one_journal(tmp_path: Path) -> None:
 
 def test_no_journal_is_no_run(tmp_path: Path) -> None:
     assert RoundJournal(tmp_path / "none").read() is None
+
+
+@pytest.mark.parametrize(
+    ("first_rounds", "numbers"),
+    [((0,), (1, 1, 1, 1)), ((0, 0), (2, 1, 1, 1)), ((0, 2, 2), (1, 1, 3, 1)), ((0, 0, 1, 3), (2, 2, 1, 2))],
+)
+def test_attempts_are_counted_in_the_round_that_they_stood_in(first_rounds: Any, numbers: Any) -> None:
+    attempts = [Attempt(job_id="job", started=datetime.now(UTC), first_round=first) for first in first_rounds]
+    assert tuple(attempt_at(attempts, index) for index in range(4)) == numbers
 
 
 def test_attempts_say_what_was_repeated_and_when_to_give_up() -> None:

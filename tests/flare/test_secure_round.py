@@ -267,6 +267,20 @@ def test_a_later_round_is_begun_again_from_the_committed_one(tmp_path: Path) -> 
     assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
 
 
+def test_the_rounds_after_the_one_that_was_begun_again_have_the_name_of_a_first_attempt(tmp_path: Path) -> None:
+    """A site of release 0.1.0 knows no other, and can take part in them."""
+    with pytest.raises(Killed):
+        _run(tmp_path, {(SITES[3], TASK_TRAIN): _dies(0)}, 3)
+    sessions: list[str] = []
+
+    def told(reply: Shareable) -> Shareable:
+        sessions.append(FLModelUtils.from_shareable(reply).meta["keys"]["session"])
+        return reply
+
+    outcome = _run(tmp_path, {(SITES[0], TASK_SECURE_KEYS): told}, 3)
+    assert (outcome.status, sessions) == ("finished", ["a_run#0#2", "a_run#1", "a_run#2"]), outcome.reason
+
+
 def test_a_site_may_be_gone_where_nobody_had_signed(tmp_path: Path) -> None:
     _killed(tmp_path, SITES[3], TASK_TRAIN)
     outcome = _run(tmp_path, {}, 1, SITES[:-1])

@@ -45,6 +45,14 @@ def repeated_rounds(attempts: Sequence[Attempt], planned: int) -> tuple[int, ...
     return tuple(sorted({attempt.first_round for attempt in attempts[1:] if attempt.first_round < planned}))
 
 
+def attempt_at(attempts: Sequence[Attempt], index: int) -> int:
+    """Returns the number, from 1, of the last attempt among all those that stood in a round.
+
+    One that is interrupted stands in the round that the next one begins with, so that each later round starts at 1.
+    """
+    return 1 + sum(attempt.first_round == index for attempt in attempts[1:])
+
+
 def is_stuck(attempts: Sequence[Attempt], committed: int) -> bool:
     """Says whether the last attempts have all begun, and been interrupted, at the round that still is the next."""
     last = attempts[-MOST_WITHOUT_PROGRESS:]

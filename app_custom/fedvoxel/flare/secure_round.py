@@ -43,7 +43,7 @@ class SecureRound:
         Args:
             state: The run's rounds.
             config: Its setting.
-            run: Its key, and the number of the present attempt at it, from 1: sites begin a round once in each.
+            run: Its key, and the number of the present attempt at the round, from 1: sites begin it once in each.
             signers: Whose signatures count.
             ask: `SiteTasks.ask`.
         """

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from fedvoxel.errors import ConfigError, DiskFullError, FedVoxelError, JobError, UpdateError
+from fedvoxel.federation.attempts import attempt_at
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -156,7 +157,8 @@ class TrainingRun:
             return PlainRound(state, selector, self._tasks.ask)
         context, entry = self._tasks.fl_ctx, self._journal.entry
         signers = signers_of(startup_folder(context), state_folder(context))
-        return SecureRound(state, secure, (entry.run_key, len(entry.attempts)), signers, self._tasks.ask)
+        run = entry.run_key, attempt_at(entry.attempts, state.round)
+        return SecureRound(state, secure, run, signers, self._tasks.ask)
 
     def _close_round(self, run: RunState, notes: RoundNotes) -> None:
         state, files = run.rounds, self._files
