@@ -32,6 +32,7 @@ from fedvoxel.flare.messages import (
     result_reply,
 )
 from fedvoxel.flare.secure_answers import SecureAnswers
+from fedvoxel.flare.secure_round import NOT_IN_SUM
 from fedvoxel.flare.site_protection import terms_of
 from fedvoxel.privacy.policy import NoBudget, PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.audit import AuditLog
@@ -285,6 +286,40 @@ def test_a_site_may_be_gone_where_nobody_had_signed(tmp_path: Path) -> None:
     _killed(tmp_path, SITES[3], TASK_TRAIN)
     outcome = _run(tmp_path, {}, 1, SITES[:-1])
     assert (outcome.status, set(outcome.rounds[0].contributed)) == ("finished", set(SITES[:-1])), outcome.reason
+
+
+def _missed(site: str) -> dict[tuple[str, str], Lie]:
+    """Has a site's update of the first round come too late."""
+
+    def lie(reply: Shareable) -> Shareable:
+        return error_reply("missed the deadline") if reply["DXO"]["meta"]["round"] == 0 else reply
+
+    return {(site, TASK_TRAIN): lie}
+
+
+@pytest.mark.parametrize("task", [TASK_SECURE_CONFIRM, TASK_SECURE_REVEAL])
+def test_a_site_that_comes_back_stays_out_where_a_sum_without_it_was_to_be_signed(task: str, tmp_path: Path) -> None:
+    (folder := tmp_path / "died").mkdir()
+    with pytest.raises(Killed):
+        _run(folder, _missed(SITES[4]) | {(SITES[3], task): _dies(0)}, 2)
+    assert _noted(folder, SITES[0]).signed == tuple(SITES[:4])
+    outcome = _run(folder, {}, 2)
+    assert (outcome.status, outcome.rounds_committed) == ("finished", 2), outcome.reason
+    again, later = outcome.rounds
+    assert set(again.contributed) == set(SITES[:4]) and set(later.contributed) == set(SITES)
+    assert again.not_selected == {SITES[4]: NOT_IN_SUM} and not later.not_selected
+    (tmp_path / "whole").mkdir()
+    whole = _run(tmp_path / "whole", _missed(SITES[4]), 2)
+    assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
+
+
+def test_the_list_that_was_signed_first_stands_until_its_sites_are_back(tmp_path: Path) -> None:
+    """An attempt that lacks one of them fails, and has not made its own list the one to go by."""
+    _killed(tmp_path, SITES[3], TASK_SECURE_REVEAL)
+    outcome = _run(tmp_path, _missed(SITES[4]), 1)
+    assert outcome.status == "failed" and "submit the same job again once all of these are back" in str(outcome.reason)
+    outcome = _run(tmp_path, {}, 1)
+    assert (outcome.status, set(outcome.rounds[0].contributed)) == ("finished", set(SITES)), outcome.reason
 
 
 def test_the_same_sites_are_needed_where_the_sum_was_signed(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class JournalEntry(FrozenModel):
         number: Counts the entries.
         attempts: Its FLARE jobs, in order.
         committed: Rounds that are committed.
+        in_sum: Under secure aggregation, who was first asked to sign the sum of the round after these; an attempt that
+            begins it again takes nobody else's update. None where nobody was yet, or an older release has written.
         ended: How the run ended; "unfinished" while it has not.
         values: The run's state, see `federation.run_state`; none before the first model is there.
         arrays: Its arrays.
@@ -60,6 +62,7 @@ class JournalEntry(FrozenModel):
     number: NonNegativeInt = 0
     attempts: tuple[Attempt, ...] = ()
     committed: NonNegativeInt = 0
+    in_sum: tuple[str, ...] | None = None
     ended: RunStatus = "unfinished"
     values: dict[str, Any] | None = None
     arrays: dict[str, KeptGroup] = Field(default_factory=dict)

@@ -95,7 +95,18 @@ class RunJournal:
         Raises:
             OSError: The journal cannot be written; what it held before still counts.
         """
-        self.entry = self._files.write(self.entry.changed(committed=run.rounds.round), run.snapshot())
+        self.entry = self._files.write(self.entry.changed(committed=run.rounds.round, in_sum=None), run.snapshot())
+
+    def note_in_sum(self, sites: Iterable[str]) -> None:
+        """Writes, before they are asked to sign, who is in the sum of the round after the committed ones.
+
+        The first list stands: sites may have signed it, and sign no other in this round.
+
+        Raises:
+            OSError: The journal cannot be written.
+        """
+        if self.entry.in_sum is None:
+            self.entry = self._files.write(self.entry.changed(in_sum=tuple(sites)))
 
     def end(self, status: RunStatus) -> None:
         """Writes how the run has ended; of one that has ended well no state is kept.

@@ -8,6 +8,7 @@ from typing import Any
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from fedvoxel.errors import UpdateError
+from fedvoxel.federation.attempts import attempt_at
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.agreement import agreed_on
@@ -21,6 +22,7 @@ from fedvoxel.flare.messages import (
 )
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
+from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.identity import load_root
@@ -33,26 +35,28 @@ from fedvoxel.updates.secure.session import session_name
 
 Ask = Callable[..., Gathered]
 
+NOT_IN_SUM = "not in the sum of this round that an earlier attempt asked the sites to sign"
+
 
 class SecureRound:
     """Carries one round's messages between the sites and the collector."""
 
-    def __init__(self, state: Rounds, config: SecureConfig, run: tuple[str, int], signers: Signers, ask: Ask) -> None:
+    def __init__(self, state: Rounds, config: SecureConfig, journal: RunJournal, signers: Signers, ask: Ask) -> None:
         """Takes what a round needs.
 
         Args:
             state: The run's rounds.
             config: Its setting.
-            run: Its key, and the number of the present attempt at the round, from 1: sites begin it once in each.
+            journal: The run's; sites begin a round once in each attempt at it, and sign one list of who is in its sum.
             signers: Whose signatures count.
             ask: `SiteTasks.ask`.
         """
         if state.scale is None:
             raise UpdateError("a run without secure aggregation")
         self._state, self._config, self._ask, self._scale = state, config, ask, state.scale
-        (run_key, self._attempt), size = run, size_of(state.layout)
-        session = session_name(run_key, state.round, self._attempt)
-        self._collector = Collector(session, signers, config, self._scale.ring, size)
+        self._journal, self._attempt = journal, attempt_at(journal.entry.attempts, state.round)
+        session = session_name(journal.entry.run_key, state.round, self._attempt)
+        self._collector = Collector(session, signers, config, self._scale.ring, size_of(state.layout))
         self._agreed = b""
         self._replies: RoundReplies
 
@@ -80,9 +84,10 @@ class SecureRound:
         meta = {"config": self._config.model_dump(mode="json")}
         self._exchange(TASK_SECURE_KEYS, meta, sites, "keys", collector.add_announcement)
         roster = collector.roster()
-        self._exchange(TASK_SECURE_SHARES, {"roster": roster}, collector.sites, "shares", collector.add_shares)
+        self._exchange(TASK_SECURE_SHARES, {"roster": roster}, self._bound(), "shares", collector.add_shares)
         self._train(messages)
         alive = collector.confirmable()
+        self._journal.note_in_sum(alive)
         self._exchange(TASK_SECURE_CONFIRM, {"alive": alive}, alive, "confirmation", collector.add_confirmation)
         confirmed = collector.confirmations()
         meta = {"confirmations": confirmed}
@@ -90,6 +95,18 @@ class SecureRound:
         cases, values = collector.total(self._agreed)
         steps = self._scale.steps(len(collector.sites))
         self._state.add_sum(unflat(values, self._state.layout), steps, cases, alive)
+
+    def _bound(self) -> list[str]:
+        """Returns who of the roster can be in the sum: all, or those that an earlier attempt has asked to sign one.
+
+        The others announce keys nevertheless, so that as many have to stay as in that attempt, and the steps are its.
+        """
+        sites, in_sum = self._collector.sites, self._journal.entry.in_sum
+        if in_sum is None:
+            return sites
+        others = [site for site in sites if site not in in_sum]
+        self._replies.notes.not_selected |= dict.fromkeys(others, NOT_IN_SUM)
+        return [site for site in sites if site in in_sum]
 
     def _train(self, messages: RoundMessages) -> None:
         collector, steps = self._collector, self._scale.steps(len(self._collector.sites))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 
 from fedvoxel.errors import ConfigError, DiskFullError, FedVoxelError, JobError, UpdateError
-from fedvoxel.federation.attempts import attempt_at
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -149,16 +148,16 @@ class TrainingRun:
             notes.secure_bytes_down, notes.secure_bytes_up = line.told_down, line.told_up
             self._view.absent("missing", notes.missing)
             self._view.absent("refused", notes.refused)
+            self._view.absent("not_selected", notes.not_selected)
             self._privacy.write()
 
     def _exchange(self, state: Rounds, selector: Selector) -> PlainRound | SecureRound:
         secure = state.config.secure_aggregation
         if secure is None:
             return PlainRound(state, selector, self._tasks.ask)
-        context, entry = self._tasks.fl_ctx, self._journal.entry
+        context = self._tasks.fl_ctx
         signers = signers_of(startup_folder(context), state_folder(context))
-        run = entry.run_key, attempt_at(entry.attempts, state.round)
-        return SecureRound(state, secure, run, signers, self._tasks.ask)
+        return SecureRound(state, secure, self._journal, signers, self._tasks.ask)
 
     def _close_round(self, run: RunState, notes: RoundNotes) -> None:
         state, files = run.rounds, self._files

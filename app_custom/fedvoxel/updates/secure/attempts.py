@@ -9,9 +9,10 @@ Why that is enough. To unmask a site's message in an attempt takes as many other
 signed the list. Of two attempts in which s of the roster R and t of the roster S have to stay, s + t - |R | S| sites at
 least have signed in both. Where these are more than side with the server, one of them is honest: its two lists are the
 same, and so are the sites in the two sums, as within one attempt two lists would not both find enough signatures. The
-difference of the sums is then 0, or that of noise which was drawn, and charged, anew. A site checks that number against
-every attempt at the round in which it has sent a masked message, and takes no part where it is too small; a message
-that was never unmasked hides behind its site's own seed, which went with the attempt.
+difference of the sums is then 0, or tells of these sites' sum alone: it was rounded in other steps, where the roster is
+of another size, or has noise that was drawn, and charged, anew. A site checks that number against every attempt at the
+round in which it has sent a masked message, and takes no part where it is too small; a message that was never unmasked
+hides behind its site's own seed, which went with the attempt.
 
 More than one process of a site may take part, as a job that was left behind can go on beside the one after it. What
 the site sends is decided by its one note, which is read, checked and written as one step under a lock: a masked message
@@ -101,7 +102,8 @@ class SummedRound(FrozenModel):
         if index == self.last and self.signed is not None and self.signed != _list(alive):
             raise UpdateError(
                 f"round {index} went into a sum of {len(self.signed)} sites before, and this one is not of the same: "
-                "two sums could tell single updates; give the run a new run_key"
+                "two sums could tell single updates; submit the same job again once all of these are back, or give the "
+                "run a new run_key"
             )
 
     def masked(self, index: int, attempt: int, sites: Sequence[str], stay: int, colluders: int) -> Self:
