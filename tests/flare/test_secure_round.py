@@ -313,6 +313,15 @@ def test_a_site_that_comes_back_stays_out_where_a_sum_without_it_was_to_be_signe
     assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
 
 
+def test_too_few_of_those_who_may_have_signed_end_the_run_before_anybody_trains(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        _run(tmp_path, _missed(SITES[4]) | {(SITES[3], TASK_SECURE_REVEAL): _dies(0)}, 1)
+    outcome = _run(tmp_path, {}, 1, [SITES[0], SITES[1], SITES[4]])
+    assert outcome.status == "failed" and "2 of the 4 sites that an earlier attempt asked" in str(outcome.reason)
+    assert len(_noted(tmp_path, SITES[0]).attempts) == 1, "nothing was masked"
+    assert _run(tmp_path, {}, 1).status == "finished"
+
+
 def test_the_list_that_was_signed_first_stands_until_its_sites_are_back(tmp_path: Path) -> None:
     """An attempt that lacks one of them fails, and has not made its own list the one to go by."""
     _killed(tmp_path, SITES[3], TASK_SECURE_REVEAL)

@@ -100,13 +100,22 @@ class SecureRound:
         """Returns who of the roster can be in the sum: all, or those that an earlier attempt has asked to sign one.
 
         The others announce keys nevertheless, so that as many have to stay as in that attempt, and the steps are its.
+
+        Raises:
+            UpdateError: Too few of those are there.
         """
         sites, in_sum = self._collector.sites, self._journal.entry.in_sum
         if in_sum is None:
             return sites
         others = [site for site in sites if site not in in_sum]
         self._replies.notes.not_selected |= dict.fromkeys(others, NOT_IN_SUM)
-        return [site for site in sites if site in in_sum]
+        found, needed = [site for site in sites if site in in_sum], threshold(len(sites), self._config)
+        if len(found) < needed:
+            raise UpdateError(
+                f"{len(found)} of the {len(in_sum)} sites that an earlier attempt asked to sign this round's sum have "
+                f"announced keys, {needed} are needed; submit the same job again once they are back"
+            )
+        return found
 
     def _train(self, messages: RoundMessages) -> None:
         collector, steps = self._collector, self._scale.steps(len(self._collector.sites))
