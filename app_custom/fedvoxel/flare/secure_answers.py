@@ -63,6 +63,7 @@ class SecureAnswers:
             UpdateError: The message does not keep to the protocol, or asks what the hospital does not want.
             ConfigError: The job's setting is none.
             ConsortiumError: The kit's certificates cannot be read.
+            LedgerError: The note of what was signed stays locked by another process.
         """
         answers: Mapping[str, Callable[[], dict[str, Any]]] = {
             TASK_SECURE_KEYS: partial(self._keys, model, terms),
