@@ -1,5 +1,6 @@
 """A server that cannot write: the run has failed, or stops on a full disk; FLARE is told why, and nothing is half."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,8 +13,13 @@ import pytest
 from nvflare.apis.shareable import Shareable
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.flare import run_files
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
-from fedvoxel.flare.run_files import NO_OUTCOME
+from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE, NO_OUTCOME
+from fedvoxel.governance.audit_report import verify_log
+from fedvoxel.records.audit import AUDIT_FILE
+from fedvoxel.updates.update import Arrays
+from tests.export.throwaway_root import NOW
 from tests.flare.test_controller import META, Answer, panics_of, well_behaved
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +74,28 @@ def test_a_server_that_cannot_even_begin_its_files(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a folder")
     (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
     assert TROUBLE in panic and panic.endswith(NO_OUTCOME)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_disk_that_fills_up_after_a_round_is_committed_leaves_a_log_that_goes_on(
+    index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, count = run_files.save_weights, iter(range(100))
+
+    def full(path: Path, arrays: Arrays) -> None:
+        if path.name == GLOBAL_MODEL_FILE and next(count) == index:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written(path, arrays)
+
+    answers = dict.fromkeys(SITES, well_behaved)
+    with monkeypatch.context() as disk:
+        disk.setattr(run_files, "save_weights", full)
+        (panic,) = panics_of(tmp_path, answers)
+    assert FULL in panic and panics_of(tmp_path, answers, job_id="job-2") == []
+    assert load_outcome(tmp_path / STATE / OUTCOME_FILE).status == "finished"
+    report = verify_log(tmp_path / "state/audit" / AUDIT_FILE, None, None, NOW)
+    rounds = [(event.round, event.job_id) for _, event in report.checked.lines if event.kind == "round"]
+    assert report.flaws == [] and rounds == [(0, "job-1"), (1, "job-1" if index else "job-2")]
 
 
 def large_model(task: str) -> list[Shareable]:

@@ -11,6 +11,11 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
 from fedvoxel.flare.round_journal import RoundJournal
+from fedvoxel.flare.run_audit import RunAudit
+from fedvoxel.governance.audit_report import verify_log
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.records.audit_event import AuditEvent
+from tests.export.throwaway_root import NOW
 from tests.flare.test_controller import GOOD, FakeSites, panics_of, run_sites, well_behaved
 
 ANSWERS = dict.fromkeys(GOOD, well_behaved)
@@ -59,6 +64,71 @@ def dies(folder: Path, task: str, index: int, **rounds: Any) -> None:
 
 def state(folder: Path) -> Path:
     return folder / "state" / "runs" / "a_run"
+
+
+def logged(folder: Path, *kinds: str) -> list[AuditEvent]:
+    """Returns what the server's log says, and checks that it is whole."""
+    assert verify_log(folder / "state/audit" / AUDIT_FILE, None, None, NOW).flaws == []
+    return [event for _, event in AuditLog(folder / "state").read() if event.kind in kinds]
+
+
+def killed_before(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, *at: int, **job: Any) -> None:
+    """Runs the job until its process dies before it tells the log of something: of a round, if one is given."""
+
+    def dies(self: RunAudit, *said: Any) -> None:
+        if said[: len(at)] == at:
+            raise Killed
+        told(self, *said)
+
+    told = getattr(RunAudit, name)
+    with monkeypatch.context() as dying:
+        dying.setattr(RunAudit, name, dies)
+        with pytest.raises(Killed):
+            run(folder, **job)
+
+
+@pytest.mark.parametrize("index", [0, 1, 3])
+def test_a_round_that_only_the_journal_has_is_in_the_log_before_the_run_goes_on(
+    index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before(monkeypatch, "committed", tmp_path, index)
+    killed_before(monkeypatch, "began", tmp_path, job_id="job-2")  # the next attempt is cut off as well
+    outcome = run(tmp_path, job_id="job-3")
+    assert (outcome.status, outcome.rounds_committed, len(outcome.attempts)) == ("finished", 4, 3)
+    rounds = logged(tmp_path, "round")
+    assert [(event.round, event.job_id) for event in rounds] == [
+        (each, "job-1" if each <= index else "job-3") for each in range(4)
+    ], "under the job whose sites' answers it is made of"
+    assert [event.reason != "" for event in rounds] == [each == index for each in range(4)]
+    assert "recorded when the run went on" in rounds[index].reason
+    models = [event.hashes["model"] for event in rounds]
+    started, resumed = (event.hashes["model"] for event in logged(tmp_path, "run") if event.outcome != "finished")
+    assert [event.hashes["model_before"] for event in rounds] == [started, *models[:-1]] and resumed == models[index]
+
+
+def test_nothing_is_made_up_where_the_log_lacks_more_than_the_last_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies(tmp_path, TASK_TRAIN, 1)
+    lost = tmp_path / "state/audit"
+    kept = {path: path.read_bytes() for path in lost.iterdir()}
+    dies(tmp_path, TASK_TRAIN, 3, job_id="job-2")
+    for path, content in kept.items():
+        path.write_bytes(content)
+    run(tmp_path, job_id="job-3")
+    rounds = [event.round for _, event in AuditLog(tmp_path / "state").read() if event.kind == "round"]
+    assert rounds == [0, 3]
+
+
+def test_a_run_whose_process_died_before_the_log_had_its_beginning_is_started_there_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, num_rounds=2)
+    killed_before(monkeypatch, "began", tmp_path, job_id="job-2")
+    dies(tmp_path, TASK_TRAIN, 1, job_id="job-3")
+    run(tmp_path, job_id="job-4")
+    begun = [(event.job_id, event.outcome) for event in logged(tmp_path, "run") if event.outcome != "finished"]
+    assert begun == [("job-1", "started"), ("job-3", "started"), ("job-4", "resumed")]
 
 
 @pytest.mark.parametrize("index", [0, 1, 3])

@@ -104,9 +104,17 @@ class RunRecorder:
         """Tells the audit that an attempt at the run begins, with which model; raises what `close_round` does."""
         self._audit([self._event("run", "", None)(outcome=outcome, hashes=hashes)])
 
-    def committed(self, index: int, hashes: dict[HashName, str]) -> None:
-        """Tells the audit of a round that counts, with the model before and after; raises what `close_round` does."""
-        self._audit([self._event("round", "", index)(outcome="done", hashes=hashes)])
+    def committed(self, index: int, hashes: dict[HashName, str], late_of: str | None = None) -> None:
+        """Tells the audit of a round that counts, with the model before and after; raises what `close_round` does.
+
+        Args:
+            index: The round.
+            hashes: Of the models.
+            late_of: The job that committed it, where that was cut off before it could tell; None for this one.
+        """
+        event = self._event("round", "", index)(outcome="done", hashes=hashes)
+        late = {"job_id": late_of, "reason": f"committed by job {late_of}, and recorded when the run went on"}
+        self._audit([event.model_copy(update=late) if late_of else event])
 
     def released(self, index: int, sha256: str) -> None:
         """Tells the audit of a model with the server's noise, before anybody gets it; raises as `close_round` does."""

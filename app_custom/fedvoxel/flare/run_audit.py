@@ -13,8 +13,9 @@ from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.flare.countersigning import Countersigning
 from fedvoxel.flare.job_audit import job_event
+from fedvoxel.flare.round_journal import JournalEntry
 from fedvoxel.records.audit import AuditLog
-from fedvoxel.records.audit_event import HashName
+from fedvoxel.records.audit_event import AuditEvent, HashName
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import to_bytes
 
@@ -31,8 +32,12 @@ class RunAudit:
         self._model = ""
         self._round: int | None = None
 
-    def began(self, model: Arrays, resumed: bool = False) -> None:
+    def began(self, model: Arrays, before: JournalEntry | None = None) -> None:
         """Records the job, who submitted it, and that the attempt begins with a model.
+
+        Args:
+            model: The model.
+            before: The run's journal, where the attempt goes on after what it holds; None for a run that begins.
 
         Raises:
             LedgerError: The log cannot be trusted or written, or the job's files cannot be read.
@@ -42,7 +47,37 @@ class RunAudit:
         except OSError as error:
             raise LedgerError(f"the job's files cannot be read for the audit ({error.strerror})") from None
         self._model = hashlib.sha256(to_bytes(model)).hexdigest()
-        self._recorder.began("resumed" if resumed else "started", {"model": self._model})
+        earlier = self._said_of(before) if before else []
+        if before and earlier:
+            self._note_late(before, earlier)
+        # What died between the first entry of the journal and that of the log has not begun yet, for who reads the log.
+        self._recorder.began("resumed" if earlier else "started", {"model": self._model})
+
+    def _said_of(self, run: JournalEntry) -> list[AuditEvent]:
+        """Returns what the log says of a run's models, newest first: committed rounds and begun attempts."""
+        jobs, said = {attempt.job_id for attempt in run.attempts}, list[AuditEvent]()
+        for _, event in reversed(self._log.read()):
+            begun = event.kind == "run" and event.outcome in ("started", "resumed")
+            done = event.kind == "round" and event.outcome == "done"
+            own = event.run_key == self._run_key and event.job_id in jobs
+            if own and (begun or done) and "model" in event.hashes:
+                said.append(event)
+                if event.outcome == "started":
+                    break
+        return said
+
+    def _note_late(self, run: JournalEntry, earlier: Sequence[AuditEvent]) -> None:
+        """Records the last round where its attempt was cut off after the journal had it, and before the log did.
+
+        Only that one can be missing so; where the log lacks more, it was lost, and nothing is made up.
+        """
+        last, index = next((event for event in earlier if event.outcome != "resumed"), None), run.committed - 1
+        if last is None or (-1 if last.round is None else last.round) != index - 1:
+            return
+        hashes: dict[HashName, str] = {"model_before": last.hashes["model"], "model": self._model}
+        # Under the job that made it, as its sites' answers are: all attempts after that one begin with a later round.
+        made_it = next(one.job_id for one in reversed(run.attempts) if one.first_round <= index)
+        self._recorder.committed(index, hashes, late_of=made_it)
 
     def committed(self, index: int, sha256: str) -> None:
         """Records a round that counts, with the hash of the model's file, and has the sites countersign the log.

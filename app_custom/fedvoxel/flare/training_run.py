@@ -103,7 +103,7 @@ class TrainingRun:
         if not kept:
             self._journal.commit(run)
         self.state = state
-        files.audit.began(state.model, resumed=kept is not None)
+        files.audit.began(state.model, self._journal.entry if kept else None)
         files.begin(state)
         self._show_scores(state)
         return run
