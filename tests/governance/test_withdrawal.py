@@ -15,11 +15,14 @@ from fedvoxel.export.origin import ModelOrigin
 from fedvoxel.export.trust import Trust
 from fedvoxel.federation.kept_models import BEFORE_JOINING, KeptModels
 from fedvoxel.federation.outcome import OUTCOME_FILE, RoundRecord, RunOutcome, load_outcome, write_outcome
+from fedvoxel.flare.run_audit import RunAudit
 from fedvoxel.governance.withdrawal import Findings, find, restarts
 from fedvoxel.governance.withdrawal_certificate import RevokedCertificate, WithdrawalCertificate, WithdrawalStatement
 from fedvoxel.governance.withdrawal_issue import Releases, issue, verdict_on_model, verify_certificate
+from fedvoxel.governance.withdrawal_log import ServerLog
 from fedvoxel.governance.withdrawal_releases import verdict_on
-from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.updates.weights_file import to_bytes
 from tests.export.throwaway_root import NOW, Root, serial_of
 from tests.flare.test_controller import MODEL, run_sites, well_behaved
@@ -163,7 +166,7 @@ def test_of_a_lost_run_all_attempts_after_the_sites_answer_hold_it(tmp_path: Pat
     log = AuditLog(tmp_path / "state")
     log.record([
         said("run", "started", hashes={"model": sha(0)}),
-        said("answer", task="train", round=0, site=C),
+        said("answer", task="train", round=0, site=C, hashes={"update": sha(9)}),
         said("round", round=0, hashes={"model_before": sha(0), "model": sha(1)}),
         said("run", "resumed", job_id="job-2", hashes={"model": sha(1)}),
         said("answer", task="train", round=1, site=A, job_id="job-2"),
@@ -173,6 +176,94 @@ def test_of_a_lost_run_all_attempts_after_the_sites_answer_hold_it(tmp_path: Pat
     ])  # fmt: skip
     (lost,) = found(tmp_path, root).lost_runs
     assert (lost.jobs, lost.contaminated) == (("job-1", "job-2"), (sha(1), sha(2)))
+
+
+def lost_after(folder: Path, root: Root, *events: AuditEvent) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """Returns jobs and models of the runs that hold hospital-c, of which a log of these events alone is left."""
+    AuditLog(folder / "state").record([said("run", "started", hashes={"model": sha(0)}), *events])
+    return tuple((lost.jobs, lost.contaminated) for lost in found(folder, root).lost_runs)
+
+
+def closed(index: int, job_id: str = "job-1") -> AuditEvent:
+    hashes = {"model_before": sha(index), "model": sha(index + 1)}
+    return said("round", round=index, job_id=job_id, hashes=hashes)
+
+
+UPDATE = said("answer", task="train", round=0, site=C, hashes={"update": sha(9)})
+SCORES = said("answer", task="train", round=0, site=C)
+
+
+def test_a_lost_run_in_which_the_site_only_scored_holds_nothing_of_it(tmp_path: Path, root: Root) -> None:
+    assert lost_after(tmp_path, root, SCORES, closed(0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "lost"), [(1, ((("job-1", "job-2"), (sha(1), sha(2))),)), (0, ())], ids=["committed", "not committed"]
+)
+def test_of_a_round_that_the_log_lacks_the_next_attempt_tells_whether_it_counts(
+    model: int, lost: Any, tmp_path: Path, root: Root
+) -> None:
+    resumed = said("run", "resumed", job_id="job-2", hashes={"model": sha(model)})
+    assert lost_after(tmp_path, root, UPDATE, resumed, closed(1, "job-2") if model else closed(0, "job-2")) == lost
+
+
+def test_the_model_of_a_round_that_the_log_lacks_is_known_by_the_round_after_it(tmp_path: Path) -> None:
+    AuditLog(tmp_path).record([closed(0), closed(2)])
+    log = ServerLog(tuple(AuditLog(tmp_path).read()), frozenset())
+    assert log.models(["job-1"], 1) == {sha(2), sha(3)}, "not the one from before that round"
+
+
+def test_another_run_that_went_on_under_its_key_does_not_hide_a_lost_one(server: Path, root: Root) -> None:
+    """As logs have it in which a run that died at once was never started."""
+    run_sites(server, {A: well_behaved, B: well_behaved}, num_rounds=3, job_id="job-4")
+    file = server / "state/audit" / AUDIT_FILE
+
+    def went_on(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        begun = [body for body in bodies if body["kind"] == "run" and body["outcome"] == "started"]
+        begun[-1]["outcome"] = "resumed"
+        return [body for body in bodies if (body["kind"], body["job_id"], body.get("round")) != ("round", "job-4", 0)]
+
+    rewrite(file, went_on)
+    log = ServerLog(tuple(AuditLog(server / "state").read()), frozenset())
+    assert [lost.jobs for lost in log.lost_runs(C, ["job-4"], ())] == [("job-1",)]
+    assert log.lost_runs(C, ["job-1", "job-4"], ()) == ()
+
+
+def test_a_run_whose_server_died_before_the_log_had_its_beginning_hides_none(
+    server: Path, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*said: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(RunAudit, "began", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_sites(server, {A: well_behaved, B: well_behaved}, num_rounds=3, job_id="job-3")
+    run_sites(server, {A: well_behaved, B: well_behaved}, num_rounds=3, job_id="job-4")
+    findings = found(server, root)
+    assert findings.runs == () and set(findings.others) == {"job-3", "job-4"}
+    assert [lost.jobs for lost in findings.lost_runs] == [("job-1",)]
+
+
+def test_a_run_that_was_cut_off_before_the_log_had_its_round_is_certified_as_any(
+    tmp_path: Path, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(self: RunAudit, index: int, sha256: str) -> None:
+        if index == 2:
+            raise KeyboardInterrupt
+        committed(self, index, sha256)
+
+    sites, committed = {A: well_behaved, B: well_behaved, C: joining(2)}, RunAudit.committed
+    with monkeypatch.context() as dying:
+        dying.setattr(RunAudit, "committed", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_sites(tmp_path, sites, num_rounds=4)
+    run_sites(tmp_path, sites, num_rounds=4, job_id="job-2")
+    (run,) = found(tmp_path, root).runs
+    assert (run.part, run.trained_round, len(run.contaminated)) == ("trained", 2, 2)
+    shutil.rmtree(state(tmp_path))
+    (lost,) = found(tmp_path, root).lost_runs
+    assert (lost.jobs, set(lost.contaminated)) == (("job-1", "job-2"), set(run.contaminated))
 
 
 def test_a_run_of_unknown_beginning_holds_the_site_for_sure_where_it_trained(server: Path, root: Root) -> None:

@@ -5,7 +5,7 @@ hash as the model before that round. So neither a file that was put in its place
 another model certified.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from fedvoxel.governance.audit_check import Line
 from fedvoxel.governance.audit_report import verify_log
 from fedvoxel.governance.withdrawal_certificate import LogHead, LogPlace, LostRun
 from fedvoxel.records.audit import AUDIT_FILE
+from fedvoxel.records.audit_event import AuditEvent
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,16 @@ class ServerLog:
         return LogHead(entries=len(self.lines), head=self.lines[-1][0].hash) if self.lines else None
 
     def models(self, jobs: Collection[str], first: int) -> set[str]:
-        """Returns the hashes of all models that jobs have made from a round on, that round's own included."""
-        said = (event for _, event in self.lines if event.job_id in jobs and event.kind in ("round", "release"))
-        return {event.hashes["model"] for event in said if (event.round or 0) >= first and "model" in event.hashes}
+        """Returns the hashes of all models that jobs have made from a round on, that round's own included.
+
+        What a later round began with is one of them too, whether the log has the round that made it or not.
+        """
+        made = {sha256 for _, index, sha256 in self._committed(jobs) if index >= first}
+        for _, event in self.lines:
+            if event.job_id in jobs and event.kind == "release" and (event.round or 0) >= first:
+                made.add(event.hashes.get("model", ""))
+        later = (event for _, event in self._rounds(jobs) if (event.round or 0) > first)
+        return (made | {event.hashes.get("model_before", "") for event in later}) - {""}
 
     def place(self, jobs: Collection[str], index: int, sha256: str, leaver: str) -> LogPlace | None:
         """Returns where the log first names a model as the one before a round of a run; None where it does not.
@@ -64,8 +72,11 @@ class ServerLog:
 
     def answered_from(self, site: str, jobs: Collection[str]) -> int | None:
         """Returns the first committed round of a run in which an answer of a site was taken; None where none was."""
-        committed = {(event.job_id, event.round) for _, event in self._rounds(jobs)}
-        return min((index for job, index in self._answers(site) if (job, index) in committed), default=None)
+        return self._first(jobs, self._answers(site))
+
+    def trained_from(self, site: str, jobs: Collection[str]) -> int | None:
+        """Returns the first committed round of a run whose model holds an update of a site; None where none does."""
+        return self._first(jobs, (answer for answer in self._answers(site) if "update" in answer.hashes))
 
     def lost_runs(self, site: str, known: Collection[str], held: Collection[str]) -> tuple[LostRun, ...]:
         """Returns the runs of which nothing but the log is left and whose models hold updates of a site.
@@ -76,39 +87,63 @@ class ServerLog:
             held: Hashes of the models of these that hold updates of the site; a run may have begun with one.
         """
         found, all_held = list[LostRun](), set(held)
-        for jobs, first_model in self._runs():
-            if set(jobs) & set(known):
+        for run_key, begun in self._runs():
+            # Not the whole run where one of its jobs is known: another that took its key may have gone on under it.
+            lost = {job: model for job, model in begun.items() if job not in known}
+            if not lost:
                 continue
-            first = 0 if first_model in all_held else self.answered_from(site, jobs)
+            jobs = tuple(lost)
+            first = 0 if lost[jobs[0]] in all_held else self.trained_from(site, jobs)
             if first is not None:
                 models = self.models(jobs, first)
                 all_held |= models
-                run_key = next(event.run_key for _, event in self.lines if event.job_id == jobs[0])
                 found.append(LostRun(run_key=run_key, jobs=jobs, contaminated=tuple(sorted(models))))
         return tuple(found)
 
-    def _runs(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yields the jobs of each run in the order in which the runs began, and the hash of what it began with."""
-        runs, newest = list[tuple[list[str], str]](), dict[str, list[str]]()
+    def _runs(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yields each run's key and, by job, what that began with, in the order in which the runs and jobs began."""
+        runs, newest = list[tuple[str, dict[str, str]]](), dict[str, dict[str, str]]()
         for _, event in self.lines:
             if event.kind != "run" or event.outcome not in ("started", "resumed"):
                 continue
             if event.outcome == "started" or event.run_key not in newest:
-                newest[event.run_key] = []
-                runs.append((newest[event.run_key], event.hashes.get("model", "")))
-            newest[event.run_key].append(event.job_id)
-        for jobs, first_model in runs:
-            yield tuple(dict.fromkeys(jobs)), first_model
+                newest[event.run_key] = {}
+                runs.append((event.run_key, newest[event.run_key]))
+            newest[event.run_key].setdefault(event.job_id, event.hashes.get("model", ""))
+        yield from runs
+
+    def _first(self, jobs: Collection[str], answers: Iterable[AuditEvent]) -> int | None:
+        committed = {(job, index) for job, index, _ in self._committed(jobs)}
+        rounds = ((answer.job_id, answer.round or 0) for answer in answers)
+        return min((one[1] for one in rounds if one in committed), default=None)
+
+    def _committed(self, jobs: Collection[str]) -> Iterator[tuple[str, int, str]]:
+        """Yields job, round and model of what was committed; of a round that the log lacks, the next attempt tells."""
+        model = ""
+        answered: tuple[str, int] | None = None
+        for _, event in self.lines:
+            said = event.hashes.get("model", "")
+            if event.job_id not in jobs:
+                continue
+            if event.kind == "answer" and event.task == "train" and event.round is not None:
+                answered = event.job_id, event.round
+            elif event.kind == "round" and event.outcome == "done":
+                yield event.job_id, event.round or 0, said
+                model, answered = said, None
+            elif event.kind == "run" and event.outcome in ("started", "resumed"):
+                if event.outcome == "resumed" and answered and said != model:
+                    yield *answered, said
+                model, answered = said, None
 
     def _rounds(self, jobs: Collection[str]) -> Iterator[Line]:
         for line in self.lines:
             if line[1].kind == "round" and line[1].outcome == "done" and line[1].job_id in jobs:
                 yield line
 
-    def _answers(self, site: str) -> Iterator[tuple[str, int]]:
+    def _answers(self, site: str) -> Iterator[AuditEvent]:
         for _, event in self.lines:
             if (event.kind, event.task, event.outcome, event.site) == ("answer", "train", "done", site):
-                yield event.job_id, event.round or 0
+                yield event
 
     def _signed(self, entries: int) -> Iterator[tuple[str, LogHead]]:
         """Yields who has signed at least so many entries, newest first: a mapping keeps each one's oldest."""
