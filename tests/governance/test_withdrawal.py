@@ -278,6 +278,45 @@ def test_a_run_of_unknown_beginning_holds_the_site_for_sure_where_it_trained(ser
     assert verdict_on(origin, findings)[0] == "contains"
 
 
+def test_of_a_run_of_unknown_beginning_only_the_models_from_its_training_on_hold_the_site(
+    server: Path, root: Root
+) -> None:
+    next_run(server, "second", 2, start="a_run")
+    sites = {A: well_behaved, B: well_behaved, C: joining(2)}
+    run_sites(server, sites, num_rounds=4, run_key="third", job_id="job-3", start_from="second")
+    next_run(server, "clean", 4)
+    shutil.rmtree(state(server, "second"))
+    findings = found(server, root)
+    (run,) = [run for run in findings.runs if run.run_key == "third"]
+    assert (run.part, run.trained_round, len(run.contaminated), len(run.may_hold)) == ("unknown", 2, 2, 2)
+    statement = issued(server, root).statement
+    for models, verdict, in_words in ((run.contaminated, "contains", "holds"), (run.may_hold, "unclear", "may_hold")):
+        for sha256 in models:
+            origin = {"run_key": "third", "job_id": "job-3", "model_sha256": sha256, "start_sha256": None}
+            assert verdict_on(ModelOrigin(**origin), findings)[0] == verdict
+            began = origin | {"job_id": "job-4", "model_sha256": "0" * 64, "start_sha256": sha256}
+            assert verdict_on(ModelOrigin(**began), findings)[0] == verdict
+            assert verdict_on_model(statement, sha256)[0] == in_words
+
+
+def test_a_lost_run_that_began_with_a_model_that_may_hold_the_site_may_hold_it_too(server: Path, root: Root) -> None:
+    next_run(server, "second", 2, start="a_run")
+    next_run(server, "third", 3, start="second")
+    for run_key in ("a_run", "third"):
+        shutil.rmtree(state(server, run_key))
+    (server / "state/audit").rename(server / "old")
+    begun = json.loads((state(server, "second") / OUTCOME_FILE).read_text())["model"]["sha256"]
+    hashes = {"model_before": begun, "model": sha(1)}
+    AuditLog(server / "state").record([
+        said("run", "started", run_key="third", job_id="job-3", hashes={"model": begun}),
+        said("round", round=0, run_key="third", job_id="job-3", hashes=hashes),
+    ])  # fmt: skip
+    findings = found(server, root)
+    (second,) = findings.runs
+    assert (second.part, second.contaminated) == ("unknown", ()) and begun in second.may_hold
+    assert [(one.run_key, one.contaminated, one.may_hold) for one in findings.lost_runs] == [("third", (), (sha(1),))]
+
+
 # ------------------------------------------------------------------ what is not certified
 
 

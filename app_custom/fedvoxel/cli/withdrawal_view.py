@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from fedvoxel.cli.withdrawal_releases import Judged
     from fedvoxel.export.trust import Signer
     from fedvoxel.governance.withdrawal import Findings
-    from fedvoxel.governance.withdrawal_certificate import RevokedCertificate, WithdrawalCertificate, WithdrawnRun
+    from fedvoxel.governance.withdrawal_certificate import (
+        LostRun,
+        RevokedCertificate,
+        WithdrawalCertificate,
+        WithdrawnRun,
+    )
 
 _PARTS = {
     "trained": "trained from round {} on",
@@ -29,7 +34,7 @@ def show_found(
     _show_runs(found.site, found.runs)
     for lost in found.lost_runs:
         which = f"Run {lost.run_key} (jobs {', '.join(lost.jobs)}), of which the log alone is left"
-        say(f"{which}: {len(lost.contaminated)} models hold it")
+        say(f"{which}: {_counted(lost)}")
     for run_key, start_from in restarts(found):
         say(f'Begin run {run_key} again, under a new run_key, with "start_from": {json.dumps(start_from)}')
     for one in judged:
@@ -92,8 +97,12 @@ def _show_runs(site: str, runs: "Sequence[WithdrawnRun]") -> None:
         return
     for run in runs:
         part = _PARTS[run.part].format(run.trained_round)
-        say(f"Run {run.run_key} ({run.status}): {part}; {len(run.contaminated)} models hold it, or may")
+        say(f"Run {run.run_key} ({run.status}): {part}; {_counted(run)}")
         say(f"  excludes it: {_excluding(run)}")
+
+
+def _counted(run: "WithdrawnRun | LostRun") -> str:
+    return f"{len(run.contaminated)} models hold it" + (f", {len(run.may_hold)} may" if run.may_hold else "")
 
 
 def _excluding(run: "WithdrawnRun") -> str:

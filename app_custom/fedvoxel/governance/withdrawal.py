@@ -61,11 +61,12 @@ def find(site: str, state: Path, root: x509.Certificate, now: datetime) -> Findi
     found = [_Search(site, runs, log, outcome).run() for outcome in outcomes]
     known = {job for outcome in outcomes for job in jobs_of(outcome)}
     held = {sha256 for run in found if run for sha256 in run.contaminated}
+    maybe = {sha256 for run in found if run for sha256 in run.may_hold}
     return Findings(
         site=site,
         runs=tuple(run for run in found if run),
         others=tuple(job for run, outcome in zip(found, outcomes, strict=True) if not run for job in jobs_of(outcome)),
-        lost_runs=log.lost_runs(site, known, held),
+        lost_runs=log.lost_runs(site, known, held, maybe),
         log=log.head,
     )
 
@@ -93,7 +94,8 @@ class _Search:
             return None
         kind = _kind(part, began)
         excluding, why = self._excluding(part, began_beside)
-        held = self._contaminated(kind, part)
+        held = self._models(0 if kind == "inherited" else part.trained_from)
+        excluded = {model.sha256 for model in excluding}
         return WithdrawnRun(
             run_key=outcome.run_key,
             jobs=jobs_of(outcome),
@@ -101,15 +103,15 @@ class _Search:
             part=kind,
             joined_round=None if part.touched_from == BEFORE_ALL else part.touched_from,
             trained_round=part.trained_from,
-            contaminated=tuple(sorted(held - {model.sha256 for model in excluding})),
+            contaminated=tuple(sorted(held - excluded)),
+            may_hold=tuple(sorted(self._models(0) - held)) if kind == "unknown" else (),
             excluding=excluding,
             none_because=None if excluding else why,
         )
 
-    def _contaminated(self, kind: RunPart, part: Part) -> set[str]:
-        """Returns the hashes of the run's models that hold updates of the site, or may."""
-        first = part.trained_from if kind == "trained" else 0
-        if kind == "beside" or first is None:
+    def _models(self, first: int | None) -> set[str]:
+        """Returns the hashes of the models that the run has made from a round on; none for None."""
+        if first is None:
             return set()
         outcome, held = self.outcome, self.log.models(jobs_of(self.outcome), first)
         if outcome.model and outcome.rounds_committed > first:

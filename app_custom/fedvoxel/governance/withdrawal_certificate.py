@@ -83,8 +83,8 @@ class WithdrawnRun(FrozenModel):
         joined_round: The first round in which anything of it was taken; None where it gave the first model, or had no
             part in the rounds.
         trained_round: The first round whose model holds an update of it; None for none.
-        contaminated: SHA-256 of every model that holds updates of the site, as far as outcome and log name them; that
-            may hold some, where the part is unknown.
+        contaminated: SHA-256 of every model that holds updates of the site, as far as outcome and log name them.
+        may_hold: Where the part is unknown, the same of its other models, of which that cannot be said.
         excluding: The models that are certified, by round; the last one is where to begin again.
         none_because: Why there is none.
     """
@@ -96,6 +96,7 @@ class WithdrawnRun(FrozenModel):
     joined_round: NonNegativeInt | None
     trained_round: NonNegativeInt | None
     contaminated: tuple[Sha256, ...]
+    may_hold: tuple[Sha256, ...] = ()
     excluding: tuple[ExcludingModel, ...] = ()
     none_because: Words | None = None
 
@@ -113,16 +114,18 @@ class WithdrawnRun(FrozenModel):
 
 
 class LostRun(FrozenModel):
-    """Is a run that holds the site and of which the log alone is left: it was removed, or another took its key.
+    """Is a run that holds the site, or may, of which the log alone is left: it was removed, or another took its key.
 
     Attributes:
         jobs: The FLARE jobs that were attempts at it.
         contaminated: SHA-256 of its models that hold updates of the site, as the log names them.
+        may_hold: Where it began with a model of which that cannot be said, the same of its other models.
     """
 
     run_key: str
     jobs: tuple[JobId, ...]
     contaminated: tuple[Sha256, ...]
+    may_hold: tuple[Sha256, ...] = ()
 
 
 class RevokedCertificate(FrozenModel):
@@ -183,7 +186,7 @@ class WithdrawalStatement(FrozenModel):
 
     @model_validator(mode="after")
     def _certifies_no_model_of_the_site(self) -> Self:
-        held = set(self.contaminated)
+        held = {*self.contaminated, *self.may_hold}
         for run in self.runs:
             for model in run.excluding:
                 if self.site in model.sites or self.site in model.log.countersigned:
@@ -194,11 +197,19 @@ class WithdrawalStatement(FrozenModel):
 
     @property
     def contaminated(self) -> Iterator[str]:
-        """Are the hashes of all models that hold, or may hold, updates of the site."""
-        for run in self.runs:
+        """Are the hashes of all models that hold updates of the site."""
+        for run in self._all_runs:
             yield from run.contaminated
-        for lost in self.lost_runs:
-            yield from lost.contaminated
+
+    @property
+    def may_hold(self) -> Iterator[str]:
+        """Are the hashes of all models of which that cannot be said."""
+        for run in self._all_runs:
+            yield from run.may_hold
+
+    @property
+    def _all_runs(self) -> tuple[WithdrawnRun | LostRun, ...]:
+        return (*self.runs, *self.lost_runs)
 
     @property
     def content(self) -> bytes:

@@ -183,9 +183,9 @@ def verdict_on_model(statement: WithdrawalStatement, sha256: str) -> tuple[Model
                 return "excludes", f"certified to exclude {site}: run {run.run_key}, before round {model.round}"
     for run in statement.runs:
         if sha256 in run.contaminated:
-            unknown = run.part == "unknown"
-            said = "may hold" if unknown else "holds"
-            return ("may_hold" if unknown else "holds"), f"{said} updates of {site}: run {run.run_key}"
+            return "holds", f"holds updates of {site}: run {run.run_key}"
     if sha256 in statement.contaminated:
         return "holds", f"holds updates of {site}: a run of which the log alone is left"
+    if sha256 in statement.may_hold:
+        return "may_hold", f"may hold updates of {site}: its run goes back to a model of which that cannot be said"
     return "unknown", f"not certified: the certificate does not name this model, and says nothing of {site} in it"

@@ -78,15 +78,18 @@ class ServerLog:
         """Returns the first committed round of a run whose model holds an update of a site; None where none does."""
         return self._first(jobs, (answer for answer in self._answers(site) if "update" in answer.hashes))
 
-    def lost_runs(self, site: str, known: Collection[str], held: Collection[str]) -> tuple[LostRun, ...]:
-        """Returns the runs of which nothing but the log is left and whose models hold updates of a site.
+    def lost_runs(
+        self, site: str, known: Collection[str], held: Collection[str], maybe: Collection[str] = ()
+    ) -> tuple[LostRun, ...]:
+        """Returns the runs of which nothing but the log is left and whose models hold updates of a site, or may.
 
         Args:
             site: The site.
             known: The jobs of all runs that are left.
             held: Hashes of the models of these that hold updates of the site; a run may have begun with one.
+            maybe: The same of those of which that cannot be said.
         """
-        found, all_held = list[LostRun](), set(held)
+        found, all_held, all_maybe = list[LostRun](), set(held), set(maybe)
         for run_key, begun in self._runs():
             # Not the whole run where one of its jobs is known: another that took its key may have gone on under it.
             lost = {job: model for job, model in begun.items() if job not in known}
@@ -94,10 +97,13 @@ class ServerLog:
                 continue
             jobs = tuple(lost)
             first = 0 if lost[jobs[0]] in all_held else self.trained_from(site, jobs)
-            if first is not None:
-                models = self.models(jobs, first)
-                all_held |= models
-                found.append(LostRun(run_key=run_key, jobs=jobs, contaminated=tuple(sorted(models))))
+            models = self.models(jobs, first) if first is not None else set()
+            others = self.models(jobs, 0) - models if lost[jobs[0]] in all_maybe else set()
+            all_held |= models
+            all_maybe |= others
+            if models or others:
+                said = {"contaminated": tuple(sorted(models)), "may_hold": tuple(sorted(others))}
+                found.append(LostRun(run_key=run_key, jobs=jobs, **said))
         return tuple(found)
 
     def _runs(self) -> Iterator[tuple[str, dict[str, str]]]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from fedvoxel.export.origin import ModelOrigin
 from fedvoxel.governance.withdrawal import Findings
+from fedvoxel.governance.withdrawal_certificate import LostRun, WithdrawnRun
 
 Verdict = Literal["contains", "clean", "unclear"]
 """Whether a release holds updates of the site; "unclear" where nobody can say."""
@@ -18,12 +19,16 @@ def verdict_on(origin: ModelOrigin | None, findings: Findings) -> tuple[Verdict,
     """
     if origin is None:
         return "unclear", "its package is not there, or does not say which run it is of"
-    sure = [run for run in findings.runs if run.part != "unknown" or run.trained_round is not None]
-    held = {sha256: run.run_key for run in sure for sha256 in run.contaminated}
-    held |= {sha256: lost.run_key for lost in findings.lost_runs for sha256 in lost.contaminated}
-    for sha256 in (origin.model_sha256, origin.start_sha256):
+    runs: tuple[WithdrawnRun | LostRun, ...] = (*findings.runs, *findings.lost_runs)
+    held = {sha256: run.run_key for run in runs for sha256 in run.contaminated}
+    maybe = {sha256: run.run_key for run in runs for sha256 in run.may_hold}
+    named = [sha256 for sha256 in (origin.model_sha256, origin.start_sha256) if sha256]
+    for sha256 in named:
         if sha256 in held:
             return "contains", f"of run {held[sha256]}"
+    for sha256 in named:
+        if sha256 in maybe:
+            return "unclear", f"run {maybe[sha256]} goes back to a model of which that cannot be said"
     run = next((one for one in findings.runs if origin.job_id in one.jobs), None)
     if run is not None:
         return _of_run(run.part, run.run_key)
