@@ -24,6 +24,7 @@ from tests.consortium_kits import PASSPHRASE, small_consortium
 from tests.export.package_sample import sample_package
 from tests.flare.test_controller import run_sites, well_behaved
 from tests.late_sites import joining
+from tests.signed_log import sign_log
 
 Out = pytest.CaptureFixture[str]
 LEAVER, OPERATOR, LEAD = "hospital-b", "admin@consortium.example", "scientist@consortium.example"
@@ -33,10 +34,13 @@ LEAVER, OPERATOR, LEAD = "hospital-b", "admin@consortium.example", "scientist@co
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose server has a run that hospital-b joined in round 1 of 3, and one without it."""
     workspace = small_consortium(tmp_path_factory.mktemp("made")).workspace
-    kit = load_consortium(workspace).server_kit
+    made = load_consortium(workspace)
+    kit = made.server_kit
     others = {"hospital-a": well_behaved, "hospital-c": well_behaved}
     run_sites(kit, others | {LEAVER: joining(1)}, num_rounds=3)
     run_sites(kit, others, run_key="without", job_id="job-2", num_rounds=3, server_optimizer={"name": "adam"})
+    signer = {"hospital-a": load_identity(made.kit("hospital-a") / "startup")}
+    sign_log(kit / "state", signer, read_trust(kit), datetime.now(UTC), tmp_path_factory.mktemp("own"))
     return workspace
 
 

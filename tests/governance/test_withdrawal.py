@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.flare.test_controller import MODEL, run_sites, well_behaved
 from tests.governance.audited_logs import MadeUpRun, made_up_run, rewrite, said, sha
 from tests.late_sites import joining, looking_on, never
 from tests.sample_run import STARTED
+from tests.signed_log import sign_log
 
 A, B, C, D = "hospital-a", "hospital-b", "hospital-c", "hospital-d"
 REVOKED = (RevokedCertificate(serial="AB12", revoked="2026-03-01T09:30:00Z"),)
@@ -40,12 +42,20 @@ def root() -> Root:
     return Root()
 
 
+def signed(server: Path, root: Root) -> Path:
+    """Has the hospitals that run jobs here countersign the server's log, and returns the server's folder."""
+    with TemporaryDirectory() as own:
+        sites = {site: root.issue(site, None) for site in (A, B, C, D)}
+        sign_log(server / "state", sites, Trust(root.certificate), NOW, Path(own))
+    return server
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def served(tmp_path_factory: pytest.TempPathFactory, root: Root) -> Path:
     """A server with a run that hospital-c joined in round 2 of 4, and hospital-d in round 3."""
     folder = tmp_path_factory.mktemp("server")
     run_sites(folder, {A: well_behaved, B: well_behaved, C: joining(2), D: joining(3)}, num_rounds=4)
-    return folder
+    return signed(folder, root)
 
 
 @pytest.fixture
@@ -96,7 +106,7 @@ def test_who_only_scored_is_in_no_model_and_what_its_scores_may_have_steered_is_
     tmp_path: Path, root: Root
 ) -> None:
     run_sites(tmp_path, {A: well_behaved, B: well_behaved, C: looking_on})
-    (run,) = found(tmp_path, root).runs
+    (run,) = found(signed(tmp_path, root), root).runs
     assert (run.part, run.contaminated, run.trained_round, run.joined_round) == ("beside", (), None, 0)
     assert [one.round for one in run.excluding] == [0]
 
@@ -476,10 +486,23 @@ def test_the_heads_that_sites_have_signed_after_the_model_are_named(tmp_path: Pa
     assert set(place.countersigned) == {A, B}
 
 
-def test_a_signature_under_another_root_is_left_out_and_that_of_the_leaver_too(tmp_path: Path) -> None:
+def test_a_model_that_no_other_hospital_has_signed_is_not_certified(tmp_path: Path, root: Root) -> None:
+    run_sites(tmp_path, {A: well_behaved, B: well_behaved, C: joining(1)})
+    own, trust = tmp_path / "own", Trust(root.certificate)
+    sign_log(tmp_path / "state", {C: root.issue(C, None)}, trust, NOW, own)
+    findings = found(tmp_path, root)
+    (run,) = findings.runs
+    assert run.excluding == () and dict(restarts(findings)) == {}
+    assert "no other hospital has countersigned the server's log since: run any training job" in str(run.none_because)
+    sign_log(tmp_path / "state", {B: root.issue(B, None)}, trust, NOW, own)
+    (run,) = found(tmp_path, root).runs
+    assert [set(model.log.countersigned) for model in run.excluding] == [{B}, {B}]
+
+
+def test_a_signature_under_another_root_does_not_count_and_that_of_the_leaver_neither(tmp_path: Path) -> None:
     run = countersigned_run(tmp_path)
     (one,) = find(C, tmp_path / "server", Root().certificate, NOW).runs
-    assert one.excluding and all(model.log.countersigned == {} for model in one.excluding)
+    assert one.excluding == () and "no other hospital has countersigned" in str(one.none_because)
     (one,) = find(B, tmp_path / "server", run.root.certificate, NOW).runs
     assert [set(model.log.countersigned) for model in one.excluding] == [{A}]
 
@@ -559,7 +582,7 @@ def test_none_is_issued_while_a_run_of_the_site_goes_on(server: Path, root: Root
 
 def test_a_changed_foreign_or_too_late_signed_certificate_is_refused(server: Path, root: Root) -> None:
     certificate = issued(server, root)
-    changed = certificate.file_content.replace(b"hospital-c", b"hospital-d")
+    changed = certificate.file_content.replace(b"hospital-c", b"hospital-e")
     with pytest.raises(PackageError, match="it was changed, or another signed"):
         verify_certificate(changed, Trust(root.certificate), NOW)
     with pytest.raises(PackageError, match="another consortium"):
@@ -605,6 +628,10 @@ def a_first_model_of_the_site(run: dict[str, Any], statement: dict[str, Any]) ->
     run["joined_round"] = None
 
 
+def a_place_that_nobody_signed(run: dict[str, Any], statement: dict[str, Any]) -> None:
+    run["excluding"][1]["log"]["countersigned"] = {}
+
+
 def nothing_that_is_not_undone(run: dict[str, Any], statement: dict[str, Any]) -> None:
     statement["not_undone"] = []
 
@@ -619,6 +646,7 @@ def nothing_that_is_not_undone(run: dict[str, Any], statement: dict[str, Any]) -
         an_inherited_run,
         an_unknown_run,
         a_first_model_of_the_site,
+        a_place_that_nobody_signed,
         nothing_that_is_not_undone,
     ],
 )

@@ -143,7 +143,8 @@ class _Search:
         """Returns a kept model as it may be certified.
 
         Raises:
-            ConfigError: Its file, its record, the run's outcome and the log do not say the same.
+            ConfigError: Its file, its record, the run's outcome and the log do not say the same, or no other hospital
+                has countersigned that.
         """
         outcome, jobs = self.outcome, jobs_of(self.outcome)
         which = f"the model of run {outcome.run_key} from before round {record.round}"
@@ -153,9 +154,10 @@ class _Search:
         answered = self.log.answered_from(self.site, jobs)
         if answered is not None and answered < record.round:
             raise ConfigError(f"{which}: the server's log has an answer of {self.site} in round {answered}")
-        place = self.log.place(jobs, record.round, record.sha256, self.site)
-        if place is None:
-            raise ConfigError(f"{which}: the server's log does not name it as that")
+        try:
+            place = self.log.place(jobs, record.round, record.sha256, self.site)
+        except ConfigError as error:
+            raise ConfigError(f"{which}: {error}") from None
         return ExcludingModel(round=record.round, sha256=record.sha256, sites=record.before, log=place)
 
 

@@ -52,10 +52,10 @@ class LogPlace(LogHead):
     """Is where the server's log names a model.
 
     Attributes:
-        countersigned: By site, the first head signed by it that covers that place.
+        countersigned: By site, the first head signed by it that covers that place; at least one.
     """
 
-    countersigned: dict[SiteName, LogHead]
+    countersigned: Annotated[dict[SiteName, LogHead], Field(min_length=1)]
 
 
 class ExcludingModel(FrozenModel):

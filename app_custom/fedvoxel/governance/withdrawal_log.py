@@ -1,8 +1,8 @@
 """What the server's audit log proves for a certificate of withdrawal: which model stood before which round.
 
-A kept model is certified only if the log, whose chain holds and whose rounds the sites have countersigned, names its
-hash as the model before that round. So neither a file that was put in its place nor a record that was changed can have
-another model certified.
+A kept model is certified only if the log, whose chain holds, names its hash as the model before that round, and if a
+hospital other than the leaving one has countersigned the log from there on. So
+neither a file that was put in its place nor a record that was changed can have another model certified.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import ConfigError, LedgerError
 from fedvoxel.export.trust import Trust
 from fedvoxel.governance.audit_check import Line
 from fedvoxel.governance.audit_report import verify_log
@@ -50,25 +50,33 @@ class ServerLog:
         later = (event for _, event in self._rounds(jobs) if (event.round or 0) > first)
         return (made | {event.hashes.get("model_before", "") for event in later}) - {""}
 
-    def place(self, jobs: Collection[str], index: int, sha256: str, leaver: str) -> LogPlace | None:
-        """Returns where the log first names a model as the one before a round of a run; None where it does not.
+    def place(self, jobs: Collection[str], index: int, sha256: str, leaver: str) -> LogPlace:
+        """Returns where the log first names a model as the one before a round of a run, and who has signed that.
 
         Args:
             jobs: The run's.
             index: The round.
             sha256: Of the model.
-            leaver: The site that leaves; its own signature is not needed for this.
+            leaver: The site that leaves; its own signature does not count for this.
+
+        Raises:
+            ConfigError: The log does not name it as that, or no other hospital has signed the log from there on.
         """
         closed = [event for _, event in self._rounds(jobs) if event.round == index]
         if any(event.hashes.get("model_before") != sha256 for event in closed):
-            return None
+            raise ConfigError("the server's log does not name it as that")
         for entry, event in self.lines:
             after = event.kind == "round" and event.round == index - 1 and event.outcome == "done"
             begun = event.kind == "run" and event.outcome in ("started", "resumed")
             if event.job_id in jobs and (after or begun) and event.hashes.get("model") == sha256:
                 signed = {site: head for site, head in self._signed(entry.index + 1) if site != leaver}
+                if not signed:
+                    raise ConfigError(
+                        "no other hospital has countersigned the server's log since: run any training job with one, "
+                        "at the end of which it signs the log as a whole, and try again"
+                    )
                 return LogPlace(entries=entry.index + 1, head=entry.hash, countersigned=signed)
-        return None
+        raise ConfigError("the server's log does not name it as that")
 
     def answered_from(self, site: str, jobs: Collection[str]) -> int | None:
         """Returns the first committed round of a run in which an answer of a site was taken; None where none was."""
