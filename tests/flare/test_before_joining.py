@@ -13,8 +13,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fedvoxel.federation.kept_models import BEFORE_JOINING, KeptModel, KeptModels
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome
 from fedvoxel.flare.messages import TASK_TRAIN
+from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
+from fedvoxel.records.canonical import sha256_of
 from fedvoxel.updates.weights_file import from_bytes
 from tests.flare.test_controller import FakeSites, panics_of, released, run_sites, well_behaved
 from tests.late_sites import joining, looking_on, never
@@ -232,6 +234,23 @@ def test_a_run_that_was_aborted_can_be_begun_again_from_before(tmp_path: Path) -
     path = tmp_path / "state/runs/a_run" / OUTCOME_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "aborted", "reason": "by a person"}))
     assert again(tmp_path).status == "finished"
+
+
+@pytest.mark.parametrize("before", [None, 2])
+def test_a_job_that_begins_with_a_last_model_is_the_same_job_as_in_the_release_before(
+    before: int | None, tmp_path: Path
+) -> None:
+    """Whose records did not have `before_round`: a journal that it has begun is gone on with."""
+    run(tmp_path)
+    start = {"run_key": "a_run", "before_site": C} if before else "a_run"
+    record = again(tmp_path, start_from=start).start_from
+    assert record and record.before_round == before
+    begun = {"run_key": "a_run", "sha256": record.sha256, "privacy": record.privacy, "guarantee": None}
+    words = {"rounds": {"num_rounds": 2, "min_sites": 2, "round_timeout_s": 2}, "privacy": None}
+    words |= {"plan_source": "fixed", "choices": "public"}
+    words["start"] = begun | ({"before_round": before} if before else {})
+    journal = RoundJournal(tmp_path / "state/runs/again/journal").read()
+    assert journal and journal.job == sha256_of({"words": words, "files": {}})
 
 
 def test_what_the_earlier_run_has_cost_is_counted_in(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ knowledge, "off", or "open". One open channel, and there is no guarantee; see `c
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
@@ -74,6 +74,11 @@ class StartModel(FrozenModel):
         if self.guarantee and self.privacy != self.guarantee.said():
             raise ValueError("a guarantee beside other words")
         return self
+
+    @property
+    def words_of_job(self) -> dict[str, Any]:
+        """Are what a run's journal tells its job by: as of the release before `before_round`, where there is none."""
+        return self.model_dump(mode="json", exclude=None if self.before_round is not None else {"before_round"})
 
     @property
     def words(self) -> str:

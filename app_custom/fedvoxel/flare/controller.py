@@ -100,7 +100,7 @@ class FedAvgController(SiteTasks):
     def _open_journal(self, start: Start | None, sites: list[str], held: ExitStack) -> RunJournal:
         """Returns the run's journal, which no other job may write as long as `held` is open."""
         words = {"rounds": self.rounds, "privacy": self.privacy, "plan_source": self.plan_source}
-        words |= {"choices": self.choices, "start": start.record.model_dump(mode="json") if start else None}
+        words |= {"choices": self.choices, "start": start.record.words_of_job if start else None}
         journal = RunJournal(self.fl_ctx, self.run_key, job_hash(self.fl_ctx, words))
         held.enter_context(journal.writing())
         journal.open(sites)
