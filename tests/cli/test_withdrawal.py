@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.errors import LedgerError, PackageError
 from fedvoxel.export.publishing import Publisher
 from fedvoxel.export.release import State
 from fedvoxel.export.releases import Releases
 from fedvoxel.export.trust import read_trust
 from fedvoxel.federation.kept_models import BEFORE_JOINING
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.governance import withdrawal_issue
 from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.records.audit import AuditLog
@@ -191,6 +193,57 @@ def test_it_can_be_issued_again_with_releases_that_are_withdrawn_already(
         assert main(words(consortium, *of_index(index), "--out", tmp_path / name, sign=OPERATOR)) == 0
     first, second = (json.loads((tmp_path / f"{name}.json").read_text())["statement"] for name in ("first", "second"))
     assert first["releases"] == second["releases"] and first["runs"] == second["runs"]
+
+
+def cannot_be_valid(out: Path, consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withdrawal_issue, "NOT_UNDONE", ())
+
+
+def no_place_for_the_file(out: Path, consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    out.mkdir()
+
+
+def no_log(out: Path, consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: AuditLog, events: Any) -> None:
+        raise LedgerError("audit.jsonl cannot be read or written (No space left on device)")
+
+    monkeypatch.setattr(AuditLog, "record", full)
+
+
+@pytest.mark.parametrize(("fault", "code"), [(cannot_be_valid, 17), (no_place_for_the_file, 17), (no_log, 12)])
+def test_no_release_is_withdrawn_for_a_certificate_that_cannot_be(
+    fault: Any, code: int, consortium: Consortium, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: Out,
+) -> None:  # fmt: skip
+    revoke(consortium, capsys)
+    out = tmp_path / "out.json"
+    fault(out, consortium, monkeypatch)
+    assert main(words(consortium, *of_index(index), "--out", out, sign=OPERATOR)) == code
+    assert states(consortium, index)["1.0.0"] == "released" and not out.is_file()
+    assert not list(tmp_path.glob(".*")), "what was written before its place was sure"
+
+
+def test_a_reason_that_the_index_cannot_hold_is_refused(consortium: Consortium, index: Path, capsys: Out) -> None:
+    revoke(consortium, capsys)
+    assert main(words(consortium, *of_index(index), "--reason", "x" * 5000, sign=OPERATOR)) == 3
+    assert "the withdrawal of a release is not valid: reason" in capsys.readouterr().err
+    assert states(consortium, index)["1.0.0"] == "released"
+
+
+def test_a_release_that_cannot_be_withdrawn_leaves_no_certificate_that_says_so(
+    consortium: Consortium, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    def refuses(*said: Any) -> None:
+        raise PackageError("the index cannot be written")
+
+    revoke(consortium, capsys)
+    with monkeypatch.context() as full:
+        full.setattr(Publisher, "set_state", refuses)
+        assert main(words(consortium, *of_index(index), sign=OPERATOR)) == 17
+    assert not list(tmp_path.glob("*withdrawal-*")) and not list(tmp_path.glob(".*"))
+    assert [one.outcome for one in said(consortium)] == ["done", "refused"]
+    assert main(words(consortium, *of_index(index), sign=OPERATOR)) == 0
+    assert states(consortium, index)["1.0.0"] == "withdrawn"
 
 
 def test_who_is_no_operator_changes_nothing(consortium: Consortium, index: Path, tmp_path: Path, capsys: Out) -> None:

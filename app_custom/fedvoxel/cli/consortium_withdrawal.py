@@ -16,8 +16,9 @@ from fedvoxel.errors import ConfigError, ConsortiumError, FedVoxelError, Package
 from fedvoxel.governance.consortium import authority_folder
 
 if TYPE_CHECKING:
-    from fedvoxel.cli.withdrawal_releases import Index
+    from fedvoxel.cli.withdrawal_releases import Index, Judged
     from fedvoxel.governance.withdrawal_certificate import RevokedCertificate
+    from fedvoxel.records.identity import Identity
 
 REASON = "a hospital that contributed to this model has withdrawn from the consortium"
 """Why a release is withdrawn, unless the operator says it otherwise: the index is read outside the consortium too."""
@@ -120,30 +121,44 @@ def _look(site: str, index: "Index", folders: tuple[Path, Path], as_json: bool) 
 
 
 def _certify(site: str, index: "Index", folders: tuple[Path, Path, Path], reason: str, file: Path) -> bytes:
-    """Withdraws releases, writes the certificate and returns its content; the server's log has it, or why not."""
-    kit = folders[1]
+    """Withdraws releases, writes the certificate and returns its content; the server's log has it, or why not.
+
+    All that can be refused is done first, in an order that leaves nothing that cannot be taken back: the certificate is
+    signed, lies beside its place, and is in the log, before a release is withdrawn; and it counts only after that.
+    """
+    from fedvoxel.records.identity import load_identity
+
+    kit, now = folders[1], datetime.now(UTC)
+    staged = file.with_name(f".{file.name}.new")
     try:
-        content = _certificate(site, index, folders, reason)
-        _write(file, content)
+        identity = load_identity(folders[2] / "startup")
+        content, judged = _certificate(site, index, folders[:2], identity, (reason, now))
+        _stage(file, staged, content)
+        _audit(kit, "done", site, hashes={"certificate": hashlib.sha256(content).hexdigest()})
+        index.withdraw(judged, identity, reason, now)
+        staged.replace(file)
     except FedVoxelError as error:
         _audit(kit, "refused", site, reason=str(error)[:2000])
         raise
-    _audit(kit, "done", site, hashes={"certificate": hashlib.sha256(content).hexdigest()})
+    finally:
+        staged.unlink(missing_ok=True)
     return content
 
 
-def _certificate(site: str, index: "Index", folders: tuple[Path, Path, Path], reason: str) -> bytes:
-    """Withdraws releases and returns the signed certificate; changes nothing where none may be issued."""
+def _certificate(
+    site: str, index: "Index", folders: tuple[Path, Path], identity: "Identity", withdrawn: tuple[str, datetime]
+) -> tuple[bytes, "tuple[Judged, ...]"]:
+    """Returns the signed certificate and the releases, judged; changes nothing."""
     from fedvoxel.governance.withdrawal import find
     from fedvoxel.governance.withdrawal_issue import check_may_issue, issue
-    from fedvoxel.records.identity import load_identity
 
-    (workspace, kit, signer), trust, now = folders, index.trust, datetime.now(UTC)
-    found = find(site, kit / "state", trust.root, now)
-    revoked, identity = _revoked(site, workspace, kit, now), load_identity(signer / "startup")
-    check_may_issue(found, identity, trust, now)
-    releases = index.withdraw(found, identity, reason, now)
-    return issue(found, revoked, releases, identity, trust, now).file_content
+    (workspace, kit), (reason, now) = folders, withdrawn
+    found = find(site, kit / "state", index.trust.root, now)
+    revoked = _revoked(site, workspace, kit, now)
+    check_may_issue(found, identity, index.trust, now)
+    judged = index.judged(found)
+    releases = index.planned(judged, reason, now)
+    return issue(found, revoked, releases, identity, index.trust, now).file_content, judged
 
 
 def _revoked(site: str, workspace: Path, kit: Path, now: datetime) -> tuple["RevokedCertificate", ...]:
@@ -153,11 +168,14 @@ def _revoked(site: str, workspace: Path, kit: Path, now: datetime) -> tuple["Rev
     return check_revoked(site, Register(authority_folder(workspace)), kit / "startup", now)
 
 
-def _write(file: Path, content: bytes) -> None:
+def _stage(file: Path, staged: Path, content: bytes) -> None:
+    """Writes beside the file's place what is to be moved there."""
     from fedvoxel.records.atomic import write_bytes
 
+    if file.is_dir():
+        raise PackageError(f"{file.name} cannot be written (it is a folder)")
     try:
-        write_bytes(file, content)
+        write_bytes(staged, content)
     except OSError as error:
         raise PackageError(f"{file.name} cannot be written ({error.strerror or type(error).__name__})") from None
 

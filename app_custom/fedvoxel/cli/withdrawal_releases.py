@@ -1,10 +1,12 @@
 """The index of releases, as far as a site's withdrawal is about it: which packages hold its updates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedvoxel.config import parse_config
 from fedvoxel.errors import PackageError
 
 if TYPE_CHECKING:
@@ -54,32 +56,50 @@ class Index:
         index = Releases(self.folder, self.trust, self.seen)
         return tuple(Judged(one, *verdict_on(_origin(index, one, self.trust), found)) for one in index.all)
 
-    def withdraw(self, found: "Findings", identity: "Identity", reason: str, now: datetime) -> "WithdrawnReleases":
-        """Withdraws what holds updates of the site, and returns what a certificate says of the index.
+    def planned(self, judged: "Sequence[Judged]", reason: str, now: datetime) -> "WithdrawnReleases":
+        """Returns what a certificate says of the index once `withdraw` has withdrawn what it names.
+
+        Args:
+            judged: The releases, judged.
+            reason: Why those are withdrawn that are not yet.
+            now: When they are.
 
         Raises:
-            PackageError: The index cannot be trusted or written, or the signer may not do that.
+            ConfigError: The reason is empty or too long.
         """
-        from fedvoxel.export.publishing import Publisher
         from fedvoxel.export.signature import moment
         from fedvoxel.governance.withdrawal_certificate import WithdrawnRelease
         from fedvoxel.governance.withdrawal_issue import Releases as WithdrawnReleases
 
         if self.folder is None:
             return WithdrawnReleases()
-        publisher, done, unclear = Publisher(self.folder, identity, self.trust, self.seen), [], []
-        for one in self.judged(found):
+        done, unclear = [], []
+        for one in judged:
             release = one.release
-            if one.verdict == "unclear" and release.state != "withdrawn":
+            before = release.state == "withdrawn"
+            if one.verdict == "unclear" and not before:
                 unclear.append(f"{release.name} {release.version}: {one.why}")
-            if one.verdict != "contains":
-                continue
-            if release.state != "withdrawn":
-                release = publisher.set_state(release.name, release.version, "withdrawn", reason, now)
-            named = {"name": release.name, "version": release.version, "package": release.sha256}
-            said = {"withdrawn": moment(release.at), "reason": release.reason}
-            done.append(WithdrawnRelease.model_validate(named | said))
+            if one.verdict == "contains":
+                named = {"name": release.name, "version": release.version, "package": release.sha256}
+                said = {"withdrawn": moment(release.at if before else now)}
+                said["reason"] = release.reason if before else reason
+                done.append(parse_config(WithdrawnRelease, named | said, "the withdrawal of a release"))
         return WithdrawnReleases(tuple(done), tuple(unclear))
+
+    def withdraw(self, judged: "Sequence[Judged]", identity: "Identity", reason: str, now: datetime) -> None:
+        """Withdraws what holds updates of the site and is not withdrawn yet; that cannot be taken back.
+
+        Raises:
+            PackageError: The index cannot be trusted, or the signer may not do that.
+            LedgerError: The index cannot be written.
+        """
+        from fedvoxel.export.publishing import Publisher
+
+        for one in judged:
+            release = one.release
+            if self.folder and one.verdict == "contains" and release.state != "withdrawn":
+                publisher = Publisher(self.folder, identity, self.trust, self.seen)
+                publisher.set_state(release.name, release.version, "withdrawn", reason, now)
 
 
 def _origin(index: "Releases", release: "Release", trust: "Trust") -> "ModelOrigin | None":

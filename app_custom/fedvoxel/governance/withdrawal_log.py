@@ -1,8 +1,8 @@
 """What the server's audit log proves for a certificate of withdrawal: which model stood before which round.
 
 A kept model is certified only if the log, whose chain holds, names its hash as the model before that round, and if a
-hospital other than the leaving one has countersigned the log from there on. So
-neither a file that was put in its place nor a record that was changed can have another model certified.
+hospital other than the leaving one has countersigned the log from there on. So neither a file that was put in its place
+nor a record that was changed can have another model certified.
 """
 
 from collections.abc import Collection, Iterable, Iterator
