@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,33 @@ def test_an_unfinished_line_is_removed_wherever_it_ends(path: Path) -> None:
     assert path.read_bytes() == whole + line, "reading changes nothing"
     Chain(path).append({"number": 4})
     assert numbers(path) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_crash_after_any_of_the_writes_of_several_entries_leaves_a_chain(
+    writes: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def until_killed(name: str) -> None:
+        own = getattr(chain_module, name)
+
+        def written(*arguments: Any, **named: Any) -> None:
+            if len(done) == writes:
+                raise KeyboardInterrupt
+            own(*arguments, **named)
+            done.append(name)
+
+        monkeypatch.setattr(chain_module, name, written)
+
+    for name in ("write_after", "write_bytes"):
+        until_killed(name)
+    with pytest.raises(KeyboardInterrupt), Chain(path).writing() as chain:
+        chain.append_each({"number": number} for number in range(3, 6))
+    monkeypatch.undo()
+    assert numbers(path) == list(range(3 + (writes + 1) // 2))
+    Chain(path).append({"number": 9})
+    assert numbers(path)[-1] == 9
 
 
 def test_a_crash_between_line_and_head_costs_nothing(path: Path) -> None:
@@ -352,6 +380,7 @@ def test_threads_take_turns(path: Path) -> None:
 APPENDER = """
 import sys
 from pathlib import Path
+from typing import Any
 from fedvoxel.records.chain import Chain
 while True:
     print(Chain(Path(sys.argv[1])).append({"number": 5}).index, flush=True)

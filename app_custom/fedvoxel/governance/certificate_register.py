@@ -132,7 +132,7 @@ class Register:
         said = {"event": "revoked", "reason": reason, "since": since.astimezone(UTC).isoformat() if since else None}
         bodies = [{**said, "serial": one.serial} for one in issued]
         with self._chain.writing() as chain:
-            chain.append(bodies[0], *bodies[1:])
+            chain.append_each(bodies)
 
     def note_list(self, number: int, until: datetime) -> None:
         """Writes down a list, before it is signed."""

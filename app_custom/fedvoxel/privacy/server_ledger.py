@@ -82,15 +82,14 @@ class ServerLedger:
         return lines, [_entry(line) for line in lines]
 
     def receive(self, received: Sequence[Received]) -> None:
-        """Writes what a round has received, in one step.
+        """Writes what a round has received, one update after the other.
 
         Raises:
             LedgerError: The ledger cannot be trusted or written.
         """
         if received:
             with self._chain.writing() as chain:
-                first, *more = [one.model_dump(mode="json") for one in received]
-                chain.append(first, *more)
+                chain.append_each(one.model_dump(mode="json") for one in received)
 
     def release(self, released: Released) -> None:
         """Writes that a round's model may leave.

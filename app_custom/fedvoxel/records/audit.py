@@ -37,15 +37,14 @@ class AuditLog:
         self._last: OpenChain | None = None
 
     def record(self, events: Sequence[AuditEvent]) -> None:
-        """Writes events in one step; they are on disk when this returns.
+        """Writes events, one after the other; they are on disk when this returns.
 
         Raises:
             LedgerError: The log cannot be trusted or written.
         """
         if events:
-            first, *more = (event.body() for event in events)
             with self._chain.continuing(self._last) as chain:
-                chain.append(first, *more)
+                chain.append_each(event.body() for event in events)
                 # A run of many rounds would otherwise hold them all in memory.
                 chain.entries, self._last = chain.entries[-1:], chain
 

@@ -29,7 +29,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +74,7 @@ class OpenChain:
         self.size_bytes = sum(len(entry.line) + 1 for entry in entries)
 
     def append(self, body: Body, *more: Body) -> Entry:
-        """Adds entries in one write and returns the last; they are on disk when this returns.
+        """Adds entries in one write, which a crash leaves as nothing or a chain that is refused; returns the last.
 
         Raises:
             LedgerError: The disk is full or cannot be written.
@@ -92,6 +92,11 @@ class OpenChain:
         self.entries, self.size_bytes = self.entries + added, self.size_bytes + len(content)
         self.write_head()
         return added[-1]
+
+    def append_each(self, bodies: Iterable[Body]) -> None:
+        """Adds entries one after the other, see `append`: a crash leaves the first ones, and a chain that goes on."""
+        for body in bodies:
+            self.append(body)
 
     def write_head(self) -> None:
         """Makes the last entry the head, if it is not.
