@@ -88,13 +88,17 @@ def _replacing(path: Path, mode: int, public: bool = False) -> Iterator[IO[bytes
             if public:
                 os.fchmod(handle, _PUBLIC)
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            _put_in_place(stream, temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _put_in_place(stream: IO[bytes], temporary: Path, path: Path) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+    os.replace(temporary, path)
 
 
 def _sync_folder(folder: Path) -> None:
