@@ -71,12 +71,17 @@ def test_a_folder_is_cleaned_to_look_at(site: Path, capsys: pytest.CaptureFixtur
     assert "0 objects written, 1 were there before" in capsys.readouterr().out
 
 
+def in_a_kit(site: Path, folder: Path) -> tuple[Path, Path]:
+    """Moves a site's configuration into a kit, whose exclusions count then; returns its new place and the kit's own."""
+    local = folder / "kit" / "local"
+    local.mkdir(parents=True)
+    return site.rename(local / site.name), local
+
+
 def test_an_excluded_patient_is_not_written_and_taken_out_again(
     site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local = tmp_path / "kit" / "local"
-    local.mkdir(parents=True)
-    site = site.rename(local / site.name)
+    site, local = in_a_kit(site, tmp_path)
     source, out = tmp_path / "dicom", tmp_path / "clean"
     store(source, "SEG")
     store(source, "CT", PatientID="4712", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.8")
@@ -102,9 +107,7 @@ def test_an_excluded_patient_is_not_written_and_taken_out_again(
 def test_a_patient_whose_originals_are_gone_is_taken_out_again(
     site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local = tmp_path / "kit" / "local"
-    local.mkdir(parents=True)
-    site = site.rename(local / site.name)
+    site, local = in_a_kit(site, tmp_path)
     source, out = tmp_path / "dicom", tmp_path / "clean"
     store(source, "CT")
     store(source, "SEG", PatientID="4712", StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.8")
