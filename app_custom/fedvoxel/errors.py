@@ -39,6 +39,10 @@ class CohortError(FedVoxelError):
     exit_code = 5
 
 
+class NotBuiltError(CohortError):
+    """Says that a cohort is built from DICOM and was not built yet, so that it has no list of cases."""
+
+
 class UpdateError(FedVoxelError):
     """Says that a model update is not what the round asked for (keys, shapes, values, weight)."""
 

@@ -8,8 +8,10 @@ import pytest
 import typer
 
 from fedvoxel.cli.main import main
+from fedvoxel.volumes.cohort.manifest import MANIFEST
 from fedvoxel.volumes.site import load_site_config
 from fedvoxel.volumes.used_patients import UsedPatients
+from tests.volumes.cohort.studies import cohort_values
 from tests.volumes.scans import csv_cohort, pairs_table, site_values
 
 Capture = pytest.CaptureFixture[str]
@@ -53,6 +55,18 @@ def test_a_patient_is_taken_out_and_the_runs_are_named(site: Path, tmp_path: Pat
     assert "keeps what it learnt" in said and "cannot be called back" in said
     assert PATIENT not in said
     assert usable(site, capsys) == 2
+
+
+def test_a_patient_may_object_before_a_cohort_is_built_for_the_first_time(
+    site: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    site.write_text(json.dumps(site_values(main=csv_cohort(), later=cohort_values({"folder": "dicom"}, "later"))))
+    assert exclude(site, *file_with(tmp_path)) == 0
+    assert "listed today in: main" in capsys.readouterr().out
+    built = site.parent / "later"
+    built.mkdir()
+    (built / MANIFEST).write_text("{")
+    assert exclude(site, *file_with(tmp_path)) == 5
 
 
 def test_the_identifier_may_be_typed_and_is_not_echoed(

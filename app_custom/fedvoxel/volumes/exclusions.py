@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
-from fedvoxel.errors import CohortError, ConfigError, LedgerError
+from fedvoxel.errors import CohortError, ConfigError, LedgerError, NotBuiltError
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
@@ -189,7 +189,8 @@ def admitted_cases(site: SiteConfig, cohort: CohortConfig, base: Path) -> tuple[
 def known_names(site: SiteConfig, patient: str, base: Path) -> tuple[frozenset[str], tuple[str, ...]]:
     """Returns every pseudonym of a patient, and the cohorts that list the patient today.
 
-    One image file in two cohorts is one patient, whatever the lists call them.
+    One image file in two cohorts is one patient, whatever the lists call them. A cohort that was never built knows
+    nobody; whoever is out then stays out when it is built.
 
     Args:
         site: The site's own file.
@@ -199,7 +200,7 @@ def known_names(site: SiteConfig, patient: str, base: Path) -> tuple[frozenset[s
     Raises:
         CohortError: A cohort cannot be listed, so that nobody can tell.
     """
-    listed = {name: list_cases(cohort, base) for name, cohort in site.cohorts.items()}
+    listed = {name: _listed(cohort, base) for name, cohort in site.cohorts.items()}
     names, before = frozenset({patient}), frozenset[str]()
     while names != before:
         before = names
@@ -208,6 +209,13 @@ def known_names(site: SiteConfig, patient: str, base: Path) -> tuple[frozenset[s
         same = [files for cases in listed.values() for files in cases if files.real_image in images]
         names |= {files.patient_pseudonym(site) for files in (*theirs, *same)}
     return names, tuple(name for name, cases in listed.items() if any(_names(site, files) & names for files in cases))
+
+
+def _listed(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:
+    try:
+        return list_cases(cohort, base)
+    except NotBuiltError:
+        return ()
 
 
 def _names(site: SiteConfig, files: CaseFiles) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config, read_json
-from fedvoxel.errors import CohortError, ConfigError
+from fedvoxel.errors import CohortError, ConfigError, NotBuiltError
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.volumes.sources import ClassCode, ClassName
@@ -134,10 +134,11 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads a built cohort's manifest.
 
     Raises:
-        CohortError: It is missing, cannot be read, or is not as it was written.
+        NotBuiltError: It is missing.
+        CohortError: It cannot be read, or is not as it was written.
     """
     if not (folder / MANIFEST).is_file():
-        raise CohortError("the cohort is not built yet: run `fedvoxel cohort build` first")
+        raise NotBuiltError("the cohort is not built yet: run `fedvoxel cohort build` first")
     try:
         return parse_config(Manifest, read_json(folder / MANIFEST, "the cohort's manifest"), "the cohort's manifest")
     except ConfigError as error:
