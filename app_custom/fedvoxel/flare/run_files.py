@@ -114,7 +114,7 @@ class RunFiles:
         self.note_unfinished(state)
 
     def note_unfinished(self, state: Rounds) -> None:
-        """Writes an outcome that is true wherever the server dies: "at least", since the journal commits a round before."""
+        """Writes an outcome that is true wherever the server dies: "at least", as the journal commits a round first."""
         reason = f"the run has not ended: at least {state.round} of {state.config.num_rounds} rounds are committed"
         outcome = self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
         for path in self._outcome_paths:
