@@ -66,7 +66,7 @@ def how_to_go_on(consortium: "Consortium", result: Path) -> tuple[str, ...]:
     workspace, lead = consortium.workspace, consortium.person("lead")
     return (
         f"The result: {result}",
-        f"The kits: {consortium.folder}, of the hospitals {', '.join(consortium.sites)} and of {lead}, who submits jobs",
+        f"The kits: {consortium.folder}, of {', '.join(consortium.sites)} and of {lead}, who submits jobs",
         f"Start the server and the hospitals again: fedvoxel consortium start {workspace}",
         f"Stop them: fedvoxel consortium stop {workspace}",
         "Next: docs/data_scientist.md runs the same job from FLARE's own admin console.",
