@@ -132,3 +132,14 @@ def test_the_root_is_changed_in_two_steps(workspace: Path, capsys: Out) -> None:
     said(capsys, "consortium", "renew", project, "-w", workspace)
     ended = said(capsys, "consortium", "rotate-ca", project, "-w", workspace, "--finish")
     assert (ended["roots"], ended["to_renew"], ended["fingerprint"]) == (1, [], begun["fingerprint"])
+
+
+def test_a_fingerprint_is_shown_as_it_is(workspace: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = "SHA256:AB:01:CD:02"
+    monkeypatch.setattr("fedvoxel.governance.certificate_request._pairs", lambda digits: shown)
+    asked = ["site", "request", "hospital-a", "--org", "hospital_a", "--folder", str(workspace)]
+    assert main(asked) == 0
+    assert shown in capsys.readouterr().out, "rich makes an emoji of :AB: and of :CD:"
+    request = str(workspace / "hospital-a.csr")
+    assert main(["consortium", "issue", str(workspace.parent / "consortium.yml"), request, "-w", str(workspace)]) != 0
+    assert shown in capsys.readouterr().err

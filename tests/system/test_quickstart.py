@@ -25,6 +25,7 @@ def test_without_data_it_trains_on_simulated_brains_and_can_be_repeated(tmp_path
         assert "not patient data" in done.stdout
         results = sorted((tmp_path / "brain_demo" / "results").iterdir())
         assert len(results) == runs
+        assert f"consortium start {tmp_path / 'brain_demo'}" in done.stdout
     for result in results:
         outcome = open_job_result(result).outcome
         assert outcome.status == "finished"

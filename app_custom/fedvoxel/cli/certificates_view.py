@@ -67,6 +67,6 @@ def put(places: list[Path]) -> str:
 
 
 def say(*lines: str) -> None:
-    """Prints lines as they are."""
+    """Prints lines as they are: rich would make a letter of the `:AB:` in a fingerprint."""
     for line in filter(None, lines):
-        Console().print(line, soft_wrap=True, highlight=False, markup=False)
+        Console(emoji=False).print(line, soft_wrap=True, highlight=False, markup=False)

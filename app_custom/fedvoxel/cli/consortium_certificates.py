@@ -84,7 +84,7 @@ def issue(
     for one in approved:
         holder = one.holder
         table.add_row(holder.name, holder.organisation, holder.role or holder.kind, fingerprint(one.key))
-    Console(stderr=True).print(table)
+    Console(stderr=True, emoji=False).print(table)  # it holds fingerprints; see `say`
     confirmed("Are these the people, organisations and fingerprints that you know?", yes)
     authority = open_with_options(workspace, key_folder, passphrase_file)
     answers = answer(described, authority, approved, workspace / "answers")

@@ -37,12 +37,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Export a job's model as one signed package; check, show and unpack packages.",
-    epilog="Example: fedvoxel export downloads/3c5c62d1 --describe hippocampus.json --sign kits/lead@example.org",
+    epilog="Example: fedvoxel export downloads/3c5c62d1 --describe hippocampus.json "
+    "--sign kits/scientist@consortium.example",
 )
 
 
 @app.command(
-    epilog="Example: fedvoxel export downloads/3c5c62d1 --describe hippocampus.json --sign kits/lead@example.org"
+    epilog="Example: fedvoxel export downloads/3c5c62d1 --describe hippocampus.json "
+    "--sign kits/scientist@consortium.example"
 )
 def job(
     result: Annotated[Path, typer.Argument(help="The folder that download_job made.", show_default=False)],

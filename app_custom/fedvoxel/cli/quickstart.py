@@ -57,7 +57,20 @@ def quickstart(
     result = _train(console, consortium, [in_clone(clone, f"jobs/{job}") for job in chosen.jobs])
     _report(console, consortium, chosen, result, full)
     console.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.", highlight=False)
-    console.print("Next: docs/data_scientist.md runs the same job from FLARE's own admin console.", highlight=False)
+    for line in how_to_go_on(consortium, result):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def how_to_go_on(consortium: "Consortium", result: Path) -> tuple[str, ...]:
+    """Says where everything lies and how it is started again: the pages that are read next need kits and a server."""
+    workspace, lead = consortium.workspace, consortium.person("lead")
+    return (
+        f"The result: {result}",
+        f"The kits: {consortium.folder}, of {', '.join(consortium.sites)} and of {lead}, who submits jobs",
+        f"Start the server and the hospitals again: fedvoxel consortium start {workspace}",
+        f"Stop them: fedvoxel consortium stop {workspace}",
+        "Next: docs/data_scientist.md runs the same job from FLARE's own admin console.",
+    )
 
 
 def _prepare_data(console: "Console", job: str | None, data: Path | None, work: Path) -> "DemoData":

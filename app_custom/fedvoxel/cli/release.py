@@ -39,8 +39,8 @@ ReaderPolicy = Annotated[
 
 
 @app.command(
-    epilog="Example: fedvoxel release publish hippocampus-1.0.0.fvpkg releases --sign kits/lead@example.org "
-    '--reason "3 seeds, see report"'
+    epilog="Example: fedvoxel release publish hippocampus-1.0.0.fvpkg releases "
+    '--sign kits/scientist@consortium.example --reason "3 seeds, see report"'
 )
 def publish(
     package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A .fvpkg file.", show_default=False)],
@@ -69,8 +69,8 @@ def publish(
 
 @app.command(
     "set",
-    epilog="Example: fedvoxel release set withdrawn releases hippocampus 1.0.0 --sign kits/lead@example.org "
-    '--reason "misses small hippocampi"',
+    epilog="Example: fedvoxel release set withdrawn releases hippocampus 1.0.0 "
+    '--sign kits/scientist@consortium.example --reason "misses small hippocampi"',
 )
 def set_(
     state: Annotated[
