@@ -5,12 +5,13 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
@@ -26,8 +27,9 @@ from nvflare.private.fed.server.job_runner import JobRunner
 
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.flare import interrupted_runs, resumption
-from fedvoxel.flare.interrupted_runs import is_training_job
+from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 
@@ -364,3 +366,29 @@ def test_a_damaged_journal_keeps_no_other_run_from_going_on(server: Server) -> N
     (broken / "journal.json").write_text("{")
     server.restart()
     assert len(server.others(job_id)) == 1
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_that_writes_its_journal_while_it_is_read_has_not_failed(
+    ended: bool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader has the entry of the round before, whose arrays are gone when it looks for them."""
+    folder = server.attempt(server.submit(RunStatus.RUNNING))
+    journal, judged = RoundJournal(folder / "journal"), RoundJournal._is_whole
+    with ExitStack() as running:
+        running.enter_context(journal.writing())
+        begun = journal.read()
+        assert begun
+        before = journal.write(begun.changed(committed=3), Snapshot({"round": 3}, {"model": {"w": np.zeros(3)}}))
+
+        def commits_meanwhile(self: RoundJournal, entry: JournalEntry) -> bool:
+            if entry.number == before.number:
+                after = Snapshot({"round": 4}, {"model": {"w": np.ones(3)}})
+                journal.write(before.changed(committed=4), after)
+                if ended:
+                    running.close()
+            return judged(self, entry)
+
+        monkeypatch.setattr(RoundJournal, "_is_whole", commits_meanwhile)
+        fail_damaged(folder.parent)
+    assert load_outcome(folder / OUTCOME_FILE).status == "unfinished"
