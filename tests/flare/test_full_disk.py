@@ -15,7 +15,8 @@ from nvflare.apis.shareable import Shareable
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
 from fedvoxel.flare import run_files
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
-from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE, NO_OUTCOME
+from fedvoxel.flare.run_ending import NO_OUTCOME
+from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 from fedvoxel.governance.audit_report import verify_log
 from fedvoxel.records.audit import AUDIT_FILE
 from fedvoxel.updates.update import Arrays

@@ -32,6 +32,8 @@ from fedvoxel.flare import interrupted_runs, resumption
 from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+from fedvoxel.records import chain
+from fedvoxel.records.chain import Chain
 
 SITES = ("hospital-a", "hospital-b")
 TRAINING = "fedvoxel.flare.controller.FedAvgController"
@@ -233,6 +235,18 @@ def test_a_run_goes_on_when_the_disk_has_room_again(server: Server, monkeypatch:
     monkeypatch.setattr(interrupted_runs.shutil, "disk_usage", filled_twice)
     server.restart_and_wait(lambda: bool(server.others(job_id)))
     assert looked == [0, 0, 0] and len(server.others(job_id)) == 1
+
+
+def test_a_run_goes_on_when_a_backup_has_let_go_of_its_journal(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(chain, "LOCK_TIMEOUT_S", 0.05)
+    job_id = server.submit(RunStatus.FINISHED_EXECUTION_EXCEPTION)
+    folder = server.attempt(job_id)
+    with Chain(folder / "journal" / "journal.json").held():
+        server.ended(job_id)
+        assert server.others(job_id) == [] and server.meta(job_id)[RESUMED_AS] == "", "whoever watches it is told"
+    server.restart_and_wait(lambda: bool(server.others(job_id)))
+    assert len(server.others(job_id)) == 1
 
 
 def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) -> None:

@@ -38,6 +38,8 @@ from fedvoxel.flare.interrupted_runs import (
     is_training_job,
 )
 from fedvoxel.flare.messages import RESUMED_AS
+from fedvoxel.flare.round_journal import RoundJournal
+from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
 
@@ -164,6 +166,7 @@ class Resumption(FLComponent):
         # Who watches the job is told at once that its run is to go on.
         self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
         check_room(run.folder)
+        RoundJournal(run.folder / JOURNAL).check_free()
         self._wait_for(set(run.entry.sites))
         self._submit_again(fl_ctx, self._job(fl_ctx, run.last_job))
 

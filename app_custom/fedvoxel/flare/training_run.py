@@ -6,7 +6,7 @@ It asks, converts and records; every decision about updates, models and scores i
 import time
 from collections.abc import Sequence
 
-from fedvoxel.errors import ConfigError, DiskFullError, FedVoxelError, JobError, UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -19,7 +19,8 @@ from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_files import Ending, RunFiles, without_room, write_trouble
+from fedvoxel.flare.run_ending import Ending, ending_of, without_room, write_trouble
+from fedvoxel.flare.run_files import RunFiles
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
@@ -72,10 +73,8 @@ class TrainingRun:
                 self._score_last(state, sites)
         except JobError as error:
             return "aborted", str(error)
-        except DiskFullError as error:
-            return without_room(str(error))
         except FedVoxelError as error:
-            return "failed", str(error)
+            return ending_of(error)
         except OSError as error:
             return without_room(write_trouble(error)) if is_disk_full(error) else ("failed", write_trouble(error))
         if state.finished:
