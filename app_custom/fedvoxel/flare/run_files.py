@@ -88,6 +88,7 @@ class RunFiles:
         if planned.start:
             save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
         self._began = False
+        self._models: Models = (None, None)
         self._events = EventFiles(self._folder / "events")
 
     def begin(self, state: Rounds) -> None:
@@ -163,26 +164,29 @@ class RunFiles:
                 return self._stop(stopped, state)
             # A log that could not be written before has said so.
             said = [] if str(error) in (reason or "") else [str(error)]
-            return "failed", "; ".join([*([reason] if reason else []), *said])
+            why = "; ".join([*([reason] if reason else []), *said])
+            return ("failed", why) if status == "failed" else self._fail(why, state)
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        models: Models = (None, None)
         self._began = self._began or state is not None
         try:
-            models = self._keep_models(state)
+            self._models = self._keep_models(state)
             self._events.close()
-            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, models)
+            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, self._models)
             for path in self._outcome_paths:
                 write_outcome(outcome, path)
         except OSError as error:
             trouble = write_trouble(error)
             if is_disk_full(error) and status in ENDED_WELL:
                 return self._stop(without_room(trouble), state)
-            reason = trouble if reason in (None, trouble) else f"{reason}; {trouble}"
-            outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, models)
-            return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
+            return self._fail(trouble if reason in (None, trouble) else f"{reason}; {trouble}", state)
         return status, reason
+
+    def _fail(self, reason: str, state: Rounds | None) -> Ending:
+        """Has the outcome say that the run has failed, in the place of one that may say better."""
+        outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, self._models)
+        return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
 
     def _stop(self, ending: Ending, state: Rounds | None) -> Ending:
         """Stops for a time; an outcome that says already that the run has ended is taken back."""
