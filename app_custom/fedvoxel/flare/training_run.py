@@ -15,6 +15,7 @@ from fedvoxel.federation.run_state import RunState, model_in
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.federation.vetting import Vetting
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
@@ -108,9 +109,10 @@ class TrainingRun:
         return run
 
     def _first_model(self, sites: list[str]) -> Arrays:
-        recorder = self._files.recorder
+        recorder, config = self._files.recorder, self._config
+        wait = Wait(config.round_timeout_s, site_timeout_s=config.site_timeout_s)
         try:
-            return first_model(self._tasks.ask, sites, self._config.round_timeout_s, recorder)
+            return first_model(self._tasks.ask, sites, wait, recorder)
         finally:
             recorder.first_model_up = self._tasks.line.taken().up
 
