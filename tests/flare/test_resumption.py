@@ -33,6 +33,7 @@ from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.records import chain
+from fedvoxel.records.atomic import write_json
 from fedvoxel.records.chain import Chain
 
 SITES = ("hospital-a", "hospital-b")
@@ -359,6 +360,17 @@ def test_the_next_attempt_waits_until_the_runs_sites_are_back(server: Server, mo
     monkeypatch.setattr(server, "get_clients", back_at_the_third_look)
     server.ended(job_id)
     assert looks == [0, 0, 0, 0] and len(server.others(job_id)) == 1
+
+
+def test_who_is_shut_out_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 60.0)
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id)
+    server.sites = [SITES[0]]
+    write_json(server.folder / "state/certificates/shut_out.json", [SITES[1]])
+    began = time.monotonic()
+    server.ended(job_id)
+    assert len(server.others(job_id)) == 1 and time.monotonic() - began < 30
 
 
 def test_a_run_whose_journal_is_damaged_has_failed_and_says_so(server: Server) -> None:
