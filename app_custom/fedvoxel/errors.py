@@ -89,6 +89,12 @@ class DiskFullError(LedgerError):
     """Says that a ledger could not be written for want of room: what was to be recorded can be when there is some."""
 
 
+class LockedError(LedgerError):
+    """Says that a ledger stays locked by another process, such as a backup: what was to be recorded can be later."""
+
+    exit_code = 12
+
+
 class BudgetExceededError(FedVoxelError):
     """Says that a release would pass the privacy budget that the site's own policy grants; nothing was released."""
 

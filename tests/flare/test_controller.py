@@ -342,6 +342,17 @@ def test_a_useless_initial_model_is_not_taken(model: dict[str, Any], tmp_path: P
     assert audited[:3] == (HOSTILE, "refused", None) and audited[3] == outcome.no_first_model.refused[HOSTILE]
 
 
+def test_a_site_that_hangs_over_the_first_model_is_waited_for_as_long_as_a_site_may_take(tmp_path: Path) -> None:
+    def hangs(task: str) -> list[Shareable]:
+        return [] if task == TASK_INITIALIZE else well_behaved(task)
+
+    answers = {"a": hangs} | dict.fromkeys(("b", "c"), well_behaved)
+    outcome = run_sites(tmp_path, answers, round_timeout_s=60, site_timeout_s=1)
+    assert outcome.no_first_model.missing == {"a": "took longer than the 1 s that a site may"}
+    assert (outcome.status, outcome.first_model_from) == ("finished", "b")
+    assert (outcome.finished - outcome.started).total_seconds() < 30
+
+
 def test_a_run_without_any_first_model_says_why_each_site_gave_none(tmp_path: Path) -> None:
     answers = {
         "a": lambda task: [result_reply({}, {"bias": np.full(3, math.nan, np.float32)}, difference=False)],

@@ -1,7 +1,8 @@
 """The server asks all sites beside the tasks: what they say is recorded, and no site's silence ends anything."""
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from nvflare.apis.client import Client
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.private.fed.server.server_engine import ServerEngine
 
 from fedvoxel.flare.countersigning import Countersigning
 from fedvoxel.flare.messages import COUNTERSIGN_TOPIC
@@ -23,10 +26,20 @@ Reply = Callable[[str, Question], Shareable | None]
 
 
 class Engine:
-    """Stands where FLARE's server engine does: hands the question to each site."""
+    """Stands where FLARE's server engine does: hands the question to each site that FLARE's own rule finds."""
 
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
+    logger = logging.getLogger("engine")
+    _to_aux_msg_targets = ServerEngine._to_aux_msg_targets
+    _get_aux_msg_target = ServerEngine._get_aux_msg_target
+
+    def __init__(self, reply: Reply, here: Sequence[str]) -> None:
+        self._reply, self._here = reply, {site: Client(site, site) for site in here}
+
+    def get_clients(self) -> list[Client]:
+        return list(self._here.values())
+
+    def get_client_from_name(self, name: str) -> Client | None:
+        return self._here.get(name)
 
     @contextmanager
     def new_context(self) -> Iterator[FLContext]:
@@ -37,7 +50,8 @@ class Engine:
     ) -> dict[str, Any]:
         assert topic == COUNTERSIGN_TOPIC and timeout > 0 and optional
         question = Question.model_validate(request["question"])
-        replies = {site: self._reply(site, question) for site in targets}
+        known = [target.name for target in self._to_aux_msg_targets(targets)]
+        replies = {site: self._reply(site, question) for site in known}
         return {site: reply for site, reply in replies.items() if reply is not None}
 
 
@@ -52,14 +66,14 @@ def signing(run: MadeUpRun) -> Reply:
     return reply
 
 
-def countersigning(run: MadeUpRun, reply: Reply) -> Countersigning:
+def countersigning(run: MadeUpRun, reply: Reply, here: Sequence[str] = SITES) -> Countersigning:
     startup = run.folder / "startup"
     startup.mkdir(exist_ok=True)
     (startup / "rootCA.pem").write_bytes(run.root.certificate.public_bytes(Encoding.PEM))
     context = FLContext()
     workspace = SimpleNamespace(get_startup_kit_dir=lambda: str(startup))
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
-    context.set_prop(ReservedKey.ENGINE, Engine(reply), private=True, sticky=False)
+    context.set_prop(ReservedKey.ENGINE, Engine(reply, here), private=True, sticky=False)
     context.set_prop(ReservedKey.RUN_NUM, "job-1", private=False, sticky=False)
     return Countersigning(context, run.server, RUN)
 
@@ -96,6 +110,15 @@ def test_a_site_that_had_signed_more_than_is_known_is_asked_again_with_another_p
 def test_nothing_or_nonsense_is_recorded_as_missing(run: MadeUpRun, reply: Shareable | None) -> None:
     countersigning(run, lambda site, question: reply).end(SITES, 1)
     assert [event.outcome for event in recorded(run)] == ["missing"] * 2
+
+
+@pytest.mark.parametrize("here", [(), SITES[:1], SITES[1:], SITES])
+def test_a_site_of_the_run_that_is_not_in_this_attempt_keeps_no_other_from_signing(
+    here: Sequence[str], run: MadeUpRun
+) -> None:
+    countersigning(run, signing(run), here).end(SITES, 1)
+    said = {event.site: event.outcome for event in recorded(run)}
+    assert said == {site: "done" if site in here else "missing" for site in SITES}
 
 
 def test_what_breaks_the_asking_ends_nothing(run: MadeUpRun, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 from nvflare.apis.shareable import Shareable
 
+from fedvoxel.errors import DiskFullError, LedgerError
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.federation.recorder import RunRecorder
 from fedvoxel.flare import run_files
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
-from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE, NO_OUTCOME
+from fedvoxel.flare.round_journal import RoundJournal
+from fedvoxel.flare.run_ending import NO_OUTCOME
+from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
 from fedvoxel.governance.audit_report import verify_log
 from fedvoxel.records.audit import AUDIT_FILE
 from fedvoxel.updates.update import Arrays
@@ -74,6 +78,28 @@ def test_a_server_that_cannot_even_begin_its_files(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a folder")
     (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
     assert TROUBLE in panic and panic.endswith(NO_OUTCOME)
+
+
+@pytest.mark.parametrize("trouble", [LedgerError("audit.jsonl was changed"), DiskFullError("audit.jsonl: no room")])
+def test_a_log_that_fails_at_the_end_is_told_alike_by_all_who_say_how_the_run_ended(
+    trouble: LedgerError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(RunRecorder, "ended", fails)
+    (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
+    said, entry = said_by(tmp_path), RoundJournal(tmp_path / STATE / "journal").read()
+    status = "unfinished" if isinstance(trouble, DiskFullError) else "failed"
+    assert str(trouble) in panic and {place: ended for place, (ended, _) in said.items()} == {
+        RUN: status,
+        STATE: status,
+    }
+    assert entry and entry.ended == status
+    if status == "failed":
+        assert {reason for _, reason in said.values()} == {str(trouble)}
+        assert all(load_outcome(tmp_path / place / OUTCOME_FILE).model for place in said)
+    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("index", [0, 1])

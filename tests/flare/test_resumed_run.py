@@ -12,7 +12,10 @@ from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_audit import RunAudit
+from fedvoxel.flare.training_run import NOT_HERE
 from fedvoxel.governance.audit_report import verify_log
+from fedvoxel.governance.shut_out import REVOKED
+from fedvoxel.records.atomic import write_json
 from fedvoxel.records.audit import AUDIT_FILE, AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from tests.export.throwaway_root import NOW
@@ -155,6 +158,42 @@ def test_all_attempts_are_one_run_for_the_sites(tmp_path: Path) -> None:
     dies(tmp_path, TASK_TRAIN, 2)
     run(tmp_path)
     assert len(Dying.runs) == 1
+
+
+@pytest.mark.parametrize("rounds", [{}, {"selection": {"name": "random", "fraction": 1.0}}])
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_site_that_is_not_in_an_attempt_is_missing_from_all_of_it(
+    rounds: dict[str, Any], revoked: bool, tmp_path: Path
+) -> None:
+    away = "hospital-z"
+    Dying.at = (TASK_TRAIN, 1)
+    with pytest.raises(Killed):
+        panics_of(tmp_path, ANSWERS | {away: well_behaved}, Dying, **SECTION | rounds)
+    write_json(tmp_path / "state/certificates/shut_out.json", [away] if revoked else [])
+    Dying.at = (TASK_TRAIN, 3)
+    with pytest.raises(Killed):
+        panics_of(tmp_path, ANSWERS, Dying, **SECTION | rounds, job_id="job-2")
+    write_json(tmp_path / "state/certificates/shut_out.json", [])
+    outcome = run(tmp_path, job_id="job-3", **rounds)
+    why = REVOKED if revoked else NOT_HERE
+    assert outcome.status == "finished" and outcome.sites == (*GOOD, away)
+    assert [record.missing for record in outcome.rounds] == [{}, {away: why}, {away: why}, {away: NOT_HERE}]
+    assert outcome.unvalidated and outcome.unvalidated.missing == {away: NOT_HERE}
+    assert outcome.untested and outcome.untested.missing == {away: NOT_HERE}
+    told = [(event.round, event.reason) for event in logged(tmp_path, "answer") if event.outcome == "missing"]
+    of_rounds = [each for each in told if each[0] is not None]
+    assert of_rounds == [(1, why), (2, why), (3, why), (3, NOT_HERE)], "round 3 was begun by two attempts"
+
+
+def test_a_site_that_comes_for_a_later_attempt_takes_part_in_that(tmp_path: Path) -> None:
+    away, everybody = "hospital-z", {**ANSWERS, "hospital-z": well_behaved}
+    for job_id, answers, at in (("job-1", everybody, 1), ("job-2", ANSWERS, 2)):
+        Dying.at = (TASK_TRAIN, at)
+        with pytest.raises(Killed):
+            panics_of(tmp_path, answers, Dying, **SECTION, job_id=job_id)
+    outcome = run_sites(tmp_path, everybody, Dying, **SECTION, job_id="job-3")
+    assert [away in record.contributed for record in outcome.rounds] == [True, False, True, True]
+    assert [away in record.missing for record in outcome.rounds] == [False, True, False, False]
 
 
 def test_a_run_that_dies_in_its_test_is_only_tested_again(tmp_path: Path) -> None:

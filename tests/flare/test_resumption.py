@@ -5,12 +5,13 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
@@ -26,10 +27,14 @@ from nvflare.private.fed.server.job_runner import JobRunner
 
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
+from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.flare import interrupted_runs, resumption
-from fedvoxel.flare.interrupted_runs import is_training_job
+from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+from fedvoxel.records import chain
+from fedvoxel.records.atomic import write_json
+from fedvoxel.records.chain import Chain
 
 SITES = ("hospital-a", "hospital-b")
 TRAINING = "fedvoxel.flare.controller.FedAvgController"
@@ -233,6 +238,18 @@ def test_a_run_goes_on_when_the_disk_has_room_again(server: Server, monkeypatch:
     assert looked == [0, 0, 0] and len(server.others(job_id)) == 1
 
 
+def test_a_run_goes_on_when_a_backup_has_let_go_of_its_journal(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(chain, "LOCK_TIMEOUT_S", 0.05)
+    job_id = server.submit(RunStatus.FINISHED_EXECUTION_EXCEPTION)
+    folder = server.attempt(job_id)
+    with Chain(folder / "journal" / "journal.json").held():
+        server.ended(job_id)
+        assert server.others(job_id) == [] and server.meta(job_id)[RESUMED_AS] == "", "whoever watches it is told"
+    server.restart_and_wait(lambda: bool(server.others(job_id)))
+    assert len(server.others(job_id)) == 1
+
+
 def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) -> None:
     job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
     folder = server.attempt(job_id, committed=2, first=(0,) + (2,) * MOST_WITHOUT_PROGRESS)
@@ -345,6 +362,17 @@ def test_the_next_attempt_waits_until_the_runs_sites_are_back(server: Server, mo
     assert looks == [0, 0, 0, 0] and len(server.others(job_id)) == 1
 
 
+def test_who_is_shut_out_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 60.0)
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id)
+    server.sites = [SITES[0]]
+    write_json(server.folder / "state/certificates/shut_out.json", [SITES[1]])
+    began = time.monotonic()
+    server.ended(job_id)
+    assert len(server.others(job_id)) == 1 and time.monotonic() - began < 30
+
+
 def test_a_run_whose_journal_is_damaged_has_failed_and_says_so(server: Server) -> None:
     job_id = server.submit(RunStatus.RUNNING)
     folder = server.attempt(job_id)
@@ -364,3 +392,29 @@ def test_a_damaged_journal_keeps_no_other_run_from_going_on(server: Server) -> N
     (broken / "journal.json").write_text("{")
     server.restart()
     assert len(server.others(job_id)) == 1
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_that_writes_its_journal_while_it_is_read_has_not_failed(
+    ended: bool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader has the entry of the round before, whose arrays are gone when it looks for them."""
+    folder = server.attempt(server.submit(RunStatus.RUNNING))
+    journal, judged = RoundJournal(folder / "journal"), RoundJournal._is_whole
+    with ExitStack() as running:
+        running.enter_context(journal.writing())
+        begun = journal.read()
+        assert begun
+        before = journal.write(begun.changed(committed=3), Snapshot({"round": 3}, {"model": {"w": np.zeros(3)}}))
+
+        def commits_meanwhile(self: RoundJournal, entry: JournalEntry) -> bool:
+            if entry.number == before.number:
+                after = Snapshot({"round": 4}, {"model": {"w": np.ones(3)}})
+                journal.write(before.changed(committed=4), after)
+                if ended:
+                    running.close()
+            return judged(self, entry)
+
+        monkeypatch.setattr(RoundJournal, "_is_whole", commits_meanwhile)
+        fail_damaged(folder.parent)
+    assert load_outcome(folder / OUTCOME_FILE).status == "unfinished"

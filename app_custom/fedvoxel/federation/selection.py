@@ -102,8 +102,9 @@ class Selector:
         seen.loss = loss if loss is None else max(0.0, loss)
 
     def note_missed(self, site: str) -> None:
-        """Takes that a site was asked and brought no update that could be accepted."""
-        self._seen[site].missed = True
+        """Takes that a site was asked and brought no update that could be accepted; others cannot be asked at all."""
+        if site in self._seen:
+            self._seen[site].missed = True
 
     def snapshot(self) -> Snapshot:
         """Returns what is known of each site."""

@@ -12,14 +12,15 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.errors import ConfigError, FedVoxelError, LedgerError
 from fedvoxel.federation.attempts import RunStatus
 from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.kept_models import BeforeSite
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.flare.messages import STATS_GROUP
-from fedvoxel.flare.run_files import NO_OUTCOME, Ending, Planned, RunFiles, write_trouble
+from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, write_trouble
+from fedvoxel.flare.run_files import Planned, RunFiles
 from fedvoxel.flare.run_journal import RunJournal, job_hash
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.server_privacy import server_privacy
@@ -63,7 +64,7 @@ class FedAvgController(SiteTasks):
         """Runs the job; ends it as failed for FLARE too, if it failed."""
         try:
             status, reason = self._run_and_record(sorted(client.name for client in self.engine.get_clients()))
-        except OSError as error:
+        except (FedVoxelError, OSError) as error:
             status, reason = "failed", f"{write_trouble(error)}; {NO_OUTCOME}"
         self._view.show(phase="done", status=status, reason=reason)
         if status in ("failed", "unfinished"):
@@ -71,6 +72,7 @@ class FedAvgController(SiteTasks):
             self.panic(f"the run {'failed' if status == 'failed' else 'has stopped'}: {reason}")
 
     def _run_and_record(self, sites: list[str]) -> Ending:
+        journal: RunJournal | None = None
         with ExitStack() as held:
             try:
                 config = parse_config(RoundsConfig, self.rounds, "the job's rounds section")
@@ -83,9 +85,10 @@ class FedAvgController(SiteTasks):
                     return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).again()
                 attempt = self.run_key, self.fl_ctx.get_job_id(), journal.entry.committed
                 privacy = server_privacy(self.privacy, state_folder(self.fl_ctx), attempt, len(sites))
+                journal.begin(sites)
             except FedVoxelError as error:
-                return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).finish("failed", str(error), None)
-            journal.begin(sites)
+                ending = ending_of(error) if journal and journal.goes_on_by_itself else ("failed", str(error))
+                return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).finish(*ending, None)
             planned, entry = Planned(config.num_rounds, claim, start), journal.entry
             files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
             files.recorder.site_versions = self.site_versions
@@ -109,7 +112,7 @@ class FedAvgController(SiteTasks):
     def _end_journal(self, journal: RunJournal, status: RunStatus) -> None:
         try:
             journal.end(status)
-        except OSError as error:
+        except (LedgerError, OSError) as error:
             # The outcome is written; whoever begins this job again goes on after its last round, and ends at once.
             self.error(f"event=journal_not_ended reason={write_trouble(error)}")
 

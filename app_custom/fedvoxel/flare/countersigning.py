@@ -85,13 +85,18 @@ class Countersigning:
         return question_for(entries, [known.get(site, 0) for site in sites], self._run_key, index)
 
     def _send(self, sites: Collection[str], question: Question) -> dict[str, Answer | None]:
+        # A site of the run need not be in this attempt. FLARE asks nobody where it knows one name too few, and all
+        # where it is given none.
+        here = {client.name for client in self._engine.get_clients()}
+        asked, sent = [site for site in sites if site in here], None
         request = Shareable()
         request["question"] = question.model_dump(mode="json")
-        with self._engine.new_context() as fl_ctx:
-            # FLARE 2.9's multicast_aux_requests, with a request for each, fails whatever it is given.
-            sent = self._engine.send_aux_request(
-                list(sites), COUNTERSIGN_TOPIC, request, ANSWER_TIMEOUT_S, fl_ctx, optional=True
-            )
+        if asked:
+            with self._engine.new_context() as fl_ctx:
+                # FLARE 2.9's multicast_aux_requests, with a request for each, fails whatever it is given.
+                sent = self._engine.send_aux_request(
+                    asked, COUNTERSIGN_TOPIC, request, ANSWER_TIMEOUT_S, fl_ctx, optional=True
+                )
         return {site: _answer((sent or {}).get(site)) for site in sites}
 
 

@@ -15,13 +15,13 @@ from fedvoxel.updates.update import Arrays, check_values
 Ask = Callable[..., Gathered]
 
 
-def first_model(ask: Ask, sites: Sequence[str], timeout_s: float, recorder: RunRecorder) -> Arrays:
+def first_model(ask: Ask, sites: Sequence[str], wait: Wait, recorder: RunRecorder) -> Arrays:
     """Returns the first model that a site gives.
 
     Args:
         ask: `SiteTasks.ask`.
         sites: Who is asked, in this order.
-        timeout_s: Longest wait for each.
+        wait: How long for each.
         recorder: Keeps who gave none.
 
     Raises:
@@ -41,7 +41,7 @@ def first_model(ask: Ask, sites: Sequence[str], timeout_s: float, recorder: RunR
     absent = Absences()
     try:
         for site in sites:
-            gathered = ask(TASK_INITIALIZE, FLModel(metrics=dict(NO_ARRAYS)), [site], Wait(timeout_s), receive)
+            gathered = ask(TASK_INITIALIZE, FLModel(metrics=dict(NO_ARRAYS)), [site], wait, receive)
             if site in received:
                 return received[site]
             absent = absent.then(Absences(missing=gathered.missing, refused=gathered.refused))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.flare.job_audit import job_event
-from fedvoxel.flare.run_files import write_trouble
+from fedvoxel.flare.run_ending import write_trouble
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.records.atomic import write_json

@@ -14,7 +14,7 @@ from typing import Any
 
 from nvflare.apis.job_def import JobMetaKey, RunStatus
 
-from fedvoxel.errors import ConfigError, DiskFullError
+from fedvoxel.errors import ConfigError, DiskFullError, JobError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome, write_outcome
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
@@ -150,10 +150,22 @@ def fail_damaged(runs: Path) -> None:
         OSError: An outcome cannot be written.
     """
     for folder in sorted(runs.glob(f"*/{JOURNAL}")):
-        try:
-            RoundJournal(folder).read()
-        except ConfigError as error:
-            _fail(folder.parent, str(error))
+        # What a run that goes on is writing may look damaged, or go while it is read; that run holds the lock. The lock
+        # is not taken before, since a run that begins meanwhile needs it.
+        with suppress(JobError, FileNotFoundError):
+            if _damage(folder):
+                with RoundJournal(folder).writing():
+                    if damage := _damage(folder):
+                        _fail(folder.parent, damage)
+
+
+def _damage(folder: Path) -> str:
+    """Returns what is wrong with a journal, or looks so while it is written; empty where nothing is."""
+    try:
+        RoundJournal(folder).read()
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _fail(folder: Path, reason: str) -> None:

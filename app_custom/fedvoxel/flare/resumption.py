@@ -38,8 +38,11 @@ from fedvoxel.flare.interrupted_runs import (
     is_training_job,
 )
 from fedvoxel.flare.messages import RESUMED_AS
+from fedvoxel.flare.round_journal import RoundJournal
+from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
+from fedvoxel.governance.shut_out import read_shut_out
 
 _OF_ONE_JOB = (
     JobMetaKey.JOB_ID,
@@ -164,6 +167,7 @@ class Resumption(FLComponent):
         # Who watches the job is told at once that its run is to go on.
         self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
         check_room(run.folder)
+        RoundJournal(run.folder / JOURNAL).check_free()
         self._wait_for(set(run.entry.sites))
         self._submit_again(fl_ctx, self._job(fl_ctx, run.last_job))
 
@@ -191,11 +195,15 @@ class Resumption(FLComponent):
         self.log_info(fl_ctx, f"event=run_resumed job={job.job_id} as={new}", fire_event=False)
 
     def _wait_for(self, sites: set[str]) -> None:
-        """Waits until these sites are connected; without names, until at least one is and no more have come lately."""
+        """Waits until these sites are connected; without names, until at least one is and no more have come lately.
+
+        Who is shut out cannot come, and is not waited for.
+        """
         ends, since, seen = time.monotonic() + _SITES_WAIT_S, time.monotonic(), set[str]()
         while time.monotonic() < ends and not self._stop.wait(_LOOK_S):
             connected = {client.name for client in self._engine.get_clients()}
             if connected != seen:
                 since, seen = time.monotonic(), connected
-            if sites <= connected and (sites or (connected and time.monotonic() - since > _SITES_WAIT_S / 6)):
+            awaited = sites - read_shut_out(self._runs.parent)
+            if awaited <= connected and (awaited or (connected and time.monotonic() - since > _SITES_WAIT_S / 6)):
                 return

@@ -132,7 +132,7 @@ class RoundJournal:
 
         Raises:
             OSError: It cannot be written; then the entry before still counts.
-            LedgerError: A backup has kept it locked for too long.
+            LockedError: A backup has kept it locked for too long.
         """
         with self._turns.held():
             if state is not None:
@@ -143,6 +143,15 @@ class RoundJournal:
                 write_bytes(path, content, mode=0o600)
             self._tidy(entry)
         return entry
+
+    def check_free(self) -> None:
+        """Waits while a backup keeps the journal locked.
+
+        Raises:
+            LockedError: It has done so for too long.
+        """
+        with self._turns.held():
+            pass
 
     def _entry_files(self) -> tuple[Path, ...]:
         return tuple(self._folder / f"journal{copy}.json" for copy in _COPIES)

@@ -12,7 +12,7 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
-from fedvoxel.errors import DiskFullError, LedgerError
+from fedvoxel.errors import LedgerError
 from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.kept_models import KeptModels
@@ -24,6 +24,7 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.run_audit import RunAudit
+from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, without_room, write_trouble
 from fedvoxel.flare.run_journal import ENDED_WELL
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
@@ -37,12 +38,6 @@ from fedvoxel.updates.weights_file import save_weights
 GLOBAL_MODEL_FILE = "global_model.npz"
 BEST_MODEL_FILE = "best_model.npz"
 START_MODEL_FILE = "start_model.npz"
-
-NO_OUTCOME = "the outcome could not be written either"
-"""What the reason ends with where no `outcome.json` says it."""
-
-Ending = tuple[RunStatus, str | None]
-"""How a run ended, and why where that needs a reason."""
 
 Models = tuple[ModelFile | None, ModelFile | None]
 """The files of the last and of the best model."""
@@ -93,6 +88,7 @@ class RunFiles:
         if planned.start:
             save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
         self._began = False
+        self._models: Models = (None, None)
         self._events = EventFiles(self._folder / "events")
 
     def begin(self, state: Rounds) -> None:
@@ -160,37 +156,41 @@ class RunFiles:
             hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
             self.audit.ended(status, reason, hashes)
         except LedgerError as error:
-            if isinstance(error, DiskFullError) and status in ENDED_WELL:
-                return self._stop(str(error), state)
+            stopped = ending_of(error)
+            if stopped[0] == "unfinished" and status in ENDED_WELL:
+                return self._stop(stopped, state)
             # A log that could not be written before has said so.
             said = [] if str(error) in (reason or "") else [str(error)]
-            return "failed", "; ".join([*([reason] if reason else []), *said])
+            why = "; ".join([*([reason] if reason else []), *said])
+            return ("failed", why) if status == "failed" else self._fail(why, state)
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        models: Models = (None, None)
         self._began = self._began or state is not None
         try:
-            models = self._keep_models(state)
+            self._models = self._keep_models(state)
             self._events.close()
-            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, models)
+            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, self._models)
             for path in self._outcome_paths:
                 write_outcome(outcome, path)
         except OSError as error:
             trouble = write_trouble(error)
             if is_disk_full(error) and status in ENDED_WELL:
-                return self._stop(trouble, state)
-            reason = trouble if reason in (None, trouble) else f"{reason}; {trouble}"
-            outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, models)
-            return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
+                return self._stop(without_room(trouble), state)
+            return self._fail(trouble if reason in (None, trouble) else f"{reason}; {trouble}", state)
         return status, reason
 
-    def _stop(self, trouble: str, state: Rounds | None) -> Ending:
-        """Stops for want of room; an outcome that says already that the run has ended is taken back."""
+    def _fail(self, reason: str, state: Rounds | None) -> Ending:
+        """Has the outcome say that the run has failed, in the place of one that may say better."""
+        outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, self._models)
+        return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
+
+    def _stop(self, ending: Ending, state: Rounds | None) -> Ending:
+        """Stops for a time; an outcome that says already that the run has ended is taken back."""
         with suppress(OSError):
             if state:
                 self.note_unfinished(state)
-        return without_room(trouble)
+        return ending
 
     def _write_anywhere(self, outcome: RunOutcome) -> bool:
         """Writes the outcome of a run that could not write its files, in one place at least if that can be."""
@@ -238,13 +238,3 @@ class RunFiles:
             for name, dice in score.dice.items():
                 if dice is not None:
                     self._events.add(f"validation/{name}/{site}", dice, index)
-
-
-def without_room(trouble: str) -> Ending:
-    """Returns how an attempt ends that had no room to write; the run goes on when there is, see `resumption`."""
-    return "unfinished", f"{trouble}; the run goes on after its last committed round when there is room"
-
-
-def write_trouble(error: OSError) -> str:
-    """Returns why files could not be written, without their names."""
-    return f"the server could not write its files ({error.strerror or type(error).__name__})"

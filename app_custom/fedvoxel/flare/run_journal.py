@@ -73,11 +73,17 @@ class RunJournal:
         """Says whether the run has ended as it should: then it is not run again."""
         return self.entry.ended in ENDED_WELL
 
+    @property
+    def goes_on_by_itself(self) -> bool:
+        """Says whether the server has the run go on, though this attempt could not even begin."""
+        return bool(self.entry.attempts) and self.entry.ended == "unfinished"
+
     def begin(self, sites: Iterable[str]) -> None:
         """Writes that this attempt begins, with these sites.
 
         Raises:
-            OSError: The journal cannot be written.
+            LockedError: The journal stays locked.
+            OSError: It cannot be written.
         """
         attempt = Attempt(job_id=self._job_id, started=datetime.now(UTC), first_round=self.entry.committed)
         attempts, all_sites = (*self.entry.attempts, attempt), sorted({*self.entry.sites, *sites})
@@ -93,6 +99,7 @@ class RunJournal:
         """Writes the run's state after a committed round, or before the first.
 
         Raises:
+            LockedError: The journal stays locked; what it held before still counts.
             OSError: The journal cannot be written; what it held before still counts.
         """
         self.entry = self._files.write(self.entry.changed(committed=run.rounds.round, in_sum=None), run.snapshot())
@@ -103,7 +110,8 @@ class RunJournal:
         The first list stands: sites may have signed it, and sign no other in this round.
 
         Raises:
-            OSError: The journal cannot be written.
+            LockedError: The journal stays locked.
+            OSError: It cannot be written.
         """
         if self.entry.in_sum is None:
             self.entry = self._files.write(self.entry.changed(in_sum=tuple(sites)))
@@ -112,7 +120,8 @@ class RunJournal:
         """Writes how the run has ended; of one that has ended well no state is kept.
 
         Raises:
-            OSError: The journal cannot be written.
+            LockedError: The journal stays locked.
+            OSError: It cannot be written.
         """
         dropped: dict[str, Any] = {"values": None, "arrays": {}} if status in ENDED_WELL else {}
         self.entry = self._files.write(self.entry.changed(ended=status, **dropped))

@@ -6,7 +6,8 @@ It asks, converts and records; every decision about updates, models and scores i
 import time
 from collections.abc import Sequence
 
-from fedvoxel.errors import ConfigError, DiskFullError, FedVoxelError, JobError, UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
+from fedvoxel.federation.absences import Absences
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -15,11 +16,13 @@ from fedvoxel.federation.run_state import RunState, model_in
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.federation.vetting import Vetting
+from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_files import Ending, RunFiles, without_room, write_trouble
+from fedvoxel.flare.run_ending import Ending, ending_of, without_room, write_trouble
+from fedvoxel.flare.run_files import RunFiles
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.scoring import Scoring
@@ -28,8 +31,12 @@ from fedvoxel.flare.server_privacy import ServerPrivacy
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import startup_folder, state_folder
+from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.updates.update import Arrays
+
+NOT_HERE = "not in this attempt at the run: it was not connected when the attempt began, or did not take the job"
+"""Why a site of the run is missing from every round of an attempt."""
 
 
 class TrainingRun:
@@ -47,6 +54,7 @@ class TrainingRun:
         """Takes how sites are asked, the job's rounds, and what of the run is kept, shown and protected."""
         self._tasks, self._config, self._files = tasks, config, files
         self._journal, self._view, self._privacy = journal, view, privacy
+        self._sites: list[str] = []
         self.state: Rounds | None = None
         """The rounds as they stand; None where not even a first model was had."""
         self._vetting: Vetting
@@ -58,7 +66,7 @@ class TrainingRun:
             sites: Who is in this job.
             start: Where the run begins, unless at weights drawn from the job's seed.
         """
-        config = self._config
+        config, self._sites = self._config, sites
         self._view.show(rounds_planned=config.num_rounds, started=time.time(), validation=[], phase="starting")
         self._view.show(attempts=len(self._journal.entry.attempts))
         self._view.sites(sites, "waiting")
@@ -72,10 +80,8 @@ class TrainingRun:
                 self._score_last(state, sites)
         except JobError as error:
             return "aborted", str(error)
-        except DiskFullError as error:
-            return without_room(str(error))
         except FedVoxelError as error:
-            return "failed", str(error)
+            return ending_of(error)
         except OSError as error:
             return without_room(write_trouble(error)) if is_disk_full(error) else ("failed", write_trouble(error))
         if state.finished:
@@ -109,9 +115,10 @@ class TrainingRun:
         return run
 
     def _first_model(self, sites: list[str]) -> Arrays:
-        recorder = self._files.recorder
+        recorder, config = self._files.recorder, self._config
+        wait = Wait(config.round_timeout_s, site_timeout_s=config.site_timeout_s)
         try:
-            return first_model(self._tasks.ask, sites, self._config.round_timeout_s, recorder)
+            return first_model(self._tasks.ask, sites, wait, recorder)
         finally:
             recorder.first_model_up = self._tasks.line.taken().up
 
@@ -125,15 +132,24 @@ class TrainingRun:
         notes.not_selected = dict(choice.left_out)
         self._view.sites(choice.asked, "training")
         self._view.absent("not_selected", choice.left_out)
+        self._view.absent("missing", self._not_here)
         try:
             self._train(state, selector, choice.asked, replies)
             self._look_at(run.worth, state, replies)
         finally:
             # However it ended, the record and the audit have who gave no usable answer.
             notes.contribution_bytes_down = self._tasks.line.taken().down
+            notes.miss(self._not_here)
             recorder.close_round(notes)
         replies.tell(selector)
         self._close_round(run, notes)
+
+    @property
+    def _not_here(self) -> dict[str, str]:
+        """Are the run's sites that no message of this attempt reaches, each with the reason."""
+        gone = sorted(set(self._journal.entry.sites) - set(self._sites))
+        out = read_shut_out(state_folder(self._tasks.fl_ctx)) if gone else ()
+        return {site: REVOKED if site in out else NOT_HERE for site in gone}
 
     def _train(self, state: Rounds, selector: Selector, sites: Sequence[str], replies: RoundReplies) -> None:
         started, notes = time.monotonic(), replies.notes
@@ -193,12 +209,12 @@ class TrainingRun:
         """Has the last model validated, and then the best one tested."""
         recorder, scoring = self._files.recorder, self._scoring(state)
         self._view.show(phase="validation")
-        absences = scoring.validate_last(sites)
+        absences = scoring.validate_last(sites).then(Absences(missing=self._not_here))
         recorder.validation_down = self._tasks.line.taken().down
         recorder.close_validation(absences)
         self._show_scores(state)
         self._view.show(phase="test")
-        absences = scoring.test(sites)
+        absences = scoring.test(sites).then(Absences(missing=self._not_here))
         recorder.test_down = self._tasks.line.taken().down
         recorder.close_test(absences)
 

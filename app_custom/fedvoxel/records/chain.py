@@ -11,7 +11,7 @@ append writes the line, syncs it, replaces the head, syncs that and the folder, 
   after a crash.
 - two processes, or two threads: `writing` holds a file lock (flock) from reading to writing, so that a decision and
   its entry are one step. The kernel frees the lock of a killed process. Whoever waits longer than `LOCK_TIMEOUT_S`
-  for a stopped one gives up with LedgerError.
+  for a stopped one gives up with LockedError.
 - a clock that goes back: the index decides the order. `at` never decreases, and `clock_behind_s` says by how much the
   clock was behind it.
 - a line that was changed, dropped, repeated, exchanged with another or put in: refused, because its index, the hash
@@ -34,7 +34,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedvoxel.errors import DiskFullError, LedgerError
+from fedvoxel.errors import DiskFullError, LedgerError, LockedError
 from fedvoxel.records.atomic import is_disk_full, write_bytes, write_public
 from fedvoxel.records.chain_entry import (
     ADVICE,
@@ -233,7 +233,7 @@ def _wait_for_lock(handle: int, name: str) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise LedgerError(f"{name} has been locked by another process for {LOCK_TIMEOUT_S:.0f} s") from None
+                raise LockedError(f"{name} has been locked by another process for {LOCK_TIMEOUT_S:.0f} s") from None
             time.sleep(_LOCK_POLL_S)
 
 

@@ -1,0 +1,31 @@
+"""How one attempt at a run ends: for good, or only until what kept the server from writing has passed."""
+
+from fedvoxel.errors import DiskFullError, FedVoxelError, LockedError
+from fedvoxel.federation.attempts import RunStatus
+
+NO_OUTCOME = "the outcome could not be written either"
+"""What the reason ends with where no `outcome.json` says it."""
+
+Ending = tuple[RunStatus, str | None]
+"""How a run ended, and why where that needs a reason."""
+
+
+def ending_of(error: FedVoxelError) -> Ending:
+    """Returns how an attempt ends that met an error: one that passes has the run go on, see `resumption`."""
+    if isinstance(error, DiskFullError):
+        return without_room(str(error))
+    if isinstance(error, LockedError):
+        return "unfinished", f"{error}; the run goes on after its last committed round when it is free"
+    return "failed", str(error)
+
+
+def without_room(trouble: str) -> Ending:
+    """Returns how an attempt ends that had no room to write; the run goes on when there is, see `resumption`."""
+    return "unfinished", f"{trouble}; the run goes on after its last committed round when there is room"
+
+
+def write_trouble(error: FedVoxelError | OSError) -> str:
+    """Returns why files could not be written, without their names."""
+    if isinstance(error, FedVoxelError):
+        return str(error)
+    return f"the server could not write its files ({error.strerror or type(error).__name__})"
