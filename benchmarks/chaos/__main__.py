@@ -15,6 +15,7 @@ from benchmarks import RESULTS, WORK
 from benchmarks.chaos.consortium import open_machines
 from benchmarks.chaos.machines import why_not
 from benchmarks.chaos.plan import Fault, plan
+from benchmarks.chaos.recovery import late
 from benchmarks.chaos.report import what_is_seen, write_report
 from benchmarks.chaos.results import append, lines_of, unfinished
 from benchmarks.chaos.run import Campaign
@@ -56,7 +57,9 @@ def _run_plan(planned: Sequence[Sequence[Fault]], options: argparse.Namespace) -
         return
     with TemporaryDirectory(dir=_WORK) as folder, open_machines(Path(folder), SITES) as machines:
         campaign = Campaign(machines, _results(options), _say, patience=options.patience)
-        campaign.first()
+        without = campaign.first()
+        if without["violations"] or without["needed_person"]:
+            sys.exit(f"error: nothing can be held against the run without faults: {'; '.join(what_is_seen([without]))}")
         for faults in planned:
             campaign.job(faults)
             _report(options)
@@ -77,11 +80,15 @@ def _run_without(guard: str, options: argparse.Namespace) -> None:
 
 def _verdict(options: argparse.Namespace) -> int:
     """Says whether nothing was broken by a fault, and every guard was missed."""
-    broken = [line for line in lines_of(_results(options)) if line["violations"] or line["needed_person"]]
+    lines = lines_of(_results(options))
+    broken = [line for line in lines if line["violations"] or line["needed_person"]]
+    slow = late([line for line in lines if "kind" in line]) if options.patience == 1 else []
+    for line in slow:
+        _say(f"the next round began too late, after {line['next_round_s']} s: {line['name']}")
     unseen = [guard for guard in options.without if not what_is_seen(lines_of(_results_without(guard)))]
     for guard in unseen:
         _say(f"without the {guard} nothing was seen")
-    return 1 if broken or unseen else 0
+    return 1 if broken or slow or unseen else 0
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -10,6 +10,9 @@ from benchmarks.chaos.plan import Fault
 
 Result = dict[str, Any]
 
+NOT_REACHED = "its step was not passed, or the run ended before it was whole again"
+"""What is said of a fault that did not strike: nothing that the system under test has done."""
+
 
 def lines_of(results: Path) -> list[Result]:
     """Returns the results so far."""

@@ -14,7 +14,7 @@ from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault
 from benchmarks.chaos.recovery import again_after, whole_round_after
-from benchmarks.chaos.results import Result, append, unfinished
+from benchmarks.chaos.results import NOT_REACHED, Result, append, unfinished
 from benchmarks.chaos.steps import ASKS
 from benchmarks.chaos.trace import Trace, committed_rounds
 from benchmarks.chaos.waiting import wait_until
@@ -28,8 +28,6 @@ TRIED_IN = 2
 GIVEN_UP_AFTER_S = 90.0
 """So long after FLARE has ended a run's last job, without an outcome and without another job that is to follow, nobody
 is taken to go on with it: longer than a server takes to start."""
-
-_NOT_REACHED = "its step was not passed, or the run ended before it was whole again"
 
 Say = Callable[[str], None]
 
@@ -170,7 +168,7 @@ class Campaign:
 
     def _not_reached(self, fault: Fault) -> Result:
         self.say(f"not reached: {fault.name}")
-        told = {"survived": False, "over": False, "violations": [_NOT_REACHED], "needed_person": ""}
+        told = {"survived": False, "over": False, "violations": [NOT_REACHED], "needed_person": ""}
         return fault.as_json() | {"run": "", "name": fault.name, **told}
 
     def _finished_well(self, run: Run) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import RESULTS, WORK
 from benchmarks.chaos.machines import why_not
-from benchmarks.soak.measure import soak
+from benchmarks.soak.measure import LEVEL_AFTER_S, soak
 from benchmarks.soak.slope import BLOCKS, LEVEL, WARM_UP
 from fedvoxel.records.atomic import write_json, write_text
 
@@ -45,7 +45,8 @@ def page(found: Sequence[dict[str, Any]], sites: int, rounds: int) -> str:
         f"`scripts/benchmark soak --sites {sites} --rounds {rounds}`: {rounds} rounds of a small job with {sites}",
         "sites, every process real. Flat is what cannot have grown by more than the allowance over the measured",
         f"rounds, at the upper end of the {LEVEL:.0%} interval of the Theil-Sen slope over {BLOCKS} stretches of time,",
-        f"without the first {WARM_UP:.0%}. {len(found) - len(grew)} of {len(found)} series are flat.",
+        f"without the first {WARM_UP:.0%}. Samples are taken from {LEVEL_AFTER_S:.0f} s on: what processes grow by",
+        f"until then is not in the table (docs/faults.md). {len(found) - len(grew)} of {len(found)} series are flat.",
         "",
         "| what | of | median | grew by | can have grown by | allowed | flat |",
         "| --- | --- | --- | --- | --- | --- | --- |",

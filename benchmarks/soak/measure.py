@@ -26,7 +26,7 @@ DISK_LEAST_MB = 8.0
 
 _ROUND_LIMIT_S = 120.0
 
-_LEVEL_AFTER_S = 150.0
+LEVEL_AFTER_S = 150.0
 """So long the memory of job processes was seen to grow, by 25 to 45 MB in 200 rounds, before it was level."""
 
 
@@ -107,7 +107,7 @@ def _wait(machines: Machines, trace: Trace, run: Run, limit_s: float, say: Calla
 
 
 def _watch(machines: Machines, samples: Samples, ended: threading.Event, every_s: float) -> None:
-    ended.wait(_LEVEL_AFTER_S)
+    ended.wait(LEVEL_AFTER_S)
     while not ended.wait(every_s):
         for machine in machines.names:
             for process in machines.processes(machine):

@@ -18,7 +18,9 @@ from benchmarks.chaos import hooks, machines, oracle, sabotage
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, plan
-from benchmarks.chaos.report import page
+from benchmarks.chaos.recovery import late
+from benchmarks.chaos.report import page, what_is_seen
+from benchmarks.chaos.results import NOT_REACHED
 from benchmarks.chaos.steps import ASKS, BY_NAME, COMMITTED, STEPS, TAKEN
 from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
@@ -294,9 +296,23 @@ def test_the_page_says_what_was_not_survived() -> None:
     said = page([fault.as_json() | {"name": fault.name} | told, job], 1)
     assert "1 faults in 1 jobs: 0 survived by the run that they struck, 1 faults or jobs with something" in said
     assert f"- {fault.name}: round 1 was lost" in said
-    assert "12.0" in said
+    assert "| hospital" not in said and "| 12.0 | 12.0 |" in said
     assert "Without a guard" not in said
     without = {"audit": [job], "journal": [fault.as_json() | {"name": fault.name} | told, job]}
     said = page([job], 1, without)
     assert "| audit | none | NOTHING |" in said
     assert f"| journal | {fault.name} | round 1 was lost (and 2 more) |" in said
+
+
+def test_a_guard_is_not_seen_where_its_fault_never_struck() -> None:
+    fault = plan(1, 1, 1, SITES, ["kill"])[0][0]
+    told = {"survived": False, "violations": [NOT_REACHED], "needed_person": "", "name": fault.name}
+    assert what_is_seen([fault.as_json() | told]) == []
+    assert what_is_seen([fault.as_json() | told | {"violations": []}]) == ["the run was not whole again"]
+
+
+@pytest.mark.parametrize(("machine", "limit_s"), [("server", 30.0), ("hospital-b", 20.0)])
+def test_a_late_next_round_is_seen(machine: str, limit_s: float) -> None:
+    found = [{"kind": "power", "machine": machine, "next_round_s": seconds} for seconds in (None, limit_s, limit_s + 1)]
+    assert late(found) == [found[-1]]
+    assert late([found[-1] | {"kind": "partition"}]) == []
