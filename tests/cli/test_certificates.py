@@ -94,6 +94,31 @@ def test_list_revoke_and_leaver_say_the_same(workspace: Path, capsys: Out) -> No
     assert "revoked" in capsys.readouterr().out
 
 
+def test_a_revocation_said_again_signs_the_list_again(workspace: Path, capsys: Out) -> None:
+    serial = issue_for_site(workspace, capsys)
+    words = ["consortium", "revoke", "hospital-a", "-w", workspace, "--reason", "left", "--yes"]
+    crl = workspace / "authority" / "crl.pem"
+    before = crl.read_bytes()
+    said(capsys, *words)
+    crl.write_bytes(before)  # as it is where the disk was full
+    for who in ("hospital-a", serial):
+        assert main([*map(str, words[:2]), who, *map(str, words[3:])]) == 0
+        assert "revoked already" in capsys.readouterr().err
+        lists = x509.load_pem_x509_crl(crl.read_bytes())
+        assert lists.get_revoked_certificate_by_serial_number(int(serial, 16)) is not None
+        crl.write_bytes(before)
+
+
+def test_with_a_stolen_key_everything_of_that_key_is_shown_and_revoked(workspace: Path, capsys: Out) -> None:
+    serial = issue_for_site(workspace, capsys)
+    (renewed,) = said(capsys, "consortium", "renew", workspace.parent / "consortium.yml", "-w", workspace)["renewed"]
+    words = ["consortium", "revoke", renewed["serial"], "-w", workspace, "--reason", "key-compromise"]
+    assert main(list(map(str, words))) == 8
+    shown = capsys.readouterr().err
+    assert serial in shown and renewed["serial"] in shown, "before anybody confirms"
+    assert [one["serial"] for one in said(capsys, *words, "--yes")["revoked"]] == [serial, renewed["serial"]]
+
+
 def test_an_unknown_reason_revokes_nothing(workspace: Path, capsys: Out) -> None:
     issue_for_site(workspace, capsys)
     before = (workspace / "authority" / "crl.pem").read_bytes()

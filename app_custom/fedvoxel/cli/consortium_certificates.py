@@ -125,7 +125,7 @@ def renew(
 
 
 def revoke(
-    who: Annotated[str, typer.Argument(help="A name (all its certificates) or a serial number.", show_default=False)],
+    who: Annotated[str, typer.Argument(help="A name (all that is valid) or a serial number.", show_default=False)],
     workspace: Workspace,
     reason: Annotated[str, typer.Option("--reason", help="left, key-compromise, superseded, affiliation-changed")],
     since: Annotated[
@@ -138,16 +138,20 @@ def revoke(
     yes: Yes = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Revokes a site's or a person's certificate for good; in force within 30 s of the server having the new list."""
+    """Revokes a site's or a person's certificate for good; in force within 30 s of the server having the new list.
+
+    With key-compromise it takes all certificates that the key ever had. An interrupted revocation is said again.
+    """
     from fedvoxel.governance.leaving import Step, checklist
     from fedvoxel.governance.list_places import put_shared
 
-    authority = open_with_options(workspace, key_folder, passphrase_file)
-    found = authority.register.find(who, datetime.now(UTC))
+    authority, why = open_with_options(workspace, key_folder, passphrase_file), _reason(reason)
+    found = authority.meant(authority.register.find(who, datetime.now(UTC)), why)
     for one in found:
-        typer.echo(f"{one.holder.name} of {one.holder.organisation}, serial {one.serial}", err=True)
+        already = " (revoked already; the list is signed anew)" if one.revoked else ""
+        typer.echo(f"{one.holder.name} of {one.holder.organisation}, serial {one.serial}{already}", err=True)
     confirmed("Revoke for good?", yes)
-    authority.revoke(found, _reason(reason), days, since.replace(tzinfo=UTC) if since else None)
+    authority.revoke(found, why, days, since.replace(tzinfo=UTC) if since else None)
     places = put_shared(workspace)
     steps: list[Step] = checklist(workspace, found[0].holder.name)
     if as_json:
