@@ -8,7 +8,8 @@ import pytest
 from cryptography import x509
 
 from fedvoxel.cli.main import main
-from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE, read_roots
+from fedvoxel.governance.certificate_request import certificate_fingerprint
 from tests.consortium_kits import PASSPHRASE, consortium_file
 from tests.governance.quick_authority import quick_authority
 
@@ -150,6 +151,7 @@ def test_a_name_that_the_file_does_not_have_is_answered_nothing(workspace: Path,
 def test_the_root_is_changed_in_two_steps(workspace: Path, capsys: Out) -> None:
     issue_for_site(workspace, capsys)
     project = workspace.parent / "consortium.yml"
+    old = certificate_fingerprint(read_roots(workspace / "authority")[0])
     begun = said(capsys, "consortium", "rotate-ca", project, "-w", workspace)
     assert (begun["roots"], begun["to_renew"]) == (2, ["hospital-a"])
     assert main(["consortium", "rotate-ca", str(project), "-w", str(workspace), "--finish"]) == 8
@@ -157,3 +159,4 @@ def test_the_root_is_changed_in_two_steps(workspace: Path, capsys: Out) -> None:
     said(capsys, "consortium", "renew", project, "-w", workspace)
     ended = said(capsys, "consortium", "rotate-ca", project, "-w", workspace, "--finish")
     assert (ended["roots"], ended["to_renew"], ended["fingerprint"]) == (1, [], begun["fingerprint"])
+    assert begun["fingerprint_to_tell"] == old and ended["fingerprint_to_tell"] == ended["fingerprint"] != old

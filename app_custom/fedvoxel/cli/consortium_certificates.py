@@ -193,12 +193,13 @@ def rotate_ca(
     else:
         changed = begin_rotation(authority, keys, secret, times.root_days, times.list_days)
     places, late = put_shared(workspace), late_holders(changed)
-    shown = certificate_fingerprint(changed.certificate)
+    new, told = (certificate_fingerprint(one.certificate) for one in (changed.roots[-1], changed.roots[0]))
     if as_json:
-        said = {"roots": len(changed.roots), "fingerprint": shown, "to_renew": late, "put": list(map(str, places))}
-        typer.echo(json.dumps(said, indent=2))
+        said = {"roots": len(changed.roots), "fingerprint": new, "fingerprint_to_tell": told, "to_renew": late}
+        typer.echo(json.dumps({**said, "put": list(map(str, places))}, indent=2))
         return
-    say(f"The new root's fingerprint, for requests from now on:\n{shown}", put(places))
+    until = "until you have said --finish, the old root's" if len(changed.roots) > 1 else "the new root's"
+    say(f"The fingerprint that you tell everybody from now on, {until}:\n{told}", put(places))
     say(f"A server that runs elsewhere: copy rootCA.pem, crl.pem and crossCA.pem from {folder} to its startup/.")
     say(*([f"Next: fedvoxel consortium renew, for {', '.join(late)}; then again with --finish."] if late else []))
 
