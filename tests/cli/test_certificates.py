@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.cli.main import main
-from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE, read_roots
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE, open_authority, read_roots
 from fedvoxel.governance.certificate_request import certificate_fingerprint
+from fedvoxel.governance.holder import Holder
+from fedvoxel.records.revocation import number_of
 from tests.consortium_kits import PASSPHRASE, consortium_file
 from tests.governance.quick_authority import quick_authority
 
@@ -37,7 +40,6 @@ def said(capsys: Out, *words: object, code: int = 0) -> Any:
 
 def issue_for_site(workspace: Path, capsys: Out) -> str:
     """Has hospital-a ask, enters a certificate for it without a kit, and returns the serial number."""
-    from fedvoxel.governance.authority_store import open_authority
     from fedvoxel.governance.certificate_request import read_request, requested_by
     from fedvoxel.governance.consortium_file import load_consortium_file
     from fedvoxel.governance.holder import holders_of
@@ -137,6 +139,24 @@ def test_renew_takes_what_ends_soon(workspace: Path, capsys: Out) -> None:
     assert said(capsys, *words)["renewed"] == []
     assert main([*map(str, words), "hospital-z"]) == 8
     assert "nobody of the name hospital-z" in capsys.readouterr().err
+
+
+def test_who_cannot_be_renewed_keeps_nobody_else_back(workspace: Path, capsys: Out) -> None:
+    issue_for_site(workspace, capsys)
+    authority = open_authority(workspace / "authority", workspace / "authority", PASSPHRASE)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    authority.issue(Holder("hospital-b", "hospital_b", "site"), key, 20)
+    project = workspace.parent / "consortium.yml"
+    project.write_text(project.read_text().replace("org: hospital_a}", "org: hospital_z}"))
+    words = ["consortium", "renew", project, "-w", workspace]
+    number = number_of(x509.load_pem_x509_crl(authority.list_file.read_bytes()))
+    done = said(capsys, *words, code=8)
+    assert [one["name"] for one in done["renewed"]] == ["hospital-b"]
+    assert len(done["not_renewed"]) == 1 and "hospital-a has another role or organisation" in done["not_renewed"][0]
+    assert number_of(x509.load_pem_x509_crl(authority.list_file.read_bytes())) == number + 1
+    assert main(list(map(str, words))) == 8
+    shown = capsys.readouterr()
+    assert "hospital-a has another role" in shown.err and "Nothing expires" not in shown.out
 
 
 def test_a_name_that_the_file_does_not_have_is_answered_nothing(workspace: Path, capsys: Out) -> None:

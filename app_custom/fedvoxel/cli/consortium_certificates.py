@@ -106,22 +106,29 @@ def renew(
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Issues new certificates for the same keys, and a new revocation list; sites fetch theirs from the server."""
+    """Issues new certificates for the same keys, and a new revocation list; sites fetch theirs from the server.
+
+    Who cannot be renewed is named at the end, and keeps nobody else back.
+    """
     from fedvoxel.governance.workspace_renewal import renew_in_workspace
 
     authority = open_with_options(workspace, key_folder, passphrase_file)
-    renewed, places = renew_in_workspace(project_file, workspace, authority, tuple(names or ()))
+    done = renew_in_workspace(project_file, workspace, authority, tuple(names or ()))
     if as_json:
-        rows = [{"file": str(path), **row(one)} for one, path in renewed]
-        typer.echo(json.dumps({"renewed": rows, "list": str(authority.list_file), "put": list(map(str, places))}))
-        return
-    for one, path in renewed:
-        say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
-    say("" if renewed else "Nothing expires soon; the revocation list is signed anew.", put(places))
-    say(
-        f"A server that runs elsewhere: copy {authority.list_file} and {workspace / 'renewed'} to its startup/; sites "
-        "fetch theirs there. People, and sites that are not running: fedvoxel site renew KIT FILE"
-    )
+        rows = [{"file": str(path), **row(one)} for one, path in done.renewed]
+        said = {"renewed": rows, "not_renewed": done.refused, "list": str(authority.list_file)}
+        typer.echo(json.dumps({**said, "put": list(map(str, done.places))}))
+    else:
+        for one, path in done.renewed:
+            say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
+        nothing = not done.renewed and not done.refused
+        say("Nothing expires soon; the revocation list is signed anew." if nothing else "", put(done.places))
+        say(
+            f"A server that runs elsewhere: copy {authority.list_file} and {workspace / 'renewed'} to its startup/; "
+            "sites fetch theirs there. People, and sites that are not running: fedvoxel site renew KIT FILE"
+        )
+    if done.refused:
+        raise ConsortiumError(f"not everybody was renewed; the list is signed. {'; '.join(done.refused)}")
 
 
 def revoke(
