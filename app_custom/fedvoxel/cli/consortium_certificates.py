@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,13 +18,11 @@ from fedvoxel.cli.authority_options import (
     confirmed,
     open_with_options,
     read_passphrase,
+    read_reason,
 )
 from fedvoxel.cli.certificates_view import put, row, row_of_certificate, say, show_states, show_steps
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import authority_folder
-
-if TYPE_CHECKING:
-    from fedvoxel.governance.certificate_register import Reason
 
 ProjectFile = Annotated[Path, typer.Argument(help="The consortium file.", show_default=False)]
 
@@ -152,7 +150,7 @@ def revoke(
     from fedvoxel.governance.leaving import Step, checklist
     from fedvoxel.governance.list_places import put_shared
 
-    authority, why = open_with_options(workspace, key_folder, passphrase_file), _reason(reason)
+    authority, why = open_with_options(workspace, key_folder, passphrase_file), read_reason(reason)
     found = authority.meant(authority.register.find(who, datetime.now(UTC)), why)
     for one in found:
         already = " (revoked already; the list is signed anew)" if one.revoked else ""
@@ -243,14 +241,3 @@ def list_certificates(workspace: Workspace, as_json: JsonOption = False) -> None
 
     for alarm in authority_alarms(folder, datetime.now(UTC)):
         Console().print(f"[yellow]{alarm}[/]", soft_wrap=True, highlight=False)
-
-
-def _reason(said: str) -> "Reason":
-    from typing import get_args
-
-    from fedvoxel.governance.certificate_register import Reason
-
-    for known in get_args(Reason):
-        if said == known:
-            return known  # type: ignore[no-any-return]
-    raise ConsortiumError(f"--reason: expected one of {', '.join(get_args(Reason))}, got {said[:40]!r}")
