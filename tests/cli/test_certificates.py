@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.cli.main import main
-from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE
+from fedvoxel.governance.authority_store import PASSPHRASE_VARIABLE, open_authority, read_roots
+from fedvoxel.governance.certificate_request import certificate_fingerprint
+from fedvoxel.governance.holder import Holder
+from fedvoxel.records.revocation import number_of
 from tests.consortium_kits import PASSPHRASE, consortium_file
 from tests.governance.quick_authority import quick_authority
 
@@ -36,7 +40,6 @@ def said(capsys: Out, *words: object, code: int = 0) -> Any:
 
 def issue_for_site(workspace: Path, capsys: Out) -> str:
     """Has hospital-a ask, enters a certificate for it without a kit, and returns the serial number."""
-    from fedvoxel.governance.authority_store import open_authority
     from fedvoxel.governance.certificate_request import read_request, requested_by
     from fedvoxel.governance.consortium_file import load_consortium_file
     from fedvoxel.governance.holder import holders_of
@@ -94,6 +97,31 @@ def test_list_revoke_and_leaver_say_the_same(workspace: Path, capsys: Out) -> No
     assert "revoked" in capsys.readouterr().out
 
 
+def test_a_revocation_said_again_signs_the_list_again(workspace: Path, capsys: Out) -> None:
+    serial = issue_for_site(workspace, capsys)
+    words = ["consortium", "revoke", "hospital-a", "-w", workspace, "--reason", "left", "--yes"]
+    crl = workspace / "authority" / "crl.pem"
+    before = crl.read_bytes()
+    said(capsys, *words)
+    crl.write_bytes(before)  # as it is where the disk was full
+    for who in ("hospital-a", serial):
+        assert main([*map(str, words[:2]), who, *map(str, words[3:])]) == 0
+        assert "revoked already" in capsys.readouterr().err
+        lists = x509.load_pem_x509_crl(crl.read_bytes())
+        assert lists.get_revoked_certificate_by_serial_number(int(serial, 16)) is not None
+        crl.write_bytes(before)
+
+
+def test_with_a_stolen_key_everything_of_that_key_is_shown_and_revoked(workspace: Path, capsys: Out) -> None:
+    serial = issue_for_site(workspace, capsys)
+    (renewed,) = said(capsys, "consortium", "renew", workspace.parent / "consortium.yml", "-w", workspace)["renewed"]
+    words = ["consortium", "revoke", renewed["serial"], "-w", workspace, "--reason", "key-compromise"]
+    assert main(list(map(str, words))) == 8
+    shown = capsys.readouterr().err
+    assert serial in shown and renewed["serial"] in shown, "before anybody confirms"
+    assert [one["serial"] for one in said(capsys, *words, "--yes")["revoked"]] == [serial, renewed["serial"]]
+
+
 def test_an_unknown_reason_revokes_nothing(workspace: Path, capsys: Out) -> None:
     issue_for_site(workspace, capsys)
     before = (workspace / "authority" / "crl.pem").read_bytes()
@@ -113,6 +141,24 @@ def test_renew_takes_what_ends_soon(workspace: Path, capsys: Out) -> None:
     assert "nobody of the name hospital-z" in capsys.readouterr().err
 
 
+def test_who_cannot_be_renewed_keeps_nobody_else_back(workspace: Path, capsys: Out) -> None:
+    issue_for_site(workspace, capsys)
+    authority = open_authority(workspace / "authority", workspace / "authority", PASSPHRASE)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    authority.issue(Holder("hospital-b", "hospital_b", "site"), key, 20)
+    project = workspace.parent / "consortium.yml"
+    project.write_text(project.read_text().replace("org: hospital_a}", "org: hospital_z}"))
+    words = ["consortium", "renew", project, "-w", workspace]
+    number = number_of(x509.load_pem_x509_crl(authority.list_file.read_bytes()))
+    done = said(capsys, *words, code=8)
+    assert [one["name"] for one in done["renewed"]] == ["hospital-b"]
+    assert len(done["not_renewed"]) == 1 and "hospital-a has another role or organisation" in done["not_renewed"][0]
+    assert number_of(x509.load_pem_x509_crl(authority.list_file.read_bytes())) == number + 1
+    assert main(list(map(str, words))) == 8
+    shown = capsys.readouterr()
+    assert "hospital-a has another role" in shown.err and "Nothing expires" not in shown.out
+
+
 def test_a_name_that_the_file_does_not_have_is_answered_nothing(workspace: Path, capsys: Out) -> None:
     asked = said(capsys, "site", "request", "hospital-z", "--org", "hospital_z", "--folder", workspace)
     words = ["consortium", "issue", workspace.parent / "consortium.yml", asked["request"], "-w", workspace, "--yes"]
@@ -125,6 +171,7 @@ def test_a_name_that_the_file_does_not_have_is_answered_nothing(workspace: Path,
 def test_the_root_is_changed_in_two_steps(workspace: Path, capsys: Out) -> None:
     issue_for_site(workspace, capsys)
     project = workspace.parent / "consortium.yml"
+    old = certificate_fingerprint(read_roots(workspace / "authority")[0])
     begun = said(capsys, "consortium", "rotate-ca", project, "-w", workspace)
     assert (begun["roots"], begun["to_renew"]) == (2, ["hospital-a"])
     assert main(["consortium", "rotate-ca", str(project), "-w", str(workspace), "--finish"]) == 8
@@ -132,6 +179,7 @@ def test_the_root_is_changed_in_two_steps(workspace: Path, capsys: Out) -> None:
     said(capsys, "consortium", "renew", project, "-w", workspace)
     ended = said(capsys, "consortium", "rotate-ca", project, "-w", workspace, "--finish")
     assert (ended["roots"], ended["to_renew"], ended["fingerprint"]) == (1, [], begun["fingerprint"])
+    assert begun["fingerprint_to_tell"] == old and ended["fingerprint_to_tell"] == ended["fingerprint"] != old
 
 
 def test_a_fingerprint_is_shown_as_it_is(workspace: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:

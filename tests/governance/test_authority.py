@@ -13,18 +13,20 @@ from nvflare.lighter.utils import verify_cert_chain
 from nvflare.private.fed.utils.identity_utils import _validate_identity_cert_usage
 
 from fedvoxel.errors import ConsortiumError, LedgerError
+from fedvoxel.governance import authority as authority_module
 from fedvoxel.governance.authority import Authority
 from fedvoxel.governance.authority_store import KEY_FILE, create_authority, open_authority
-from fedvoxel.governance.certificate_register import Register
+from fedvoxel.governance.certificate_register import Reason, Register
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.list_places import authority_alarms
+from fedvoxel.governance.renewal import renew
 from fedvoxel.records.revocation import check_list, check_list_is_of_now, number_of, read_lists, revoked_from
 from tests.governance.quick_authority import PASSPHRASE, quick_authority
 
 SITE = Holder("hospital-a", "hospital_a", "site")
 SERVER = Holder("fl.example", "consortium", "server", None, ("localhost", "10.0.0.1"))
 LEAD = Holder("lead@consortium.example", "consortium", "person", "lead")
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+KEY, OTHER_KEY = (rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key() for _ in range(2))
 
 
 @pytest.fixture
@@ -158,6 +160,56 @@ def test_a_revoked_certificate_is_on_every_list_from_then_on(authority: Authorit
         assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason == x509.ReasonFlags.key_compromise
 
 
+def since_when(authority: Authority, certificate: x509.Certificate) -> datetime | None:
+    """Returns since when a certificate counts for nothing by the newest list; None while it counts."""
+    entry = read_lists(authority.list_file)[0].get_revoked_certificate_by_serial_number(certificate.serial_number)
+    return revoked_from(entry) if entry else None
+
+
+@pytest.mark.parametrize("by", ["name", "serial"])
+@pytest.mark.parametrize("reason", ["left", "key-compromise"])
+def test_an_interrupted_revocation_is_said_again(
+    authority: Authority, by: str, reason: Reason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = authority.issue(SITE, KEY, 90)
+    who, since = SITE.name if by == "name" else f"{certificate.serial_number:X}", now() - timedelta(days=1)
+    with monkeypatch.context() as full:
+        full.setattr(authority_module, "write_public", _full)
+        with pytest.raises(OSError, match="full"):
+            authority.revoke(authority.register.find(who, now()), reason, 90, since)
+    assert since_when(authority, certificate) is None and authority.register.issued()[0].revoked
+    authority.revoke(authority.register.find(who, now()), reason, 90)
+    assert since_when(authority, certificate) == since.replace(microsecond=0)
+
+
+def _full(*args: object) -> None:
+    raise OSError("full")
+
+
+def test_a_stolen_key_takes_all_its_certificates_with_it_and_gets_no_other(authority: Authority) -> None:
+    expired, superseded = authority.issue(LEAD, KEY, 0), authority.issue(LEAD, KEY, 60)
+    newest, other_key = authority.issue(LEAD, KEY, 90), authority.issue(LEAD, OTHER_KEY, 90)
+    register, since = authority.register, (now() - timedelta(days=9)).replace(microsecond=0)
+    authority.revoke(register.find(f"{superseded.serial_number:X}", now()), "superseded", 90)
+    assert since_when(authority, superseded) and not since_when(authority, newest)
+    authority.revoke(register.find(f"{newest.serial_number:X}", now()), "key-compromise", 90, since)
+    assert [since_when(authority, one) for one in (expired, superseded, newest, other_key)] == [since] * 3 + [None]
+    assert renew(authority, LEAD, 90).certificate.public_key() == OTHER_KEY
+    for holder in (LEAD, SITE):
+        with pytest.raises(ConsortiumError, match="others may have it"):
+            authority.issue(holder, KEY, 90)
+
+
+def test_what_is_revoked_once_more_counts_for_nothing_since_no_later_than_before(authority: Authority) -> None:
+    certificate, first = authority.issue(SITE, KEY, 90), now() - timedelta(days=9)
+    authority.revoke(authority.register.find(SITE.name, now()), "key-compromise", 90, first)
+    authority.revoke(authority.register.find(SITE.name, now()), "key-compromise", 90, now() - timedelta(days=2))
+    assert since_when(authority, certificate) == first.replace(microsecond=0)
+    authority.revoke(authority.register.find(SITE.name, now()), "left", 90)
+    (one,) = authority.register.issued()
+    assert one.revoked and one.revoked.reason == "key-compromise", "no lesser reason takes its place"
+
+
 def test_by_name_all_good_certificates_are_meant_and_by_serial_one(authority: Authority) -> None:
     old, new = authority.issue(SITE, KEY, 90), authority.issue(SITE, KEY, 90)
     register = authority.register
@@ -166,8 +218,8 @@ def test_by_name_all_good_certificates_are_meant_and_by_serial_one(authority: Au
     assert by_serial.certificate == old
     authority.revoke((by_serial,), "superseded", 90)
     assert [one.certificate for one in register.find("hospital-a", now())] == [new]
-    with pytest.raises(ConsortiumError, match="revoked already"):
-        register.find(by_serial.serial, now())
+    (again,) = register.find(by_serial.serial, now())
+    assert again.certificate == old and again.revoked
     with pytest.raises(ConsortiumError, match="no valid certificate"):
         register.find("hospital-z", now())
 

@@ -162,6 +162,11 @@ def test_an_answer_of_another_root_or_for_another_key_makes_nothing(
     pack_answer(tmp_path / "kit", answer)
     with pytest.raises(ConsortiumError, match="not issued by the root"):
         install(answer, authority, told=certificate_fingerprint(other.certificate))
+    own = (authority.folder / "rootCA.pem").read_bytes()
+    (tmp_path / "kit" / "startup" / "rootCA.pem").write_bytes(own + (other.folder / "rootCA.pem").read_bytes())
+    pack_answer(tmp_path / "kit", answer)
+    with pytest.raises(ConsortiumError, match="no root of this kit vouches for"):
+        install(answer, authority)
     assert not (tmp_path / "installed").exists()
     assert not list(tmp_path.glob(".installing-*"))
 

@@ -1,7 +1,9 @@
 """From one root to the next: everybody moves on their own day, accepts everybody else, and then the old one is gone."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cryptography import x509
@@ -12,17 +14,21 @@ from nvflare.lighter.utils import verify_cert_chain
 from fedvoxel.errors import ConsortiumError, PackageError, UpdateError
 from fedvoxel.export.signature import sign, verify
 from fedvoxel.export.trust import read_trust
+from fedvoxel.governance import authority_store
 from fedvoxel.governance import certificate_form as form
+from fedvoxel.governance.answer import install_answer, pack_answer
 from fedvoxel.governance.authority import Authority, Root, written
 from fedvoxel.governance.authority_store import open_authority
-from fedvoxel.governance.certificate_request import key_bytes
+from fedvoxel.governance.certificate_request import certificate_fingerprint, key_bytes
+from fedvoxel.governance.certificates import check_certificates
 from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, ServerAddress
 from fedvoxel.governance.renewal import renew, take_up
 from fedvoxel.governance.rotation import begin_rotation, finish_rotation, late_holders, take_up_roots
 from fedvoxel.governance.watched_list import WatchedList
-from fedvoxel.records.identity import load_identity, load_root
+from fedvoxel.records import atomic
+from fedvoxel.records.identity import load_identity, load_root, load_roots
 from fedvoxel.records.revocation import read_lists
 from fedvoxel.updates.secure.identity import Signers
 from tests.governance.quick_authority import PASSPHRASE, quick_authority
@@ -186,6 +192,123 @@ def test_a_hospitals_own_certificate_vouches_for_no_root_of_its_making(tmp_path:
     forged = form.as_authority(builder).sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     with pytest.raises(ConsortiumError, match="vouches"):
         take_up_roots(kit, kit.root_certificate.read_bytes() + forged, leaf.public_bytes(serialization.Encoding.PEM))
+
+
+# ------------------------------------------------------------------ joining meanwhile
+
+
+def answer_during(both: Authority, folder: Path) -> Path:
+    """Packs an answer for hospital-a, as small as a kit can be, of an authority whose root changes."""
+    kit = kit_of(both, folder / "kit", both.issue(SITE, KEY.public_key(), 90))
+    shutil.copy(both.folder / "crossCA.pem", kit.startup)
+    server = '{"servers": [{"name": "small", "service": {"target": "h:1", "scheme": "http"}, "identity": "h"}]}'
+    (kit.startup / "fed_client.json").write_text(server)
+    (kit.folder / "local").mkdir()
+    (kit.folder / "local" / "environment").write_text("")
+    shutil.move(kit.private_key, folder / "own.key")
+    return repacked(folder)
+
+
+def repacked(folder: Path) -> Path:
+    pack_answer(folder / "kit", folder / "hospital-a.kit.zip")
+    return folder / "hospital-a.kit.zip"
+
+
+def install(folder: Path, told: x509.Certificate) -> Kit:
+    key, fingerprint = folder / "own.key", certificate_fingerprint(told)
+    return install_answer(folder / "hospital-a.kit.zip", key, fingerprint, folder / "installed")
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Authority:
+    """An authority whose root changes."""
+    old = quick_authority(tmp_path / "ca")
+    return begin_rotation(old, old.folder, PASSPHRASE, 3650, 90)
+
+
+def test_a_hospital_joins_while_the_root_changes_by_the_old_roots_fingerprint(both: Authority, tmp_path: Path) -> None:
+    answer_during(both, tmp_path)
+    old_root, new_root = (root.certificate for root in both.roots)
+    with pytest.raises(ConsortiumError, match=r"another fingerprint.*for the old one's"):
+        install(tmp_path, new_root)
+    kit = install(tmp_path, old_root)
+    assert load_roots(kit.root_certificate) == (old_root, new_root)
+    assert not [found for found in check_certificates(kit) if found.level == "error"]
+
+
+def test_a_strange_root_beside_the_one_that_was_told_is_refused(both: Authority, tmp_path: Path) -> None:
+    """Whoever has the answer on its way, which is no secret, could put a root of their own beside the true one."""
+    answer_during(both, tmp_path)
+    old_root, new_root = (root.certificate.public_bytes(serialization.Encoding.PEM) for root in both.roots)
+    strange = quick_authority(tmp_path / "strange", number=1).certificate
+    startup, pem = tmp_path / "kit" / "startup", strange.public_bytes(serialization.Encoding.PEM)
+    for roots, cross in (
+        (old_root + new_root, b""),
+        (old_root + pem, both.folder.joinpath("crossCA.pem").read_bytes()),
+        (old_root + new_root + pem, both.folder.joinpath("crossCA.pem").read_bytes() + pem),
+    ):
+        (startup / "rootCA.pem").write_bytes(roots)
+        (startup / "crossCA.pem").write_bytes(cross)
+        if not cross:
+            (startup / "crossCA.pem").unlink()
+        repacked(tmp_path)
+        with pytest.raises(ConsortiumError, match="vouches for"):
+            install(tmp_path, both.roots[0].certificate)
+    assert not (tmp_path / "installed").exists()
+
+
+def test_each_root_has_its_own_list_in_an_answer(both: Authority, tmp_path: Path) -> None:
+    answer_during(both, tmp_path)
+    old_list = Authority(both.folder, both.roots[:1])
+    old_list.sign_list(90)
+    shutil.copy(both.list_file, tmp_path / "kit" / "startup")
+    repacked(tmp_path)
+    with pytest.raises(ConsortiumError, match="not signed by this root"):
+        install(tmp_path, both.roots[0].certificate)
+
+
+# ------------------------------------------------------------------ power cuts
+
+
+@pytest.mark.parametrize("cut_at", ["rootCA.pem", "crl.pem", "rootCA.key"])
+def test_a_finish_that_is_cut_off_is_said_again(both: Authority, cut_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was written last, the authority opens, and ends with one root and one key."""
+    put_in_place = atomic._put_in_place
+
+    def cut_off(stream: IO[bytes], temporary: Path, path: Path) -> None:
+        if path.name == cut_at:
+            raise OSError("cut off")
+        put_in_place(stream, temporary, path)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(atomic, "_put_in_place", cut_off)
+        with pytest.raises(OSError, match="cut off"):
+            finish_rotation(both, both.folder, PASSPHRASE, 90)
+    opened = open_authority(both.folder, both.folder, PASSPHRASE)
+    assert opened.certificate == both.certificate
+    one = finish_rotation(opened, both.folder, PASSPHRASE, 90)
+    assert len(open_authority(one.folder, one.folder, PASSPHRASE).roots) == len(read_lists(one.list_file)) == 1
+    assert (one.folder / "rootCA.key").read_bytes().count(b"BEGIN ENCRYPTED") == 1
+    with pytest.raises(ConsortiumError, match="one root only"):
+        finish_rotation(one, one.folder, PASSPHRASE, 90)
+
+
+def test_a_beginning_that_is_cut_off_is_not_finished_but_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = quick_authority(tmp_path / "ca")
+
+    def cut_off(*args: object) -> None:
+        raise OSError("cut off")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(authority_store, "write_public", cut_off)
+        with pytest.raises(OSError, match="cut off"):
+            begin_rotation(old, old.folder, PASSPHRASE, 3650, 90)
+    opened = open_authority(old.folder, old.folder, PASSPHRASE)
+    with pytest.raises(ConsortiumError, match="one root only"):
+        finish_rotation(opened, old.folder, PASSPHRASE, 90)
+    assert len(begin_rotation(opened, old.folder, PASSPHRASE, 3650, 90).roots) == 2
 
 
 def test_nothing_is_finished_that_was_not_begun(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A server's revocation list: a good new one is taken over, a bad one never lets a revoked certificate back in."""
 
+import errno
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, ServerAddress
 from fedvoxel.governance.shut_out import Arrivals, read_shut_out
 from fedvoxel.governance.watched_list import WatchedList
+from fedvoxel.records import atomic
 from tests.governance.quick_authority import quick_authority
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
@@ -127,6 +129,106 @@ def test_a_list_that_is_not_of_now_is_refused(server: Server, days: int) -> None
     assert watched.trouble and "not now" in watched.trouble
 
 
+# ------------------------------------------------------------------ disks that are full or damaged
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Fills the disk when it is called."""
+
+    def put_in_place(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    return lambda: monkeypatch.setattr(atomic, "_put_in_place", put_in_place)
+
+
+def flip(path: Path) -> None:
+    """Changes a byte in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x15
+    path.write_bytes(content)
+
+
+def test_a_new_list_is_in_force_on_a_full_disk_and_kept_once_there_is_room(
+    server: Server, full_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, before = server.watch(), server.crl.read_bytes()
+    serial, new = server.revoke("hospital-a"), server.put()
+    full_disk()
+    watched.look()
+    assert (watched.trouble, watched.revoked, watched.version) == (None, {serial}, 2)
+    assert watched.unkept and "No space left" in watched.unkept
+    assert watched.in_force == server.crl and watched.kept.read_bytes() == before
+    server.crl.write_bytes(before)
+    watched.look()
+    assert watched.trouble and "an older one" in watched.trouble and watched.revoked == {serial}
+    monkeypatch.undo()
+    watched.look()
+    assert (watched.unkept, watched.version, watched.kept.read_bytes()) == (None, 2, new)
+
+
+def test_a_server_starts_with_a_full_disk_where_the_list_is_good(server: Server, full_disk: Callable[[], None]) -> None:
+    serial = server.revoke("hospital-a")
+    server.put()
+    full_disk()
+    watched = server.watch()
+    assert (watched.trouble, watched.revoked, watched.in_force) == (None, {serial}, server.crl)
+    assert watched.unkept and not watched.kept.exists()
+
+
+def copies_of(server: Server) -> list[Path]:
+    return sorted((server.state / "certificates").iterdir())
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_one_copy_of_two_may_be_damaged(server: Server, damaged: int) -> None:
+    old, serial = server.crl.read_bytes(), server.revoke("hospital-a")
+    new = server.put()
+    server.watch()
+    flip(copies_of(server)[damaged])
+    server.crl.write_bytes(old)
+    watched = server.watch()
+    assert watched.trouble and "an older one (number 1)" in watched.trouble
+    assert watched.revoked == {serial} and watched.in_force is not None
+    assert [path.read_bytes() for path in copies_of(server)] == [new, new], "mended"
+    server.crl.write_bytes(new)
+    watched.look()
+    assert watched.trouble is None
+
+
+def test_the_newer_copy_counts_where_a_power_cut_came_between_the_two(server: Server) -> None:
+    server.watch()
+    before = copies_of(server)[1].read_bytes()
+    serial = server.revoke("hospital-a")
+    server.put()
+    server.watch()
+    for behind in copies_of(server):
+        behind.write_bytes(before)
+        server.crl.write_bytes(before)
+        assert server.watch().revoked == {serial}
+
+
+def test_a_running_server_mends_its_copies(server: Server) -> None:
+    watched, good = server.watch(), server.crl.read_bytes()
+    for path in copies_of(server):
+        flip(path)
+    watched.look()
+    assert watched.trouble is None and [path.read_bytes() for path in copies_of(server)] == [good, good]
+
+
+def test_without_any_good_copy_nobody_is_let_in_and_the_remedy_is_named(server: Server) -> None:
+    server.watch()
+    for path in copies_of(server):
+        flip(path)
+    watched = server.watch()
+    assert watched.trouble and "remove crl.pem and crl.copy.pem from state/certificates" in watched.trouble
+    assert watched.in_force is None and watched.version == 0
+    for path in copies_of(server):
+        path.unlink()
+    watched.look()
+    assert watched.trouble is None and len(copies_of(server)) == 2
+
+
 # ------------------------------------------------------------------ who is shut out
 
 
@@ -149,6 +251,54 @@ def test_a_damaged_note_is_put_aside_with_an_alarm(tmp_path: Path, caplog: pytes
     path.write_text("{")
     assert Arrivals(tmp_path).judge({10}) == frozenset()
     assert "arrivals_unreadable" in caplog.text and path.with_suffix(".damaged").exists()
+
+
+def test_who_is_revoked_is_out_on_a_full_disk_and_it_is_noted_once_there_is_room(
+    tmp_path: Path, full_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals = Arrivals(tmp_path)
+    arrivals.came("hospital-a", 10, ())
+    full_disk()
+    assert arrivals.judge({10}) == {"hospital-a"} == arrivals.shut_out
+    assert arrivals.unwritten and "No space left" in arrivals.unwritten and read_shut_out(tmp_path) == frozenset()
+    monkeypatch.undo()
+    assert arrivals.judge({10}) == frozenset()
+    assert arrivals.unwritten is None and read_shut_out(tmp_path) == {"hospital-a"}
+
+
+def test_who_comes_with_another_certificate_is_let_in_only_once_that_is_noted(
+    tmp_path: Path, full_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals = Arrivals(tmp_path)
+    arrivals.came("hospital-a", 10, ())
+    full_disk()
+    arrivals.came("hospital-a", 10, ())
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            arrivals.came("hospital-a", 12, ())
+    monkeypatch.undo()
+    arrivals.came("hospital-a", 12, ())
+    assert Arrivals(tmp_path).judge({12}) == {"hospital-a"}
+
+
+def test_a_damaged_note_of_who_is_out_is_written_again(tmp_path: Path) -> None:
+    arrivals = Arrivals(tmp_path)
+    arrivals.came("hospital-a", 10, {10})
+    path = tmp_path / "certificates" / "shut_out.json"
+    for content in ("[", "7", '["hospital-a", "hospital-b"]'):
+        for mending in (arrivals, Arrivals(tmp_path)):
+            path.write_text(content)
+            mending.judge({10})
+            assert read_shut_out(tmp_path) == {"hospital-a"}
+
+
+def test_a_sites_damaged_list_is_replaced_by_a_good_one(server: Server, tmp_path: Path) -> None:
+    kit = Kit(tmp_path, "site", "hospital-a", "org", ServerAddress("h", 1, "http"), "small")
+    good = server.crl.read_bytes()
+    for damaged in (b"", good[:300], _renamed(good), _another_roots(server, tmp_path)):
+        server.crl.write_bytes(damaged)
+        assert take_up_list(kit, good)
+        assert server.crl.read_bytes() == good
 
 
 def test_a_site_takes_up_a_newer_list_only(server: Server, tmp_path: Path) -> None:

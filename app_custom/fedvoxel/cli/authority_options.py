@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -12,6 +12,7 @@ from fedvoxel.governance.consortium import authority_folder
 
 if TYPE_CHECKING:
     from fedvoxel.governance.authority import Authority
+    from fedvoxel.governance.certificate_register import Reason
 
 Workspace = Annotated[
     Path, typer.Option("--workspace", "-w", help="The operator's folder, with the certificate authority in it.")
@@ -85,3 +86,17 @@ def confirmed(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise ConsortiumError("nobody can be asked whether to go on; look at what is shown, and repeat with --yes")
     typer.confirm(question, abort=True, err=True)
+
+
+def read_reason(said: str) -> "Reason":
+    """Returns why somebody is revoked.
+
+    Raises:
+        ConsortiumError: There is no such reason.
+    """
+    from fedvoxel.governance.certificate_register import Reason
+
+    for known in get_args(Reason):
+        if said == known:
+            return known  # type: ignore[no-any-return]
+    raise ConsortiumError(f"--reason: expected one of {', '.join(get_args(Reason))}, got {said[:40]!r}")

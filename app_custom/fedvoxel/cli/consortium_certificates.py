@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,13 +18,11 @@ from fedvoxel.cli.authority_options import (
     confirmed,
     open_with_options,
     read_passphrase,
+    read_reason,
 )
 from fedvoxel.cli.certificates_view import put, row, row_of_certificate, say, show_states, show_steps
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.consortium import authority_folder
-
-if TYPE_CHECKING:
-    from fedvoxel.governance.certificate_register import Reason
 
 ProjectFile = Annotated[Path, typer.Argument(help="The consortium file.", show_default=False)]
 
@@ -106,26 +104,33 @@ def renew(
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Issues new certificates for the same keys, and a new revocation list; sites fetch theirs from the server."""
+    """Issues new certificates for the same keys, and a new revocation list; sites fetch theirs from the server.
+
+    Who cannot be renewed is named at the end, and keeps nobody else back.
+    """
     from fedvoxel.governance.workspace_renewal import renew_in_workspace
 
     authority = open_with_options(workspace, key_folder, passphrase_file)
-    renewed, places = renew_in_workspace(project_file, workspace, authority, tuple(names or ()))
+    done = renew_in_workspace(project_file, workspace, authority, tuple(names or ()))
     if as_json:
-        rows = [{"file": str(path), **row(one)} for one, path in renewed]
-        typer.echo(json.dumps({"renewed": rows, "list": str(authority.list_file), "put": list(map(str, places))}))
-        return
-    for one, path in renewed:
-        say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
-    say("" if renewed else "Nothing expires soon; the revocation list is signed anew.", put(places))
-    say(
-        f"A server that runs elsewhere: copy {authority.list_file} and {workspace / 'renewed'} to its startup/; sites "
-        "fetch theirs there. People, and sites that are not running: fedvoxel site renew KIT FILE"
-    )
+        rows = [{"file": str(path), **row(one)} for one, path in done.renewed]
+        said = {"renewed": rows, "not_renewed": done.refused, "list": str(authority.list_file)}
+        typer.echo(json.dumps({**said, "put": list(map(str, done.places))}))
+    else:
+        for one, path in done.renewed:
+            say(f"{one.holder.name}: valid until {one.certificate.not_valid_after_utc:%Y-%m-%d} ({path})")
+        nothing = not done.renewed and not done.refused
+        say("Nothing expires soon; the revocation list is signed anew." if nothing else "", put(done.places))
+        say(
+            f"A server that runs elsewhere: copy {authority.list_file} and {workspace / 'renewed'} to its startup/; "
+            "sites fetch theirs there. People, and sites that are not running: fedvoxel site renew KIT FILE"
+        )
+    if done.refused:
+        raise ConsortiumError(f"not everybody was renewed; the list is signed. {'; '.join(done.refused)}")
 
 
 def revoke(
-    who: Annotated[str, typer.Argument(help="A name (all its certificates) or a serial number.", show_default=False)],
+    who: Annotated[str, typer.Argument(help="A name (all that is valid) or a serial number.", show_default=False)],
     workspace: Workspace,
     reason: Annotated[str, typer.Option("--reason", help="left, key-compromise, superseded, affiliation-changed")],
     since: Annotated[
@@ -138,16 +143,20 @@ def revoke(
     yes: Yes = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Revokes a site's or a person's certificate for good; in force within 30 s of the server having the new list."""
+    """Revokes a site's or a person's certificate for good; in force within 30 s of the server having the new list.
+
+    With key-compromise it takes all certificates that the key ever had. An interrupted revocation is said again.
+    """
     from fedvoxel.governance.leaving import Step, checklist
     from fedvoxel.governance.list_places import put_shared
 
-    authority = open_with_options(workspace, key_folder, passphrase_file)
-    found = authority.register.find(who, datetime.now(UTC))
+    authority, why = open_with_options(workspace, key_folder, passphrase_file), read_reason(reason)
+    found = authority.meant(authority.register.find(who, datetime.now(UTC)), why)
     for one in found:
-        typer.echo(f"{one.holder.name} of {one.holder.organisation}, serial {one.serial}", err=True)
+        already = " (revoked already; the list is signed anew)" if one.revoked else ""
+        typer.echo(f"{one.holder.name} of {one.holder.organisation}, serial {one.serial}{already}", err=True)
     confirmed("Revoke for good?", yes)
-    authority.revoke(found, _reason(reason), days, since.replace(tzinfo=UTC) if since else None)
+    authority.revoke(found, why, days, since.replace(tzinfo=UTC) if since else None)
     places = put_shared(workspace)
     steps: list[Step] = checklist(workspace, found[0].holder.name)
     if as_json:
@@ -189,12 +198,13 @@ def rotate_ca(
     else:
         changed = begin_rotation(authority, keys, secret, times.root_days, times.list_days)
     places, late = put_shared(workspace), late_holders(changed)
-    shown = certificate_fingerprint(changed.certificate)
+    new, told = (certificate_fingerprint(one.certificate) for one in (changed.roots[-1], changed.roots[0]))
     if as_json:
-        said = {"roots": len(changed.roots), "fingerprint": shown, "to_renew": late, "put": list(map(str, places))}
-        typer.echo(json.dumps(said, indent=2))
+        said = {"roots": len(changed.roots), "fingerprint": new, "fingerprint_to_tell": told, "to_renew": late}
+        typer.echo(json.dumps({**said, "put": list(map(str, places))}, indent=2))
         return
-    say(f"The new root's fingerprint, for requests from now on:\n{shown}", put(places))
+    until = "until you have said --finish, the old root's" if len(changed.roots) > 1 else "the new root's"
+    say(f"The fingerprint that you tell everybody from now on, {until}:\n{told}", put(places))
     say(f"A server that runs elsewhere: copy rootCA.pem, crl.pem and crossCA.pem from {folder} to its startup/.")
     say(*([f"Next: fedvoxel consortium renew, for {', '.join(late)}; then again with --finish."] if late else []))
 
@@ -231,14 +241,3 @@ def list_certificates(workspace: Workspace, as_json: JsonOption = False) -> None
 
     for alarm in authority_alarms(folder, datetime.now(UTC)):
         Console().print(f"[yellow]{alarm}[/]", soft_wrap=True, highlight=False)
-
-
-def _reason(said: str) -> "Reason":
-    from typing import get_args
-
-    from fedvoxel.governance.certificate_register import Reason
-
-    for known in get_args(Reason):
-        if said == known:
-            return known  # type: ignore[no-any-return]
-    raise ConsortiumError(f"--reason: expected one of {', '.join(get_args(Reason))}, got {said[:40]!r}")

@@ -4,7 +4,7 @@ Runs in the server's parent process, through which all messages pass, those to a
 looks at the revocation list in the kit. What the list names is refused in TLS handshakes, at registration and at login;
 connections that were made with it are closed, its site is given up (the job goes on without it, and its outcome says
 why), its person is logged out, and messages in its name are dropped. If the list cannot be relied on, nobody new is let
-in until it can. What happened is in the server's log and in `state/audit/`.
+in until it can; a full disk holds nothing of that up. What happened is in the server's log and in `state/audit/`.
 """
 
 import logging
@@ -83,6 +83,7 @@ class _Guard:
         self.verifier = GuardedVerifier(watched, self._came, self._refused)
         self._told: set[tuple[str, int, str]] = set()
         self._alarmed: tuple[str | None, float] = (None, 0.0)
+        self._said_unwritten = -_ALARM_EVERY_S
         self._shown: dict[int, tuple[int, int]] = {}
         self._certificate_of, self._checked = 0, -ALARM_EVERY_S
 
@@ -100,9 +101,8 @@ class _Guard:
                 _logger.exception("event=certificate_guard_trouble")
 
     def look(self) -> None:
-        """Reads the list, and puts it in force everywhere."""
+        """Reads the list, and puts it in force everywhere before anything is said or written about it."""
         self._watched.look()
-        self._alarm(self._watched.trouble)
         try:
             self._arm()
         except (OSError, ValueError) as error:  # an SSLError is an OSError
@@ -113,6 +113,8 @@ class _Guard:
         self._end_sessions()
         if newly_out or cut:
             _logger.warning("event=shut_out names=%s connections=%d", ",".join(sorted(newly_out)), cut)
+        self._alarm(self._watched.trouble)
+        self._alarm_unwritten()
         self._record([(name, REVOKED) for name in sorted(newly_out)])
 
     def _arm(self) -> None:
@@ -121,7 +123,7 @@ class _Guard:
         state = (self._watched.version, certificate.stat().st_mtime_ns)
         for context in self._line.listeners():
             if self._shown.get(id(context)) != state:
-                self._line.require_list(context, self._watched.kept, self._startup / "rootCA.pem")
+                self._line.require_list(context, self._watched.in_force, self._startup / "rootCA.pem")
                 context.load_cert_chain(certificate, key)
                 self._shown[id(context)] = state
         if self._certificate_of != state[1]:
@@ -186,6 +188,13 @@ class _Guard:
             _logger.warning("event=revocation_list_good_again")
         if trouble != before:
             self._record([("", f"nobody new is let in: {trouble}")] if trouble else [])
+
+    def _alarm_unwritten(self) -> None:
+        """Says every ten minutes what the disk does not take."""
+        unwritten = self._watched.unkept or self._arrivals.unwritten
+        if unwritten and time.monotonic() - self._said_unwritten >= _ALARM_EVERY_S:
+            self._said_unwritten = time.monotonic()
+            _logger.critical("event=revocation_unwritten in force all the same; make room for %s", unwritten)
 
     def _record(self, said: list[tuple[str, str]]) -> None:
         events = [_event(name, reason) for name, reason in said]

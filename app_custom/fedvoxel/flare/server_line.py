@@ -31,10 +31,10 @@ class ServerLine:
         return [context for context in contexts if isinstance(context, ssl.SSLContext)]
 
     @staticmethod
-    def require_list(context: ssl.SSLContext, crl: Path, roots: Path) -> None:
-        """Has every further handshake refuse what a list names, and everyone if the list is missing or out of date."""
+    def require_list(context: ssl.SSLContext, crl: Path | None, roots: Path) -> None:
+        """Has every further handshake refuse what a list names, and everyone if there is none or it is out of date."""
         context.load_verify_locations(roots)
-        if crl.is_file():
+        if crl:
             context.load_verify_locations(crl)
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 

@@ -15,10 +15,12 @@ from fedvoxel.errors import ConsortiumError, PackageError
 from fedvoxel.export.archive import archive_bytes, open_archive
 from fedvoxel.governance.certificate_request import certificate_fingerprint
 from fedvoxel.governance.kit import Kit, open_kit
+from fedvoxel.governance.rotation import check_vouched
+from fedvoxel.governance.watched_list import good_lists
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes, write_public
-from fedvoxel.records.identity import is_issued_by, load_root
-from fedvoxel.records.revocation import LIST_FILE, check_list, read_lists
+from fedvoxel.records.identity import CROSS_FILE, leads_to, load_roots
+from fedvoxel.records.revocation import LIST_FILE
 
 _MOST_MEMBERS, _LARGEST_BYTES = 100, 4 * 1024**2
 _FOLDERS = ("startup", "local")
@@ -82,18 +84,31 @@ def _unpack(path: Path, target: Path) -> None:
 
 
 def _check_root(kit: Kit, fingerprint: str) -> None:
-    """Checks the root against what was told, and what came with it against the root."""
-    root = load_root(kit.root_certificate)
+    """Checks the first root against what was told, and what came with it against that root.
+
+    While the consortium changes its root there are two: the old one, which was told, has to vouch for the new one.
+    Were the new one told, nothing would prove the other, which anybody on the way may have put beside it.
+    """
+    roots = load_roots(kit.root_certificate)
     told = fingerprint.upper().removeprefix("SHA256:").replace(":", "")
-    if certificate_fingerprint(root).removeprefix("SHA256:").replace(":", "") != told:
+    if certificate_fingerprint(roots[0]).removeprefix("SHA256:").replace(":", "") != told:
         raise ConsortiumError(
-            "the root in the answer has another fingerprint than the one given; ask the operator by telephone, "
-            "and do not use this answer"
+            "the root in the answer has another fingerprint than the one given; ask the operator by telephone (while "
+            "the consortium changes its root, for the old one's), and do not use this answer"
         )
-    if not is_issued_by(x509.load_pem_x509_certificate(kit.certificate.read_bytes()), root):
+    chain, crosses = _certificates(kit.certificate), _certificates(kit.startup / CROSS_FILE)
+    check_vouched(roots, crosses, roots[:1])
+    if not leads_to(chain, roots[0]):
         raise ConsortiumError("the certificate in the answer was not issued by the root in it")
-    for crl in read_lists(kit.startup / LIST_FILE):
-        check_list(crl, root)
+    good_lists(kit.startup / LIST_FILE, roots)
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    """Returns the certificates in a file of the answer; none where it has no such file."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes()) if path.is_file() else []
+    except ValueError:
+        raise ConsortiumError(f"{path.name} in the answer is no certificate") from None
 
 
 def _key_for(kit: Kit, path: Path) -> bytes:

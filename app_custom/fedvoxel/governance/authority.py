@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance import certificate_form as form
 from fedvoxel.governance.certificate_register import Issued, Reason, Register
 from fedvoxel.governance.holder import Holder
@@ -70,7 +71,15 @@ class Authority:
             holder: Whom it is for.
             public_key: The holder's key.
             days: How long it is valid, but never longer than the root.
+
+        Raises:
+            ConsortiumError: Others may have that key.
         """
+        if self.register.is_compromised(public_key):
+            raise ConsortiumError(
+                f"the key of {holder.name} was revoked, since others may have it; "
+                "a new request makes a new one: fedvoxel site request"
+            )
         now = datetime.now(UTC)
         ends = min(now + timedelta(days=days), self.certificate.not_valid_after_utc)
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH] + [ExtendedKeyUsageOID.SERVER_AUTH] * holder.listens
@@ -88,14 +97,22 @@ class Authority:
     def revoke(self, issued: tuple[Issued, ...], reason: Reason, days: int, since: datetime | None = None) -> None:
         """Revokes certificates for good, and signs a new list that says so.
 
+        Said again, it signs the list again: one that was not signed in the end names them now.
+
         Args:
             issued: The certificates, of the register.
             reason: Why.
             days: How long the new list holds.
             since: Since when their signatures count for nothing, where that is earlier than now (aware).
         """
-        self.register.note_revoked(issued, reason, since)
+        meant = self.meant(issued, reason)
+        stolen = reason == "key-compromise"  # worse than what they may have been revoked for, and perhaps since earlier
+        self.register.note_revoked(tuple(one for one in meant if stolen or not one.revoked), reason, since)
         self.sign_list(days)
+
+    def meant(self, issued: tuple[Issued, ...], reason: Reason) -> tuple[Issued, ...]:
+        """Returns what has to be revoked with some certificates: if the key is known, all that it ever had."""
+        return self.register.of_same_keys(issued) if reason == "key-compromise" else issued
 
     def sign_list(self, days: int) -> x509.CertificateRevocationList:
         """Signs the list of all revoked certificates, expired ones too: what they have signed is still looked at.

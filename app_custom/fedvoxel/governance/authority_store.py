@@ -60,14 +60,30 @@ def make_root(name: str, days: int) -> Root:
 def save_authority(authority: Authority, key_folder: Path, passphrase: str | None) -> None:
     """Writes down the roots, and their keys under a passphrase.
 
-    The keys are on the disk before the roots: what is interrupted in between goes on with the roots as they were.
+    The keys are on the disk before the roots: what is interrupted in between goes on with the roots as they were. Where
+    a root is dropped it has to be the other way round, since a root without its key opens no more.
     """
     if passphrase is not None:
-        encryption = serialization.BestAvailableEncryption(passphrase.encode("utf-8"))
-        form_of_key = serialization.PrivateFormat.PKCS8
-        keys = [root.key.private_bytes(serialization.Encoding.PEM, form_of_key, encryption) for root in authority.roots]
-        key_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_bytes(key_folder / KEY_FILE, b"".join(keys), mode=0o600)
+        save_keys(authority, key_folder, passphrase)
+    save_roots(authority)
+
+
+def save_keys(authority: Authority, key_folder: Path, passphrase: str) -> None:
+    """Writes down the roots' keys under a passphrase."""
+    encryption = serialization.BestAvailableEncryption(passphrase.encode("utf-8"))
+    form_of_key = serialization.PrivateFormat.PKCS8
+    keys = [root.key.private_bytes(serialization.Encoding.PEM, form_of_key, encryption) for root in authority.roots]
+    key_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_bytes(key_folder / KEY_FILE, b"".join(keys), mode=0o600)
+
+
+def count_keys(key_folder: Path) -> int:
+    """Returns how many keys are kept."""
+    return (key_folder / KEY_FILE).read_bytes().count(_BEGIN_KEY)
+
+
+def save_roots(authority: Authority) -> None:
+    """Writes down the roots."""
     authority.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificates = [root.certificate.public_bytes(serialization.Encoding.PEM) for root in authority.roots]
     write_public(authority.folder / ROOT_FILE, b"".join(certificates))

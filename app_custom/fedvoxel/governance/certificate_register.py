@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.holder import Holder, HolderKind, holder_in
@@ -84,7 +85,11 @@ class Register:
             ConsortiumError: A line of it is no entry of this version.
         """
         entries = self._chain.read()
-        revoked = {entry.body["serial"]: _revoked(entry) for entry in entries if entry.body.get("event") == "revoked"}
+        revoked: dict[str, Revoked] = {}
+        for entry in entries:
+            if entry.body.get("event") == "revoked":
+                serial = entry.body["serial"]
+                revoked[serial] = _joined(revoked.get(serial), _revoked(entry))
         try:
             found = [_issued(entry.body) for entry in entries if entry.body.get("event") == "issued"]
         except (KeyError, TypeError, ValueError):
@@ -98,19 +103,32 @@ class Register:
     def find(self, name_or_serial: str, now: datetime) -> tuple[Issued, ...]:
         """Returns what is meant by a name (all its good certificates) or by a serial number (that one).
 
+        What is revoked already is found too, by a name if it has nothing good: a revocation that was interrupted before
+        its list was signed can so be said again.
+
         Raises:
-            ConsortiumError: There is no such certificate, or it is revoked already.
+            ConsortiumError: There is no such certificate.
         """
         wanted = name_or_serial.replace(":", "").upper().lstrip("0")
-        by_serial = [one for one in self.issued() if one.serial == wanted]
-        if any(one.revoked for one in by_serial):
-            raise ConsortiumError(f"certificate {wanted} is revoked already; see: fedvoxel consortium list")
-        found = tuple(by_serial) or self.of(name_or_serial, now)
+        everything = self.issued()
+        found = tuple(one for one in everything if one.serial == wanted) or self.of(name_or_serial, now)
+        if not found:
+            found = tuple(one for one in everything if one.holder.name == name_or_serial and one.revoked)
         if not found:
             raise ConsortiumError(
                 f"no valid certificate has the name or serial number {name_or_serial!r}; see: fedvoxel consortium list"
             )
         return found
+
+    def of_same_keys(self, issued: tuple[Issued, ...]) -> tuple[Issued, ...]:
+        """Returns every certificate, expired and revoked ones too, of the keys of some: who has a key has them all."""
+        keys = {_content(one.certificate.public_key()) for one in issued}
+        return tuple(one for one in self.issued() if _content(one.certificate.public_key()) in keys)
+
+    def is_compromised(self, key: CertificatePublicKeyTypes) -> bool:
+        """Says whether a certificate of a key was revoked because others may have it."""
+        stolen = [one for one in self.issued() if one.revoked and one.revoked.reason == "key-compromise"]
+        return any(_content(one.certificate.public_key()) == _content(key) for one in stolen)
 
     def states(self, now: datetime) -> list[tuple[Issued, State]]:
         """Returns every certificate and what it is worth at a time (aware)."""
@@ -145,6 +163,17 @@ def _issued(body: dict[str, Any]) -> Issued:
     if kind not in get_args(HolderKind):
         raise ValueError(kind)
     return Issued(certificate, holder_in(certificate, kind))
+
+
+def _content(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _joined(before: Revoked | None, again: Revoked) -> Revoked:
+    """What is revoked once more is so for the newer reason, but since no later than before."""
+    if before is None:
+        return again
+    return Revoked(before.at, again.reason, min(filter(None, (before.since, again.since)), default=None))
 
 
 def _revoked(entry: Entry) -> Revoked:

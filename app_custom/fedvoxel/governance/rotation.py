@@ -8,6 +8,7 @@ for those who look at signatures that were made under it.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from cryptography.x509.oid import NameOID
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance import certificate_form as form
 from fedvoxel.governance.authority import Authority, Root
-from fedvoxel.governance.authority_store import make_root, save_authority
+from fedvoxel.governance.authority_store import count_keys, make_root, save_authority, save_keys, save_roots
 from fedvoxel.governance.kit import Kit
 from fedvoxel.records.atomic import write_bytes, write_public
-from fedvoxel.records.identity import CROSS_FILE, is_authority, is_issued_by, leads_to, load_roots
+from fedvoxel.records.identity import CROSS_FILE, is_authority, is_issued_by, leads_to, load_root, load_roots
 from fedvoxel.records.revocation import serial_text
 
 FORMER = "former"
@@ -48,13 +49,23 @@ def begin_rotation(
 
 
 def finish_rotation(authority: Authority, key_folder: Path, passphrase: str, list_days: int) -> Authority:
-    """Drops the old root and its key.
+    """Drops the old root and its key; one that was interrupted before the key was gone is said again.
 
     Raises:
         ConsortiumError: No rotation is under way, or somebody has no certificate of the new root yet.
     """
-    if len(authority.roots) != 2:
+    if len(authority.roots) == 2:
+        authority = _without_old(authority)
+    elif not _is_cut_off(authority, key_folder):
         raise ConsortiumError("the authority has one root only; begin the change with: rotate-ca")
+    save_roots(authority)
+    authority.sign_list(list_days)
+    save_keys(authority, key_folder, passphrase)
+    return authority
+
+
+def _without_old(authority: Authority) -> Authority:
+    """Returns the authority with its new root alone, once the old one and its last list are put aside."""
     old, new = authority.roots
     late = late_holders(authority)
     if late:
@@ -65,10 +76,14 @@ def finish_rotation(authority: Authority, key_folder: Path, passphrase: str, lis
     stem = authority.folder / FORMER / serial_text(old.certificate.serial_number)
     write_bytes(stem.with_suffix(".pem"), _pem(old.certificate))
     write_bytes(stem.with_suffix(".crl.pem"), last.public_bytes(serialization.Encoding.PEM))
-    one = Authority(authority.folder, (new,))
-    save_authority(one, key_folder, passphrase)
-    one.sign_list(list_days)
-    return one
+    return Authority(authority.folder, (new,))
+
+
+def _is_cut_off(authority: Authority, key_folder: Path) -> bool:
+    """Says whether an old root was dropped, and its key was not."""
+    cross = authority.folder / CROSS_FILE
+    vouched = cross.is_file() and load_root(cross).subject == authority.certificate.subject
+    return vouched and count_keys(key_folder) > 1
 
 
 def late_holders(authority: Authority) -> list[str]:
@@ -100,13 +115,29 @@ def take_up_roots(kit: Kit, roots: bytes, cross: bytes) -> bool:
         own = x509.load_pem_x509_certificates(kit.certificate.read_bytes())
     except (OSError, ValueError):
         raise ConsortiumError("expected the consortium's roots (PEM), got something else") from None
-    for root in new:
-        if root not in known and not any(_vouches(one, root, known) for one in vouched):
-            raise ConsortiumError("a root that no root of this kit vouches for; ask the operator by telephone")
+    check_vouched(new, vouched, known)
     if not any(leads_to(own, root) for root in new):
         raise ConsortiumError("the new roots have not issued this kit's certificate; renew that one first")
     write_public(kit.root_certificate, roots)
     return True
+
+
+def check_vouched(
+    roots: Sequence[x509.Certificate], crosses: Sequence[x509.Certificate], known: tuple[x509.Certificate, ...]
+) -> None:
+    """Checks that each of some roots is known, or that one that is known vouches for it.
+
+    Args:
+        roots: The roots.
+        crosses: Certificates with which old roots vouch for new ones.
+        known: The roots that are known.
+
+    Raises:
+        ConsortiumError: One is neither.
+    """
+    for root in roots:
+        if root not in known and not any(_vouches(one, root, known) for one in crosses):
+            raise ConsortiumError("a root that no root of this kit vouches for; ask the operator by telephone")
 
 
 def _vouches(cross: x509.Certificate, root: x509.Certificate, known: tuple[x509.Certificate, ...]) -> bool:

@@ -3,6 +3,9 @@
 A revocation list names serial numbers, and a message names its sender. The server notes with which certificate each
 site and person came in; the note survives a restart, after which a site goes on with the token that it has, and shows
 no certificate. A job's process reads who is shut out, so that its outcome can say why a site is missing.
+
+Who is shut out is so at once, also where a full disk takes no note of it. Who comes with another certificate than
+before is let in only once that is noted: a restart must not forget it.
 """
 
 import json
@@ -39,6 +42,8 @@ class Arrivals:
         self._folder, self._lock = state / "certificates", threading.Lock()
         self._serials = _noted(self._folder / _SEEN)
         self._out: frozenset[str] = frozenset()
+        self.unwritten: str | None = None
+        """Why job processes may not read who is shut out; None while they can."""
 
     @property
     def shut_out(self) -> frozenset[str]:
@@ -46,11 +51,16 @@ class Arrivals:
         return self._out
 
     def came(self, name: str, serial_number: int, revoked: Collection[int]) -> None:
-        """Notes with which certificate somebody came in, before they are let in."""
+        """Notes with which certificate somebody came in, before they are let in.
+
+        Raises:
+            OSError: It is another than before, and could not be noted.
+        """
         with self._lock:
             if self._serials.get(name) != serial_text(serial_number):
-                self._serials[name] = serial_text(serial_number)
-                write_json(self._folder / _SEEN, {"serials": self._serials}, mode=0o600)
+                serials = self._serials | {name: serial_text(serial_number)}
+                write_json(self._folder / _SEEN, {"serials": serials}, mode=0o600)
+                self._serials = serials
             self._judge(revoked)
 
     def judge(self, revoked: Collection[int]) -> frozenset[str]:
@@ -62,23 +72,31 @@ class Arrivals:
 
     def _judge(self, revoked: Collection[int]) -> None:
         bad = {serial_text(number) for number in revoked}
-        out = frozenset(name for name, serial in self._serials.items() if serial in bad)
+        self._out = frozenset(name for name, serial in self._serials.items() if serial in bad)
         path = self._folder / _OUT
-        if out != self._out or not path.is_file():
-            write_json(path, sorted(out), mode=0o600)
-            self._out = out
+        try:
+            if _names_in(path) != self._out:
+                write_json(path, sorted(self._out), mode=0o600)
+            self.unwritten = None
+        except OSError as error:
+            self.unwritten = f"who is shut out, state/certificates/{_OUT} ({error.strerror})"
 
 
 def read_shut_out(state: Path) -> frozenset[str]:
     """Returns who is shut out, for a job's process to say; nobody where no server watches, or the note is damaged."""
+    path = state / "certificates" / _OUT
+    names = _names_in(path)
+    if names is None and path.exists():
+        _logger.warning("event=shut_out_unreadable")
+    return names or frozenset()
+
+
+def _names_in(path: Path) -> frozenset[str] | None:
+    """Returns the names in a note of who is shut out; None where it is missing or damaged."""
     try:
-        names = json.loads((state / "certificates" / _OUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return frozenset()
-    except (OSError, ValueError) as error:
-        _logger.warning("event=shut_out_unreadable reason=%s", type(error).__name__)
-        return frozenset()
-    return frozenset(map(str, names))
+        return frozenset(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _noted(path: Path) -> dict[str, str]:

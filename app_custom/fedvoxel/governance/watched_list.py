@@ -3,6 +3,9 @@
 The list in the kit can be replaced at any time. What is damaged, of another root, older than the one before or out of
 date is not taken over: the last good one stays in force, from a copy in the server's own state that survives a restart,
 and nobody new is let in until a good list is there. So a bad list never lets a revoked certificate back in.
+
+The copy is there twice, so that bytes of one may change, and is not needed by a running server: a good list is in force
+at once, also where a full disk takes no copy of it.
 """
 
 from datetime import UTC, datetime
@@ -11,9 +14,23 @@ from pathlib import Path
 from cryptography import x509
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.identity import load_roots
-from fedvoxel.records.revocation import LIST_FILE, check_list, check_list_is_of_now, number_of, read_lists
+from fedvoxel.records.revocation import (
+    LIST_FILE,
+    check_list,
+    check_list_is_of_now,
+    lists_in,
+    number_of,
+    read_lists,
+    read_with_lists,
+)
+
+_SECOND_FILE = "crl.copy.pem"
+
+_Roots = tuple[x509.Certificate, ...]
+_Lists = tuple[x509.CertificateRevocationList, ...]
 
 
 class WatchedList:
@@ -23,6 +40,7 @@ class WatchedList:
         roots: The roots that are trusted.
         revoked: The serial numbers of all revoked certificates, by the last good list.
         trouble: Why the list in the kit cannot be relied on; None while it can.
+        unkept: Why the last good list, which is in force, is not in its copies; None while it is.
         version: Grows whenever a new list or another set of roots is taken over.
     """
 
@@ -31,14 +49,22 @@ class WatchedList:
 
         Args:
             startup: The kit's `startup/` folder, with the roots and the list.
-            state: The kit's `state/` folder, for the copy of the last good list.
+            state: The kit's `state/` folder, for the copies of the last good list.
         """
         self._root_file, self._file = startup / "rootCA.pem", startup / LIST_FILE
         self.kept = state / "certificates" / LIST_FILE
-        self.roots: tuple[x509.Certificate, ...] = ()
+        self._copies = (self.kept, self.kept.with_name(_SECOND_FILE))
+        self.roots: _Roots = ()
         self.revoked: frozenset[int] = frozenset()
         self.trouble: str | None = "the revocation list has not been read yet"
+        self.unkept: str | None = None
         self.version = 0
+        self._content = b""
+
+    @property
+    def in_force(self) -> Path | None:
+        """Is a file that holds the last good list: a copy, or the kit's own where no copy could be written."""
+        return next((place for place in (*self._copies, self._file) if self._is_in(place)), None)
 
     def look(self, now: datetime | None = None) -> None:
         """Reads the roots and the list anew, and takes the list over if it is good; never raises for a bad one.
@@ -49,32 +75,45 @@ class WatchedList:
         now = now or datetime.now(UTC)
         try:
             roots = load_roots(self._root_file)
-            lists = good_lists(self._file, roots)
+            if not self.version:
+                self._fall_back(roots)
+            content, there = read_with_lists(self._file)
+            lists = _checked(there, roots)
             self._check_not_older(lists, roots)
             for one in lists:
                 check_list_is_of_now(one, now)
-            self._take_over(roots, lists)
+            self._take_over(roots, content, lists)
             self.trouble = None
         except ConsortiumError as error:
             self.trouble = str(error)
-            self._fall_back()
+        if self.version:
+            self._keep()
 
-    def _take_over(
-        self, roots: tuple[x509.Certificate, ...], lists: tuple[x509.CertificateRevocationList, ...]
-    ) -> None:
-        content = self._file.read_bytes()
-        if self.version and roots == self.roots and self.kept.is_file() and content == self.kept.read_bytes():
-            return
-        write_bytes(self.kept, content, mode=0o600)
-        self.roots, self.revoked = roots, _serials(lists)
-        self.version += 1
+    def _take_over(self, roots: _Roots, content: bytes, lists: _Lists) -> None:
+        if (roots, content) != (self.roots, self._content):
+            self.roots, self.revoked, self._content = roots, _serials(lists), content
+            self.version += 1
 
-    def _check_not_older(
-        self, lists: tuple[x509.CertificateRevocationList, ...], roots: tuple[x509.Certificate, ...]
-    ) -> None:
-        if not self.kept.is_file():
+    def _keep(self) -> None:
+        """Writes the copies that do not hold the last good list; what cannot be written is tried again."""
+        try:
+            for place in self._copies:
+                if not self._is_in(place):
+                    write_bytes(place, self._content, mode=0o600)
+            self.unkept = None
+        except OSError as error:
+            self.unkept = f"the revocation list, state/certificates/{LIST_FILE} ({error.strerror})"
+
+    def _is_in(self, place: Path) -> bool:
+        try:
+            return bool(self.version) and read_plain(place) == self._content
+        except OSError:
+            return False
+
+    def _check_not_older(self, lists: _Lists, roots: _Roots) -> None:
+        if not self.version:
             return
-        before = {one.issuer: number_of(one) for one in good_lists(self.kept, roots, each=False)}
+        before = {one.issuer: number_of(one) for one in _checked(lists_in(self._content), roots, each=False)}
         for one in lists:
             if number_of(one) < before.get(one.issuer, 0):
                 raise ConsortiumError(
@@ -82,27 +121,35 @@ class WatchedList:
                     f"({before[one.issuer]}); put the newest one there"
                 )
 
-    def _fall_back(self) -> None:
-        """Goes by the last good list after a restart, if there was one."""
-        if self.version or not self.kept.is_file():
-            return
-        try:
-            self.roots = load_roots(self._root_file)
-            self.revoked = _serials(good_lists(self.kept, self.roots, each=False))
-            self.version += 1
-        except ConsortiumError as error:
-            self.trouble = f"{self.trouble}; and of the copy kept of the last good one: {error}"
+    def _fall_back(self, roots: _Roots) -> None:
+        """Goes by the last good list after a restart, if there was one: by the newer of its copies.
+
+        Raises:
+            ConsortiumError: There was one, and nothing is left of it: an older list could not be told from a new one.
+        """
+        there = [place for place in self._copies if place.is_file()]
+        good = [found for place in there if (found := _copy(place, roots))]
+        if good:
+            self._take_over(roots, *max(good, key=lambda one: (max(map(number_of, one[1]), default=0), len(one[1]))))
+        elif there:
+            raise ConsortiumError(
+                "both copies of the last good revocation list are damaged: put the operator's newest list into "
+                f"startup/{LIST_FILE}, and remove {LIST_FILE} and {_SECOND_FILE} from state/certificates"
+            )
 
 
-def good_lists(
-    path: Path, roots: tuple[x509.Certificate, ...], each: bool = True
-) -> tuple[x509.CertificateRevocationList, ...]:
+def good_lists(path: Path, roots: _Roots) -> _Lists:
     """Returns a file's lists of some roots, checked.
 
     Raises:
-        ConsortiumError: A list is not signed by its root, or (with `each`) a root has none.
+        ConsortiumError: A list is not signed by its root, or a root has none.
     """
-    lists, found = read_lists(path), []
+    return _checked(read_lists(path), roots)
+
+
+def _checked(lists: _Lists, roots: _Roots, each: bool = True) -> _Lists:
+    """Returns those of some lists that are of some roots; with `each`, every root must have one."""
+    found: list[x509.CertificateRevocationList] = []
     for root in roots:
         own = [one for one in lists if one.issuer == root.subject]
         if not own and each:
@@ -113,5 +160,14 @@ def good_lists(
     return tuple(found)
 
 
-def _serials(lists: tuple[x509.CertificateRevocationList, ...]) -> frozenset[int]:
+def _copy(place: Path, roots: _Roots) -> tuple[bytes, _Lists] | None:
+    """Returns a copy of the last good list; None where it is damaged."""
+    try:
+        content, there = read_with_lists(place)
+        return content, _checked(there, roots, each=False)
+    except ConsortiumError:
+        return None
+
+
+def _serials(lists: _Lists) -> frozenset[int]:
     return frozenset(entry.serial_number for one in lists for entry in one)

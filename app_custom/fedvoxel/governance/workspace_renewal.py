@@ -1,5 +1,6 @@
 """Renews what expires soon in the operator's workspace, and puts it where its holders find it."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,14 +14,24 @@ from fedvoxel.governance.holder import Holder, holders_of
 from fedvoxel.governance.list_places import kits_in, put_renewed, put_shared
 from fedvoxel.governance.renewal import renew, take_up
 
-Renewed = tuple[Issued, Path]
-"""A new certificate, and the file to send."""
+
+@dataclass(frozen=True)
+class Renewal:
+    """Is what came of it.
+
+    Attributes:
+        renewed: The new certificates, each with the file to send.
+        refused: Why somebody was not renewed, a line for each.
+        places: The kits that the new list was put into.
+    """
+
+    renewed: list[tuple[Issued, Path]]
+    refused: list[str]
+    places: list[Path]
 
 
-def renew_in_workspace(
-    project_file: Path, workspace: Path, authority: Authority, names: tuple[str, ...]
-) -> tuple[list[Renewed], list[Path]]:
-    """Renews certificates and signs the revocation list anew.
+def renew_in_workspace(project_file: Path, workspace: Path, authority: Authority, names: tuple[str, ...]) -> Renewal:
+    """Renews certificates and signs the revocation list anew; one that cannot be renewed keeps none of the others back.
 
     Args:
         project_file: The consortium file: who is not in it any more is not renewed.
@@ -28,11 +39,8 @@ def renew_in_workspace(
         authority: The open authority.
         names: Whose; everyone's whose certificate expires soon, or is of an old root, when empty.
 
-    Returns:
-        What was renewed, and where the new list was put.
-
     Raises:
-        ConsortiumError: A name is not in the file, or has nothing valid to renew.
+        ConsortiumError: A name is not in the file; nothing is done then.
     """
     described = load_consortium_file(project_file)
     holders = holders_of(described)
@@ -40,15 +48,18 @@ def renew_in_workspace(
     if unknown:
         raise ConsortiumError(f"the consortium file has nobody of the name {', '.join(unknown)}")
     chosen = [holder for holder in holders if holder.name in names] if names else _expiring(authority, holders)
-    renewed = []
+    renewed, refused = [], []
     for holder in chosen:
-        new = renew(authority, holder, described.certificates.leaf_days)
-        content = written(authority.folder, new.certificate)
-        suffix = ".listener" if holder.kind == "listener" else ""
-        renewed.append((new, put_renewed(workspace, f"{holder.name}{suffix}", content)))
-        _take_up_here(workspace, holder, content)
+        try:
+            new = renew(authority, holder, described.certificates.leaf_days)
+            content = written(authority.folder, new.certificate)
+            suffix = ".listener" if holder.kind == "listener" else ""
+            renewed.append((new, put_renewed(workspace, f"{holder.name}{suffix}", content)))
+            _take_up_here(workspace, holder, content)
+        except ConsortiumError as error:
+            refused.append(str(error))
     authority.sign_list(described.certificates.list_days)
-    return renewed, put_shared(workspace)
+    return Renewal(renewed, refused, put_shared(workspace))
 
 
 def _expiring(authority: Authority, holders: tuple[Holder, ...]) -> list[Holder]:

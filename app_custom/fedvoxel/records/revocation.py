@@ -30,8 +30,14 @@ def read_lists(path: Path) -> tuple[x509.CertificateRevocationList, ...]:
     Raises:
         ConsortiumError: It is missing or holds no list.
     """
+    return read_with_lists(path)[1]
+
+
+def read_with_lists(path: Path) -> tuple[bytes, tuple[x509.CertificateRevocationList, ...]]:
+    """Reads a file once, and returns its content and the lists in it; see `read_lists`."""
     try:
-        return lists_in(read_plain(path))
+        content = read_plain(path)
+        return content, lists_in(content)
     except (OSError, ConsortiumError):
         raise ConsortiumError(f"expected the root's revocation list in {path.name}, got none") from None
 
