@@ -11,8 +11,9 @@ from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_p
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.submission import Submission
 from fedvoxel.records.identity import Identity
+from fedvoxel.records.revocation import LIST_FILE
 from tests.blob_job import CLIENT, META, job_documents, write_job
-from tests.export.throwaway_root import DAY, Root
+from tests.export.throwaway_root import DAY, Root, serial_of
 
 PHYSICIAN, OFFICER = "physician@hospital-a.example", "officer@hospital-a.example"
 SCIENTIST = "scientist@consortium.example"
@@ -48,6 +49,11 @@ class Hospital:
         identity = self.root.issue(name, organisation=organisation, **{**when, **issued})
         self._write(name, identity, "fed_admin.json", {})
         return identity
+
+    def revoke(self, *people: Identity) -> None:
+        """Gives the site the consortium's list, with these people on it."""
+        crl = self.root.revocations({serial_of(one): NOW for one in people}, NOW - DAY, NOW + 30 * DAY)
+        (self.kit.startup / LIST_FILE).write_bytes(crl.public_bytes(serialization.Encoding.PEM))
 
     def kit_of(self, name: str) -> Path:
         """Returns a person's kit."""

@@ -74,6 +74,7 @@ FORMATS: tuple[Format, ...] = (
     Format("federation.kept_models.KeptModel", "state/runs/RUN/before_joining/"),
     Format("flare.round_journal.JournalEntry", "state/runs/RUN/journal/"),
     Format("flare.kept_answer.KeptHead", "a site's state/runs/RUN/answer.COHORT.bin"),
+    Format("flare.taken_job.TakenJob", "a job's folder at a site"),
     Format("updates.secure.attempts.SummedRound", "a site's state/runs/RUN/summed_rounds.json"),
     Format("federation.cross_site.CrossSiteTable", _RUN),
     Format("federation.cohort_statistics.SiteStatistics", _RUN),

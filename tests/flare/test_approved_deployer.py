@@ -2,11 +2,14 @@
 
 import json
 import logging
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import nvflare.lighter.utils
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.workspace import Workspace
@@ -14,14 +17,17 @@ from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 from nvflare.lighter.utils import sign_folders
 
 from fedvoxel.errors import FedVoxelError
+from fedvoxel.flare import approved_deployer
 from fedvoxel.flare.approved_deployer import ApprovedDeployer
 from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.submission import submission_of_folder
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.revocation import LIST_FILE
 from tests.approval_kits import NOW, PHYSICIAN, SCIENTIST, Hospital, blob_job
 from tests.blob_job import CLIENT, META
+from tests.export.throwaway_root import Root
 
 
 class Consortium:
@@ -166,6 +172,59 @@ def test_nothing_leaves_once_the_content_changed_or_the_approval_is_taken_back(c
     again.decide(consortium.hospital.person("officer@hospital-a.example"), submission, "refused", "", NOW)
     with pytest.raises(FedVoxelError, match="has refused"):
         consortium.leaving()
+
+
+def test_a_job_of_a_person_who_was_revoked_is_not_taken_whatever_the_rule(consortium: Consortium) -> None:
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.sign(job)
+    assert consortium.deploy(job) == ""
+    consortium.hospital.revoke(consortium.scientist)
+    assert f"with which {SCIENTIST} signed the job is revoked" in consortium.deploy(job)
+    (refused,) = [event for _, event in AuditLog(kit.state).read()]
+    assert (refused.kind, refused.outcome, refused.job_id) == ("job", "refused", "j1") and "revoked" in refused.reason
+    (kit.startup / LIST_FILE).write_text("torn")
+    assert "cannot tell whether the job is approved" in consortium.deploy(job)
+
+
+def test_a_job_that_runs_goes_on_when_its_signers_certificate_ends(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consortium.hospital.rule(approvals=1, submitter_may_approve=False)
+    job = consortium.job()
+    consortium.sign(job)
+    consortium.approve(job)
+    assert consortium.deploy(job) == ""
+    monkeypatch.setattr(nvflare.lighter.utils, "_utc_now", lambda: NOW + timedelta(days=31))
+    consortium.leaving()
+    note = consortium.app.parent / "fedvoxel_taken.json"
+    note.write_text(note.read_text()[:-9])
+    with pytest.raises(FedVoxelError, match="signature is not"):
+        consortium.leaving()
+
+
+def test_a_job_that_runs_goes_on_when_the_root_of_its_signer_is_dropped(consortium: Consortium) -> None:
+    consortium.hospital.rule(cohorts={"rare": 1})
+    job, root = consortium.job(), consortium.hospital.kit.root_certificate
+    consortium.sign(job)
+    assert consortium.deploy(job) == ""
+    root.write_bytes(Root("small 2", around=NOW).certificate.public_bytes(Encoding.PEM))
+    consortium.leaving()
+    (consortium.app / "config" / "config_fed_client.json").write_text("{}")
+    with pytest.raises(FedVoxelError, match="a root that is not trusted"):
+        consortium.leaving()
+
+
+def test_a_note_that_cannot_be_written_costs_no_job(consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    consortium.hospital.rule(approvals=1)
+    job = consortium.job()
+    consortium.sign(job)
+    consortium.approve(job)
+    monkeypatch.setattr(approved_deployer, "note_taken", full)
+    assert consortium.deploy(job) == ""
+    consortium.leaving()
 
 
 def test_where_nobody_approves_nothing_is_looked_up_before_something_leaves(consortium: Consortium) -> None:

@@ -16,7 +16,8 @@ from nvflare.fuel.utils.zip_utils import unzip_all_from_bytes
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 
 from fedvoxel.errors import FedVoxelError, JobError
-from fedvoxel.flare.arrived_job import arrived_job
+from fedvoxel.flare.arrived_job import ArrivedJob, arrived_job
+from fedvoxel.flare.taken_job import TakenJob, note_taken
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
 from fedvoxel.governance.approval_record import Arrival
@@ -46,18 +47,32 @@ class ApprovedDeployer(AppDeployer):
         """Puts a job's content in place, or returns why not."""
         try:
             kit = open_kit(Path(workspace.get_root_dir()))
-            reason = _decline(kit, job_id, job_meta, app_data)
+            arrived, reason = _judged(kit, job_id, job_meta, app_data)
         except (FedVoxelError, OSError) as problem:
             _logger.error("event=job_not_judged job=%s reason=%s", job_id, problem)
             return _UNUSABLE
-        if reason:
+        if arrived is None or reason:
             _logger.warning("event=job_declined job=%s reason=%s", job_id, reason)
             return reason
-        return super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx) or ""
+        refused = super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx) or ""
+        if not refused:
+            _note(Path(workspace.get_run_dir(job_id)), arrived)
+        return refused
 
 
-def _decline(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> str | None:
-    """Returns why the job is declined, once that is on record and what came is kept; None where it is not."""
+def _note(run_folder: Path, arrived: ArrivedJob) -> None:
+    try:
+        note_taken(run_folder, TakenJob(content=arrived.submission.sha256, submitter=arrived.submitter))
+    except OSError as problem:
+        # The job runs all the same: whenever something leaves, it is judged by its signature then.
+        _logger.warning("event=job_not_noted job=%s reason=%s", run_folder.name, problem.strerror)
+
+
+def _judged(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> tuple[ArrivedJob | None, str]:
+    """Returns what came, and why it is declined, once that is on record and what came is kept; empty where it is not.
+
+    A job whose signature does not count, or that nobody could look at, is declined without more of it.
+    """
     policy = load_approval_policy(kit.local)
     with tempfile.TemporaryDirectory(prefix="fedvoxel-arrived-") as scratch:
         # FLARE has unpacked and checked these bytes once before it asks, and does both again after.
@@ -66,9 +81,9 @@ def _decline(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> st
             arrived = arrived_job(kit, meta, Path(scratch))
             reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None)
         except JobError as problem:
-            return _recorded(AuditEvent(kind="job", outcome="refused", job_id=job_id, reason=str(problem)), kit)
+            return None, _recorded(AuditEvent(kind="job", outcome="refused", job_id=job_id, reason=str(problem)), kit)
     if reason is None:
-        return None
+        return arrived, ""
     found = arrived.submission
     arrival = Arrival(found.sha256, found.name, job_id, arrived.submitter, arrived.organisation)
     if not Approvals(kit).keep_arrival(arrival, found):
@@ -77,7 +92,7 @@ def _decline(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> st
         Actor(name=arrived.submitter, role="person", organisation=arrived.organisation) if arrived.submitter else None
     )
     hashes: dict[HashName, str] = {"job": found.sha256}
-    return _recorded(
+    return arrived, _recorded(
         AuditEvent(kind="job", outcome="refused", actor=actor, job_id=job_id, reason=reason, hashes=hashes), kit
     )
 

@@ -1,16 +1,15 @@
-"""What of a job lies at a site, and who signed it, as FLARE's own check of the signature says."""
+"""What of a job lies at a site, and who signed it, as far as that counts at the site."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE
-from nvflare.lighter.utils import verify_folder_signature_and_get_signers
-
-from fedvoxel.errors import JobError
+from fedvoxel.flare.job_signer import signer_of
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.submission import Submission, submission_of
+from fedvoxel.records.revocation import LIST_FILE, kept_lists
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,9 @@ def arrived_job(kit: Kit, meta: Mapping[str, Any], app: Path) -> ArrivedJob:
         app: The app's folder.
 
     Raises:
-        JobError: Its signature is not of this content, or of several people; or nobody could look at it all.
+        JobError: Nobody could look at it all, or its signature does not count; see `job_signer.signer_of`.
+        ConsortiumError: The kit's root or revocation list cannot be used.
     """
     submission = submission_of(meta, app)
-    if not (app / NVFLARE_SIG_FILE).exists():
-        return ArrivedJob(submission)
-    verified, signers = verify_folder_signature_and_get_signers(str(app), str(kit.root_certificate))
-    if not verified or len(signers) != 1:
-        raise JobError("the job's signature is not one person's of this content")
-    name, organisation, _ = signers[0]
-    return ArrivedJob(submission, str(name), str(organisation))
+    signer = signer_of(app, kit.root_certificate, kept_lists(kit.startup / LIST_FILE), datetime.now(UTC))
+    return ArrivedJob(submission, signer.name, signer.organisation) if signer else ArrivedJob(submission)

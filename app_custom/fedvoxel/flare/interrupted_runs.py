@@ -1,4 +1,4 @@
-"""Which runs were interrupted, by their journals and FLARE's word of their jobs; and the end of one that is stuck."""
+"""Which runs were interrupted, by their journals and FLARE's word of their jobs; how one ends that can't go on."""
 
 import io
 import json
@@ -33,12 +33,12 @@ _NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.va
 ORPHANED = "orphaned"
 """Marks, in what FLARE keeps of a job, that it was said to run when the server started."""
 
-_GIVEN_UP = (
-    f"given up: {MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed; "
-    "{} rounds are, and submitting the same job goes on after them"
-)
+STUCK = f"{MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed"
+"""Why a run is given up that brings nothing any more."""
 
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, AttributeError, EOFError, RuntimeError, TypeError, ValueError)
+_GIVEN_UP = "given up: {}; {} rounds are committed, and submitting the same job again goes on after them"
+
+UNREADABLE = (zipfile.BadZipFile, zlib.error, AttributeError, EOFError, RuntimeError, TypeError, ValueError)
 """What reading a stored job may end with whose bytes have changed."""
 
 _SPARE_BYTES = 64 * 2**20
@@ -130,8 +130,8 @@ def _sizes(folder: Path) -> list[int]:
     return [path.stat().st_size for path in folder.glob("*") if path.is_file()]
 
 
-def give_up(run: InterruptedRun) -> None:
-    """Ends a run that is stuck as failed, in its journal and its outcome.
+def give_up(run: InterruptedRun, why: str) -> None:
+    """Ends a run that cannot go on as failed, in its journal and its outcome, which say why.
 
     Raises:
         JobError: A job of the run is running after all.
@@ -139,7 +139,7 @@ def give_up(run: InterruptedRun) -> None:
     """
     journal = RoundJournal(run.folder / JOURNAL)
     with journal.writing():
-        _fail(run.folder, _GIVEN_UP.format(run.entry.committed))
+        _fail(run.folder, _GIVEN_UP.format(why, run.entry.committed))
         journal.write(run.entry.changed(ended="failed"))
 
 
@@ -183,5 +183,5 @@ def is_training_job(content: bytes | None) -> bool:
             named = [name for name in stored.namelist() if name.endswith(f"/config/{SERVER_FILE}")]
             read = [json.loads(stored.read(name)) for name in named]
         return any(flow.get("path") == _TRAINING for server in read for flow in server.get("workflows", []))
-    except _UNREADABLE:
+    except UNREADABLE:
         return False

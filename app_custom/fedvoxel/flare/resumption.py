@@ -5,7 +5,8 @@ deleted nor downloaded; when the job's process dies, FLARE ends the job. Here an
 true, and the next attempt at its run is submitted: a copy of the stored job, with the signatures of whoever submitted
 it, so that the sites check that person and no key of a person lies on the server.
 
-A run is gone on with if a process died under it. One that a person aborted, or that failed by itself, has ended.
+A run is gone on with if a process died under it. One that a person aborted, or that failed by itself, has ended. No
+job is begun, this way or by FLARE, whose signature does not count any more; see `start_check`.
 """
 
 import queue
@@ -29,6 +30,7 @@ from nvflare.apis.workspace import Workspace
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.flare.interrupted_runs import (
     ORPHANED,
+    STUCK,
     InterruptedRun,
     begun_jobs,
     check_room,
@@ -40,6 +42,7 @@ from fedvoxel.flare.interrupted_runs import (
 from fedvoxel.flare.messages import RESUMED_AS
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_journal import JOURNAL
+from fedvoxel.flare.start_check import let_start, why_not
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
 from fedvoxel.governance.shut_out import read_shut_out
@@ -93,6 +96,9 @@ class Resumption(FLComponent):
         elif event_type == EventType.JOB_COMPLETED:
             told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
             self._ended.put(str(told.get(JobMetaKey.JOB_ID.value, "")))
+        elif event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
+            if not let_start(fl_ctx):
+                self._ended.put("")  # what was ended may have been the next attempt at a run
         elif event_type == EventType.SYSTEM_END:
             self._stop.set()
             self._ended.put("")
@@ -160,9 +166,11 @@ class Resumption(FLComponent):
         self.log_warning(fl_ctx, f"event=orphan_ended job={job_id}", fire_event=False)
 
     def _go_on(self, fl_ctx: FLContext, run: InterruptedRun) -> None:
-        if run.is_stuck:
-            give_up(run)
-            self.log_error(fl_ctx, f"event=run_given_up run={run.entry.run_key} job={run.last_job}", fire_event=False)
+        why = STUCK if run.is_stuck else why_not(self._jobs, self._job(fl_ctx, run.last_job), fl_ctx)
+        if why:
+            give_up(run, why)
+            said = f"event=run_given_up run={run.entry.run_key} job={run.last_job} reason={why}"
+            self.log_error(fl_ctx, said, fire_event=False)
             return
         # Who watches the job is told at once that its run is to go on.
         self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
@@ -177,6 +185,8 @@ class Resumption(FLComponent):
         killed = job.meta.get(JobMetaKey.STATUS.value) == RunStatus.FINISHED_ABNORMAL.value
         before = job.meta.get(JobMetaKey.CLONED_FROM.value) or job.meta.get(RESUMED_AS)
         if killed and not before and is_training_job(self._jobs.get_content(job.meta, fl_ctx)):
+            if why_not(self._jobs, job, fl_ctx):
+                return
             self._wait_for(set())
             self._submit_again(fl_ctx, job)
 

@@ -10,13 +10,17 @@ from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
 from fedvoxel.flare.arrived_job import arrived_job
 from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.taken_job import signed_by
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
 from fedvoxel.governance.kit import open_kit
+from fedvoxel.governance.submission import submission_of
 
 
 def check_still_approved(fl_ctx: FLContext) -> None:
     """Refuses a job whose content was changed after it was put in place, or whose approval was taken back.
+
+    Who signed it is known from then: a certificate that ends meanwhile, or a root that is dropped, stops no job.
 
     Raises:
         ConfigError: It is not approved as it lies there, or the hospital's rule cannot be read.
@@ -36,7 +40,10 @@ def check_still_approved(fl_ctx: FLContext) -> None:
         app = shutil.copytree(
             workspace.get_app_dir(job_id), Path(scratch) / "app", ignore=shutil.ignore_patterns("__pycache__")
         )
-        arrived = arrived_job(kit, meta, app)
-    reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None)
+        found = submission_of(meta, app)
+        submitter = signed_by(Path(workspace.get_run_dir(job_id)), found.sha256)
+        if submitter is None:
+            submitter = arrived_job(kit, meta, app).submitter
+    reason = reason_to_decline(kit, policy, found, submitter or None)
     if reason:
         raise ConfigError(reason)
