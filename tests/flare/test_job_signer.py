@@ -35,7 +35,7 @@ def signed_app(folder: Path, authority: Authority, days: int = 90) -> Path:
 
 
 def revoke(authority: Authority) -> None:
-    authority.revoke(authority.register.find(LEAD.name, datetime.now(UTC)), "key-compromise", 90)
+    authority.revoke(authority.register.find(LEAD.name, datetime.now(UTC)), "left", 90)
 
 
 def signer(app: Path, authority: Authority, after: timedelta = timedelta()) -> str:
