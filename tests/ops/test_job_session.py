@@ -87,6 +87,15 @@ def test_a_finished_job_is_not_asked_for_statistics() -> None:
     assert snapshot.note is None
 
 
+@pytest.mark.parametrize(
+    ("following", "waits"), [("", "since the disk is full"), ("", None), ("two", None), (None, None)]
+)
+def test_an_interrupted_job_says_what_the_next_one_waits_for(following: str | None, waits: str | None) -> None:
+    meta = _meta("FINISHED:ABNORMAL", resumed_as=following, resume_waits="since the disk is full" if waits else None)
+    snapshot = JobSession(FakeSession(meta, AssertionError())).look("job-1")
+    assert (snapshot.resumed_as, snapshot.note) == (following, waits)
+
+
 def test_a_job_between_two_states_is_shown_without_progress() -> None:
     fake = FakeSession(_meta("RUNNING"), JobNotRunning("job-1"))
     session = JobSession(fake)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedvoxel.flare.messages import RESUMED_AS, STATS_GROUP
+from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS, STATS_GROUP
 from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
 from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
 from fedvoxel.ops.snapshot import Snapshot
@@ -35,7 +35,9 @@ class JobSession:
         if status != "RUNNING":
             resumed_as = meta.get(RESUMED_AS)
             snapshot = Snapshot(job_id, name, status, resumed_as=None if resumed_as is None else str(resumed_as))
-            return snapshot if snapshot.finished else replace(snapshot, note=_schedule_note(meta))
+            if snapshot.finished:
+                return replace(snapshot, note=_waits_note(meta) if resumed_as == "" else None)
+            return replace(snapshot, note=_schedule_note(meta))
         progress = parse_progress(_group(server_statistics(self._session, job_id)).get("progress"))
         snapshot = Snapshot(job_id, name, status, progress, self._steps(job_id, progress))
         if snapshot.progress is not None:
@@ -66,6 +68,11 @@ def open_session(kit: Path, user: str | None = None) -> Iterator[JobSession]:
 def _group(values: Any) -> Mapping[str, Any]:
     found = values.get(STATS_GROUP) if isinstance(values, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _waits_note(meta: Mapping[str, Any]) -> str | None:
+    waits = meta.get(RESUME_WAITS)
+    return str(waits) if waits else None
 
 
 def _schedule_note(meta: Mapping[str, Any]) -> str | None:
