@@ -1,15 +1,20 @@
 """Asks a FLARE server about one job, with the certificate of a person's kit. It only looks: it changes nothing."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fedvoxel.errors import ConsortiumError, NoAnswerError
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS, STATS_GROUP
 from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
 from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
 from fedvoxel.ops.snapshot import Snapshot
+
+RECONNECT_S = 600.0
+"""How long after its last answer a server is tried again: its machine may have to start."""
 
 _GONE = ("missing", "not_selected")
 """States of sites that may not be connected."""
@@ -26,7 +31,7 @@ class JobSession:
         """Returns what the server knows of the job now.
 
         Raises:
-            JobError: There is no such job, the user may not see it, or the server does not answer.
+            JobError: There is no such job, the user may not see it, or the server does not answer (NoAnswerError).
             ConfigError: The server's account is not one that this version can read.
         """
         meta = job_meta(self._session, job_id)
@@ -52,6 +57,39 @@ class JobSession:
         told = site_statistics(self._session, job_id, here) if here else {}
         steps = {site: parse_step(_group(values)) for site, values in told.items()}
         return {site: step for site, step in steps.items() if step is not None}
+
+
+def looks(kit: Path, user: str | None, job_id: str, pause_s: float) -> Generator[Snapshot, None, None]:
+    """Yields what the server knows of a job, and of every job that goes on with its run, until the last has ended.
+
+    A server that was started again knows no session of before, so this logs in again, for as long as `RECONNECT_S`.
+
+    Args:
+        kit: A person's kit.
+        user: The user's name; the one that the kit is for when None.
+        job_id: The first job.
+        pause_s: Seconds between two looks.
+
+    Raises:
+        ConsortiumError: The folder is no person's kit, or the server cannot be reached or refuses the login.
+        JobError: There is no such job, the user may not see it, or the server does not answer any more.
+        ConfigError: The server's account is not one that this version can read.
+    """
+    last, until = None, 0.0
+    while True:
+        try:
+            with open_session(kit, user) as session:
+                while last is None or not last.finished or last.resumed_as is not None:
+                    last, until = session.look(job_id), time.monotonic() + RECONNECT_S
+                    yield last
+                    job_id = last.resumed_as or job_id
+                    time.sleep(pause_s)
+                return
+        except (NoAnswerError, ConsortiumError) as error:
+            if last is None or time.monotonic() > until:
+                raise
+            yield replace(last, progress=None, steps={}, note=f"Logging in again: {error}")
+            time.sleep(pause_s)
 
 
 @contextmanager
