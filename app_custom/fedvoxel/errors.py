@@ -73,6 +73,10 @@ class JobError(FedVoxelError):
     exit_code = 10
 
 
+class NoAnswerError(JobError):
+    """Says that the server does not answer about a job; it may when one has logged in again."""
+
+
 class DownloadError(FedVoxelError):
     """Says that a public data set could not be fetched or does not match its checksum."""
 

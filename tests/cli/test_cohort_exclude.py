@@ -1,5 +1,6 @@
 """`fedvoxel cohort exclude`: an identifier comes from a prompt or a file, and is neither shown nor written."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import typer
 
 from fedvoxel.cli.main import main
+from fedvoxel.volumes import exclusions
 from fedvoxel.volumes.cohort.manifest import MANIFEST
 from fedvoxel.volumes.site import load_site_config
 from fedvoxel.volumes.used_patients import UsedPatients
@@ -55,6 +57,33 @@ def test_a_patient_is_taken_out_and_the_runs_are_named(site: Path, tmp_path: Pat
     assert "keeps what it learnt" in said and "cannot be called back" in said
     assert PATIENT not in said
     assert usable(site, capsys) == 2
+
+
+def test_a_damaged_record_of_a_run_keeps_nobody_in(site: Path, tmp_path: Path, capsys: Capture) -> None:
+    record = tmp_path / "kit" / "state" / "runs" / "spring" / "patients" / "used.jsonl"
+    record.write_bytes(record.read_bytes().replace(b"trained", b"tr4ined"))
+    assert exclude(site, *file_with(tmp_path), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["changed"] and told["runs"] == [] and told["runs_unknown"] == ["last_year", "spring"]
+    assert usable(site, capsys) == 2
+
+
+def test_an_exclusion_that_was_cut_off_is_completed_and_on_record(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def full(*given: Any, **named: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    audit = tmp_path / "kit" / "state" / "audit"
+    with monkeypatch.context() as patch:
+        patch.setattr(exclusions, "write_json", full)
+        assert exclude(site, *file_with(tmp_path)) == 12
+        assert not audit.exists()
+    for changed in (True, False):
+        capsys.readouterr()
+        assert exclude(site, *file_with(tmp_path), "--json") == 0
+        assert json.loads(capsys.readouterr().out)["changed"] == changed
+    assert len((audit / "audit.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_patient_may_object_before_a_cohort_is_built_for_the_first_time(

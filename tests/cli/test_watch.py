@@ -95,9 +95,18 @@ def test_a_finished_job_says_how_to_see_its_outcome() -> None:
     assert f"download_job {JOB}" in shown
 
 
-@pytest.mark.parametrize(("following", "said"), [("", "once its sites are connected again"), ("4711", "as job 4711")])
-def test_an_interrupted_job_says_how_its_run_goes_on(following: str, said: str) -> None:
-    text = " ".join(_text(Snapshot("3c5c62d1", "spleen", "FINISHED:ABNORMAL", resumed_as=following)).split())
+@pytest.mark.parametrize(
+    ("following", "note", "said"),
+    [
+        ("", "until its sites are connected again", "It waits until its sites are connected again."),
+        ("", "since the server's disk is too full", "It waits since the server's disk is too full."),
+        ("", None, "It waits for the server"),
+        ("4711", None, "as job 4711"),
+    ],
+)
+def test_an_interrupted_job_says_how_its_run_goes_on(following: str, note: str | None, said: str) -> None:
+    snapshot = Snapshot("3c5c62d1", "spleen", "FINISHED:ABNORMAL", resumed_as=following, note=note)
+    text = " ".join(_text(snapshot).split())
     assert "was interrupted" in text and said in text and "download_job" not in text
 
 

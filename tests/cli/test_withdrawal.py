@@ -11,6 +11,7 @@ import pytest
 
 from fedvoxel.cli.main import main
 from fedvoxel.errors import LedgerError, PackageError
+from fedvoxel.export.package import Package
 from fedvoxel.export.publishing import Publisher
 from fedvoxel.export.release import State
 from fedvoxel.export.releases import Releases
@@ -54,8 +55,8 @@ def consortium(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     return load_consortium(Path(shutil.copytree(made, tmp_path / "w")))
 
 
-def publish(consortium: Consortium, folder: Path, version: str, run_key: str | None) -> None:
-    """Publishes a release of a run's last model; of one that says nothing of its run where the key is None."""
+def package_of(consortium: Consortium, folder: Path, version: str, run_key: str | None) -> Package:
+    """Makes a package of a run's last model; one that says nothing of its run where the key is None."""
     members = {}
     if run_key:
         outcome = load_outcome(consortium.server_kit / "state/runs" / run_key / OUTCOME_FILE)
@@ -70,8 +71,14 @@ def publish(consortium: Consortium, folder: Path, version: str, run_key: str | N
         }
         said = {"schema_version": 1, "origin": origin, "privacy": {"start_from": None}}
         members = {"provenance.json": json.dumps(said).encode()}
+    lead = load_identity(consortium.kit(LEAD) / "startup")
+    return sample_package(folder, members=members, identity=lead, now=datetime.now(UTC), version=version)
+
+
+def publish(consortium: Consortium, folder: Path, version: str, run_key: str | None) -> None:
+    """Publishes a release of that."""
     lead, trust = load_identity(consortium.kit(LEAD) / "startup"), read_trust(consortium.kit(LEAD))
-    package = sample_package(folder, members=members, identity=lead, now=datetime.now(UTC), version=version)
+    package = package_of(consortium, folder, version, run_key)
     publisher = Publisher(folder / "index", lead, trust, folder / "seen.json")
     publisher.publish(package.path, "released", "3 seeds", datetime.now(UTC))
 
@@ -142,6 +149,26 @@ def test_nothing_is_certified_or_withdrawn_before_the_certificate_is_revoked(
     assert "copy authority/crl.pem to the server's startup/" in capsys.readouterr().err
     assert not list(tmp_path.glob("withdrawal-*")) and states(consortium, index)["1.0.0"] == "released"
     assert [(one.outcome, one.site) for one in said(consortium)] == [("refused", LEAVER)] * 2
+
+
+def test_no_other_package_of_a_withdrawn_run_is_published(
+    consortium: Consortium, index: Path, tmp_path: Path, capsys: Out
+) -> None:
+    lead = ["--sign", str(consortium.kit(LEAD)), "--reason", "calibrated", "--seen", str(tmp_path / "seen.json")]
+
+    def released(version: str, run_key: str | None, *more: str) -> int:
+        package = package_of(consortium, tmp_path, version, run_key)
+        return main(["release", "publish", str(package.path), str(index), *lead, *more])
+
+    assert released("1.3.0", "a_run") == 0
+    given = ["release", "set", "withdrawn", str(index), "hippocampus", "1.0.0", *lead]
+    assert main(given) == 0
+    capsys.readouterr()
+    assert released("1.4.0", "a_run") == 17
+    assert "hippocampus 1.0.0, of run a_run, was withdrawn" in capsys.readouterr().err
+    assert released("1.4.0", "without") == 0 and released("1.5.0", None) == 0
+    assert released("1.6.0", "a_run", "--despite-withdrawn") == 0
+    assert set(states(consortium, index)) == {"1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", "1.6.0"}
 
 
 @pytest.mark.parametrize("damage", [b"", b"-----BEGIN X509 CRL-----\nx\n-----END X509 CRL-----\n"])

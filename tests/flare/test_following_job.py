@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fedvoxel.errors import NoAnswerError
 from fedvoxel.flare import following_job
 from fedvoxel.flare.following_job import wait_for_run
 from fedvoxel.flare.messages import RESUMED_AS
@@ -46,3 +47,9 @@ def test_a_run_is_followed_from_job_to_job() -> None:
 def test_a_job_that_nothing_goes_on_with_is_the_last(status: str) -> None:
     session: Any = FakeSession(one=[ended(status)])
     assert wait_for_run(session, "one", lambda line: None) == ("one", f"FINISHED:{status}")
+
+
+def test_where_the_server_is_gone_it_says_how_to_go_on_watching() -> None:
+    session: Any = FakeSession(one=[ended("ABNORMAL", **{RESUMED_AS: "two"})], two=[])
+    with pytest.raises(NoAnswerError, match=r"about job two: .*the run goes on: fedvoxel watch two"):
+        wait_for_run(session, "one", lambda line: None)

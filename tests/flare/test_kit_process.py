@@ -84,7 +84,7 @@ def test_a_start_waits_for_the_lock_of_a_process_that_is_dying(site: Kit, monkey
 
 @pytest.mark.parametrize("stand_in", [OWN_PROCESS], indirect=True)
 def test_a_running_kit_is_left_alone(site: Kit, stand_in: subprocess.Popen[bytes]) -> None:
-    with pytest.raises(ConsortiumError, match="already running"):
+    with pytest.raises(ConsortiumError, match=rf"already running, as process {stand_in.pid}; .*kill {stand_in.pid}\)"):
         start_kit(site)
     assert stand_in.poll() is None
 

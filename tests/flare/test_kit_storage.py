@@ -11,6 +11,7 @@ from nvflare.apis.storage import StorageException
 
 from fedvoxel.flare import kit_storage
 from fedvoxel.flare.kit_storage import HASHED_META, KitStorage
+from fedvoxel.records import twofold
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_full_disk_is_waited_for_and_every_change_counts(
     storage: KitStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kit_storage, "_FULL_PAUSE_S", 0.01)
-    room, tried, writes = threading.Event(), threading.Event(), kit_storage.write_bytes
+    room, tried, writes = threading.Event(), threading.Event(), twofold.write_bytes
 
     def on_a_full_disk(path: Path, content: bytes, mode: int) -> Any:
         tried.set()
@@ -95,7 +96,7 @@ def test_a_full_disk_is_waited_for_and_every_change_counts(
             raise OSError(28, "No space left on device")
         return writes(path, content, mode)
 
-    monkeypatch.setattr(kit_storage, "write_bytes", on_a_full_disk)
+    monkeypatch.setattr(twofold, "write_bytes", on_a_full_disk)
     changes = ({"status": "FINISHED"}, {"duration": "1 h"})
     writers = [threading.Thread(target=storage.update_meta, args=("jobs/a", change, False)) for change in changes]
     for writer in writers:

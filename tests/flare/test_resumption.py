@@ -250,6 +250,45 @@ def test_a_run_goes_on_when_a_backup_has_let_go_of_its_journal(server: Server, m
     assert len(server.others(job_id)) == 1
 
 
+def test_who_watches_is_told_what_the_next_job_waits_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = server.submit(RunStatus.FINISHED_EXECUTION_EXCEPTION)
+    server.attempt(job_id)
+    said: list[str] = []
+
+    def full(*arguments: Any) -> Any:
+        raise StorageException("failed to write content: No space left on device")
+
+    monkeypatch.setattr(Resumption, "_wait_for", lambda self, sites: said.append(server.meta(job_id)["resume_waits"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(interrupted_runs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+        server.ended(job_id)
+        assert server.meta(job_id)[RESUMED_AS] == "" and "make room" in server.meta(job_id)["resume_waits"]
+    with monkeypatch.context() as patch:
+        patch.setattr(server.jobs, "clone", full)
+        server.ended(job_id)
+        assert server.meta(job_id)[RESUMED_AS] == "" and "its log says why" in server.meta(job_id)["resume_waits"]
+    server.ended(job_id)
+    (again,) = server.others(job_id)
+    assert server.meta(job_id)[RESUMED_AS] == again and "resume_waits" not in server.meta(again)
+    assert said == ["until its sites are connected again"] * 2
+
+
+def test_nobody_waits_for_a_run_that_does_not_go_on_after_all(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = server.submit(RunStatus.FINISHED_EXECUTION_EXCEPTION)
+    folder = server.attempt(job_id)
+    monkeypatch.setattr(interrupted_runs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    server.ended(job_id)
+    assert server.meta(job_id)[RESUMED_AS] == ""
+    for path in (folder / "journal").glob("journal*.json"):
+        path.write_bytes(b"damaged")
+    server.ended(job_id)
+    assert server.meta(job_id)[RESUMED_AS] is None and server.others(job_id) == []
+    server.jobs.update_meta(job_id, {RESUMED_AS: ""}, server.context)
+    again = server.submit(RunStatus.RUNNING, cloned_from=job_id)  # submitted, and then the disk was full
+    server.ended(job_id)
+    assert server.meta(job_id)[RESUMED_AS] == again
+
+
 def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) -> None:
     job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
     folder = server.attempt(job_id, committed=2, first=(0,) + (2,) * MOST_WITHOUT_PROGRESS)

@@ -1,5 +1,8 @@
 """What show_stats answers about a run is either nothing yet, or something that a watcher can read."""
 
+import re
+from pathlib import Path
+
 from fedvoxel.flare.run_view import RunView
 from fedvoxel.ops.progress import parse_progress
 
@@ -28,3 +31,14 @@ def test_a_site_that_is_not_waited_for_is_missing_until_it_is_back() -> None:
     )
     back = parse_progress(view.shown())
     assert back and back.sites["hospital-b"].state == "training"
+
+
+def test_a_watcher_reads_every_phase_that_a_run_shows() -> None:
+    flare = Path(__file__).parents[2] / "app_custom" / "fedvoxel" / "flare"
+    said = {name for path in flare.glob("*.py") for name in re.findall(r'phase="(.+?)"', path.read_text())}
+    assert "contribution" in said
+    for phase in said:
+        view = RunView()
+        view.show(rounds_planned=3, started=1.0, phase=phase)
+        shown = parse_progress(view.shown())
+        assert shown and shown.phase == phase

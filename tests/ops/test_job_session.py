@@ -1,12 +1,21 @@
 """What a job session makes of a server's answers, with a fake server session."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from nvflare.fuel.flare_api.api_spec import AuthorizationError, JobNotFound, JobNotRunning, NoConnection
+from nvflare.fuel.flare_api.api_spec import (
+    AuthenticationError,
+    AuthorizationError,
+    JobNotFound,
+    JobNotRunning,
+    NoConnection,
+)
 
-from fedvoxel.errors import ConfigError, JobError
+from fedvoxel.errors import ConfigError, ConsortiumError, JobError
+from fedvoxel.ops import job_session
 from fedvoxel.ops.job_session import JobSession
 
 SITES = {f"hospital-{letter}": {"state": "training", "reason": None} for letter in "abc"}
@@ -87,6 +96,15 @@ def test_a_finished_job_is_not_asked_for_statistics() -> None:
     assert snapshot.note is None
 
 
+@pytest.mark.parametrize(
+    ("following", "waits"), [("", "since the disk is full"), ("", None), ("two", None), (None, None)]
+)
+def test_an_interrupted_job_says_what_the_next_one_waits_for(following: str | None, waits: str | None) -> None:
+    meta = _meta("FINISHED:ABNORMAL", resumed_as=following, resume_waits="since the disk is full" if waits else None)
+    snapshot = JobSession(FakeSession(meta, AssertionError())).look("job-1")
+    assert (snapshot.resumed_as, snapshot.note) == (following, waits)
+
+
 def test_a_job_between_two_states_is_shown_without_progress() -> None:
     fake = FakeSession(_meta("RUNNING"), JobNotRunning("job-1"))
     session = JobSession(fake)
@@ -110,6 +128,64 @@ def test_says_why_it_cannot_look(error: Exception, said: str) -> None:
         JobSession(FakeSession(error)).look("job-1")
     with pytest.raises(JobError, match="lost"):
         JobSession(FakeSession(_meta("RUNNING"), NoConnection("lost"))).look("job-1")
+
+
+class FakeServer:
+    """Gives a session for each login, or refuses it; each knows what it was given, in order."""
+
+    def __init__(self, *logins: Any) -> None:
+        self.logins, self.closed = list(logins), 0
+
+    @contextmanager
+    def open_session(self, kit: Path, user: str | None) -> Iterator[JobSession]:
+        metas = _answer(self.logins.pop(0))
+        session = FakeSession(None, JobNotRunning("job"))
+        session.get_job_meta = lambda job_id: _answer(metas.pop(0)) | {"name": job_id}  # type: ignore[method-assign]
+        try:
+            yield JobSession(session)
+        finally:
+            self.closed += 1
+
+
+def _seen(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> Iterator[Any]:
+    monkeypatch.setattr(job_session, "open_session", server.open_session)
+    return job_session.looks(Path("kit"), None, "one", 0.001)
+
+
+def test_a_run_is_watched_over_the_servers_restart_to_the_job_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    died = _meta("FINISHED:ABNORMAL", resumed_as="two")
+    server = FakeServer(
+        [_meta("RUNNING"), NoConnection("lost it")],
+        ConsortiumError("cannot log in"),
+        [died, _meta("RUNNING"), AuthenticationError("no such session")],
+        [_meta("FINISHED:COMPLETED")],
+    )
+    seen = [(each.job_name, each.status, each.note) for each in _seen(monkeypatch, server)]
+    assert seen == [
+        ("one", "RUNNING", None),
+        ("one", "RUNNING", "Logging in again: the server does not answer about job one: lost it"),
+        ("one", "RUNNING", "Logging in again: cannot log in"),
+        ("one", "FINISHED:ABNORMAL", None),
+        ("two", "RUNNING", None),
+        ("two", "RUNNING", "Logging in again: the server does not answer about job two: no such session"),
+        ("two", "FINISHED:COMPLETED", None),
+    ]
+    assert server.closed == 3 and not server.logins
+
+
+def test_a_server_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_session, "RECONNECT_S", -1.0)
+    server = FakeServer([_meta("RUNNING"), NoConnection("lost it")])
+    seen = _seen(monkeypatch, server)
+    assert next(seen).status == "RUNNING"
+    with pytest.raises(JobError, match="lost it"):
+        next(seen)
+
+
+@pytest.mark.parametrize("login", [ConsortiumError("cannot log in"), [JobNotFound("x")], [NoConnection("lost it")]])
+def test_what_is_wrong_at_the_first_look_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch, login: Any) -> None:
+    with pytest.raises((ConsortiumError, JobError)):
+        next(_seen(monkeypatch, FakeServer(login)))
 
 
 def test_refuses_an_account_that_it_cannot_read() -> None:

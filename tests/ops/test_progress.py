@@ -58,7 +58,12 @@ def test_keys_of_a_newer_version_are_ignored() -> None:
     assert _progress(epsilon=1.0) == _progress()
 
 
-@pytest.mark.parametrize("change", [{"phase": "dreaming"}, {"round": -1}, {"started": float("nan")}])
+@pytest.mark.parametrize("phase", ["contribution", "of_a_newer_version"])
+def test_a_phase_between_the_rounds_leaves_the_time_as_it_is(phase: str) -> None:
+    assert _progress(phase=phase).seconds_left(1110.0) == _progress().seconds_left(1110.0)
+
+
+@pytest.mark.parametrize("change", [{"phase": "?"}, {"round": -1}, {"started": float("nan")}])
 def test_refuses_what_makes_no_sense(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"the progress that the server reports is not valid: {next(iter(change))}"):
         _progress(**change)

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedvoxel.training.site_state import SiteState
+from fedvoxel.errors import UpdateError
+from fedvoxel.training.round_memory import RoundMemory
+from fedvoxel.training.site_state import STATE_KINDS, SiteState, StateKind
 
 
 def _arrays(value: float) -> dict[str, np.ndarray]:
@@ -41,3 +43,45 @@ def test_cohorts_of_one_run_do_not_share(tmp_path: Path) -> None:
     one.propose(0, _arrays(1.0))
     other.propose(0, _arrays(2.0))
     assert _value(one.begin(0)) == 1.0 and _value(other.begin(0)) == 2.0
+
+
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x15
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", STATE_KINDS)
+@pytest.mark.parametrize("ending", ["npz", "npz.hashed"])
+def test_one_damaged_byte_costs_nothing(tmp_path: Path, kind: StateKind, ending: str) -> None:
+    state = SiteState(tmp_path, "brains", kind)
+    state.propose(0, _arrays(1.0))
+    _damage(tmp_path / f"{kind}_0.brains.{ending}")
+    assert _value(state.latest()) == 1.0
+    assert _value(state.begin(0)) == 1.0
+    state.propose(1, _arrays(2.0))
+    assert _value(state.begin(1)) == 2.0
+    _damage(tmp_path / f"{kind}.brains.{ending}")
+    assert _value(state.begin(1)) == 2.0
+
+
+def test_what_is_damaged_in_both_files_says_what_to_do(tmp_path: Path) -> None:
+    state = SiteState(tmp_path, "brains", "codec_memory")
+    state.propose(0, _arrays(1.0))
+    state.begin(0)
+    for ending in ("npz", "npz.hashed"):
+        _damage(tmp_path / f"codec_memory.brains.{ending}")
+    with pytest.raises(UpdateError, match=r"codec_memory\.brains\.npz in .* with its copy: give the job a new run_key"):
+        state.begin(0)
+
+
+@pytest.mark.parametrize("ending", ["npz", "npz.hashed"])
+def test_one_damaged_byte_of_what_is_carried_costs_nothing(tmp_path: Path, ending: str) -> None:
+    memory = RoundMemory(tmp_path, "brains", "sum_entered")
+    for index in range(3):
+        memory.keep(index, _arrays(float(index)))
+    assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"sum_entered_1", "sum_entered_2"}
+    _damage(tmp_path / f"sum_entered_2.brains.{ending}")
+    assert _value(memory.read(2)) == 2.0
+    memory.forget()
+    assert not list(tmp_path.iterdir())

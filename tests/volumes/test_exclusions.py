@@ -1,13 +1,15 @@
 """A patient who is out is in no list of cases, whatever the cohort, until the hospital says why not."""
 
 import ast
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedvoxel.errors import CohortError, LedgerError
+from fedvoxel.errors import CohortError, DiskFullError
+from fedvoxel.volumes import exclusions
 from fedvoxel.volumes.exclusions import ANCHOR_FILE, Exclusions, admitted_cases, known_names, list_mark
 from fedvoxel.volumes.site import SiteConfig
 from fedvoxel.volumes.used_patients import UsedPatients, uses_of
@@ -139,6 +141,26 @@ def test_after_a_cut_before_the_note_was_written_the_patient_is_out(hospital: Ho
     assert hospital.cases("one") == ["b1"]
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_change_whose_note_was_cut_off_is_noted_when_it_is_repeated(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    def full(*given: Any, **named: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if before:
+        hospital.list.exclude([hospital.name("B")])
+    mark = list_mark(hospital.local)
+    with monkeypatch.context() as patch:
+        patch.setattr(exclusions, "write_json", full)
+        with pytest.raises(DiskFullError, match="give the same command again"):
+            hospital.list.exclude([hospital.name("A")])
+        assert list_mark(hospital.local) == mark
+    assert hospital.list.exclude([hospital.name("A")])
+    assert list_mark(hospital.local) != mark and hospital.cases("one") == ([] if before else ["b1"])
+    assert not hospital.list.exclude([hospital.name("A")])
+
+
 def test_a_list_under_another_key_does_not_pass_for_an_empty_one(hospital: Hospital) -> None:
     hospital.list.exclude([hospital.name("A")])
     values = site_values(one=csv_cohort("one.csv")) | {"pseudonym_key": "1" * 64}
@@ -177,10 +199,11 @@ def test_the_runs_that_used_a_patient_are_known(tmp_path: Path) -> None:
     assert len((runs / "r1" / "patients" / "used.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_changed_record_of_use_is_an_error(tmp_path: Path) -> None:
-    run = tmp_path / "state" / "runs" / "r1"
-    UsedPatients(run).note("trained", "one", ["case-0123456789ab"])
-    path = run / "patients" / "used.jsonl"
+def test_a_changed_record_of_use_makes_its_run_unknown_and_hides_no_other(tmp_path: Path) -> None:
+    runs = tmp_path / "state" / "runs"
+    for run in ("r1", "r2"):
+        UsedPatients(runs / run).note("trained", "one", ["case-0123456789ab"])
+    path = runs / "r1" / "patients" / "used.jsonl"
     path.write_text(path.read_text().replace("0123456789ab", "0123456789ac"))
-    with pytest.raises(LedgerError, match="run r1"):
-        uses_of(["case-0123456789ab"], tmp_path / "local")
+    found = uses_of(["case-0123456789ab"], tmp_path / "local")
+    assert [run.run_key for run in found.runs] == ["r2"] and found.unknown == ("r1",)

@@ -60,10 +60,10 @@ def exclude(
 
     config, base = load_site_config(site), site.parent
     names, cohorts = known_names(config, _pseudonym(config, patient_file, pseudonym), base)
-    listed, uses = Exclusions(config, base), uses_of(names, base)
-    changed = listed.readmit(names, reason) if undo else listed.exclude(names)
-    if changed:
+    listed = Exclusions(config, base)
+    if changed := listed.readmit(names, reason) if undo else listed.exclude(names):
         _audit(base, undo, reason)
+    uses = uses_of(names, base)  # only then: whatever is wrong with a record, the patient is out
     if as_json:
         said = {"excluded": not undo, "changed": changed, "patient": sorted(names), "cohorts": list(cohorts)}
         typer.echo(json.dumps({"schema_version": 1, **said, **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
@@ -71,8 +71,8 @@ def exclude(
     _tell_change(names, cohorts, undo, changed)
     _tell_uses(uses)
     if not undo:
-        typer.echo(_CANNOT_BE_UNDONE)
-        typer.echo(f"Next: build the cohorts again that are built from DICOM: fedvoxel cohort build --site {site}")
+        again = f"Next: build the cohorts again that are built from DICOM: fedvoxel cohort build --site {site}"
+        typer.echo(f"{_CANNOT_BE_UNDONE}\n{again}")
 
 
 def exclusions(site: SiteOption, as_json: AsJson = False) -> None:
@@ -157,4 +157,4 @@ def _tell_uses(uses: "Uses") -> None:
         typer.echo("  no recorded run used the patient")
     if uses.unknown:
         many = ", ".join(uses.unknown)
-        typer.echo(f"  not recorded, so that it may have used the patient if the cohort listed one then: {many}")
+        typer.echo(f"  no record, or a damaged one; may have used the patient if the cohort listed one then: {many}")

@@ -110,7 +110,10 @@ def submit(
     job: JobArgument,
     kit: Annotated[Path, typer.Option("--kit", help="The kit of a person who may submit jobs.")],
     user: UserOption = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait until the job's run has ended; not longer than the server's process lives."),
+    ] = False,
     download: Annotated[
         Path | None, typer.Option("--download", help="Wait, then download the result into this folder.")
     ] = None,
@@ -118,7 +121,8 @@ def submit(
 ) -> None:
     """Submits a job from a script; people use submit_job in the admin console, which does the same.
 
-    Exit code 10 if the job is not in order or refused, or (--wait, --download) if it failed.
+    Exit code 10 if the job is not in order or refused, or (--wait, --download) if it failed or the server was started
+    again meanwhile: the run goes on, see it with `fedvoxel watch`.
     """
     from rich.console import Console
 

@@ -54,16 +54,25 @@ def publish(
         Path | None,
         typer.Option(help="Begins an index of which every release must show a reader study that meets this policy."),
     ] = None,
+    despite_withdrawn: Annotated[
+        bool,
+        typer.Option("--despite-withdrawn", help="Although one of the same run is withdrawn, for another reason."),
+    ] = False,
     crl: RevocationList = None,
     seen: SeenFile = None,
 ) -> None:
     """Puts a package into an index, which is made if there is none.
 
-    Anybody with a role may publish a candidate; a lead or the project's administrator a release. Exit code 17 if not;
-    20 if a reader study is missing or falls short; 3 if its result or policy cannot be read.
+    Anybody with a role may publish a candidate; a lead or the project's administrator a release. Exit code 17 if not,
+    or if a release of the same run is withdrawn; 20 if a reader study is missing or falls short; 3 if its result or
+    policy cannot be read.
     """
-    gate = _gate(reader_study, reader_policy, index_requires)
-    done = _publisher(index, sign, crl, seen, gate).publish(package, state, reason, datetime.now(UTC))
+    from fedvoxel.cli.withdrawal_releases import check_run_is_not_withdrawn
+
+    gate, now = _gate(reader_study, reader_policy, index_requires), datetime.now(UTC)
+    if not despite_withdrawn:
+        check_run_is_not_withdrawn(package, index, read(sign, crl), seen, now)
+    done = _publisher(index, sign, crl, seen, gate).publish(package, state, reason, now)
     typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: fedvoxel release list {index}")
 
 

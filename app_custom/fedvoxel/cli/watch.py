@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,18 +29,16 @@ def watch(
 ) -> None:
     """Shows rounds, sites, Dice and time left until the job ends. Ctrl-C stops watching, not the job.
 
-    Where the job was interrupted and the server goes on with its run, the job that does is watched next.
+    Where the job was interrupted and the server goes on with its run, the job that does is watched next. A server that
+    is gone is tried again for ten minutes.
     """
-    from fedvoxel.ops.job_session import open_session
+    from fedvoxel.ops.job_session import looks
 
-    with open_session(kit, user) as session, _screen(as_json) as show:
-        while True:
-            snapshot = session.look(job_id)
+    with closing(looks(kit, user, job_id, interval)) as seen, _screen(as_json) as show:
+        for snapshot in seen:
             show(snapshot)
-            if once or (snapshot.finished and snapshot.resumed_as is None):
+            if once:
                 return
-            job_id = snapshot.resumed_as or job_id
-            time.sleep(interval)
 
 
 @contextmanager

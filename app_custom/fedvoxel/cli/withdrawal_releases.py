@@ -11,6 +11,7 @@ from fedvoxel.errors import PackageError
 
 if TYPE_CHECKING:
     from fedvoxel.export.origin import ModelOrigin
+    from fedvoxel.export.package import Package
     from fedvoxel.export.releases import Release, Releases
     from fedvoxel.export.trust import Trust
     from fedvoxel.governance.withdrawal import Findings
@@ -102,13 +103,53 @@ class Index:
                 publisher.set_state(release.name, release.version, "withdrawn", reason, now)
 
 
+def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen: Path | None, now: datetime) -> None:
+    """Checks that no release of the run that a package is of, or of the model that this began with, is withdrawn.
+
+    A certificate of withdrawal lists what was in the index when it was signed; what comes after it must not hold the
+    site again. Nothing is known of a run whose withdrawn packages are gone, or of a package that names no run.
+
+    Args:
+        package: The package that is to be published.
+        folder: The index, which need not be there yet.
+        trust: Whose signatures count.
+        seen: Where to remember what was seen of the index.
+        now: The present (aware).
+
+    Raises:
+        PackageError: One is; or the package or the index cannot be trusted.
+    """
+    from fedvoxel.export.package import open_package
+    from fedvoxel.export.releases import INDEX, Releases
+
+    new = _origin_of(open_package(package, trust, now))
+    if new is None or not (folder / INDEX).is_file():
+        return
+    index = Releases(folder, trust, seen, now)
+    for release in index.all:
+        old = _origin(index, release, trust) if release.state == "withdrawn" else None
+        if old is not None and (old.run_key == new.run_key or old.model_sha256 in (new.model_sha256, new.start_sha256)):
+            raise PackageError(
+                f"{release.name} {release.version}, of run {old.run_key}, was withdrawn on {release.at:%Y-%m-%d}: "
+                f"{release.reason}. This package is of that run, or began with its model. Where a hospital has left, "
+                "it holds the hospital too and is not to be published; else publish it with --despite-withdrawn"
+            )
+
+
 def _origin(index: "Releases", release: "Release", trust: "Trust") -> "ModelOrigin | None":
     """Returns what a release's package says of its origin; None where it is not there, or says nothing."""
-    from fedvoxel.export.origin import PROVENANCE, read_model_origin
     from fedvoxel.export.publishing import open_release
 
     try:
-        package = open_release(index.path_of(release), release, trust)
+        return _origin_of(open_release(index.path_of(release), release, trust))
+    except PackageError:
+        return None
+
+
+def _origin_of(package: "Package") -> "ModelOrigin | None":
+    from fedvoxel.export.origin import PROVENANCE, read_model_origin
+
+    try:
         return read_model_origin(package.member(PROVENANCE))
     except PackageError:
         return None

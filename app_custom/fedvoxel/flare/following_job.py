@@ -1,10 +1,14 @@
-"""Follows a run from a job that was interrupted to the one that goes on with it; see `resumption`."""
+"""Follows a run from a job that was interrupted to the one that goes on with it; see `resumption`.
+
+It follows over one session: where the server itself is started again, `ops.job_session.looks` logs in anew.
+"""
 
 import time
 from collections.abc import Callable
 
 from nvflare.fuel.flare_api.flare_api import Session
 
+from fedvoxel.errors import NoAnswerError
 from fedvoxel.flare.messages import RESUMED_AS
 from fedvoxel.flare.session import POLL_S, job_meta, wait_for_job
 
@@ -26,11 +30,16 @@ def wait_for_run(session: Session, job_id: str, on_step: Callable[[str], None]) 
         The id of the last job, and FLARE's last status of it, which is no outcome.
 
     Raises:
-        JobError: The server does not answer.
+        NoAnswerError: The server does not answer.
     """
     while True:
-        status = wait_for_job(session, job_id, lambda now, name=job_id: on_step(f"job {name}: {now}"))  # type: ignore[misc]
-        following = next_job(session, job_id) if status in _DIED else None
+        try:
+            status = wait_for_job(session, job_id, lambda now, name=job_id: on_step(f"job {name}: {now}"))  # type: ignore[misc]
+            following = next_job(session, job_id) if status in _DIED else None
+        except NoAnswerError as error:
+            raise NoAnswerError(
+                f"{error}; where the server was started again, the run goes on: fedvoxel watch {job_id}"
+            ) from None
         if following is None:
             return job_id, status
         job_id = following

@@ -196,8 +196,14 @@ def lock_without_orphans(kit: Kit) -> int:
             return lock_kit(kit)
         except ConsortiumError:
             processes = processes_of(kit.folder)
-            runs = any(_MODULES[kit.kind] in process.info["cmdline"] for process in processes)
-            if runs or time.monotonic() > deadline:
+            own = [str(one.pid) for one in processes if _MODULES[kit.kind] in one.info["cmdline"]]
+            if own:
+                # Its supervisor may have been killed: then nothing starts it again, and nobody else names it.
+                raise ConsortiumError(
+                    f"kit {kit.name} is already running, as process {' '.join(own)}; if nothing looks after that "
+                    f"process any more, end it (kill {' '.join(own)}), and try again"
+                ) from None
+            if time.monotonic() > deadline:
                 raise
             end_family(processes)
             time.sleep(0.1)

@@ -5,7 +5,6 @@ its scheduler ends for good at the first error, a full disk's too. So that word 
 hash; a job of which neither can be read is left out; and a full disk is waited for.
 """
 
-import hashlib
 import json
 import logging
 import threading
@@ -17,9 +16,10 @@ from nvflare.apis.storage import META, StorageException
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.records.atomic import is_disk_full, write_bytes
+from fedvoxel.records.atomic import is_disk_full
+from fedvoxel.records.twofold import HASHED, whole_copy, write_twofold
 
-HASHED_META = "meta.hashed"
+HASHED_META = META + HASHED
 """What FLARE keeps of a job, after a line with its SHA-256. It is written first, and counts where it is whole."""
 
 _FULL_PAUSE_S = 2.0
@@ -74,10 +74,8 @@ class KitStorage(FilesystemStorage):
         if (waiting := self._waiting.get(uri)) is not None:
             return dict(waiting)
         folder = self._folder(uri)
-        try:
-            return _checked(folder / HASHED_META)
-        except (OSError, ValueError):
-            pass  # none yet, or damaged
+        if (whole := whole_copy(folder / META)) is not None:
+            return dict(json.loads(whole))
         try:
             return dict(super().get_meta(uri))
         except (SyntaxError, TypeError, ValueError):
@@ -113,7 +111,7 @@ class KitStorage(FilesystemStorage):
             try:
                 if not folder.is_dir():
                     raise StorageException(f"there is no job {folder.name}")
-                _write_meta(folder, json.dumps(self._waiting[uri]).encode("utf-8"))
+                write_twofold(folder / META, json.dumps(self._waiting[uri]).encode("utf-8"))
             except OSError as error:
                 full = is_disk_full(error)
                 if not full:
@@ -138,16 +136,3 @@ class KitStorage(FilesystemStorage):
 
     def _forget_hashed(self, uri: str) -> None:
         (self._folder(uri) / HASHED_META).unlink(missing_ok=True)
-
-
-def _checked(path: Path) -> dict[str, Any]:
-    head, _, content = path.read_bytes().partition(b"\n")
-    if head != hashlib.sha256(content).hexdigest().encode("ascii"):
-        raise ValueError("the hash does not fit")
-    return dict(json.loads(content))
-
-
-def _write_meta(folder: Path, content: bytes) -> None:
-    sha256 = hashlib.sha256(content).hexdigest().encode("ascii")
-    write_bytes(folder / HASHED_META, sha256 + b"\n" + content, mode=0o600)
-    write_bytes(folder / META, content, mode=0o600)

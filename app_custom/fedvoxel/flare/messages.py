@@ -51,6 +51,9 @@ LACKS_MODEL = "this site does not hold the model that the change is to; it needs
 RESUMED_AS = "resumed_as"
 """What FLARE keeps of an interrupted job about the job that goes on with its run; empty until that is submitted."""
 
+RESUME_WAITS = "resume_waits"
+"""What FLARE keeps of such a job about what the next one waits for."""
+
 _ERROR_HEADER = "fedvoxel_error"
 
 

@@ -27,7 +27,7 @@ from nvflare.apis.job_def import Job, JobMetaKey, RunStatus
 from nvflare.apis.storage import StorageException
 from nvflare.apis.workspace import Workspace
 
-from fedvoxel.errors import FedVoxelError
+from fedvoxel.errors import DiskFullError, FedVoxelError, LockedError
 from fedvoxel.flare.interrupted_runs import (
     ORPHANED,
     STUCK,
@@ -39,7 +39,7 @@ from fedvoxel.flare.interrupted_runs import (
     interrupted_runs,
     is_training_job,
 )
-from fedvoxel.flare.messages import RESUMED_AS
+from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.flare.start_check import let_start, why_not
@@ -65,6 +65,9 @@ _UNENDED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
 _SITES_WAIT_S = 60.0
 """How long a run's next attempt waits until all sites of the run are connected again; then it takes who is there."""
 _LOOK_S = 0.5
+
+_FOR_SITES = "until its sites are connected again"
+_FOR_THE_NEXT_TRY = "since the server could not submit the next job; it tries again, and its log says why"
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 """What could not be done, on a full disk say, is tried again after a pause, doubled each time."""
@@ -137,11 +140,17 @@ class Resumption(FLComponent):
             Whether all of that could be done.
         """
         done = [self._carefully("of a damaged journal", partial(fail_damaged, self._runs))]
-        begun = begun_jobs(self._runs)
+        begun, promised = begun_jobs(self._runs), set[str]()
         metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
         for run in list(interrupted_runs(self._runs, metas)):
             done.append(self._carefully(run.last_job, partial(self._go_on, fl_ctx, run)))
-            begun.add(run.last_job)
+            promised.add(run.last_job)
+        begun |= promised
+        follow = {meta.get(JobMetaKey.CLONED_FROM.value): job_id for job_id, meta in metas.items()}
+        for job_id in {job_id for job_id, meta in metas.items() if meta.get(RESUMED_AS) == ""} - promised:
+            # Whoever watches it would wait for ever: its journal is damaged, say, or a person has gone on with the run.
+            told = {RESUMED_AS: follow.get(job_id)}
+            done.append(self._carefully(job_id, partial(self._jobs.update_meta, job_id, told, fl_ctx)))
         for job_id in set(ended) & set(metas) - begun:
             done.append(self._carefully(job_id, partial(self._begin_again, fl_ctx, job_id)))
         return all(done)
@@ -169,15 +178,21 @@ class Resumption(FLComponent):
         why = STUCK if run.is_stuck else why_not(self._jobs, self._job(fl_ctx, run.last_job), fl_ctx)
         if why:
             give_up(run, why)
+            self._jobs.update_meta(run.last_job, {RESUMED_AS: None}, fl_ctx)
             said = f"event=run_given_up run={run.entry.run_key} job={run.last_job} reason={why}"
             self.log_error(fl_ctx, said, fire_event=False)
             return
-        # Who watches the job is told at once that its run is to go on.
-        self._jobs.update_meta(run.last_job, {RESUMED_AS: ""}, fl_ctx)
-        check_room(run.folder)
-        RoundJournal(run.folder / JOURNAL).check_free()
-        self._wait_for(set(run.entry.sites))
-        self._submit_again(fl_ctx, self._job(fl_ctx, run.last_job))
+        # Who watches the job is told at once that its run is to go on, and what it waits for.
+        try:
+            check_room(run.folder)
+            RoundJournal(run.folder / JOURNAL).check_free()
+            self._jobs.update_meta(run.last_job, {RESUMED_AS: "", RESUME_WAITS: _FOR_SITES}, fl_ctx)
+            self._wait_for(set(run.entry.sites))
+            self._submit_again(fl_ctx, self._job(fl_ctx, run.last_job))
+        except Exception as error:
+            waits = f"since {error}" if isinstance(error, (DiskFullError, LockedError)) else _FOR_THE_NEXT_TRY
+            self._jobs.update_meta(run.last_job, {RESUMED_AS: "", RESUME_WAITS: waits}, fl_ctx)
+            raise
 
     def _begin_again(self, fl_ctx: FLContext, job_id: str) -> None:
         """Submits a training job again whose process was killed before its run had a journal; once."""
@@ -197,7 +212,7 @@ class Resumption(FLComponent):
         return job
 
     def _submit_again(self, fl_ctx: FLContext, job: Job) -> None:
-        dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, ORPHANED}
+        dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, RESUME_WAITS, ORPHANED}
         meta = {str(key): value for key, value in job.meta.items() if key not in dropped}
         made = self._jobs.clone(job.job_id, meta | {JobMetaKey.CLONED_FROM.value: job.job_id}, fl_ctx)
         new = made[JobMetaKey.JOB_ID.value]

@@ -25,7 +25,7 @@ from nvflare.fuel.flare_api.api_spec import (
 )
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
-from fedvoxel.errors import ConsortiumError, JobError
+from fedvoxel.errors import ConsortiumError, JobError, NoAnswerError
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.surroundings import check_server
 
@@ -92,7 +92,8 @@ def job_meta(session: Session, job_id: str) -> Mapping[str, Any]:
     """Returns what FLARE keeps of a job: `status`, `job_deploy_detail`, `schedule_history` and more.
 
     Raises:
-        JobError: There is no such job, the user may not see it, or the server does not answer.
+        JobError: There is no such job, or the user may not see it.
+        NoAnswerError: The server does not answer.
     """
     try:
         with _quiet():
@@ -102,14 +103,14 @@ def job_meta(session: Session, job_id: str) -> Mapping[str, Any]:
     except AuthorizationError:
         raise JobError(f"this user may not look at job {job_id}; use the kit of a person who may") from None
     except Exception as error:
-        raise JobError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
+        raise NoAnswerError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
 
 
 def server_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
     """Returns what a running job's server says of it, by group; nothing where the job does not run.
 
     Raises:
-        JobError: The user may not see it, or the server does not answer.
+        NoAnswerError: The user may not see it, or the server does not answer.
     """
     try:
         with _quiet():
@@ -118,7 +119,7 @@ def server_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
         # Its process starts or ends just now: the next look at the job says which.
         return {}
     except Exception as error:
-        raise JobError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
+        raise NoAnswerError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
     told = found.get("server") if isinstance(found, dict) else None
     return told if isinstance(told, dict) else {}
 

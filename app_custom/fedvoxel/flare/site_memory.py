@@ -1,12 +1,12 @@
 """Keeps what a site remembers of a run apart from what another run with the same key has left."""
 
+import json
 from pathlib import Path
 
-from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError
 from fedvoxel.flare.kept_answer import kept_answer_file
 from fedvoxel.flare.local_model import local_model_file
-from fedvoxel.records.atomic import write_json
+from fedvoxel.records.twofold import read_twofold, write_twofold
 from fedvoxel.training.round_memory import CARRIED_KINDS, RoundMemory
 from fedvoxel.training.site_state import STATE_KINDS, SiteState
 
@@ -27,9 +27,9 @@ def begin_training(folder: Path, cohort: str, run_id: str, task: str) -> None:
         ConfigError: The run was begun here with another training, or the note of the last run cannot be read.
     """
     note = folder / f"run.{cohort}.json"
-    known = read_json(note, "the site's note of the run") if note.is_file() else {}
-    if known.get("run") == run_id:
-        if known.get("task") != task:
+    known_run, known_task = _noted(note) if note.is_file() else (None, None)
+    if known_run == run_id:
+        if known_task != task:
             raise ConfigError("this run was begun here with another training section; give the job a new run_key")
         return
     for kind in STATE_KINDS:
@@ -38,4 +38,16 @@ def begin_training(folder: Path, cohort: str, run_id: str, task: str) -> None:
         RoundMemory(folder, cohort, carried).forget()
     local_model_file(folder, cohort).unlink(missing_ok=True)
     kept_answer_file(folder, cohort).unlink(missing_ok=True)
-    write_json(note, {"run": run_id, "task": task}, mode=0o600)
+    write_twofold(note, json.dumps({"run": run_id, "task": task}).encode("ascii"))
+
+
+def _noted(note: Path) -> tuple[str, str]:
+    """Returns the run and the task that a note names."""
+    try:
+        known = json.loads(read_twofold(note))
+        return str(known["run"]), str(known["task"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"the site's note of the run, {note.name} in the run's folder of state/runs/, is damaged, with its copy: "
+            "put both back from a backup, or give the job a new run_key"
+        ) from None

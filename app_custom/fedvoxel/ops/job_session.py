@@ -1,15 +1,20 @@
 """Asks a FLARE server about one job, with the certificate of a person's kit. It only looks: it changes nothing."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedvoxel.flare.messages import RESUMED_AS, STATS_GROUP
+from fedvoxel.errors import ConsortiumError, NoAnswerError
+from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS, STATS_GROUP
 from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
 from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
 from fedvoxel.ops.snapshot import Snapshot
+
+RECONNECT_S = 600.0
+"""How long after its last answer a server is tried again: its machine may have to start."""
 
 _GONE = ("missing", "not_selected")
 """States of sites that may not be connected."""
@@ -26,7 +31,7 @@ class JobSession:
         """Returns what the server knows of the job now.
 
         Raises:
-            JobError: There is no such job, the user may not see it, or the server does not answer.
+            JobError: There is no such job, the user may not see it, or the server does not answer (NoAnswerError).
             ConfigError: The server's account is not one that this version can read.
         """
         meta = job_meta(self._session, job_id)
@@ -35,7 +40,9 @@ class JobSession:
         if status != "RUNNING":
             resumed_as = meta.get(RESUMED_AS)
             snapshot = Snapshot(job_id, name, status, resumed_as=None if resumed_as is None else str(resumed_as))
-            return snapshot if snapshot.finished else replace(snapshot, note=_schedule_note(meta))
+            if snapshot.finished:
+                return replace(snapshot, note=_waits_note(meta) if resumed_as == "" else None)
+            return replace(snapshot, note=_schedule_note(meta))
         progress = parse_progress(_group(server_statistics(self._session, job_id)).get("progress"))
         snapshot = Snapshot(job_id, name, status, progress, self._steps(job_id, progress))
         if snapshot.progress is not None:
@@ -52,6 +59,39 @@ class JobSession:
         return {site: step for site, step in steps.items() if step is not None}
 
 
+def looks(kit: Path, user: str | None, job_id: str, pause_s: float) -> Generator[Snapshot, None, None]:
+    """Yields what the server knows of a job, and of every job that goes on with its run, until the last has ended.
+
+    A server that was started again knows no session of before, so this logs in again, for as long as `RECONNECT_S`.
+
+    Args:
+        kit: A person's kit.
+        user: The user's name; the one that the kit is for when None.
+        job_id: The first job.
+        pause_s: Seconds between two looks.
+
+    Raises:
+        ConsortiumError: The folder is no person's kit, or the server cannot be reached or refuses the login.
+        JobError: There is no such job, the user may not see it, or the server does not answer any more.
+        ConfigError: The server's account is not one that this version can read.
+    """
+    last, until = None, 0.0
+    while True:
+        try:
+            with open_session(kit, user) as session:
+                while last is None or not last.finished or last.resumed_as is not None:
+                    last, until = session.look(job_id), time.monotonic() + RECONNECT_S
+                    yield last
+                    job_id = last.resumed_as or job_id
+                    time.sleep(pause_s)
+                return
+        except (NoAnswerError, ConsortiumError) as error:
+            if last is None or time.monotonic() > until:
+                raise
+            yield replace(last, progress=None, steps={}, note=f"Logging in again: {error}")
+            time.sleep(pause_s)
+
+
 @contextmanager
 def open_session(kit: Path, user: str | None = None) -> Iterator[JobSession]:
     """Logs in with a person's kit, and closes the session whatever happens; see `flare_session`.
@@ -66,6 +106,11 @@ def open_session(kit: Path, user: str | None = None) -> Iterator[JobSession]:
 def _group(values: Any) -> Mapping[str, Any]:
     found = values.get(STATS_GROUP) if isinstance(values, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _waits_note(meta: Mapping[str, Any]) -> str | None:
+    waits = meta.get(RESUME_WAITS)
+    return str(waits) if waits else None
 
 
 def _schedule_note(meta: Mapping[str, Any]) -> str | None:

@@ -1,17 +1,19 @@
 """What the server and the sites tell about a run under way, and how long it may still take.
 
-Unknown keys are ignored: a consortium's members upgrade on different days, and a viewer that fails helps nobody.
+Unknown keys are ignored, and unknown phases shown: a consortium's members upgrade on different days, and a viewer that
+fails helps nobody.
 """
 
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from fedvoxel.config import FrozenModel, parse_config
 
 SiteStateName = Literal["training", "replied", "missing", "refused", "evaluation_only", "waiting", "not_selected"]
-Phase = Literal["starting", "training", "validation", "test", "done"]
+Phase = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
+"""Is starting, training, contribution, validation, test or done; a newer server may say another word."""
 
 
 class _Tolerant(FrozenModel):

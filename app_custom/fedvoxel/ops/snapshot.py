@@ -19,7 +19,8 @@ class Snapshot:
         steps: How far each site's trainer is, where the site says so.
         resumed_as: The job that goes on with the run of this one, which was interrupted; empty until that is submitted,
             None where none is.
-        note: Why the job is not scheduled yet, as FLARE says it, or why a running one has no progress.
+        note: Why the job is not scheduled yet, as FLARE says it, why a running one has no progress, or why the job that
+            goes on with an interrupted one is not submitted yet.
     """
 
     job_id: str

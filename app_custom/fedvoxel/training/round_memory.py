@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
+from fedvoxel.records.twofold import drop_twofold
 from fedvoxel.updates.update import Arrays
-from fedvoxel.updates.weights_file import load_weights, save_weights
+from fedvoxel.updates.weights_file import keep_weights, kept_weights
 
 CarriedKind = Literal["personal_start", "sum_entered"]
 CARRIED_KINDS: tuple[CarriedKind, ...] = get_args(CarriedKind)
@@ -30,22 +31,22 @@ class RoundMemory:
         """Returns what a round has ended with.
 
         Raises:
-            UpdateError: The file is missing, or is not one that this package wrote.
+            UpdateError: The file is missing, or neither it nor its copy is what this package wrote.
         """
-        return load_weights(self._path(round_index))
+        return kept_weights(self._path(round_index))
 
     def keep(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what a round has ended with, and of all others the last one before it."""
-        save_weights(self._path(round_index), arrays)
+        keep_weights(self._path(round_index), arrays)
         before = self.last_before(round_index)
         for index in self._found():
             if index not in (before, round_index):
-                self._path(index).unlink()
+                drop_twofold(self._path(index))
 
     def forget(self) -> None:
         """Drops all of it: another run begins in the same folder."""
         for index in self._found():
-            self._path(index).unlink()
+            drop_twofold(self._path(index))
 
     def _path(self, round_index: int) -> Path:
         return self._folder / f"{self._kind}_{round_index}.{self._cohort}.npz"

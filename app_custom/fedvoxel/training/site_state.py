@@ -5,16 +5,18 @@ Where a trainer keeps its optimiser's moments and the epochs of an open round is
 
 Control variates of site and server must belong together: c is the mean of the c_k that the server has heard of. So what
 a round makes is only proposed, and counts once the server's next message says that the update was accepted; otherwise
-it is dropped, as the update was. Everything is in files, so that it outlives the trainer's process.
+it is dropped, as the update was. Everything is in files, each twice, so that it outlives the trainer's process, and a
+byte that changes on the disk.
 """
 
 import re
 from pathlib import Path
 from typing import Literal, get_args
 
+from fedvoxel.records.twofold import drop_twofold, move_twofold
 from fedvoxel.training.round_memory import CarriedKind, RoundMemory
 from fedvoxel.updates.update import Arrays
-from fedvoxel.updates.weights_file import load_weights, save_weights
+from fedvoxel.updates.weights_file import keep_weights, kept_weights
 
 StateKind = Literal["site_state", "codec_memory", "sum_memory"]
 STATE_KINDS: tuple[StateKind, ...] = get_args(StateKind)
@@ -45,29 +47,30 @@ class SiteState:
             accepted: The last round in which the server accepted this site's update, if any.
 
         Raises:
-            UpdateError: A file is not one that this package wrote.
+            UpdateError: A file and its copy are not what this package wrote.
         """
         proposed = self._proposed()
         if accepted is None:
-            self._kept().unlink(missing_ok=True)
+            drop_twofold(self._kept())
         elif accepted in proposed:
-            proposed.pop(accepted).replace(self._kept())
+            move_twofold(proposed.pop(accepted), self._kept())
         for path in proposed.values():
-            path.unlink()
+            drop_twofold(path)
         return self._read()
 
     def forget(self) -> None:
         """Drops what counts; what was proposed stays proposed."""
-        self._kept().unlink(missing_ok=True)
+        drop_twofold(self._kept())
 
     def forget_run(self) -> None:
         """Drops all of it, and the personal model: another run begins in the same folder.
 
         A site may miss the first round of that run, so that no round's number says that it is new.
         """
-        own = (self._kept(), self.personal_file, self.checkpoint_file)
+        for path in (self._kept(), *self._proposed().values()):
+            drop_twofold(path)
         moments = [path for kind in MOMENTS_KINDS for path in self.moments(kind).values()]
-        for path in (*own, *self._proposed().values(), *moments):
+        for path in (self.personal_file, self.checkpoint_file, *moments):
             path.unlink(missing_ok=True)
 
     def moments_file(self, round_index: int, kind: MomentsKind = "moments") -> Path:
@@ -80,19 +83,19 @@ class SiteState:
 
     def propose(self, round_index: int, arrays: Arrays) -> None:
         """Keeps what counts from the next round on, if this round's update is accepted."""
-        save_weights(self._folder / f"{self._kind}_{round_index}.{self._cohort}.npz", arrays)
+        keep_weights(self._folder / f"{self._kind}_{round_index}.{self._cohort}.npz", arrays)
 
     def latest(self) -> Arrays:
         """Returns what the last round has proposed, or what counts where none has.
 
         Raises:
-            UpdateError: A file is not one that this package wrote.
+            UpdateError: A file and its copy are not what this package wrote.
         """
         proposed = self._proposed()
-        return load_weights(proposed[max(proposed)]) if proposed else self._read()
+        return kept_weights(proposed[max(proposed)]) if proposed else self._read()
 
     def _read(self) -> Arrays:
-        return load_weights(self._kept()) if self._kept().is_file() else {}
+        return kept_weights(self._kept()) if self._kept().is_file() else {}
 
     def _kept(self) -> Path:
         return self._folder / f"{self._kind}.{self._cohort}.npz"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import UpdateError
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.twofold import read_twofold, write_twofold
 from fedvoxel.updates.update import Arrays
 
 
@@ -46,3 +47,24 @@ def load_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     if not path.is_file():
         raise UpdateError(f"no weights here: expected a file {path.name}")
     return from_bytes(path.read_bytes())
+
+
+def keep_weights(path: Path, arrays: Arrays) -> None:
+    """Writes `arrays` to `path` and to a copy beside it, see `records.twofold`."""
+    write_twofold(path, to_bytes(arrays))
+
+
+def kept_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Reads what `keep_weights`, or `save_weights` of an earlier release, wrote.
+
+    Raises:
+        UpdateError: The file is missing, or neither it nor its copy is what was written.
+    """
+    try:
+        return from_bytes(read_twofold(path))
+    except (OSError, UpdateError):
+        # Not from a backup: an older one does not belong to what the server and secure sums have of the site by now.
+        raise UpdateError(
+            f"what this site keeps of the run, {path.name} in the run's folder of state/runs/, is missing or damaged, "
+            "with its copy: give the job a new run_key"
+        ) from None

@@ -14,8 +14,8 @@ from typing import Literal
 from pydantic import Field
 
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
-from fedvoxel.errors import CohortError, ConfigError, LedgerError, NotBuiltError
-from fedvoxel.records.atomic import write_json
+from fedvoxel.errors import CohortError, ConfigError, DiskFullError, LedgerError, NotBuiltError
+from fedvoxel.records.atomic import is_disk_full, write_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.names import Sha256
@@ -110,7 +110,7 @@ class Exclusions:
         return tuple(Change(entry.at, line.kind, line.patients, line.reason) for entry, line in lines)
 
     def exclude(self, patients: Iterable[str]) -> bool:
-        """Takes a patient out; says whether anything changed.
+        """Takes a patient out; says whether anything changed, be it only that an earlier change is now noted.
 
         Args:
             patients: Every pseudonym under which the site knows the patient.
@@ -122,7 +122,7 @@ class Exclusions:
         new = sorted(set(patients) - self.patients())
         if new:
             self._write("excluded", new, "")
-        return bool(new)
+        return bool(new) or self._note_again()
 
     def readmit(self, patients: Iterable[str], reason: str) -> bool:
         """Takes a patient back in, for a reason that stays on the list; says whether anything changed.
@@ -139,22 +139,46 @@ class Exclusions:
         back = sorted(set(patients) & self.patients())
         if back:
             self._write("readmitted", back, reason.strip())
-        return bool(back)
+        return bool(back) or self._note_again()
 
     def _write(self, kind: Literal["excluded", "readmitted"], patients: list[str], reason: str) -> None:
         line = _Line(kind=kind, patients=tuple(patients), key_check=self._site.key_check, reason=reason)
-        entry = self._chain.append(line.model_dump(mode="json"))
-        write_json(self._anchor, _Anchor(entries=entry.index + 1, head=entry.hash).model_dump(mode="json"), mode=0o600)
+        self._note(self._chain.append(line.model_dump(mode="json")))
+
+    def _note_again(self) -> bool:
+        """Writes the note that a power cut or a full disk has kept from the last line; says whether it had.
+
+        Until it is written, who holds cases loaded does not see that the list has changed.
+        """
+        entries = self._chain.read()
+        if not entries or (self._anchor.exists() and self._anchored().entries == len(entries)):
+            return False
+        self._note(entries[-1])
+        return True
+
+    def _note(self, last: Entry) -> None:
+        note = _Anchor(entries=last.index + 1, head=last.hash).model_dump(mode="json")
+        try:
+            write_json(self._anchor, note, mode=0o600)
+        except OSError as problem:
+            kind = DiskFullError if is_disk_full(problem) else LedgerError
+            raise kind(
+                f"the list has changed, but local/{ANCHOR_FILE} cannot be written ({problem.strerror}), so that a "
+                "running task does not see it: make room, and give the same command again"
+            ) from None
 
     def _check_anchor(self, entries: list[Entry]) -> None:
         if not self._anchor.exists():
             return
-        anchor = load_json_config(_Anchor, self._anchor, "the note of how long it is")
+        anchor = self._anchored()
         if len(entries) < anchor.entries or entries[anchor.entries - 1].hash != anchor.head:
             raise LedgerError(
                 f"local/{ANCHOR_FILE} knows {anchor.entries} entries, and state/exclusions/ has {len(entries)} or "
                 "others; put the newest copy of that folder back"
             )
+
+    def _anchored(self) -> _Anchor:
+        return load_json_config(_Anchor, self._anchor, "the note of how long it is")
 
 
 def list_mark(base: Path) -> bytes:

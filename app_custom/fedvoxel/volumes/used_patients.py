@@ -4,6 +4,7 @@ A site trains before it knows what becomes of it, so the patients are on record 
 in the run's folder of the site's state, holds pseudonyms only, and never leaves.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from fedvoxel.records.chain import Chain
 
 Use = Literal["trained", "scored"]
 _PLACE = Path("patients") / "used.jsonl"
+_logger = logging.getLogger(__name__)
 
 
 class _Line(FrozenModel):
@@ -39,7 +41,8 @@ class Uses:
 
     Attributes:
         runs: The runs that used one of them.
-        unknown: Runs of which nothing is recorded: of an earlier version, or ended before their first task.
+        unknown: Runs of which nothing is recorded, being of an earlier version or ended before their first task, or
+            whose record is damaged.
     """
 
     runs: tuple[RunUse, ...]
@@ -68,12 +71,11 @@ class UsedPatients:
 def uses_of(patients: Iterable[str], base: Path) -> Uses:
     """Returns which runs at this site used one of these patients.
 
+    A damaged record makes its own run unknown, and hides no other.
+
     Args:
         patients: Pseudonyms.
         base: The kit's `local/` folder.
-
-    Raises:
-        LedgerError: A record cannot be trusted.
     """
     asked, runs, unknown = set(patients), [], []
     for folder in sorted((base.resolve().parent / "state" / "runs").glob("*/")):
@@ -89,8 +91,10 @@ def uses_of(patients: Iterable[str], base: Path) -> Uses:
 
 
 def _lines(folder: Path) -> list[tuple[str, _Line]]:
+    """Returns what is on record of a run; nothing where there is no record, or a damaged one."""
     try:
         entries = Chain(folder / _PLACE).read()
         return [(entry.at, parse_config(_Line, entry.body, "a line")) for entry in entries]
     except (LedgerError, ConfigError) as problem:
-        raise LedgerError(f"run {folder.name}: the record of its patients cannot be used: {problem}") from None
+        _logger.warning("event=used_patients_damaged run=%s reason=%s", folder.name, problem)
+        return []
