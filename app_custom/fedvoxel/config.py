@@ -56,15 +56,26 @@ def read_json(path: Path, what: str) -> Any:
         ConfigError: The file is missing, unreadable, or not JSON; the message names `what`, not the content.
     """
     try:
-        return json.loads(read_plain(path).decode("utf-8"), parse_constant=_refuse_constant)
+        content = read_plain(path)
     except FileNotFoundError:
         raise ConfigError(f"{what} is missing: expected a file {path.name} in {path.parent}") from None
-    except RecursionError:
-        raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: it is nested too deeply") from None
     except OSError as error:
         raise ConfigError(f"{what} ({path.name}) cannot be read: {error.strerror or type(error).__name__}") from None
+    return json_of(content, f"{what} ({path.name})")
+
+
+def json_of(content: bytes, what: str) -> Any:
+    """Returns what JSON says, refusing NaN and infinities.
+
+    Raises:
+        ConfigError: It is none; the message names `what`, not the content.
+    """
+    try:
+        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ConfigError(f"{what} cannot be read as JSON: it is nested too deeply") from None
     except ValueError as error:
-        raise ConfigError(f"{what} ({path.name}) cannot be read as JSON: {error}") from None
+        raise ConfigError(f"{what} cannot be read as JSON: {error}") from None
 
 
 def _refuse_constant(name: str) -> float:

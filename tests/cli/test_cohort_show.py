@@ -1,6 +1,7 @@
 """`fedvoxel cohort show` and `fedvoxel cohort report` as a person calls them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,22 @@ def test_show_says_where_to_look_and_what_is_next(site: Path, capsys: pytest.Cap
     assert "keep them in the hospital" in said
     assert NAME not in said
     assert (site.parent / "cohort-hippocampus-pictures" / "contact_sheet.html").is_file()
+
+
+@pytest.mark.parametrize("package", ["contourpy", "matplotlib"])
+def test_show_names_what_is_to_be_installed(site: Path, tmp_path: Path, package: str) -> None:
+    """As on a machine with .[site] alone; the pictures are drawn by processes of their own."""
+    (tmp_path / "without").mkdir()
+    missing = f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')"
+    (tmp_path / "without" / f"{package}.py").write_text(missing)
+    paths = os.pathsep.join((str(tmp_path / "without"), str(SOURCE)))
+    command = [sys.executable, "-m", "fedvoxel.cli.main", "cohort", "show", "--site", str(site)]
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(
+        [*command, "--cohort", "hippocampus"], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    said = f"error: this needs {package}, which is not installed; install it with: pip install '.[report]'\n"
+    assert done.returncode == 3 and said in done.stderr and "bug" not in done.stderr
 
 
 def test_show_draws_a_part_where_asked(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from fedvoxel.cli.main import main
 from fedvoxel.export.archive import archive_bytes
 from fedvoxel.export.package import Package, write_package
 from fedvoxel.records.identity import Identity
+from tests.evaluation.inference.command import crl_file
 from tests.export.exported_job import description_file, exported, told_job
 from tests.export.package_sample import bright_onnx, sample_package, sample_root, sample_signer
 from tests.export.throwaway_root import NOW, Root
@@ -174,6 +175,14 @@ def test_show_says_who_signed_what(package: Package, root: list[str], capsys: py
     assert "No revocation list was given" in shown
     assert main(["export", "show", str(package.path), *root, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["role"] == "lead"
+
+
+def test_show_says_that_nobody_looked_only_where_nobody_did(
+    package: Package, root: list[str], kit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crl_file(kit / "startup")
+    assert main(["export", "show", str(package.path), *root]) == 0
+    assert "No revocation list was given" not in capsys.readouterr().out
 
 
 def test_the_root_may_come_from_the_environment(

@@ -16,6 +16,7 @@ from tests.evaluation.inference.bright_studies import bright_slices, bright_stud
 from tests.evaluation.inference.command import RANGES, crl_file, root_file
 from tests.export.package_sample import sample_package, sample_signer, sample_trust
 from tests.export.throwaway_root import Root
+from tests.piped_input import piped
 from tests.volumes.scans import write_nifti
 from tests.volumes.site_pipeline import store
 
@@ -46,6 +47,26 @@ def test_a_study_is_predicted_and_nobody_is_named(
         assert secret not in said.out + said.err
     (folder,) = results(tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["report.dcm", "segmentation.dcm", "summary.json"]
+
+
+def test_a_query_comes_through_a_pipe(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fedvoxel.plain_file.MOST_TEXT_BYTES", 40)
+    site = tmp_path / "fedvoxel_site.json"
+    nobody = {"protocol": "dicomweb", "url": "http://127.0.0.1:1", "timeout_s": 1}
+    site.write_text(json.dumps({"schema_version": 1, "pseudonym_key": "0" * 64, "pacs": {"radiology": nobody}}))
+    pacs = ["--pacs", "radiology", "--site", str(site), "--query", "-"]
+    for query, code, said in (
+        ('{"StudyDate": "20240101"}', 3, "expected a query with StudyInstanceUID"),
+        ('{"PatientID": "4711"', 3, "the query (standard input) cannot be read as JSON"),
+        ('{"PatientID": "4711"}' + " " * 20, 3, "(standard input): expected at most 40 bytes"),
+        ('{"PatientID": "4711"}', 15, "cannot be connected to"),
+    ):
+        with piped(query):
+            assert main([*asked, *pacs]) == code
+        shown = capsys.readouterr().err
+        assert said in shown and "4711" not in shown
 
 
 def test_what_a_viewer_shows_wrong_is_a_note_on_the_screen(

@@ -176,6 +176,9 @@ def test_root_and_list_are_read_from_files_or_a_kit(tmp_path: Path) -> None:
         (tmp_path / "list").write_bytes(crl.public_bytes(encoding))
         assert read_trust(root, tmp_path / "list").crl == crl
     assert read_trust(tmp_path / "kit") == Trust(sample_root().certificate)
+    (tmp_path / "kit" / "startup" / "crl.pem").write_bytes(crl.public_bytes(serialization.Encoding.PEM))
+    for root in (tmp_path / "kit", tmp_path / "kit" / "startup" / "rootCA.pem"):
+        assert read_trust(root).crl == crl, "the kit's own, whichever way the kit's root is named"
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whose word counts about which content, and what a site therefore takes."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +97,18 @@ def test_what_people_say_is_in_the_sites_log(hospital: Hospital) -> None:
     (event,) = [event for _, event in AuditLog(hospital.kit.state).read()]
     assert (event.task, event.outcome, event.hashes) == ("site approve", "done", {"job": JOB.sha256})
     assert event.actor and (event.actor.name, event.actor.organisation) == (PHYSICIAN, "hospital_a")
+
+
+def test_another_account_than_the_sites_leaves_nothing_in_its_record(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One approval given as root would otherwise keep the site from ever writing there again."""
+    person, owner = hospital.person(), os.geteuid()
+    hospital.kit.state.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(LedgerError, match="the record of approvals belongs to account"):
+        says(hospital, person)
+    assert not list(hospital.kit.state.iterdir())
 
 
 def test_a_refusal_stands_until_the_same_person_takes_it_back(hospital: Hospital) -> None:

@@ -14,6 +14,7 @@ from fedvoxel.errors import BackupError, LedgerError
 from fedvoxel.governance import backup_source
 from fedvoxel.governance.backup import check_backup, create_backup, restore_backup
 from fedvoxel.governance.backup_file import MAGIC, writing
+from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.ledger_presence import RESTORED_FILE, check_note
@@ -22,6 +23,7 @@ from fedvoxel.privacy.policy import PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.chain import Chain
+from tests.governance.quick_authority import quick_authority
 from tests.kept_files.make_files import BUDGET, COHORT, PLAN, RUN, update
 
 PASSPHRASE = "correct horse battery staple"
@@ -78,6 +80,23 @@ def test_everything_that_cannot_be_made_again_comes_back(site: Path, tmp_path: P
     assert {name: after[name] for name in kept - {heads}} == {name: before[name] for name in kept - {heads}}
     assert [event for _, event in AuditLog(tmp_path / "back/state").read()] == [EVENT]
     assert not list(tmp_path.glob(".*")), "nothing is left beside them"
+
+
+def test_an_authority_without_anybodys_kit_is_a_workspace(tmp_path: Path) -> None:
+    """As `consortium init` makes it: who has real hospitals has no consortium.json."""
+    work, stick = tmp_path / "consortium", tmp_path / "stick"
+    quick_authority(work / "authority")
+    create_backup(work, tmp_path / "b", PASSPHRASE)
+    restore_backup(tmp_path / "b", tmp_path / "back", PASSPHRASE)
+    kept = {name: found for name, found in files(work).items() if not name.endswith("/lock")}
+    assert files(tmp_path / "back") == kept and "authority/rootCA.key" in kept
+    assert Register(tmp_path / "back/authority").lists() == 1
+    quick_authority(tmp_path / "other/authority", stick)
+    create_backup(tmp_path / "other", tmp_path / "c", PASSPHRASE)
+    restore_backup(tmp_path / "c", tmp_path / "again", PASSPHRASE)
+    assert not list((tmp_path / "again").rglob("*.key")), "a key that lies elsewhere is backed up with its medium"
+    with pytest.raises(BackupError, match=r"workspace \(with authority/rootCA\.pem, or consortium\.json\)"):
+        create_backup(stick, tmp_path / "d", PASSPHRASE)
 
 
 def test_a_restored_ledger_spends_nothing_before_somebody_accounts_for_what_came_after(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedvoxel.errors import ConsortiumError
+from fedvoxel.errors import ConsortiumError, LedgerError
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.kit_lock import is_running, lock_kit
 from fedvoxel.governance.start_scripts import adapt_start_scripts
@@ -82,9 +82,21 @@ def test_a_kit_runs_once(kit: Copy) -> None:
 
     site = kit("hospital-a")
     assert not is_running(site)
+    assert not (site.state / "running.lock").exists(), "who only looks, as whatever account, leaves nothing behind"
     handle = lock_kit(site)
     assert is_running(site)
     with pytest.raises(ConsortiumError, match="already running"):
         lock_kit(site)
     os.close(handle)
     assert not is_running(site)
+
+
+def test_another_account_than_the_owner_does_not_run_a_kit(kit: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    site, owner = kit("hospital-a"), os.geteuid()
+    site.state.mkdir(mode=0o700, exist_ok=True)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(LedgerError, match="state/ of kit hospital-a belongs to account"):
+        lock_kit(site)
+    assert not (site.state / "running.lock").exists()

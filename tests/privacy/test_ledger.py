@@ -26,7 +26,8 @@ from fedvoxel.privacy.ledger_run import Reservation
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.simulation import simulate
 from fedvoxel.privacy.spending import planned_epsilon
-from fedvoxel.records.chain import LOCK_FILE, Chain
+from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_lock import LOCK_FILE
 from tests.privacy.ledger_processes import BUDGET, COHORT, plan_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,7 +1,10 @@
 """The append-only chain: what a crash may leave is mended, what a crash cannot leave is refused."""
 
+import errno
+import fcntl
 import json
 import os
+import pwd
 import resource
 import signal
 import subprocess
@@ -20,6 +23,7 @@ from fedvoxel.records import chain as chain_module
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import FIRST, Entry, entry_of, next_entry
+from fedvoxel.records.chain_lock import account
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -335,6 +339,76 @@ def test_a_lock_that_stays_is_given_up(path: Path, monkeypatch: pytest.MonkeyPat
     with Chain(path).writing(), pytest.raises(LedgerError, match="locked by another process"):
         Chain(path).read()
     assert numbers(path) == [0, 1, 2]
+
+
+def test_a_copy_that_cannot_be_written_is_read_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def on_a_medium_for_reading(file: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(file, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", on_a_medium_for_reading)
+    assert numbers(path) == [0, 1, 2]
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert numbers(path) == [0, 1, 2]
+    path.with_name("lock").unlink()
+    assert numbers(path) == [0, 1, 2]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["head.json", "lines.jsonl"]
+    head_of(path).write_bytes(Chain(path).read()[0].line + b"\n")
+    with pytest.raises(LedgerError, match="not its own"):
+        Chain(path).read()
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(LedgerError, match="cannot be read or written"):
+        Chain(path).append({"number": 3})
+
+
+def no_locks(handle: int, operation: int) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_who_reads_without_the_lock_reads_again_where_somebody_wrote(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.with_name("lock").unlink()
+    read = chain_module.bytes_of
+
+    def between_head_and_lines(file: Path) -> bytes | None:
+        content = read(file)
+        monkeypatch.setattr(chain_module, "bytes_of", read)
+        for number in (3, 4):
+            Chain(path).append({"number": number})
+        return content
+
+    monkeypatch.setattr(chain_module, "bytes_of", between_head_and_lines)
+    assert numbers(path) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("caller", [0, 4999])
+def test_another_account_than_the_owner_adds_nothing(
+    caller: int, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it wrote its owner could not read: one command given as root would stand a service still."""
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: caller if caller != owner else owner + 1)
+    tmp_path.chmod(0o755)
+    said = rf"jsonl belongs to account {pwd.getpwuid(owner).pw_name}, "
+    for closed in (Chain(path), Chain(tmp_path / "state" / "new" / "lines.jsonl")):
+        for opened in (closed.writing, closed.recovering, lambda of=closed: of.continuing(None)):
+            with pytest.raises(LedgerError, match=said), opened():
+                pytest.fail("it was opened")
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
+    assert numbers(path) == [0, 1, 2]
+    assert not (tmp_path / "state").exists()
+    Chain(path, public=True).append({"number": 3})
+    tmp_path.chmod(0o775)
+    Chain(tmp_path / "shared" / "lines.jsonl").append({"number": 0})
+
+
+def test_an_account_without_a_name_is_a_number() -> None:
+    assert account(2**31 - 7) == f"#{2**31 - 7}"
 
 
 def test_who_goes_on_reads_again_only_what_others_wrote(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,13 +28,13 @@ from pydicom import Dataset, dcmread
 from fedvoxel.cli.main import main
 from tests.cli.test_export import kit_of
 from tests.cli.test_review import entered, running
+from tests.evaluation.inference.command import crl_file, root_file
 from tests.evaluation.inference.seg_places import places_in, places_of
 from tests.export.package_sample import sample_package, sample_root
 from tests.orthanc import CALLED, CALLING, Orthanc
 from tests.review.browser import SIZE, Window, chromium
 from tests.review.reading_sample import said
 from tests.volumes.dicom_cases import affine_of
-from tests.volumes.scans import site_values
 from tests.volumes.site_pipeline import store
 
 from .made_up_study import NAMED, SHAPE, SPACING_MM, TRUTH, made_up_package, made_up_slices
@@ -42,10 +42,10 @@ from .networked import ROOT, documented
 from .orthanc_viewer import Viewer, orthanc_with_viewer
 
 PAGE = (ROOT / "docs" / "clinician.md").read_text(encoding="utf-8")
-SITE = "--site hospital-a/local/fedvoxel_site.json --pacs radiology"
+SITE = "--site clinic/local/fedvoxel_site.json --pacs radiology"
 PREDICT = (
     "fedvoxel predict hippocampus-1.0.0.fvpkg --pacs radiology --query query.json "
-    "--site hospital-a/local/fedvoxel_site.json --eight-bit"
+    "--site clinic/local/fedvoxel_site.json --eight-bit"
 )
 LABELS = {1: "anterior hippocampus", 2: "posterior hippocampus"}
 FOUND, ACCEPTED, CORRECTED, REPORT = (
@@ -56,7 +56,7 @@ FOUND, ACCEPTED, CORRECTED, REPORT = (
 
 @dataclass
 class Clinic:
-    """Is the clinician's own folder, with a kit, and what else the page asks the hospital's IT for."""
+    """Is where the clinician works, with the folder and what else the page asks the hospital's IT for."""
 
     folder: Path
     releases: Path
@@ -121,24 +121,34 @@ def slices() -> list[Dataset]:
     return made_up_slices()
 
 
+def keyless_folder(place: Path, orthanc: Orthanc) -> Path:
+    """A clinician's folder as docs/hospital_it.md has it: no key of the consortium's, no cohort, a pseudonym key."""
+    folder = place / "clinic"
+    (folder / "startup").mkdir(parents=True)
+    (folder / "local").mkdir()
+    root_file(folder / "startup")
+    crl_file(folder / "startup")
+    titles = {"called_ae_title": CALLED, "calling_ae_title": CALLING, "plaintext": True, "timeout_s": 10}
+    radiology = {"protocol": "dimse", "host": "127.0.0.1", "port": orthanc.dimse_port, **titles}
+    described = {"schema_version": 1, "pseudonym_key": "0" * 64, "pacs": {"radiology": radiology}}
+    (folder / "local" / "fedvoxel_site.json").write_text(json.dumps(described))
+    return folder
+
+
 @pytest.fixture
 def clinic(started: Orthanc, slices: list[Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clinic:
-    """The kit, a released package, and a PACS that has the study; and a terminal as the page begins one."""
+    """The folder, a released package, and a PACS that has the study; and a terminal as the page begins one."""
     started.clear()
     started.store(sorted(store(tmp_path / "scanner", *slices).iterdir()))
     folder, releases = tmp_path / "clinic", tmp_path / "releases"
     when = {"begins": datetime.now(UTC) - timedelta(1), "ends": datetime.now(UTC) + timedelta(1)}
     lead = kit_of(tmp_path / "kits", sample_root().issue("lead@b.example", "lead", **when))
-    kit = kit_of(folder, sample_root().issue("hospital-a", None, **when))
-    titles = {"called_ae_title": CALLED, "calling_ae_title": CALLING, "plaintext": True, "timeout_s": 10}
-    radiology = {"protocol": "dimse", "host": "127.0.0.1", "port": started.dimse_port, **titles}
-    (kit / "local").mkdir()
-    (kit / "local" / "fedvoxel_site.json").write_text(json.dumps({**site_values(), "pacs": {"radiology": radiology}}))
+    keyless_folder(folder, started)
     package = str(made_up_package(tmp_path / "made").path)
     released = ["--sign", str(lead), "--reason", "reader study", "--state", "released"]
     assert main(["release", "publish", package, str(releases), *released]) == 0
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("FEDVOXEL_ROOT", documented("export FEDVOXEL_ROOT=hospital-a", "clinician.md")[1].split("=")[1])
+    monkeypatch.setenv("FEDVOXEL_ROOT", documented("export FEDVOXEL_ROOT=clinic", "clinician.md")[1].split("=")[1])
     documented("export FEDVOXEL_RELEASES=/share/releases", "clinician.md")
     monkeypatch.setenv("FEDVOXEL_RELEASES", str(releases))
     return Clinic(folder, releases, started)
@@ -444,13 +454,9 @@ def real(started: Orthanc, data_folder: Path, tmp_path: Path, monkeypatch: pytes
     for name in ("hippocrop/Study1", "prostate3t", "brain_tumour_siemens_study3"):
         started.store(sorted((data_folder / "dicom_studies" / name).rglob("*.dcm")))
     monkeypatch.chdir(tmp_path)
-    kit = kit_of(tmp_path, sample_root().issue("hospital-a", None))
-    titles = {"called_ae_title": CALLED, "calling_ae_title": CALLING, "plaintext": True, "timeout_s": 10}
-    radiology = {"protocol": "dimse", "host": "127.0.0.1", "port": started.dimse_port, **titles}
-    (kit / "local").mkdir()
-    (kit / "local" / "fedvoxel_site.json").write_text(json.dumps({**site_values(), "pacs": {"radiology": radiology}}))
+    root = ["--root", str(keyless_folder(tmp_path, started))]
     package = str(sample_package(tmp_path).path)
-    return [package if word.endswith(".fvpkg") else word for word in shlex.split(PREDICT)[1:]] + ["--root", str(kit)]
+    return [package if word.endswith(".fvpkg") else word for word in shlex.split(PREDICT)[1:]] + root
 
 
 @pytest.mark.parametrize(

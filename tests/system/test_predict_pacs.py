@@ -1,7 +1,6 @@
 """From a real PACS and back to it: a query file names the study, and what was found lies beside it, confirmed."""
 
 import json
-import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.evaluation.inference.command import RANGES, root_file, site_file
 from tests.evaluation.inference.seg_places import places_in, places_of
 from tests.export.package_sample import sample_package
 from tests.orthanc import Orthanc
+from tests.piped_input import piped
 from tests.volumes.site_pipeline import store
 
 NAMED = {"PatientName": "Doe^Jane", "PatientID": "4711", "AccessionNumber": "ACC99"}
@@ -90,19 +90,10 @@ def test_a_study_goes_from_the_pacs_and_its_results_back(
     assert [path.name[:11] for path in (tmp_path / "out").iterdir()] == ["prediction-"]  # nothing that was pulled
 
 
-def test_identifiers_come_by_standard_input_too(
-    orthanc: Orthanc, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identifiers_come_by_standard_input_too(orthanc: Orthanc, asked: list[str], tmp_path: Path) -> None:
     site = ["--site", str(site_file(tmp_path, orthanc)), "--pacs", "web"]
-    path = query(tmp_path, PatientID="4711")
-    saved = os.dup(0)
-    try:
-        with open(path, "rb") as stream:
-            os.dup2(stream.fileno(), 0)
+    with piped(json.dumps({"PatientID": "4711"})):
         assert main([*asked, *site, "--query", "-"]) == 0
-    finally:
-        os.dup2(saved, 0)
-        os.close(saved)
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 

@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, help="Learn how far a model can be trust
 
 @app.command(
     epilog="Example: fedvoxel calibrate hippocampus-1.0.0.fvpkg --site hospital-a/local/fedvoxel_site.json "
-    "--cohort hippocampus --root hospital-a/startup/rootCA.pem --out calibration.json"
+    "--cohort hippocampus --root hospital-a --out calibration.json"
 )
 def calibrate(
     package: Annotated[Path, typer.Argument(help="The signed package: NAME-VERSION.fvpkg.")],

@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, help="Judge a signed model on a hospital
 
 EPILOG = (
     "Examples: fedvoxel evaluate hippocampus-1.0.0.fvpkg hippocampus --site hospital-a/local/fedvoxel_site.json --root "
-    "hospital-a/startup/rootCA.pem; is it as good as the one before: fedvoxel evaluate hippocampus-1.1.0.fvpkg "
+    "hospital-a; is it as good as the one before: fedvoxel evaluate hippocampus-1.1.0.fvpkg "
     "hippocampus --site ... --root ... --against hippocampus-1.0.0.fvpkg --margin 0.02"
 )
 

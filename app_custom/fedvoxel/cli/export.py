@@ -140,7 +140,8 @@ def show(
 
     from fedvoxel.export.package import open_package
 
-    opened = open_package(package, read(root, crl))
+    trust = read(root, crl)
+    opened = open_package(package, trust)
     if as_json:
         typer.echo(json.dumps(facts_of(opened), indent=2, ensure_ascii=False))
         return
@@ -150,7 +151,7 @@ def show(
         console.print(f"  finds {structure.label}", highlight=False, markup=False)
     for name in opened.names:
         console.print(f"  {opened.manifest.members[name].size_bytes:>12,}  {name}", highlight=False, markup=False)
-    if crl is None:
+    if trust.crl is None:
         console.print("No revocation list was given, so that nobody looked for revoked certificates.")
 
 

@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from fedvoxel import __version__
-from fedvoxel.errors import FedVoxelError
+from fedvoxel.errors import ConfigError, FedVoxelError
 
 NOUNS = {
     "consortium": "Create, extend and inspect the consortium's startup kits.",
@@ -46,6 +46,8 @@ NOUNS = {
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
 }
 INTERRUPTED = 130
+_DRAWS_WITH = ("PIL", "contourpy", "jinja2", "markupsafe", "matplotlib", "weasyprint")
+"""What the extra `report` brings: commands that need no picture go without it."""
 
 
 @dataclass
@@ -122,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except FedVoxelError as error:
         return _report(error, session.debug)
+    except ModuleNotFoundError as error:
+        return _report_missing(error, session.debug)
     except Exception as error:
         return _report_bug(error, session.debug)
 
@@ -136,6 +140,15 @@ def _report(error: FedVoxelError, debug: bool) -> int:
         traceback.print_exc()
     click.echo(f"error: {error}", err=True)
     return error.exit_code
+
+
+def _report_missing(error: ModuleNotFoundError, debug: bool) -> int:
+    """Names the extra where a package for reports and pictures is not installed; that another is missing is a bug."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _DRAWS_WITH:
+        return _report_bug(error, debug)
+    said = f"this needs {package}, which is not installed; install it with: pip install '.[report]'"
+    return _report(ConfigError(said), debug)
 
 
 def _report_bug(error: Exception, debug: bool) -> int:

@@ -144,13 +144,26 @@ def _refused(name: str, problem: DicomError) -> Image:
 
 def _pull(asked: Asked, job: "Job", folder: Path, console: "Console") -> None:
     from fedvoxel.cli.progress import counting
-    from fedvoxel.config import parse_config, read_json
+    from fedvoxel.config import parse_config
     from fedvoxel.dicom.query import SeriesQuery
     from fedvoxel.evaluation.inference.pulling import pull_images
 
-    source = Path("/dev/stdin") if asked.query == _STANDARD_INPUT else Path(asked.query or "")
-    query = parse_config(SeriesQuery, read_json(source, "the query"), "the query")
+    query = parse_config(SeriesQuery, _query(asked.query or ""), "the query")
     pacs = opened_pacs(asked, asked.pacs or "")
     modalities = job.model.predictor.description.input.modalities
     with counting(console, "pulling series") as progress:
         pull_images(pacs, query, modalities, folder, progress)
+
+
+def _query(source: str) -> Any:
+    """Returns what the query says: of a file, or of standard input, which is a pipe most often."""
+    from fedvoxel.config import json_of, read_json
+    from fedvoxel.plain_file import MOST_TEXT_BYTES
+
+    if source != _STANDARD_INPUT:
+        return read_json(Path(source), "the query")
+    with open(0, "rb", closefd=False) as stream:
+        content = stream.read(MOST_TEXT_BYTES + 1)
+    if len(content) > MOST_TEXT_BYTES:
+        raise ConfigError(f"the query (standard input): expected at most {MOST_TEXT_BYTES} bytes")
+    return json_of(content, "the query (standard input)")

@@ -35,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Look at results in the browser; accept, correct or reject them: fedvoxel review [PACKAGE] COHORT.",
-    epilog="Example: fedvoxel review hippocampus-1.0.0.fvpkg studies/ --root hospital-a/startup/rootCA.pem",
+    epilog="Example: fedvoxel review hippocampus-1.0.0.fvpkg studies/ --root hospital-a",
     # So that options may stand before the cohort.
     context_settings={"ignore_unknown_options": True},
 )

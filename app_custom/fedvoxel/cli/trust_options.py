@@ -23,7 +23,8 @@ RevocationList = Annotated[
     typer.Option(
         "--crl",
         envvar="FEDVOXEL_CRL",
-        help="The root's revocation list. Without one nothing is known of revoked certificates.",
+        help="The root's revocation list; by default the crl.pem beside the root, if there is one. Without one nothing "
+        "is known of revoked certificates.",
     ),
 ]
 

@@ -141,13 +141,13 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
 
     Args:
         root: The root certificate (PEM), or a kit, whose `startup/rootCA.pem` it is then.
-        crl: The root's revocation list (PEM or DER); that of the kit where None, if it has one.
+        crl: The root's revocation list (PEM or DER); the `crl.pem` beside the root where None, if there is one.
 
     Raises:
         ConsortiumError: A file is missing or no such thing.
     """
-    certificate = load_root(root / "startup" / "rootCA.pem" if root.is_dir() else root)
-    own = root / "startup" / LIST_FILE
+    file = root / "startup" / "rootCA.pem" if root.is_dir() else root
+    certificate, own = load_root(file), file.with_name(LIST_FILE)
     if crl is None and own.is_file():
         crl = own
     if crl is None:

@@ -22,7 +22,8 @@ from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.attempts import Attempt, RunStatus
 from fedvoxel.federation.snapshot import Group, Snapshot
 from fedvoxel.records.atomic import write_bytes
-from fedvoxel.records.chain import LOCK_FILE, Chain
+from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_lock import LOCK_FILE
 from fedvoxel.records.names import RunId, RunKey, Sha256
 from fedvoxel.updates.weights_file import from_bytes, to_bytes
 

@@ -23,6 +23,7 @@ from fedvoxel.records.audit_event import Actor, AuditEvent
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.chain_lock import require_owner
 from fedvoxel.records.identity import Identity
 from fedvoxel.records.revocation import LIST_FILE
 
@@ -83,6 +84,7 @@ class Approvals:
             LedgerError: The chain cannot be trusted or written.
             OSError: The disk is full.
         """
+        require_owner(self._folder, "the record of approvals")
         if len(reason) > _LONGEST_REASON:
             raise JobError(f"--reason: at most {_LONGEST_REASON} characters, got {len(reason)}")
         about = {"site": self._kit.name, "content": submission.sha256, "job": submission.name}

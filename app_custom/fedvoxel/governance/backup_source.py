@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.errors import BackupError
-from fedvoxel.governance.consortium import RECORD
+from fedvoxel.governance.authority_store import ROOT_FILE
+from fedvoxel.governance.consortium import RECORD, authority_folder
 from fedvoxel.governance.kit import STARTUP_FILES
 from fedvoxel.governance.ledger_presence import MOVE_FILE, RESTORED_FILE
-from fedvoxel.records.chain import LOCK_FILE, Chain
+from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_lock import LOCK_FILE
 
 _FOLDERS = ("startup", "local", "state")
 _FILES = ("audit.log", MOVE_FILE, RESTORED_FILE)
@@ -76,8 +78,12 @@ def check_source(folder: Path) -> None:
     Raises:
         BackupError: It is neither a kit nor a workspace.
     """
-    if not (folder / RECORD).is_file() and not _is_kit(folder):
-        raise BackupError(f"{folder.name} is neither a kit nor a consortium's workspace ({RECORD}); give one of them")
+    is_workspace = (folder / RECORD).is_file() or (authority_folder(folder) / ROOT_FILE).is_file()
+    if not is_workspace and not _is_kit(folder):
+        raise BackupError(
+            f"{folder.name} is neither a kit nor a consortium's workspace (with authority/{ROOT_FILE}, or {RECORD}); "
+            "give one of them"
+        )
 
 
 def kits_in(folder: Path) -> Iterator[Path]:

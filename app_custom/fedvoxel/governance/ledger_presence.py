@@ -50,7 +50,9 @@ Before you start it:
 3. A server: a run that received or released anything after the backup goes on under a new run_key, never its old one.
    Its audit log lacks what sites have signed since: say so openly, or they sign it no more (fedvoxel audit accept-gap).
 4. A site: patients who objected after the backup are in its cohorts again: exclude them anew (fedvoxel cohort exclude).
-5. Run: fedvoxel site check THIS_KIT; then delete this file.
+5. Where a service runs it, everything in it must be the service's account's, whoever put it back:
+   chown -R fedvoxel: THIS_KIT
+6. Run, as that account: fedvoxel site check THIS_KIT; then delete this file.
 """
 
 

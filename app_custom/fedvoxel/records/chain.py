@@ -11,7 +11,9 @@ append writes the line, syncs it, replaces the head, syncs that and the folder, 
   after a crash.
 - two processes, or two threads: `writing` holds a file lock (flock) from reading to writing, so that a decision and
   its entry are one step. The kernel frees the lock of a killed process. Whoever waits longer than `LOCK_TIMEOUT_S`
-  for a stopped one gives up with LockedError.
+  for a stopped one gives up with LockedError. A reader writes nothing, so that a copy on a medium that cannot be
+  written is read as it is (`records.chain_lock`).
+- another account than the folder's owner, root too: refused before anything is written, unless the chain is public.
 - a clock that goes back: the index decides the order. `at` never decreases, and `clock_behind_s` says by how much the
   clock was behind it.
 - a line that was changed, dropped, repeated, exchanged with another or put in: refused, because its index, the hash
@@ -25,17 +27,14 @@ looks like a crash between line and head.) Against these, tell a hash to somebod
 in the entries. The lock holds on one machine, and on network file systems that support flock.
 """
 
-import fcntl
 import logging
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedvoxel.errors import DiskFullError, LedgerError, LockedError
-from fedvoxel.records.atomic import is_disk_full, write_bytes, write_public
+from fedvoxel.errors import LedgerError
+from fedvoxel.records.atomic import write_bytes, write_public
 from fedvoxel.records.chain_entry import (
     ADVICE,
     HEAD_FILE,
@@ -46,11 +45,11 @@ from fedvoxel.records.chain_entry import (
     next_entry,
     verified_entries,
 )
-from fedvoxel.records.chain_file import bytes_of, make_folder, write_after
+from fedvoxel.records.chain_file import bytes_of, file_trouble, write_after
+from fedvoxel.records.chain_lock import readers_lock, require_owner, writers_lock
 
-LOCK_FILE = "lock"
 LOCK_TIMEOUT_S = 60.0
-_LOCK_POLL_S = 0.01
+_TRIES = 3
 
 _logger = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class OpenChain:
         if added[-1].clock_behind_s:
             _logger.warning("event=clock_went_back file=%s seconds=%.3f", self._path.name, added[-1].clock_behind_s)
         content = b"".join(entry.line + b"\n" for entry in added)
-        with _file_trouble(self._path):
+        with file_trouble(self._path):
             write_after(self._path, self.size_bytes, content, self._public)
         self.entries, self.size_bytes = self.entries + added, self.size_bytes + len(content)
         self.write_head()
@@ -105,7 +104,7 @@ class OpenChain:
             LedgerError: The disk is full or cannot be written.
         """
         if self.entries and self.head != self.entries[-1]:
-            with _file_trouble(self._path):
+            with file_trouble(self._path):
                 head, line = self._path.with_name(HEAD_FILE), self.entries[-1].line + b"\n"
                 if self._public:
                     write_public(head, line)
@@ -140,7 +139,10 @@ class Chain:
         """
         if not self._path.parent.is_dir():
             return []
-        with self._locked():
+        with readers_lock(self._path, LOCK_TIMEOUT_S) as locked:
+            for _ in range(0 if locked else _TRIES - 1):
+                with suppress(LedgerError):  # an entry may just have been written
+                    return self._load().entries
             return self._load().entries
 
     @contextmanager
@@ -150,7 +152,7 @@ class Chain:
         Raises:
             LedgerError: The chain cannot be read, trusted or written, or stays locked.
         """
-        with self._locked():
+        with self._to_write():
             chain = self._load()
             chain.write_head()
             yield chain
@@ -165,7 +167,7 @@ class Chain:
         Raises:
             LedgerError: The lines cannot be read or trusted, or the chain stays locked.
         """
-        with self._locked():
+        with self._to_write():
             yield self._load(forgive_head=True)
 
     @contextmanager
@@ -177,21 +179,22 @@ class Chain:
         Args:
             last: What this method or `writing` yielded before; None for a first time.
         """
-        with self._locked():
+        with self._to_write():
             chain = last if last is not None and self._is_as_left(last) else self._load()
             chain.write_head()
             yield chain
 
     def _is_as_left(self, last: OpenChain) -> bool:
-        with _file_trouble(self._path):
+        with file_trouble(self._path):
             head = bytes_of(self._path.with_name(HEAD_FILE))
             size_bytes = self._path.stat().st_size if self._path.exists() else 0
         return last.head is not None and head == last.head.line + b"\n" and size_bytes == last.size_bytes
 
     def _load(self, forgive_head: bool = False) -> OpenChain:
-        with _file_trouble(self._path):
-            entries = verified_entries(bytes_of(self._path) or b"", self._path.name)
+        with file_trouble(self._path):
+            # The head first: read without the lock, it may lack an entry that the lines have, never the reverse.
             head_content = bytes_of(self._path.with_name(HEAD_FILE))
+            entries = verified_entries(bytes_of(self._path) or b"", self._path.name)
         head: Entry | None = None
         try:
             head = entry_of(head_content.removesuffix(b"\n")) if head_content is not None else None
@@ -213,35 +216,13 @@ class Chain:
             yield
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with _file_trouble(self._path):
-            make_folder(self._path.parent)
-            handle = os.open(self._path.with_name(LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            with _file_trouble(self._path):
-                _wait_for_lock(handle, self._path.name)
+    def _to_write(self) -> Iterator[None]:
+        """Locks the chain for an entry, which only the owner of its folder may add, unless the chain is public."""
+        if not self._public:
+            with file_trouble(self._path):
+                require_owner(self._path.parent, self._path.name)
+        with self._locked():
             yield
-        finally:
-            os.close(handle)
 
-
-def _wait_for_lock(handle: int, name: str) -> None:
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise LockedError(f"{name} has been locked by another process for {LOCK_TIMEOUT_S:.0f} s") from None
-            time.sleep(_LOCK_POLL_S)
-
-
-@contextmanager
-def _file_trouble(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into one line, without the folder."""
-    try:
-        yield
-    except OSError as error:
-        kind = DiskFullError if is_disk_full(error) else LedgerError
-        raise kind(f"{path.name} cannot be read or written ({error.strerror or type(error).__name__})") from None
+    def _locked(self) -> AbstractContextManager[None]:
+        return writers_lock(self._path, LOCK_TIMEOUT_S)

@@ -1,11 +1,13 @@
 """Reads and writes a chain's files so that a crash leaves what the next writer can mend; see `records.chain`."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fedvoxel.errors import DiskFullError, LedgerError
 from fedvoxel.plain_file import read_plain
-from fedvoxel.records.atomic import open_to_readers
+from fedvoxel.records.atomic import is_disk_full, open_to_readers
 
 MOST_CHAIN_BYTES = 2**30
 """Largest chain that is read: some millions of entries."""
@@ -50,3 +52,17 @@ def make_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def file_trouble(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses into one line, without the folder.
+
+    Raises:
+        LedgerError: It refused something; DiskFullError for want of room.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = DiskFullError if is_disk_full(error) else LedgerError
+        raise kind(f"{path.name} cannot be read or written ({error.strerror or type(error).__name__})") from None
