@@ -9,7 +9,8 @@ was being written, and the rest is as a power cut at that instant would leave it
 
 A restored ledger may be older than what was spent since, and would give that budget back. So each privacy ledger is put
 back with a head that says so: the site draws and sends nothing of that cohort before a person has recorded what was
-spent (`fedvoxel privacy record-gap`). A note in the kit says what else to do; `fedvoxel site check` repeats it.
+spent (`fedvoxel privacy record-gap`). Likewise a server goes on with no run that it may have gone on with since (see
+`restored_runs`). A note in the kit says what else to do; `fedvoxel site check` repeats it.
 """
 
 import json
@@ -26,6 +27,7 @@ from fedvoxel.errors import BackupError
 from fedvoxel.governance.backup_file import reading, writing
 from fedvoxel.governance.backup_source import Snapshot, add_file, check_source, facts_of, kits_in
 from fedvoxel.governance.ledger_presence import RESTORED_FILE, RESTORED_NOTE
+from fedvoxel.governance.restored_runs import mark_runs
 from fedvoxel.records.atomic import write_bytes, write_text
 from fedvoxel.records.chain_entry import HEAD_FILE
 
@@ -154,12 +156,13 @@ def _unpack(path: Path, part: Path, passphrase: str | None) -> None:
 
 
 def _mark_restored(folder: Path, backup: Backup) -> None:
-    """Has every privacy ledger refuse to go on before somebody has accounted for it, and leaves the note."""
+    """Has no privacy ledger go on before somebody has accounted for it, and no run of a server; leaves the note."""
     for cohort in backup.cohorts:
         write_bytes(folder / cohort / HEAD_FILE, _RESTORED_HEAD, 0o600)
     for kit in kits_in(folder):
         if (kit / "state").is_dir():
             write_text(kit / RESTORED_FILE, RESTORED_NOTE.format(created=backup.created))
+            mark_runs(kit, backup.created)
 
 
 def _put(folder: Path, name: str, content: bytes, mode: int) -> None:

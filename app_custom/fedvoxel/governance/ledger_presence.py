@@ -48,6 +48,8 @@ Before you start it:
    since, rather more than less (0 only where nothing ran), and write it down for each cohort:
    fedvoxel privacy record-gap THIS_KIT --cohort NAME --epsilon E --delta D --operator YOU --reason WHY
 3. A server: a run that received or released anything after the backup goes on under a new run_key, never its old one.
+   So it goes on with none that had not ended, and ends all jobs that ran or waited; submit them under a new run_key.
+   Only where you know that nothing happened since: see restored.txt in state/runs/RUN_KEY/journal/.
    Its audit log lacks what sites have signed since: say so openly, or they sign it no more (fedvoxel audit accept-gap).
 4. A site: patients who objected after the backup are in its cohorts again: exclude them anew (fedvoxel cohort exclude).
 5. Run: fedvoxel site check THIS_KIT; then delete this file.
