@@ -35,6 +35,9 @@ MANIFEST = "MANIFEST.json"
 LEDGER_FILE = "ledger.jsonl"
 """The name of a privacy ledger, as `privacy.ledger` has it, which would load the accountant."""
 
+NO_HEAD = "cannot be read"
+"""What is said of a ledger's head that holds no hash: a damaged kit is backed up as it is."""
+
 _RESTORED_HEAD = b'{"restored": "from a backup: account for what was spent since with fedvoxel privacy record-gap"}\n'
 
 
@@ -48,7 +51,8 @@ class Backup:
         fedvoxel: The release that made it.
         files: How many files.
         size_bytes: What they take.
-        heads: Hash of the last entry of each ledger and log, by path: to be noted outside, and compared later.
+        heads: Hash of the last entry of each ledger and log, by path: to be noted outside, and compared later;
+            `NO_HEAD` where the head is damaged.
         encrypted: Whether it takes a passphrase.
         cohorts: Paths of the privacy ledgers' folders that have to be accounted for after restoring.
     """
@@ -83,7 +87,11 @@ def create_backup(folder: Path, target: Path, passphrase: str | None) -> Backup:
     with writing(target, about, passphrase) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
         manifest = Snapshot(folder, archive).take()
         add_file(archive, MANIFEST, json.dumps(manifest).encode(), 0o600)
-    return check_backup(target, passphrase)
+    try:
+        return check_backup(target, passphrase)
+    except BaseException:
+        target.unlink()  # so that it passes for no backup, and another may be made in its place
+        raise
 
 
 def check_backup(path: Path, passphrase: str | None) -> Backup:
@@ -100,7 +108,7 @@ def check_backup(path: Path, passphrase: str | None) -> Backup:
                 continue
             found[name] = facts_of(content, mode)
             if PurePosixPath(name).name == HEAD_FILE:
-                heads[name] = str(json.loads(content).get("hash"))
+                heads[name] = _hash_in(content)
         _check_manifest(found, manifest)
         kept = manifest or {}
     return Backup(
@@ -171,6 +179,14 @@ def _put(folder: Path, name: str, content: bytes, mode: int) -> None:
     write_bytes(path, content, mode)
 
 
+def _hash_in(head: bytes) -> str:
+    try:
+        found = json.loads(head)
+    except (ValueError, RecursionError):
+        return NO_HEAD
+    return str(found["hash"]) if isinstance(found, dict) and "hash" in found else NO_HEAD
+
+
 def _is_budget_ledger(name: str) -> bool:
     return PurePosixPath(name).name == LEDGER_FILE
 
@@ -181,7 +197,8 @@ def _members(stream: Any) -> Iterator[tuple[str, bytes, int]]:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 place = PurePosixPath(member.name)
-                if not member.isreg() or place.is_absolute() or ".." in place.parts:
+                # A sparse file says in some bytes that it has any number of zeros.
+                if not member.isreg() or member.issparse() or place.is_absolute() or ".." in place.parts:
                     raise BackupError("the backup holds something else than plain files below its folder")
                 content = archive.extractfile(member)
                 yield member.name, content.read() if content else b"", member.mode & 0o777
