@@ -16,7 +16,7 @@ from fedvoxel.governance.backup import NO_HEAD, check_backup, create_backup, res
 from fedvoxel.governance.backup_file import MAGIC, writing
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import Kit, open_kit
-from fedvoxel.governance.ledger_presence import RESTORED_FILE, check_note
+from fedvoxel.governance.ledger_presence import MOVE_FILE, RESTORED_FILE, check_note, leave_note
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.policy import PrivacyPolicy, write_privacy_policy
 from fedvoxel.records import atomic
@@ -97,6 +97,21 @@ def test_a_restored_ledger_spends_nothing_before_somebody_accounts_for_what_came
     ledger.record_gap(0.5, 1e-4, "J. Doe", "the disk failed; restored from Monday")
     assert ledger.status().spent_epsilon >= 0.5
     ledger.verify()
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_the_note_in_a_new_kit_asks_for_the_audit_log_too(server: bool, tmp_path: Path) -> None:
+    leave_note(tmp_path, server)
+    assert "state/audit/" in (tmp_path / MOVE_FILE).read_text()
+
+
+def test_the_note_of_a_restore_says_what_the_audit_log_lacks(site: Path, tmp_path: Path) -> None:
+    made = create_backup(site, tmp_path / "b", None)
+    restore_backup(tmp_path / "b", tmp_path / "back", None)
+    note = (tmp_path / "back" / RESTORED_FILE).read_text()
+    assert (
+        made.created in note and "fedvoxel audit verify --against" in note and "state/audit/ of the kit before" in note
+    )
 
 
 def test_what_changes_while_a_backup_is_made_is_in_it_once_and_whole(
