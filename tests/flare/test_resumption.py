@@ -25,6 +25,7 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 from nvflare.private.fed.server.job_runner import JobRunner
 
+from fedvoxel.errors import ConfigError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.snapshot import Snapshot
@@ -32,6 +33,8 @@ from fedvoxel.flare import interrupted_runs, resumption
 from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
+from fedvoxel.governance.backup import create_backup, restore_backup
+from fedvoxel.governance.restored_runs import RESTORED_MARK
 from fedvoxel.records import chain
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.chain import Chain
@@ -46,10 +49,10 @@ class Server(ServerEngineSpec):
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.sites = folder, list(SITES)
-        (folder / "startup").mkdir()
-        (folder / "local").mkdir()
-        self.jobs = SimpleJobDefManager(str(folder / "jobs"))
-        self.store = FilesystemStorage(str(folder / "store"))
+        (folder / "startup").mkdir(exist_ok=True)
+        (folder / "local").mkdir(exist_ok=True)
+        self.jobs = SimpleJobDefManager("jobs")
+        self.store = FilesystemStorage(str(folder / "state"))
         self.context = FLContext()
         self.context.set_prop(ReservedKey.ENGINE, self, private=True, sticky=False)
         workspace = Workspace(str(folder), "server")
@@ -191,6 +194,69 @@ def test_a_run_that_has_ended_is_left_alone(status: RunStatus, ended: str, serve
     server.ended(job_id)
     server.restart()
     assert server.others(job_id) == []
+
+
+@pytest.fixture
+def restored(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Server]:
+    """Returns what puts the server back from a backup of this moment."""
+
+    def restored() -> Server:
+        (server.folder / "startup/fed_server.json").write_text("{}")
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        create_backup(server.folder, elsewhere / "b.fvbackup", None)
+        restore_backup(elsewhere / "b.fvbackup", elsewhere / "back", None)
+        return Server(elsewhere / "back")
+
+    return restored
+
+
+@pytest.mark.parametrize("ended", ["unfinished", "aborted", "failed"])
+def test_a_restored_server_goes_on_with_nothing_of_its_backup(
+    ended: str, server: Server, restored: Callable[[], Server]
+) -> None:
+    """A run that went on after the backup has drawn noise that the server does not know of."""
+    job_id, waits, begins = (
+        server.submit(status) for status in (RunStatus.RUNNING, RunStatus.SUBMITTED, RunStatus.DISPATCHED)
+    )
+    server.attempt(job_id, ended=ended)
+    back = restored()
+    component = Resumption()
+    component.handle_event(EventType.SYSTEM_BOOTSTRAP, back.context)
+    assert {back.meta(job)["status"] for job in (job_id, waits, begins)} == {"FINISHED:ABNORMAL"}, "before FLARE starts"
+    for _ in range(2):
+        back.restart()
+        assert back.others(job_id, waits, begins) == []
+    folder = back.folder / "state/runs/a_run"
+    outcome, journal = load_outcome(folder / OUTCOME_FILE), RoundJournal(folder / "journal")
+    assert outcome.status == "failed"
+    assert ended == "failed" or "another run_key" in str(outcome.reason)
+    with pytest.raises(ConfigError, match=r"put back from a backup .* another run_key"):
+        journal.read()  # so that nobody who submits the same job goes on with it either
+    anew = back.submit(RunStatus.SUBMITTED)
+    back.restart()
+    assert back.meta(anew)["status"] == "SUBMITTED", "what came after the restore is not of the backup"
+
+
+def test_the_operator_can_say_that_nothing_happened_after_the_backup(
+    server: Server, restored: Callable[[], Server]
+) -> None:
+    job_id = server.submit(RunStatus.RUNNING)
+    server.attempt(job_id)
+    back = restored()
+    (back.folder / "state/runs/a_run/journal" / RESTORED_MARK).unlink()
+    back.restart()
+    assert len(back.others(job_id)) == 1 and not (back.folder / "state" / RESTORED_MARK).exists()
+
+
+def test_a_run_that_had_ended_in_the_backup_is_as_it_was(server: Server, restored: Callable[[], Server]) -> None:
+    job_id = server.submit(RunStatus.FINISHED_COMPLETED)
+    server.attempt(job_id, ended="finished")
+    journal = RoundJournal(restored().folder / "state/runs/a_run/journal")
+    entry = journal.read()
+    assert entry and entry.ended == "finished"
+    with journal.writing():
+        journal.write(entry.changed(ended="unfinished"))
+    assert (again := journal.read()) and again.ended == "unfinished", "another run of this key goes on as any"
 
 
 def test_an_orphan_of_a_run_that_had_ended_is_ended_and_no_more(server: Server) -> None:

@@ -96,6 +96,25 @@ def test_without_an_acceptance_the_gap_is_found(restored: Restored) -> None:
     assert restored.flaws() == set() and restored.flaws(A) == {"truncated"}
 
 
+def test_a_site_that_went_back_to_an_older_log_is_found_for_ever(tmp_path: Path) -> None:
+    """What `RESTORED.txt` and the documentation say of it, for which people keep what explains it."""
+    run = made_up_run(tmp_path, rounds=1)
+    folder = run.file(A).parent.parent
+    shutil.copytree(folder, tmp_path / "older")
+    run.round(1)
+    shutil.rmtree(folder)
+    (tmp_path / "older").rename(folder)
+    run.sites[A] = AuditLog(folder)
+    found: list[set[str]] = []
+    for index in (2, 3):
+        server, site = (verify_log(run.file(keeper), run.trust, None, NOW) for keeper in ("server", A))
+        assert not site.flaws, "by itself the log is whole"
+        hold_together(server, [site])
+        found.append({flaw.code for flaw in site.flaws})
+        run.round(index)
+    assert found == [{"truncated", "removed"}, {"rewritten", "removed"}]
+
+
 def test_an_accepted_gap_is_named_and_found_no_more(restored: Restored) -> None:
     signed = [event.log_entries for _, event in restored.sites[A].read() if event.kind == "countersignature"]
     restored.accept(A, B)

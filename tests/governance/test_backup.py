@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from fedvoxel.errors import BackupError, LedgerError
-from fedvoxel.governance import backup_source
-from fedvoxel.governance.backup import check_backup, create_backup, restore_backup
+from fedvoxel.governance import backup, backup_source
+from fedvoxel.governance.backup import NO_HEAD, check_backup, create_backup, restore_backup
 from fedvoxel.governance.backup_file import MAGIC, writing
 from fedvoxel.governance.certificate_register import Register
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import Kit, open_kit
-from fedvoxel.governance.ledger_presence import RESTORED_FILE, check_note
+from fedvoxel.governance.ledger_presence import MOVE_FILE, RESTORED_FILE, check_note, leave_note
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.policy import PrivacyPolicy, write_privacy_policy
+from fedvoxel.records import atomic
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.chain import Chain
@@ -56,7 +57,7 @@ def site(kit: Callable[[str], Kit]) -> Path:
     (folder / "5e2c" / "app").mkdir(parents=True)
     (folder / "5e2c" / "app" / "weights.bin").write_bytes(bytes(10))
     (folder / "state/runs" / RUN).mkdir(parents=True)
-    (folder / "state/runs" / RUN / ".note.json.abc_1234").write_text("half")
+    (folder / "state/runs" / RUN / ".note.json.0123456789abcdef").write_text("half")
     (folder / "state/runs" / RUN / "large.bin").write_bytes(bytes(range(256)) * 12_000)
     return folder
 
@@ -65,7 +66,7 @@ def site(kit: Callable[[str], Kit]) -> Path:
 def test_everything_that_cannot_be_made_again_comes_back(site: Path, tmp_path: Path, passphrase: str | None) -> None:
     made = create_backup(site, tmp_path / "b.fvbackup", passphrase)
     kept = {f"{folder}/{name}" for folder in ("startup", "local", "state") for name in files(site / folder)}
-    kept = {name for name in kept if not name.endswith(("/lock", "running.lock", "abc_1234"))}
+    kept = {name for name in kept if not name.endswith(("/lock", "running.lock", "0123456789abcdef"))}
     assert made.files == len(kept) and made.encrypted == (passphrase is not None)
     (head,) = Chain(site / "state/audit/audit.jsonl").read()
     assert made.heads["state/audit/head.json"] == head.hash
@@ -117,6 +118,21 @@ def test_a_restored_ledger_spends_nothing_before_somebody_accounts_for_what_came
     ledger.verify()
 
 
+@pytest.mark.parametrize("server", [False, True])
+def test_the_note_in_a_new_kit_asks_for_the_audit_log_too(server: bool, tmp_path: Path) -> None:
+    leave_note(tmp_path, server)
+    assert "state/audit/" in (tmp_path / MOVE_FILE).read_text()
+
+
+def test_the_note_of_a_restore_says_what_the_audit_log_lacks(site: Path, tmp_path: Path) -> None:
+    made = create_backup(site, tmp_path / "b", None)
+    restore_backup(tmp_path / "b", tmp_path / "back", None)
+    note = (tmp_path / "back" / RESTORED_FILE).read_text()
+    assert (
+        made.created in note and "fedvoxel audit verify --against" in note and "state/audit/ of the kit before" in note
+    )
+
+
 def test_what_changes_while_a_backup_is_made_is_in_it_once_and_whole(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +176,43 @@ def test_no_entry_is_written_while_the_locks_are_held(
     monkeypatch.setattr(backup_source.Snapshot, "_read", read)
     create_backup(site, tmp_path / "b", None)
     assert len(refused) == 1 and "locked by another process" in refused[0]
+
+
+def test_a_file_that_is_being_written_is_in_no_backup(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place, seen = atomic._put_in_place, set[str]()
+
+    def backed_up_before(stream: Any, temporary: Path, path: Path) -> None:
+        monkeypatch.setattr(atomic, "_put_in_place", put_in_place)
+        create_backup(site, tmp_path / "b", None)
+        seen.add(temporary.name)
+        put_in_place(stream, temporary, path)
+
+    monkeypatch.setattr(atomic, "_put_in_place", backed_up_before)
+    atomic.write_bytes(site / "state/runs" / RUN / "note.json", b"half")
+    restore_backup(tmp_path / "b", tmp_path / "back", None)
+    assert seen and not seen & {path.name for path in (tmp_path / "back").rglob("*")}
+
+
+@pytest.mark.parametrize("damaged", [b"[]", b"half", b"", b"{}", b"[" * 100_000])
+def test_a_kit_with_a_damaged_head_is_backed_up_as_it_is(damaged: bytes, site: Path, tmp_path: Path) -> None:
+    name = "state/audit/head.json"
+    (site / name).write_bytes(damaged)
+    assert create_backup(site, tmp_path / "b", None).heads[name] == NO_HEAD
+    restore_backup(tmp_path / "b", tmp_path / "back", None)
+    assert (tmp_path / "back" / name).read_bytes() == damaged
+
+
+def test_what_cannot_be_read_back_is_not_left(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(*_: Any) -> None:
+        raise BackupError("it is not what was written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "check_backup", changed)
+        with pytest.raises(BackupError, match="not what was written"):
+            create_backup(site, tmp_path / "b", None)
+    create_backup(site, tmp_path / "b", None)
 
 
 def test_a_workspace_with_its_authority_comes_back(consortium: Consortium, tmp_path: Path) -> None:
@@ -229,18 +282,32 @@ def _with_passphrase(site: Path, folder: Path) -> None:
     check_backup(folder / "sealed", None)
 
 
+NOTHING = b"1\n299999999\n0\n".ljust(512, b"\0")
+"""Where a sparse file has bytes."""
+
+
 def _link(name: str) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
     return info
 
 
-@pytest.mark.parametrize("member", [tarfile.TarInfo("../outside"), tarfile.TarInfo("/outside"), _link("in")])
+def _sparse(name: str) -> tarfile.TarInfo:
+    """Returns a file of 300 MB in 512 bytes."""
+    info = tarfile.TarInfo("x")
+    said = {"major": "1", "minor": "0", "name": name, "realsize": "300000000"}
+    info.size, info.pax_headers = len(NOTHING), {f"GNU.sparse.{key}": value for key, value in said.items()}
+    return info
+
+
+@pytest.mark.parametrize(
+    "member", [tarfile.TarInfo("../outside"), tarfile.TarInfo("/outside"), _link("in"), _sparse("in")]
+)
 def test_a_crafted_backup_puts_nothing_outside(member: tarfile.TarInfo, tmp_path: Path) -> None:
     path = tmp_path / "b"
     about = {"name": "x", "created": "now", "fedvoxel": "0.2.0"}
     with writing(path, about, None) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
-        archive.addfile(member)
+        archive.addfile(member, io.BytesIO(NOTHING))
         content = json.dumps({}).encode()
         manifest = tarfile.TarInfo("MANIFEST.json")
         manifest.size = len(content)

@@ -10,6 +10,8 @@ from fedvoxel.config import FrozenModel
 RunStatus = Literal["finished", "stopped_early", "failed", "aborted", "unfinished"]
 """How a run ended; "unfinished" says that it has not: it runs, or was interrupted and is to go on."""
 
+ENDED_WELL: tuple[RunStatus, ...] = ("finished", "stopped_early")
+
 MOST_WITHOUT_PROGRESS = 3
 """Attempts in a row that commit no round, after which a run is not begun again by itself."""
 

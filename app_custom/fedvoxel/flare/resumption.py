@@ -45,6 +45,7 @@ from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.flare.start_check import let_start, why_not
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
+from fedvoxel.governance.restored_runs import RESTORED_MARK
 from fedvoxel.governance.shut_out import read_shut_out
 
 _OF_ONE_JOB = (
@@ -85,15 +86,15 @@ class Resumption(FLComponent):
         self._engine: Any = None
         self._workspace: Workspace
         self._runs: Path
+        self._restored: Path
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Finds orphans before FLARE starts jobs, and looks whenever a job has ended."""
         if event_type == EventType.SYSTEM_BOOTSTRAP:
             self._engine, self._workspace = fl_ctx.get_engine(), workspace_of(fl_ctx)
-            self._runs = state_folder(fl_ctx) / "runs"
+            self._runs, self._restored = state_folder(fl_ctx) / "runs", state_folder(fl_ctx) / RESTORED_MARK
             outlive_errors(self._engine.job_runner)
-            # Nothing runs yet: whatever is said to run was left by a process that died.
-            self._orphans = [job.job_id for job in self._jobs.get_jobs_by_status(_UNENDED, fl_ctx)]
+            self._find_orphans(fl_ctx)
         elif event_type == EventType.SYSTEM_START and self._engine:
             threading.Thread(target=self._work, name="fedvoxel-resumption", daemon=True).start()
         elif event_type == EventType.JOB_COMPLETED:
@@ -111,7 +112,7 @@ class Resumption(FLComponent):
         return self._engine.get_component(SystemComponents.JOB_MANAGER)
 
     def _work(self) -> None:
-        ended, pause_s = list(self._orphans), _FIRST_PAUSE_S
+        ended, pause_s = [] if self._restored.is_file() else list(self._orphans), _FIRST_PAUSE_S
         while True:
             done = self._turn(ended)
             ended = [] if done else ended
@@ -125,9 +126,7 @@ class Resumption(FLComponent):
         """Does what there is to do, and says whether all of it could be done."""
         try:
             with self._engine.new_context() as fl_ctx:
-                self._orphans = [
-                    job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))
-                ]
+                self._end_orphans(fl_ctx)
                 return self._look(fl_ctx, ended) and not self._orphans
         except Exception:  # as of a job that is deleted while all are listed: this thread ends with the server only
             self.logger.exception("event=resumption_failed")
@@ -163,6 +162,20 @@ class Resumption(FLComponent):
             self.logger.error(f"event=run_not_resumed job={job_id} reason={error}")
             return False
         return True
+
+    def _find_orphans(self, fl_ctx: FLContext) -> None:
+        """Finds jobs that are said to run, while nothing runs yet: a process has left them that died."""
+        restored = self._restored.is_file()
+        # What waited when a backup was made may have run since, and drawn its noise.
+        unended = [*_UNENDED, RunStatus.SUBMITTED] if restored else _UNENDED
+        self._orphans = [job.job_id for job in self._jobs.get_jobs_by_status(unended, fl_ctx)]
+        if restored:
+            self._end_orphans(fl_ctx)  # before FLARE starts one that waited
+
+    def _end_orphans(self, fl_ctx: FLContext) -> None:
+        self._orphans = [job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))]
+        if not self._orphans:
+            self._carefully("of a backup", partial(self._restored.unlink, missing_ok=True))
 
     def _end(self, fl_ctx: FLContext, job_id: str) -> None:
         """Says of an orphaned job that it has ended, with what it has left as its result."""

@@ -19,8 +19,9 @@ from pydantic import Field, NonNegativeInt
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
-from fedvoxel.federation.attempts import Attempt, RunStatus
+from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
 from fedvoxel.federation.snapshot import Group, Snapshot
+from fedvoxel.governance.restored_runs import RESTORED_MARK
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_lock import LOCK_FILE
@@ -103,7 +104,8 @@ class RoundJournal:
         """Returns the newest entry that is whole, without its arrays; None where there never was one.
 
         Raises:
-            ConfigError: There are entries, and none of them can be trusted.
+            ConfigError: There are entries, and none of them can be trusted; or the run had not ended in a backup from
+                which the journal was put back, and may have gone on since.
         """
         found = [self._entry(path) for path in self._entry_files() if path.is_file()]
         whole = [entry for entry in found if entry and self._is_whole(entry)]
@@ -112,7 +114,14 @@ class RoundJournal:
                 "the run's journal on the server is damaged, in both of its copies: put its files back from a backup, "
                 "or begin anew with another run_key"
             )
-        return max(whole, key=lambda entry: entry.number, default=None)
+        newest = max(whole, key=lambda entry: entry.number, default=None)
+        if newest and newest.ended not in ENDED_WELL and (self._folder / RESTORED_MARK).is_file():
+            raise ConfigError(
+                "the run was put back from a backup before it had ended, and is not gone on with, since nothing here "
+                "says what was received and released after it: begin anew with another run_key; the operator finds "
+                f"what else can be done in {RESTORED_MARK} in the run's journal"
+            )
+        return newest
 
     def state(self, entry: JournalEntry) -> Snapshot:
         """Returns the run's state in an entry that `read` has returned.

@@ -13,7 +13,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
 from fedvoxel.errors import LedgerError
-from fedvoxel.federation.attempts import Attempt, RunStatus
+from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.kept_models import KeptModels
 from fedvoxel.federation.mean_dice import mean_dice
@@ -25,7 +25,6 @@ from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.run_audit import RunAudit
 from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, without_room, write_trouble
-from fedvoxel.flare.run_journal import ENDED_WELL
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
 from fedvoxel.records.atomic import is_disk_full

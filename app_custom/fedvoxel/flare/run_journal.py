@@ -9,7 +9,7 @@ from typing import Any
 
 from nvflare.apis.fl_context import FLContext
 
-from fedvoxel.federation.attempts import Attempt, RunStatus
+from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
 from fedvoxel.federation.outcome import OUTCOME_FILE
 from fedvoxel.federation.run_state import RunState
 from fedvoxel.federation.snapshot import Snapshot
@@ -20,8 +20,6 @@ from fedvoxel.records.canonical import sha256_of, sha256_of_file
 
 JOURNAL = "journal"
 """The journal's folder in a run's state."""
-
-ENDED_WELL: tuple[RunStatus, ...] = ("finished", "stopped_early")
 
 
 def job_hash(fl_ctx: FLContext, words: Mapping[str, Any]) -> str:
@@ -56,7 +54,7 @@ class RunJournal:
             sites: Who takes part in this attempt.
 
         Raises:
-            ConfigError: It is damaged.
+            ConfigError: It is damaged, or was put back from a backup.
         """
         found = self._files.read()
         ended = found is not None and found.ended in ENDED_WELL

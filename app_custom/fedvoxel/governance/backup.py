@@ -9,7 +9,8 @@ was being written, and the rest is as a power cut at that instant would leave it
 
 A restored ledger may be older than what was spent since, and would give that budget back. So each privacy ledger is put
 back with a head that says so: the site draws and sends nothing of that cohort before a person has recorded what was
-spent (`fedvoxel privacy record-gap`). A note in the kit says what else to do; `fedvoxel site check` repeats it.
+spent (`fedvoxel privacy record-gap`). Likewise a server goes on with no run that it may have gone on with since (see
+`restored_runs`). A note in the kit says what else to do; `fedvoxel site check` repeats it.
 """
 
 import json
@@ -26,12 +27,16 @@ from fedvoxel.errors import BackupError
 from fedvoxel.governance.backup_file import reading, writing
 from fedvoxel.governance.backup_source import Snapshot, add_file, check_source, facts_of, kits_in
 from fedvoxel.governance.ledger_presence import RESTORED_FILE, RESTORED_NOTE
+from fedvoxel.governance.restored_runs import mark_runs
 from fedvoxel.records.atomic import write_bytes, write_text
 from fedvoxel.records.chain_entry import HEAD_FILE
 
 MANIFEST = "MANIFEST.json"
 LEDGER_FILE = "ledger.jsonl"
 """The name of a privacy ledger, as `privacy.ledger` has it, which would load the accountant."""
+
+NO_HEAD = "cannot be read"
+"""What is said of a ledger's head that holds no hash: a damaged kit is backed up as it is."""
 
 _RESTORED_HEAD = b'{"restored": "from a backup: account for what was spent since with fedvoxel privacy record-gap"}\n'
 
@@ -46,7 +51,8 @@ class Backup:
         fedvoxel: The release that made it.
         files: How many files.
         size_bytes: What they take.
-        heads: Hash of the last entry of each ledger and log, by path: to be noted outside, and compared later.
+        heads: Hash of the last entry of each ledger and log, by path: to be noted outside, and compared later;
+            `NO_HEAD` where the head is damaged.
         encrypted: Whether it takes a passphrase.
         cohorts: Paths of the privacy ledgers' folders that have to be accounted for after restoring.
     """
@@ -81,7 +87,11 @@ def create_backup(folder: Path, target: Path, passphrase: str | None) -> Backup:
     with writing(target, about, passphrase) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
         manifest = Snapshot(folder, archive).take()
         add_file(archive, MANIFEST, json.dumps(manifest).encode(), 0o600)
-    return check_backup(target, passphrase)
+    try:
+        return check_backup(target, passphrase)
+    except BaseException:
+        target.unlink()  # so that it passes for no backup, and another may be made in its place
+        raise
 
 
 def check_backup(path: Path, passphrase: str | None) -> Backup:
@@ -98,7 +108,7 @@ def check_backup(path: Path, passphrase: str | None) -> Backup:
                 continue
             found[name] = facts_of(content, mode)
             if PurePosixPath(name).name == HEAD_FILE:
-                heads[name] = str(json.loads(content).get("hash"))
+                heads[name] = _hash_in(content)
         _check_manifest(found, manifest)
         kept = manifest or {}
     return Backup(
@@ -154,18 +164,27 @@ def _unpack(path: Path, part: Path, passphrase: str | None) -> None:
 
 
 def _mark_restored(folder: Path, backup: Backup) -> None:
-    """Has every privacy ledger refuse to go on before somebody has accounted for it, and leaves the note."""
+    """Has no privacy ledger go on before somebody has accounted for it, and no run of a server; leaves the note."""
     for cohort in backup.cohorts:
         write_bytes(folder / cohort / HEAD_FILE, _RESTORED_HEAD, 0o600)
     for kit in kits_in(folder):
         if (kit / "state").is_dir():
             write_text(kit / RESTORED_FILE, RESTORED_NOTE.format(created=backup.created))
+            mark_runs(kit, backup.created)
 
 
 def _put(folder: Path, name: str, content: bytes, mode: int) -> None:
     path = folder / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_bytes(path, content, mode)
+
+
+def _hash_in(head: bytes) -> str:
+    try:
+        found = json.loads(head)
+    except (ValueError, RecursionError):
+        return NO_HEAD
+    return str(found["hash"]) if isinstance(found, dict) and "hash" in found else NO_HEAD
 
 
 def _is_budget_ledger(name: str) -> bool:
@@ -178,7 +197,8 @@ def _members(stream: Any) -> Iterator[tuple[str, bytes, int]]:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 place = PurePosixPath(member.name)
-                if not member.isreg() or place.is_absolute() or ".." in place.parts:
+                # A sparse file says in some bytes that it has any number of zeros.
+                if not member.isreg() or member.issparse() or place.is_absolute() or ".." in place.parts:
                     raise BackupError("the backup holds something else than plain files below its folder")
                 content = archive.extractfile(member)
                 yield member.name, content.read() if content else b"", member.mode & 0o777

@@ -139,7 +139,7 @@ def reading(path: Path, passphrase: str | None) -> Iterator[tuple[dict[str, Any]
                 yield about, io.BufferedReader(opening)
     except OSError as error:
         raise BackupError(f"{path.name} cannot be read ({error.strerror or type(error).__name__})") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BackupError(f"{path.name} is no backup of this version; update fedvoxel, or take another copy") from None
 
 

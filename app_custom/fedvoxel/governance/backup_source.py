@@ -23,7 +23,7 @@ _FILES = ("audit.log", MOVE_FILE, RESTORED_FILE)
 """What is kept of a kit: logs and the workspaces of jobs are not."""
 
 _LOCKS = (LOCK_FILE, "running.lock")
-_HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}")
 """The name of a file that `records.atomic` has not put in its place yet."""
 
 Facts = dict[str, Any]

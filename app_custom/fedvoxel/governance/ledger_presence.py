@@ -21,7 +21,8 @@ This kit is new. A kit of yours before it has a privacy ledger: what was spent o
 Before you start this kit:
 1. stop the old one;
 2. move its state/privacy/ to this kit's state/privacy/ (move, not copy: there is one ledger), and with it, where they
-   are, state/exclusions/ and state/runs/ (patients who objected, and who was trained on) and state/approvals/;
+   are, state/exclusions/ and state/runs/ (patients who objected, and who was trained on), state/approvals/, and
+   state/audit/ (the server keeps heads of this log: a log begun anew does not fit them);
 3. move its local/{PRIVACY_FILE} to this kit's local/;
 4. run: fedvoxel privacy verify THIS_KIT, and: fedvoxel site check THIS_KIT; then delete this file.
 
@@ -30,8 +31,8 @@ Until then this kit has an empty privacy policy, so that nothing about any cohor
 _SERVER_NOTE = """\
 This kit is new. A kit of the server's before it has a privacy ledger, which says what it has received and released.
 
-Before you start this kit: stop the old one, move its state/privacy/ and state/runs/ to this kit's state/ (move, not
-copy: there is one ledger), then delete this file.
+Before you start this kit: stop the old one, move its state/privacy/, state/runs/ and state/audit/ to this kit's state/
+(move, not copy: there is one ledger, and one log that sites have signed), then delete this file.
 """
 
 
@@ -48,7 +49,12 @@ Before you start it:
    since, rather more than less (0 only where nothing ran), and write it down for each cohort:
    fedvoxel privacy record-gap THIS_KIT --cohort NAME --epsilon E --delta D --operator YOU --reason WHY
 3. A server: a run that received or released anything after the backup goes on under a new run_key, never its old one.
+   So it goes on with none that had not ended, and ends all jobs that ran or waited; submit them under a new run_key.
+   Only where you know that nothing happened since: see restored.txt in state/runs/RUN_KEY/journal/.
    Its audit log lacks what sites have signed since: say so openly, or they sign it no more (fedvoxel audit accept-gap).
+   A site's audit log lacks its end likewise, and nothing accepts that: held against the server's it is called
+   truncated, rewritten or removed for ever (fedvoxel audit verify --against). So keep, as long as the log: the backup,
+   state/audit/ of the kit before if it can be read, and a note of who put it back, when and why.
 4. A site: patients who objected after the backup are in its cohorts again: exclude them anew (fedvoxel cohort exclude).
 5. Where a service runs it, everything in it must be the service's account's, whoever put it back:
    chown -R fedvoxel: THIS_KIT
