@@ -240,6 +240,21 @@ def test_a_connection_that_is_not_known_commands_nothing() -> None:
     assert refusals[0][1] == "unknown"
 
 
+@pytest.mark.parametrize(
+    "command", [InternalCommands.CHECK_SESSION, InternalCommands.LOGOUT, "submit_jobs", "list_jobs"]
+)
+@pytest.mark.parametrize("user", ["lead@x", None])
+def test_with_an_upload_nothing_is_taken_but_a_job(command: str, user: str | None) -> None:
+    refusals: Refusals = []
+    check = PersonCheck(Senders(lambda *said: None), lambda *said: refusals.append(said))
+    conn = Connection()  # without a request, as FLARE makes it for an upload
+    conn.set_prop(ConnProps.USER_NAME, user)
+    assert check.pre_command(conn, ["submit_job", "job"]) and check.pre_command(conn, ["job_mgmt.submit_job", "job"])
+    assert not check.pre_command(conn, [command])
+    asked = f"{command} with an upload, in the session of {user or 'nobody'}"
+    assert refusals == [("command", "unknown", asked)]
+
+
 def test_a_doorkeeper_that_cannot_stand_ends_the_server() -> None:
     with pytest.raises(UnsafeComponentError, match="the doorkeeper cannot do its work"):
         Doorkeeper().handle_event(EventType.SYSTEM_BOOTSTRAP, FLContext())

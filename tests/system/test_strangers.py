@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -185,6 +186,22 @@ def test_a_stolen_session_is_of_no_use_elsewhere(consortium: NetworkedConsortium
     came = _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, "list_jobs", stolen, machine=SITE)
     assert "NOT_AUTHORIZED" in came.upper() or "refused" in came
     _audited(consortium, "command", MEMBER, f"list_jobs with the session of {SCIENTIST}")
+
+
+def test_a_stolen_session_is_of_no_use_with_an_upload(consortium: NetworkedConsortium) -> None:
+    """FLARE does not say over whose connection an upload came, and runs any command that comes with it."""
+    job = ROOT / "jobs" / "hippocampus_fedavg"
+    copy = shutil.copytree(job, consortium.network.folder / "stolen", dirs_exist_ok=True)
+    stolen = _try(consortium, "command_as", consortium.kits[SCIENTIST], SCIENTIST, "token")
+    thief = consortium.kits[MEMBER], MEMBER, stolen, copy
+    # Its owner has logged out; FLARE makes a session again of any token, for a refused command too.
+    _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, "list_jobs", stolen, machine=SITE)
+    for command in ("list_jobs", f"delete_job {uuid.uuid4()}"):
+        assert "refused" in _try(consortium, "upload_as", *thief, command, machine=SITE)
+        asked = f"{command.split()[0]} with an upload, in the session of {SCIENTIST}"
+        _audited(consortium, "command", "unknown", asked)
+    assert f"signed by {MEMBER}" in _try(consortium, "upload_as", *thief, "", machine=SITE)
+    _audited(consortium, "submit_job", SCIENTIST, f"signed by {MEMBER} and came in the session of {SCIENTIST}")
 
 
 def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: NetworkedConsortium) -> None:
