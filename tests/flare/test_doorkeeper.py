@@ -97,6 +97,28 @@ def test_an_audit_that_cannot_be_written_is_said_and_ends_nothing(caplog: pytest
     assert "event=refusals_not_recorded count=1" in caplog.text
 
 
+def test_what_could_not_be_written_is_written_once_it_can() -> None:
+    audit = _Audit(broken=True)
+    record = DoorRecord(audit.record, repeated_s=0)
+    for _ in range(3):
+        record.refused("connect", "10.0.0.1", "no certificate")
+        record.write()
+    audit.broken = False
+    record.write()
+    record.write()
+    assert [event.reason for event in audit.events] == ["no certificate (3 times)"]
+
+
+def test_an_audit_that_cannot_be_written_is_not_tried_at_once_again() -> None:
+    audit = _Audit(broken=True)
+    record = DoorRecord(audit.record)
+    record.refused("connect", "10.0.0.1", "no certificate")
+    record.write()
+    audit.broken = False
+    record.write()
+    assert audit.events == []
+
+
 def _message(proven: str | None, origin: str, named: str | None = None, endpoint: str = "") -> Message:
     message = Message({MessageHeaderKey.ORIGIN: origin}, None)
     if named:
