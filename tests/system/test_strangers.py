@@ -215,6 +215,11 @@ def test_a_stolen_session_is_of_no_use_with_an_upload(consortium: NetworkedConso
         audited("command", "unknown", asked)
     assert f"signed by {MEMBER}" in _try(consortium, "upload_as", *thief, "", machine=SITE)
     audited("submit_job", SCIENTIST, f"signed by {MEMBER} and came in the session of {SCIENTIST}")
+    # Its owner's own is taken; it waits for more hospitals than there are.
+    meta = json.loads((copy / "meta.json").read_text())
+    (copy / "meta.json").write_text(json.dumps(meta | {"min_clients": 99}))
+    own = consortium.kits[SCIENTIST], SCIENTIST, f"submit {copy}"
+    assert _try(consortium, "command_as", *own).startswith("submitted: ")
 
 
 def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: NetworkedConsortium, audited: Audited) -> None:
