@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
+from nvflare.lighter.utils import load_private_key_file, sign_folders
 
 from fedvoxel.governance.approval_policy import ApprovalPolicy, write_approval_policy
 from fedvoxel.governance.kit import Kit, open_kit
@@ -58,6 +59,12 @@ class Hospital:
     def kit_of(self, name: str) -> Path:
         """Returns a person's kit."""
         return self.folder / name
+
+    def signed(self, folder: Path, name: str) -> Path:
+        """Signs a job's folder as the console of a person does, whose key has to be RSA's; returns the folder."""
+        startup = self.kit_of(name) / "startup"
+        sign_folders(str(folder), load_private_key_file(startup / "client.key"), str(startup / "client.crt"))
+        return folder
 
     def _write(self, name: str, identity: Identity, file: str, settings: dict[str, Any]) -> None:
         startup = self.folder / name / "startup"

@@ -74,3 +74,13 @@ def test_a_log_that_cannot_be_written_changes_no_decision(tmp_path: Path, caplog
     (tmp_path / "state").write_text("in the way")
     Refusals(AuditLog(tmp_path / "state")).record(AuditEvent(kind="registration", outcome="refused"))
     assert "event=audit_failed" in caplog.text
+
+
+def test_what_could_not_be_written_is_written_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    refusals = Refusals(AuditLog(tmp_path / "state"))
+    for number in range(3):
+        refusals.record(AuditEvent(kind="registration", outcome="refused", site=f"stranger-{number}"))
+    (tmp_path / "state").unlink()
+    refusals.record(AuditEvent(kind="registration", outcome="refused", site="stranger-3"))
+    assert [event.site for event in recorded(tmp_path)] == [f"stranger-{number}" for number in range(4)]

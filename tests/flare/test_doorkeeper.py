@@ -97,6 +97,28 @@ def test_an_audit_that_cannot_be_written_is_said_and_ends_nothing(caplog: pytest
     assert "event=refusals_not_recorded count=1" in caplog.text
 
 
+def test_what_could_not_be_written_is_written_once_it_can() -> None:
+    audit = _Audit(broken=True)
+    record = DoorRecord(audit.record, repeated_s=0)
+    for _ in range(3):
+        record.refused("connect", "10.0.0.1", "no certificate")
+        record.write()
+    audit.broken = False
+    record.write()
+    record.write()
+    assert [event.reason for event in audit.events] == ["no certificate (3 times)"]
+
+
+def test_an_audit_that_cannot_be_written_is_not_tried_at_once_again() -> None:
+    audit = _Audit(broken=True)
+    record = DoorRecord(audit.record)
+    record.refused("connect", "10.0.0.1", "no certificate")
+    record.write()
+    audit.broken = False
+    record.write()
+    assert audit.events == []
+
+
 def _message(proven: str | None, origin: str, named: str | None = None, endpoint: str = "") -> Message:
     message = Message({MessageHeaderKey.ORIGIN: origin}, None)
     if named:
@@ -238,6 +260,21 @@ def test_a_connection_that_is_not_known_commands_nothing() -> None:
     check = PersonCheck(Senders(lambda *said: None), lambda *said: refusals.append(said))
     assert not check.pre_command(_connection("lead@x", "lead@x"), ["list_jobs"])
     assert refusals[0][1] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "command", [InternalCommands.CHECK_SESSION, InternalCommands.LOGOUT, "submit_jobs", "list_jobs"]
+)
+@pytest.mark.parametrize("user", ["lead@x", None])
+def test_with_an_upload_nothing_is_taken_but_a_job(command: str, user: str | None) -> None:
+    refusals: Refusals = []
+    check = PersonCheck(Senders(lambda *said: None), lambda *said: refusals.append(said))
+    conn = Connection()  # without a request, as FLARE makes it for an upload
+    conn.set_prop(ConnProps.USER_NAME, user)
+    assert check.pre_command(conn, ["submit_job", "job"]) and check.pre_command(conn, ["job_mgmt.submit_job", "job"])
+    assert not check.pre_command(conn, [command])
+    asked = f"{command} with an upload, in the session of {user or 'nobody'}"
+    assert refusals == [("command", "unknown", asked)]
 
 
 def test_a_doorkeeper_that_cannot_stand_ends_the_server() -> None:

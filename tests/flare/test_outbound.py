@@ -1,5 +1,7 @@
 """The site's filter: each of the five ways past FLARE's DXOFilter is closed, and an answer is made anew."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
+from fedvoxel.flare import outbound
 from fedvoxel.flare.messages import LACKS_MODEL, error_of, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
 from fedvoxel.governance.approval_policy import APPROVAL_FILE, ApprovalPolicy, write_approval_policy
@@ -27,6 +30,7 @@ from fedvoxel.privacy.policy import (
     grant,
     write_privacy_policy,
 )
+from fedvoxel.records.audit import AuditLog
 from fedvoxel.updates.compression.config import READ_CODEC
 from fedvoxel.updates.compression.payload import PAYLOAD, as_array, encode
 from fedvoxel.updates.secure.masked import MASKED
@@ -207,6 +211,18 @@ def test_nothing_leaves_a_site_whose_rule_of_approval_cannot_be_read(kit: Kit) -
     (kit.local / APPROVAL_FILE).unlink()
     with pytest.raises(ConfigError, match="approval policy is missing"):
         kit.filtered(result_reply(TRAINED, ARRAYS, difference=True))
+
+
+def test_an_answer_that_a_full_disk_withholds_is_in_the_audit(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: FLContext) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/path/of/the/site")
+
+    monkeypatch.setattr(outbound, "check_still_approved", full)
+    with pytest.raises(ConfigError, match=r"its own files .*No space left"):
+        kit.filtered(result_reply(TRAINED, ARRAYS, difference=True))
+    [(_, event)] = AuditLog(kit.local.parent / "state").read()
+    assert (event.kind, event.outcome) == ("answer", "refused") and "No space left" in event.reason
+    assert "/a/path" not in event.reason
 
 
 def test_a_private_site_may_say_that_it_lacks_the_model_and_nothing_else(kit: Kit) -> None:

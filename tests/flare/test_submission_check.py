@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.proto import MetaStatusValue, make_meta
 from nvflare.fuel.hci.server.constants import ConnProps
 
 from fedvoxel.flare.hidden_tokens import HiddenTokens
 from fedvoxel.flare.submission_check import SubmissionCheck
-from tests.approval_kits import blob_job
+from tests.approval_kits import Hospital, blob_job
 from tests.bad_archives import BAD_ARCHIVES, archive_of
 
 Refusals = list[tuple[str, str, str]]
@@ -21,8 +22,15 @@ def refusals() -> Refusals:
 
 
 @pytest.fixture
-def check(refusals: Refusals) -> SubmissionCheck:
-    return SubmissionCheck(lambda *said: refusals.append(said))
+def consortium(tmp_path: Path) -> Hospital:
+    made = Hospital(tmp_path / "consortium")
+    made.person("lead@x.example", "x", role="lead", key=rsa.generate_private_key(65537, 2048))
+    return made
+
+
+@pytest.fixture
+def check(consortium: Hospital, refusals: Refusals) -> SubmissionCheck:
+    return SubmissionCheck(consortium.kit.root_certificate, lambda *said: refusals.append(said))
 
 
 def _uploaded(path: Path, content: bytes) -> Connection:
@@ -41,9 +49,10 @@ def test_a_bad_archive_is_refused_and_audited(tmp_path: Path, check: SubmissionC
 
 
 def test_a_job_goes_on_to_flare_and_what_flare_refuses_is_told(
-    tmp_path: Path, check: SubmissionCheck, refusals: Refusals
+    tmp_path: Path, consortium: Hospital, check: SubmissionCheck, refusals: Refusals
 ) -> None:
-    conn = _uploaded(tmp_path / "upload", archive_of(blob_job(tmp_path / "job")))
+    job = consortium.signed(blob_job(tmp_path / "job"), "lead@x.example")
+    conn = _uploaded(tmp_path / "upload", archive_of(job))
     assert check.pre_command(conn, ["job.submit_job", "job"])
     conn.append_success("", meta=make_meta(MetaStatusValue.OK))
     check.post_command(conn, ["job.submit_job", "job"])

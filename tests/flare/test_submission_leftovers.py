@@ -1,13 +1,14 @@
-"""No file outlasts the command that it was uploaded with: FLARE's own upload, filters, job command and job store."""
+"""An upload is a job of whoever signed it, and is gone after its command: FLARE's own upload, filters and job store."""
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.job_def_manager import SimpleJobDefManager
@@ -29,9 +30,10 @@ from fedvoxel.flare.doorkeeper import _with_checks
 from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.submission_check import SubmissionCheck, without_leftovers
 from fedvoxel.governance.local_policy import authorization
-from tests.approval_kits import blob_job
+from tests.approval_kits import Hospital, blob_job
 from tests.bad_archives import BAD_ARCHIVES, archive_of
 
+Spoiling = Callable[[Hospital, Path], Any]
 SESSIONS = {role: Session(role, f"{role}@x.example", "x", role, "origin") for role in ("lead", "member")}
 
 
@@ -53,8 +55,8 @@ class _Engine(ServerEngineSpec):
     def fire_event(self, *_: Any) -> None:
         """Nobody listens."""
 
-    def jobs(self) -> int:
-        return len(self.job_def_manager.get_all_jobs(self._context))
+    def jobs(self) -> list[str]:
+        return [job.job_id for job in self.job_def_manager.get_all_jobs(self._context)]
 
 
 _Engine.__abstractmethods__ = frozenset()  # what FLARE's job command does not ask for
@@ -73,7 +75,7 @@ class _Sessions(SessionManager):
 class _Server:
     """Is the console's side of a server, with the doorkeeper at its post."""
 
-    def __init__(self, uploads: Path) -> None:
+    def __init__(self, uploads: Path, root_certificate: Path) -> None:
         self.engine, self._uploads = _Engine(), uploads
         self.refusals: list[tuple[str, ...]] = []
         commands = new_command_register_with_builtin_module(self.engine)
@@ -81,7 +83,8 @@ class _Server:
         commands.register_module(JobCommandModule())
         commands.finalize()
         self._admin = AdminServer(None, commands, self.engine, enable_hci=False)
-        checks = PersonCheck(Senders(self._refused), self._refused), SubmissionCheck(self._refused)
+        person = PersonCheck(Senders(self._refused), self._refused)
+        checks = person, SubmissionCheck(root_certificate, self._refused)
         _with_checks(lambda _: None, *checks)(self._admin)
 
     def _refused(self, *said: str) -> None:
@@ -107,19 +110,34 @@ def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "uploads"
 
 
-@pytest.fixture
-def server(uploads: Path) -> _Server:
-    return _Server(uploads)
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+    """Two people with kits."""
+    made = Hospital(tmp_path_factory.mktemp("consortium"))
+    for role in SESSIONS:
+        made.person(f"{role}@x.example", "x", role=role, key=rsa.generate_private_key(65537, 2048))
+    return made
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> bytes:
-    return archive_of(blob_job(tmp_path / "job"))
+def server(uploads: Path, consortium: Hospital) -> _Server:
+    return _Server(uploads, consortium.kit.root_certificate)
+
+
+@pytest.fixture
+def job_folder(tmp_path: Path, consortium: Hospital) -> Path:
+    """A job that the lead has signed, as the console does."""
+    return consortium.signed(blob_job(tmp_path / "job"), "lead@x.example")
+
+
+@pytest.fixture
+def job(job_folder: Path) -> bytes:
+    return archive_of(job_folder)
 
 
 def test_flare_has_the_file_of_a_job_that_it_takes(server: _Server, uploads: Path, job: bytes, tmp_path: Path) -> None:
     assert "Submitted job" in server.upload("submit_job job", job)
-    assert server.engine.jobs() == 1 and list(uploads.iterdir()) == []
+    assert len(server.engine.jobs()) == 1 and list(uploads.iterdir()) == []
     assert job in [path.read_bytes() for path in (tmp_path / "kit").rglob("*") if path.is_file()]
 
 
@@ -130,7 +148,8 @@ def test_flare_has_the_file_of_a_job_that_it_takes(server: _Server, uploads: Pat
         ("submit_job job", "forged", "Exception Occurred"),
         ("submit_job job", "member", "not authorized"),
         ("no_such_command job", "member", "Unknown command"),
-        ("list_jobs", "lead", "No jobs"),
+        ("list_jobs", "lead", "refused"),
+        ("delete_job 2a1b8bf8-9d7c-4c5c-86c4-ac764aef7254", "lead", "refused"),
         ("submit_job", "lead", "required"),
         ("submit_job another", "lead", "not existing"),
         ("", "member", "Unknown command"),
@@ -140,7 +159,52 @@ def test_what_is_no_permitted_job_is_gone(
     server: _Server, uploads: Path, job: bytes, command: str, user: str | None, reply: str
 ) -> None:
     assert reply in server.upload(command, job, user)
-    assert server.engine.jobs() == 0 and list(uploads.iterdir()) == []
+    assert server.engine.jobs() == [] and list(uploads.iterdir()) == []
+
+
+def test_a_stolen_session_gives_no_command_with_an_upload(server: _Server, job: bytes) -> None:
+    """FLARE runs any command that comes with a file, and does not say over whose connection."""
+    assert "Submitted job" in server.upload("submit_job job", job)
+    stored = server.engine.jobs()[0]
+    for command in (f"delete_job {stored}", f"job_mgmt.delete_job {stored}"):
+        assert "refused" in server.upload(command, job)
+        asked = "command", "unknown", f"{command.split()[0]} with an upload, in the session of lead@x.example"
+        assert server.refusals.pop() == asked
+    assert len(server.engine.jobs()) == 1 and not server.refusals
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda consortium, job: consortium.signed(job, "member@x.example"), "signed by member@x.example and came"),
+        (
+            lambda consortium, job: consortium.signed(job / "app", "member@x.example"),
+            "signed by lead@x.example, member@x",
+        ),
+        (lambda consortium, job: (job / "app/config/more.json").write_text("{}"), "not as it is now"),
+        (lambda consortium, job: (job / ".__nvfl_sig.json").unlink(), "not signed"),
+    ],
+)
+def test_a_job_is_taken_from_the_one_who_signed_all_of_it_only(
+    server: _Server, uploads: Path, consortium: Hospital, job_folder: Path, spoil: Spoiling, why: str
+) -> None:
+    spoil(consortium, job_folder)
+    reply = server.upload("submit_job job", archive_of(job_folder))
+    assert why in reply and "in the session of lead@x.example" in reply
+    [(task, who, told)] = server.refusals
+    assert (task, who) == ("submit_job", "lead@x.example") and why in told
+    assert server.engine.jobs() == [] and list(uploads.iterdir()) == []
+
+
+def test_a_second_folder_is_signed_as_well(server: _Server, job_folder: Path) -> None:
+    archive = archive_of(job_folder, lambda packed: packed.writestr("another/meta.json", b"{}"))
+    assert "not signed" in server.upload("submit_job job", archive)
+
+
+def test_a_signature_that_cannot_be_looked_at_is_none(server: _Server, job_folder: Path) -> None:
+    archive = archive_of(job_folder, lambda packed: packed.writestr("job/meta.json/deeper.json", b"{}"))
+    assert "could not unpack the job" in server.upload("submit_job job", archive)
+    assert len(server.refusals) == 1 and server.engine.jobs() == []
 
 
 def test_what_the_check_refuses_is_gone(server: _Server, uploads: Path, tmp_path: Path) -> None:
@@ -152,7 +216,7 @@ def test_what_the_check_refuses_is_gone(server: _Server, uploads: Path, tmp_path
 def test_a_job_that_is_submitted_again_is_kept_once(server: _Server, uploads: Path, job: bytes) -> None:
     for _ in range(3):
         assert "Submitted job" in server.upload("submit_job job --submit-token again", job)
-    assert server.engine.jobs() == 1 and list(uploads.iterdir()) == []
+    assert len(server.engine.jobs()) == 1 and list(uploads.iterdir()) == []
 
 
 def test_nothing_is_removed_elsewhere(server: _Server, job: bytes, tmp_path: Path) -> None:

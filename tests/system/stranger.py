@@ -126,6 +126,18 @@ def command_as(host: str, kit: str, user: str, words: str, session_token: str = 
         session.close()
 
 
+def upload_as(host: str, kit: str, user: str, session_token: str, folder: str, command: str) -> str:
+    """Uploads a job's folder, signed with a person's kit, with a command and somebody else's session token.
+
+    FLARE's console sends no command with an upload but its own; the server runs any.
+    """
+    from nvflare.fuel.hci.client import file_transfer
+
+    really_join = file_transfer.join_args
+    file_transfer.join_args = lambda parts: command or really_join(parts)
+    return command_as(host, kit, user, f"submit_job {folder}", session_token)
+
+
 def _cell(host: str, kit: str, endpoint: str) -> Any:
     from nvflare.fuel.f3.cellnet.cell import Cell
     from nvflare.fuel.f3.drivers.driver_params import DriverParams
@@ -150,7 +162,7 @@ def _cell(host: str, kit: str, endpoint: str) -> Any:
     return cell
 
 
-CASES = {each.__name__: each for each in (shake_hands, speak_plainly, register, quit_as, command_as)}
+CASES = {each.__name__: each for each in (shake_hands, speak_plainly, register, quit_as, command_as, upload_as)}
 
 
 def main() -> None:

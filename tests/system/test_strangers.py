@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ STRANGER = "scientist"  # the machine, whoever sits at it
 ENDPOINT = "_admin_9b2b1a52-8f6e-4c5b-9d0a-2f9f6a4f1f1{}"
 """How FLARE names a person's connection: by chance, and bound to no certificate."""
 
+Audited = Callable[[str, str, str], AuditEvent]
+
 
 @pytest.fixture(scope="module")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkedConsortium]:
@@ -67,16 +70,26 @@ def _try(consortium: NetworkedConsortium, case: str, *words: str | Path, machine
     return json.loads(said[-1])
 
 
-def _audited(consortium: NetworkedConsortium, task: str, who: str, reason: str) -> AuditEvent:
-    """Waits until the server's audit, read anew and verified, has a refusal, and returns it."""
-    log, deadline = AuditLog(consortium.kits[SERVER] / "state"), time.monotonic() + 30
-    while time.monotonic() < deadline:
-        events = [event for _, event in log.read() if event.outcome == "refused"]
-        for event in events:
-            if event.task == task and _who(event) == who and reason in event.reason:
-                return event
-        time.sleep(0.2)
-    pytest.fail(f"no {task} by {who} with {reason!r} in {[(e.task, _who(e), e.reason) for e in events]}")
+@pytest.fixture
+def audited(consortium: NetworkedConsortium) -> Audited:
+    """Waits until the server's audit, read anew and verified, has a refusal of this test's time, and returns it.
+
+    What an earlier test left there proves nothing.
+    """
+    log = AuditLog(consortium.kits[SERVER] / "state")
+    before = len(log.read())
+
+    def wait(task: str, who: str, reason: str) -> AuditEvent:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            events = [event for _, event in log.read()[before:] if event.outcome == "refused"]
+            for event in events:
+                if event.task == task and _who(event) == who and reason in event.reason:
+                    return event
+            time.sleep(0.2)
+        pytest.fail(f"no {task} by {who} with {reason!r} in {[(e.task, _who(e), e.reason) for e in events]}")
+
+    return wait
 
 
 def _who(event: AuditEvent) -> str:
@@ -116,78 +129,100 @@ def _authority(consortium: NetworkedConsortium) -> tuple[x509.Certificate, Any]:
     return authority.certificate, authority.key
 
 
-def test_no_certificate(consortium: NetworkedConsortium) -> None:
+def test_no_certificate(consortium: NetworkedConsortium, audited: Audited) -> None:
     for version in ("TLSv1_2", "TLSv1_3"):
         assert _try(consortium, "shake_hands", "", "", version).startswith("refused")
-    event = _audited(consortium, "connect", _address(consortium), "no certificate")
+    event = audited("connect", _address(consortium), "no certificate")
     assert event.run_key == "" and event.job_id == ""
 
 
-def test_a_self_signed_certificate(consortium: NetworkedConsortium, tmp_path: Path) -> None:
+def test_a_self_signed_certificate(consortium: NetworkedConsortium, audited: Audited, tmp_path: Path) -> None:
     assert _try(consortium, "shake_hands", *_issued(-30, tmp_path)).startswith("refused")
-    _audited(consortium, "connect", _address(consortium), "certificate refused: self-signed")
+    audited("connect", _address(consortium), "certificate refused: self-signed")
 
 
-def test_an_expired_certificate(consortium: NetworkedConsortium, tmp_path: Path) -> None:
+def test_an_expired_certificate(consortium: NetworkedConsortium, audited: Audited, tmp_path: Path) -> None:
     assert _try(consortium, "shake_hands", *_issued(1, tmp_path, _authority(consortium))).startswith("refused")
-    _audited(consortium, "connect", _address(consortium), "certificate refused: certificate has expired")
+    audited("connect", _address(consortium), "certificate refused: certificate has expired")
     # The same with days left is let in: it is the date that was refused.
     assert _try(consortium, "shake_hands", *_issued(-30, tmp_path, _authority(consortium))) == "let in"
 
 
-def test_another_consortiums_certificate(consortium: NetworkedConsortium, tmp_path: Path) -> None:
+def test_another_consortiums_certificate(consortium: NetworkedConsortium, audited: Audited, tmp_path: Path) -> None:
     root, public = generate_keys()
     name = Identity("fedvoxel", "consortium")
     other = generate_cert(name, name, root, public, ca=True)
     assert _try(consortium, "shake_hands", *_issued(-30, tmp_path, (other, root))).startswith("refused")
-    _audited(consortium, "connect", _address(consortium), "certificate refused: ")
+    audited("connect", _address(consortium), "certificate refused: unable to get local issuer certificate")
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"), [("GET /f3 HTTP/1.1\r\nHost: x\r\n\r\n", "plain HTTP, no TLS"), ("hello\r\n" * 4, "no TLS")]
+    ("said", "reason"),
+    [("GET /f3 HTTP/1.1\r\nHost: x\r\n\r\n", "plain HTTP, no TLS"), ("hello\r\n" * 4, "TLS refused: no TLS")],
 )
-def test_plain_text(consortium: NetworkedConsortium, said: str, reason: str) -> None:
+def test_plain_text(consortium: NetworkedConsortium, audited: Audited, said: str, reason: str) -> None:
     assert _try(consortium, "speak_plainly", said).startswith("refused")
-    _audited(consortium, "connect", _address(consortium), reason)
+    audited("connect", _address(consortium), reason)
 
 
-def test_a_persons_certificate_registers_no_site(consortium: NetworkedConsortium) -> None:
+def test_a_persons_certificate_registers_no_site(consortium: NetworkedConsortium, audited: Audited) -> None:
     came = _try(consortium, "register", consortium.kits[SCIENTIST], SCIENTIST, ENDPOINT.format(0), "regular")
     assert "refused" in came
-    _audited(consortium, "register", SCIENTIST, f"as {SCIENTIST}: a person's certificate (lead)")
+    audited("register", SCIENTIST, f"as {SCIENTIST}: a person's certificate (lead)")
 
 
-def test_a_sites_certificate_logs_nobody_in(consortium: NetworkedConsortium) -> None:
+def test_a_sites_certificate_logs_nobody_in(consortium: NetworkedConsortium, audited: Audited) -> None:
     came = _try(consortium, "register", consortium.kits[SITE], SITE, ENDPOINT.format(1), "admin")
     assert "refused" in came
-    _audited(consortium, "register", SITE, f"as {SITE}: no person's certificate")
+    audited("register", SITE, f"as {SITE}: no person's certificate")
 
 
-def test_a_name_that_its_certificate_does_not_prove(consortium: NetworkedConsortium) -> None:
+def test_a_name_that_its_certificate_does_not_prove(consortium: NetworkedConsortium, audited: Audited) -> None:
     """As an endpoint, and as a name over an endpoint that is its own."""
     kit = consortium.kits[SCIENTIST]
     assert "refused" in _try(consortium, "register", kit, SITE, SITE, "regular")
-    _audited(consortium, "connect", SCIENTIST, f"claimed endpoint '{SITE}'")
+    audited("connect", SCIENTIST, f"claimed endpoint '{SITE}'")
     assert "refused" in _try(consortium, "register", kit, MEMBER, ENDPOINT.format(2), "admin")
-    _audited(consortium, "message", SCIENTIST, f"a message with the name of {MEMBER}")
+    audited("message", SCIENTIST, f"a message with the name of {MEMBER}")
 
 
-def test_a_member_submits_nothing(consortium: NetworkedConsortium) -> None:
+def test_a_member_submits_nothing(consortium: NetworkedConsortium, audited: Audited) -> None:
     job = ROOT / "jobs" / "hippocampus_fedavg"
     copy = shutil.copytree(job, consortium.network.folder / "job", dirs_exist_ok=True)
     came = _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, f"submit {copy}")
     assert came.startswith("refused")
-    _audited(consortium, "submit_job", MEMBER, "")
+    audited("submit_job", MEMBER, "")
 
 
-def test_a_stolen_session_is_of_no_use_elsewhere(consortium: NetworkedConsortium) -> None:
+def test_a_stolen_session_is_of_no_use_elsewhere(consortium: NetworkedConsortium, audited: Audited) -> None:
     stolen = _try(consortium, "command_as", consortium.kits[SCIENTIST], SCIENTIST, "token")
     came = _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, "list_jobs", stolen, machine=SITE)
     assert "NOT_AUTHORIZED" in came.upper() or "refused" in came
-    _audited(consortium, "command", MEMBER, f"list_jobs with the session of {SCIENTIST}")
+    audited("command", MEMBER, f"list_jobs with the session of {SCIENTIST}")
 
 
-def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: NetworkedConsortium) -> None:
+def test_a_stolen_session_is_of_no_use_with_an_upload(consortium: NetworkedConsortium, audited: Audited) -> None:
+    """FLARE does not say over whose connection an upload came, and runs any command that comes with it."""
+    job = ROOT / "jobs" / "hippocampus_fedavg"
+    copy = shutil.copytree(job, consortium.network.folder / "stolen", dirs_exist_ok=True)
+    stolen = _try(consortium, "command_as", consortium.kits[SCIENTIST], SCIENTIST, "token")
+    thief = consortium.kits[MEMBER], MEMBER, stolen, copy
+    # Its owner has logged out; FLARE makes a session again of any token, for a refused command too.
+    _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, "list_jobs", stolen, machine=SITE)
+    for command in ("list_jobs", f"delete_job {uuid.uuid4()}"):
+        assert "refused" in _try(consortium, "upload_as", *thief, command, machine=SITE)
+        asked = f"{command.split()[0]} with an upload, in the session of {SCIENTIST}"
+        audited("command", "unknown", asked)
+    assert f"signed by {MEMBER}" in _try(consortium, "upload_as", *thief, "", machine=SITE)
+    audited("submit_job", SCIENTIST, f"signed by {MEMBER} and came in the session of {SCIENTIST}")
+    # Its owner's own is taken; it waits for more hospitals than there are.
+    meta = json.loads((copy / "meta.json").read_text())
+    (copy / "meta.json").write_text(json.dumps(meta | {"min_clients": 99}))
+    own = consortium.kits[SCIENTIST], SCIENTIST, f"submit {copy}"
+    assert _try(consortium, "command_as", *own).startswith("submitted: ")
+
+
+def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: NetworkedConsortium, audited: Audited) -> None:
     """NVFlare #4858: over the thief's own connection, in the victim's name, with the victim's valid token."""
     victim = HOSPITALS[1]
     for process in processes_of(consortium.kits[victim]):
@@ -196,7 +231,7 @@ def test_a_stolen_token_is_of_no_use_on_another_connection(consortium: Networked
     words = (consortium.kits[SCIENTIST], ENDPOINT.format(3), victim, stolen["token"], stolen["signature"])
     came = _try(consortium, "quit_as", *words)
     assert came != "ok"
-    _audited(consortium, "message", SCIENTIST, f"a message in the name of {victim}")
+    audited("message", SCIENTIST, f"a message in the name of {victim}")
     # The owner's own goodbye, over the owner's connection, is not refused.
     words = (consortium.kits[victim], victim, victim, stolen["token"], stolen["signature"])
     _try(consortium, "quit_as", *words)

@@ -56,9 +56,10 @@ class Refusals:
         self._log, self._clock = log, clock
         self._lock = threading.Lock()
         self._told: dict[bytes, float] = {}
+        self._unwritten: list[AuditEvent] = []
 
     def record(self, event: AuditEvent) -> None:
-        """Records a refusal; one that cannot be written is in the process's log, and stays a refusal."""
+        """Records a refusal; one that cannot be written stays a refusal, and is written before the next one."""
         now = self._clock()
         with self._lock:
             self._told = {known: when for known, when in self._told.items() if now - when < _SAME_AGAIN_S}
@@ -68,10 +69,15 @@ class Refusals:
             if said in self._told:
                 return
             self._told[said] = now
+            events, self._unwritten = [*self._unwritten, event], []
         try:
-            self._log.record([event])
+            while events:
+                self._log.record(events[:1])
+                del events[0]
         except LedgerError as error:
             _logger.error("event=audit_failed reason=%s", error)
+            with self._lock:
+                self._unwritten = [*events, *self._unwritten][:_MOST]
 
 
 class RecordedAuthorizer(Authorizer):

@@ -2,7 +2,8 @@
 
 FLARE lets every certificate of the consortium register as a site and log in as a person, and takes a token from any
 connection (NVFlare #4858). Here a person's certificate registers no site, a site's logs nobody in, a message is taken
-from the connection of the one whose name and token it bears only, and so is a command.
+from the connection of the one whose name and token it bears only, and so is a command; with an upload, of which FLARE
+does not say over which connection it came, nothing is taken but a job.
 """
 
 from collections import OrderedDict
@@ -27,6 +28,9 @@ from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
 PERSON_ROLES = frozenset({"project_admin", "org_admin", "lead", "member"})
 """What a person's certificate says; a site's says nothing or what kind of kit it is for."""
+
+SUBMIT = "submit_job"
+"""Is FLARE's command that comes with an upload, the only one."""
 
 MOST_PEOPLE = 10_000
 """So many connections of people are remembered; whose is forgotten has to log in anew."""
@@ -154,10 +158,12 @@ class PersonCheck(CommandFilter):
         if args[0] == InternalCommands.CERT_LOGIN:
             return self._may_log_in(conn, args, proven)
         user = conn.get_prop(ConnProps.USER_NAME)
-        # An uploaded job comes without its connection; it is signed by who submits it.
-        if request is None or user is None or user == proven:
+        # What comes with an upload comes without its connection. Whose job it is, the `SubmissionCheck` tells by its
+        # signature; nothing would tell whose any other command is.
+        if args[0].rpartition(".")[2] == SUBMIT if request is None else user in (None, proven):
             return True
-        self._refuse(conn, "command", proven, f"{args[0]} with the session of {user}")
+        how = "with an upload, in" if request is None else "with"
+        self._refuse(conn, "command", proven, f"{args[0]} {how} the session of {user or 'nobody'}")
         return False
 
     def _may_log_in(self, conn: Connection, args: list[str], proven: str) -> bool:

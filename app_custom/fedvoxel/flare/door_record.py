@@ -31,7 +31,7 @@ Key = tuple[str, str, str]
 
 @dataclass
 class _Repeated:
-    """Counts a refusal since it was last written."""
+    """Counts a refusal since it was last written; `written_at` is when that was last tried."""
 
     count: int = 1
     written_at: float | None = None
@@ -70,21 +70,27 @@ class DoorRecord:
                 self._news.notify()
 
     def write(self) -> None:
-        """Writes what is due, and forgets who has not come again."""
-        now, events = time.monotonic(), []
+        """Writes what is due, and forgets who has not come again; what cannot be written is due again later."""
+        now, due = time.monotonic(), []
         with self._news:
             for key, seen in list(self._seen.items()):
                 if seen.written_at is not None and now - seen.written_at < self.repeated_s:
                     continue
                 if seen.count:
-                    events.append(_event(key, seen))
+                    due.append((key, seen, seen.count))
                     seen.count, seen.written_at = 0, now
                 else:
                     del self._seen[key]
         try:
-            self.record(events)
+            while due:
+                key, _, count = due[0]
+                self.record([_event(key, count)])
+                del due[0]
         except (FedVoxelError, OSError) as error:
-            logger.error("event=refusals_not_recorded count=%d reason=%s", len(events), error)
+            logger.error("event=refusals_not_recorded count=%d reason=%s", len(due), error)
+            with self._news:
+                for _, seen, count in due:
+                    seen.count += count
 
     def _write_for_ever(self) -> None:
         while True:
@@ -94,9 +100,9 @@ class DoorRecord:
                     self._news.wait(timeout=self.repeated_s / 10)
 
 
-def _event(key: Key, seen: _Repeated) -> AuditEvent:
+def _event(key: Key, count: int) -> AuditEvent:
     task, who, reason = key
-    often = f" ({seen.count} times)" if seen.count > 1 else ""
+    often = f" ({count} times)" if count > 1 else ""
     kind = _KINDS.get(task, "connection")
     return AuditEvent(kind=kind, outcome="refused", actor=Actor(name=who, role=""), task=task, reason=reason + often)
 

@@ -62,7 +62,8 @@ class Doorkeeper(FLComponent):
         for name, (task, saying) in _TELLING.items():
             logging.getLogger(name).addHandler(_Overheard(record, task, saying))
         server: Any = fl_ctx.get_prop(FLContextKey.SITE_OBJ)
-        own_name = str(get_cn_from_cert(load_crt(str(startup_folder(fl_ctx) / "server.crt"))))
+        startup = startup_folder(fl_ctx)
+        own_name = str(get_cn_from_cert(load_crt(str(startup / "server.crt"))))
         server._ready_for_registration = once_configured(server._ready_for_registration)
         manager = server.client_manager
         manager.authenticated_client = guarded_registration(manager.authenticated_client, own_name, record.refused)
@@ -70,7 +71,7 @@ class Doorkeeper(FLComponent):
         server.cell.core_cell.add_incoming_filter("*", "*", senders.dropped)
         checks = (
             PersonCheck(senders, record.refused),
-            SubmissionCheck(record.refused),
+            SubmissionCheck(startup / "rootCA.pem", record.refused),
             HiddenTokens(lambda: list(manager.clients)),
         )
         server.set_admin_server = _with_checks(server.set_admin_server, *checks)

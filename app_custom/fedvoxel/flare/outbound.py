@@ -16,7 +16,7 @@ from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from fedvoxel.errors import FedVoxelError, UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.flare.messages import (
     LACKS_MODEL,
     NO_ARRAYS,
@@ -74,7 +74,7 @@ class OutboundFilter(Filter):
         Raises:
             UpdateError: Nothing of it may.
             ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave, or the job is
-                not, or no more, what its people have approved.
+                not, or no more, what its people have approved, or that could not be looked at.
             LedgerError: The release is not in the ledger, or the ledger or the audit log cannot be trusted or written.
         """
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
@@ -86,6 +86,11 @@ class OutboundFilter(Filter):
         except FedVoxelError as error:
             record_refusal(log, fl_ctx, cohort, error)
             raise
+        except OSError as error:  # its text names files; nothing leaves then either
+            reason = error.strerror or type(error).__name__
+            refused = ConfigError(f"the site could not read or write its own files to look at the answer ({reason})")
+            record_refusal(log, fl_ctx, cohort, refused)
+            raise refused from None
         record_answer(log, fl_ctx, cohort, reply)
         return reply
 

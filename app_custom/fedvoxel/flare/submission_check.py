@@ -1,9 +1,12 @@
 """Looks at every job that is submitted before FLARE parses anything of it, and has what is refused in the audit.
 
 FLARE receives a file before it knows whose it is and what for, and removes none. Here no file outlasts its command.
+It does not say over whose connection a job came either, so that a stolen session would do: a job is taken from the one
+who has signed all of it only.
 """
 
 import tempfile
+import zipfile
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -12,20 +15,20 @@ from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.proto import MetaKey, MetaStatusValue, make_meta
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.fuel.hci.server.reg import CommandFilter
+from nvflare.lighter.utils import verify_folder_signature_and_get_signers
 
 from fedvoxel.errors import JobError
-from fedvoxel.flare.door_checks import OnRefused
+from fedvoxel.flare.door_checks import SUBMIT, OnRefused
 from fedvoxel.governance.job_archive import check_job_archive
-
-SUBMIT = "submit_job"
 
 
 class SubmissionCheck(CommandFilter):
-    """Refuses an archive that is no plain job folder, and tells of what FLARE itself refuses."""
+    """Refuses an archive that is no plain job folder or another's, and tells of what FLARE itself refuses."""
 
-    def __init__(self, on_refused: OnRefused) -> None:
+    def __init__(self, root_certificate: Path, on_refused: OnRefused) -> None:
+        """Takes the consortium's root certificate, by which signatures are looked at."""
         super().__init__()
-        self._on_refused = on_refused
+        self._root_certificate, self._on_refused = root_certificate, on_refused
 
     def pre_command(self, conn: Connection, args: list[str]) -> bool:
         """Returns whether the command goes on to FLARE."""
@@ -33,8 +36,13 @@ class SubmissionCheck(CommandFilter):
         uploaded = conn.get_prop(ConnProps.FILE_LOCATION)
         if not uploaded:
             return True
+        user = str(conn.get_prop(ConnProps.USER_NAME))
         try:
             check_job_archive(Path(uploaded))
+            signers = _signers(Path(uploaded), self._root_certificate)
+            if signers != {user}:
+                by = f"signed by {', '.join(sorted(signers))}" if signers else "not signed, or not as it is now,"
+                raise JobError(f"the job is {by} and came in the session of {user}: submit its folder, which signs it")
         except JobError as problem:
             conn.append_error(str(problem), meta=make_meta(MetaStatusValue.INVALID_JOB_DEFINITION, str(problem)))
             self._refused(conn, str(problem))
@@ -50,6 +58,28 @@ class SubmissionCheck(CommandFilter):
 
     def _refused(self, conn: Connection, why: str) -> None:
         self._on_refused(SUBMIT, str(conn.get_prop(ConnProps.USER_NAME) or "unknown"), why)
+
+
+def _signers(archive: Path, root_certificate: Path) -> set[str]:
+    """Returns the names of all who signed a part of an archive that was checked; none where a part is not signed.
+
+    Raises:
+        JobError: It cannot be unpacked.
+    """
+    signers: set[str] = set()
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            with zipfile.ZipFile(archive) as packed:
+                packed.extractall(scratch)
+            for folder in Path(scratch).iterdir():
+                verified, found = verify_folder_signature_and_get_signers(str(folder), str(root_certificate))
+                if not verified:
+                    return set()
+                signers.update(str(name) for name, *_ in found)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise JobError(f"the server could not unpack the job to look at its signature ({reason})") from None
+    return signers
 
 
 def without_leftovers(process: Callable[[Connection, str], None]) -> Callable[[Connection, str], None]:
