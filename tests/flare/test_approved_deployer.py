@@ -175,6 +175,17 @@ def test_where_nobody_approves_nothing_is_looked_up_before_something_leaves(cons
         consortium.leaving()
 
 
+def test_a_refusal_counts_where_nobody_has_to_approve(consortium: Consortium) -> None:
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.sign(job)
+    assert consortium.deploy(job) == ""
+    consortium.leaving()
+    Approvals(kit).decide(consortium.hospital.person(), submission_of_folder(job, kit.name), "refused", "", NOW)
+    with pytest.raises(FedVoxelError, match="has refused"):
+        consortium.leaving()
+    assert "has refused" in consortium.deploy(job)
+
+
 @pytest.mark.parametrize("name", ["config/config_fed_client.conf", "config/x.yml", "custom/config_fed_client.conf"])
 @pytest.mark.parametrize("code", ["never", "approved"])
 def test_settings_that_may_include_a_file_are_put_nowhere(consortium: Consortium, name: str, code: str) -> None:

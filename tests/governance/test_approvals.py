@@ -109,6 +109,18 @@ def test_a_refusal_stands_until_the_same_person_takes_it_back(hospital: Hospital
     assert declined(hospital, approvals=2) is None
 
 
+@pytest.mark.parametrize("rule", [{}, {"approvals": 1, "cohorts": {"blobs": 0}}])
+@pytest.mark.parametrize("submitter", [SCIENTIST, None])
+def test_a_refusal_stands_where_nobodys_approval_is_wanted(
+    hospital: Hospital, rule: dict[str, object], submitter: str | None
+) -> None:
+    says(hospital, hospital.person(), "refused")
+    assert "has refused" in str(declined(hospital, submitter=submitter, **rule))
+    assert declined(hospital, blob_submission(seed=8), **rule) is None
+    says(hospital, hospital.person(OFFICER))
+    assert "has refused" in str(declined(hospital, **rule))
+
+
 # ------------------------------------------------------------------ whose word counts
 
 
