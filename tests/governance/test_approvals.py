@@ -94,7 +94,7 @@ def test_an_approval_is_of_one_content(hospital: Hospital, training: dict[str, i
 def test_what_people_say_is_in_the_sites_log(hospital: Hospital) -> None:
     says(hospital, hospital.person())
     (event,) = [event for _, event in AuditLog(hospital.kit.state).read()]
-    assert (event.task, event.outcome, event.hashes) == ("site approve", "done", {"job": JOB.sha256})
+    assert (event.task, event.outcome, event.hashes) == ("site approve", "done", {"content": JOB.sha256})
     assert event.actor and (event.actor.name, event.actor.organisation) == (PHYSICIAN, "hospital_a")
 
 

@@ -145,7 +145,7 @@ class Approvals:
             task="site approve" if word == "approved" else "site refuse",
             site=self._kit.name,
             reason=reason,
-            hashes={"job": content},
+            hashes={"content": content},
         )
         AuditLog(self._kit.state).record([event])
 
