@@ -66,6 +66,29 @@ def test_the_next_version_is_shown_by_what_changed(hospital: Hospital, tmp_path:
     assert lines == ["  config/config_fed_client.json: executors[0].executor.args.training.seed: 7 -> 8"]
 
 
+def test_what_lacks_an_approval_or_was_refused_is_no_version_to_compare_with(
+    hospital: Hospital, tmp_path: Path, capsys: Capture
+) -> None:
+    hospital.rule(approvals=2)
+    hospital.person(OFFICER)
+    first, second = blob_job(tmp_path / "first"), blob_job(tmp_path / "second", seed=8)
+    content = submission_of_folder(first, "hospital-a").sha256
+
+    def base() -> str:
+        capsys.readouterr()
+        run(hospital, "approve", second, "--expect", "0" * 64)
+        return capsys.readouterr().out
+
+    assert run(hospital, "approve", first, "--expect", content) == 0
+    assert "Nothing of this name was approved before" in base()
+    assert run(hospital, "approve", first, "--expect", content, person=OFFICER) == 0
+    assert f"Changed since content {content[:12]}" in base()
+    assert run(hospital, "refuse", first, "--reason", "no", "--expect", content, person=OFFICER) == 0
+    assert "Nothing of this name was approved before" in base()
+    hospital.rule(approvals=1)
+    assert "Nothing of this name was approved before" in base()
+
+
 def test_what_was_not_looked_at_is_not_signed(hospital: Hospital, tmp_path: Path, capsys: Capture) -> None:
     job = blob_job(tmp_path / "job")
     assert run(hospital, "approve", job, "--expect", "0" * 64) == 10

@@ -22,6 +22,7 @@ from fedvoxel.flare.approved_deployer import ApprovedDeployer
 from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.approvals import Approvals
+from fedvoxel.governance.audited_files import job_hash
 from fedvoxel.governance.submission import submission_of_folder
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.revocation import LIST_FILE
@@ -85,11 +86,25 @@ def test_a_job_is_put_in_place_once_it_is_approved_and_is_kept_until_then(consor
     assert Approvals(kit).content(arrival.content) == submission_of_folder(job, kit.name)
     (refused,) = [event for _, event in AuditLog(kit.state).read()]
     assert (refused.kind, refused.outcome, refused.site, refused.job_id) == ("job", "refused", "hospital-a", "j1")
-    assert refused.actor and refused.actor.name == SCIENTIST and refused.hashes == {"job": arrival.content}
+    assert refused.actor and refused.actor.name == SCIENTIST and refused.hashes["content"] == arrival.content
 
     consortium.approve(job)
     assert consortium.deploy(job) == ""
     assert (consortium.app / "config" / "config_fed_client.json").is_file()
+    *_, taken = [event for _, event in AuditLog(kit.state).read()]
+    assert (taken.kind, taken.outcome, taken.actor, taken.reason) == ("job", "done", refused.actor, "")
+    assert taken.hashes == refused.hashes | {"job": job_hash(consortium.app)}
+
+
+def test_what_flare_does_not_put_in_place_and_what_nobody_can_judge_is_on_record(consortium: Consortium) -> None:
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.app.parent.write_text("in the way")
+    assert consortium.deploy(job)
+    (kit.local / APPROVAL_FILE).unlink()
+    assert consortium.deploy(job)
+    events = [event for _, event in AuditLog(kit.state).read()]
+    assert [event.outcome for event in events] == ["refused", "refused"]
+    assert "FLARE did not put it in place" in events[0].reason and "cannot tell" in events[1].reason
 
 
 def test_what_the_server_changed_after_the_signature_is_not_taken(consortium: Consortium) -> None:
@@ -232,6 +247,17 @@ def test_where_nobody_approves_nothing_is_looked_up_before_something_leaves(cons
     (consortium.hospital.kit.local / APPROVAL_FILE).unlink()
     with pytest.raises(FedVoxelError, match="approval policy is missing"):
         consortium.leaving()
+
+
+def test_a_refusal_counts_where_nobody_has_to_approve(consortium: Consortium) -> None:
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.sign(job)
+    assert consortium.deploy(job) == ""
+    consortium.leaving()
+    Approvals(kit).decide(consortium.hospital.person(), submission_of_folder(job, kit.name), "refused", "", NOW)
+    with pytest.raises(FedVoxelError, match="has refused"):
+        consortium.leaving()
+    assert "has refused" in consortium.deploy(job)
 
 
 @pytest.mark.parametrize("name", ["config/config_fed_client.conf", "config/x.yml", "custom/config_fed_client.conf"])

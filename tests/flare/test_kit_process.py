@@ -13,12 +13,12 @@ import pytest
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_process import (
     KitProcess,
-    end_family,
     last_complaint,
     lock_without_orphans,
     processes_of,
     start_kit,
 )
+from fedvoxel.flare.process_family import end_family
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.governance.kit_lock import lock_kit
 from tests.consortium_kits import small_consortium
@@ -73,7 +73,7 @@ def test_a_start_waits_for_the_lock_of_a_process_that_is_dying(site: Kit, monkey
     held = lock_kit(site)
     threading.Timer(0.3, os.close, [held]).start()
     os.close(lock_without_orphans(site))
-    monkeypatch.setattr("fedvoxel.flare.kit_process._GRACE_S", 0.2)
+    monkeypatch.setattr("fedvoxel.flare.kit_process.GRACE_S", 0.2)
     held = lock_kit(site)
     try:
         with pytest.raises(ConsortiumError, match="already running"):

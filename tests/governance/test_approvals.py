@@ -95,7 +95,7 @@ def test_an_approval_is_of_one_content(hospital: Hospital, training: dict[str, i
 def test_what_people_say_is_in_the_sites_log(hospital: Hospital) -> None:
     says(hospital, hospital.person())
     (event,) = [event for _, event in AuditLog(hospital.kit.state).read()]
-    assert (event.task, event.outcome, event.hashes) == ("site approve", "done", {"job": JOB.sha256})
+    assert (event.task, event.outcome, event.hashes) == ("site approve", "done", {"content": JOB.sha256})
     assert event.actor and (event.actor.name, event.actor.organisation) == (PHYSICIAN, "hospital_a")
 
 
@@ -120,6 +120,18 @@ def test_a_refusal_stands_until_the_same_person_takes_it_back(hospital: Hospital
     assert "has refused" in str(declined(hospital, approvals=1))
     says(hospital, officer)
     assert declined(hospital, approvals=2) is None
+
+
+@pytest.mark.parametrize("rule", [{}, {"approvals": 1, "cohorts": {"blobs": 0}}])
+@pytest.mark.parametrize("submitter", [SCIENTIST, None])
+def test_a_refusal_stands_where_nobodys_approval_is_wanted(
+    hospital: Hospital, rule: dict[str, object], submitter: str | None
+) -> None:
+    says(hospital, hospital.person(), "refused")
+    assert "has refused" in str(declined(hospital, submitter=submitter, **rule))
+    assert declined(hospital, blob_submission(seed=8), **rule) is None
+    says(hospital, hospital.person(OFFICER))
+    assert "has refused" in str(declined(hospital, **rule))
 
 
 # ------------------------------------------------------------------ whose word counts
@@ -250,17 +262,21 @@ def test_nobody_fills_the_disk_with_jobs_that_wait(hospital: Hospital, monkeypat
     assert arrive(hospital, jobs[2])
 
 
+def anything(content: str) -> bool:
+    return True
+
+
 def test_the_last_approved_version_is_the_last_that_stands(hospital: Hospital) -> None:
     physician = hospital.person()
     first, second, third = (blob_submission(seed=seed) for seed in range(3))
     for job in (first, second):
         says(hospital, physician, "approved", job)
     record = Approvals(hospital.kit).read()
-    assert record.last_approved("blobs", but=third.sha256) == second.sha256
-    assert record.last_approved("blobs", but=second.sha256) == first.sha256
-    assert record.last_approved("other", but=third.sha256) is None
+    assert record.last_approved("blobs", but=third.sha256, stands=anything) == second.sha256
+    assert record.last_approved("blobs", but=second.sha256, stands=anything) == first.sha256
+    assert record.last_approved("other", but=third.sha256, stands=anything) is None
     says(hospital, physician, "refused", second)
-    assert Approvals(hospital.kit).read().last_approved("blobs", but=third.sha256) == first.sha256
+    assert Approvals(hospital.kit).read().last_approved("blobs", but=third.sha256, stands=anything) == first.sha256
 
 
 def test_a_job_is_named_by_the_beginning_of_its_hash(hospital: Hospital) -> None:

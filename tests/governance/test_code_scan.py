@@ -3,6 +3,7 @@
 import pytest
 
 from fedvoxel.governance.code_scan import CodeFinding, scan
+from fedvoxel.governance.submission import Submission
 
 
 def found(text: str | bytes, path: str = "custom/a.py") -> tuple[CodeFinding, ...]:
@@ -41,6 +42,8 @@ def test_what_reaches_outside_is_shown(text: str, what: str) -> None:
         "import importlib", "from importlib import import_module", "import builtins", "import marshal, json",
         "().__class__.__bases__", "f.__globals__", "object.__subclasses__()", "getattr(a, name)",
         "getattr(a, '__globals__')", "globals()['a']", "from x import eval as y", "import os\nos.__builtins__",
+        "import sys\nsys.modules['builtins'].exec(a)", "builtins.exec(a)", "import sys as s\ns.modules.get('os')",
+        "from sys import modules", "from sys import *", "getattr(s, 'modules')", "getattr(b, 'exec')",
         "def broken(:", b"\xff\xfe",
     ],
 )  # fmt: skip
@@ -57,6 +60,16 @@ def test_what_is_no_source_text_is_refused(path: str) -> None:
 def test_a_program_to_start_the_job_with_is_refused() -> None:
     (finding,) = scan({}, ("meta.json",))
     assert finding.refused
+
+
+def test_a_file_of_the_app_with_the_metas_name_hides_no_program() -> None:
+    app = {"meta.json": b"{}", "custom/a.py": b"a = 1\n"}
+    started = Submission({"name": "job", "launcher_spec": {"site": {"image": "x"}}}, app)
+    assert [finding.what for finding in scan(started.files, started.code) if finding.refused] == [
+        "says what program or image the job is started with"
+    ]
+    harmless = Submission({"name": "job"}, app)
+    assert scan(harmless.files, harmless.code) == ()
 
 
 def test_plain_training_code_is_not_in_the_way() -> None:

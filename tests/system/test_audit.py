@@ -98,7 +98,9 @@ def _check_server(system: SystemUnderTest, server: str) -> None:
 
 
 def _check_site(system: SystemUnderTest, site: str, kit: Path) -> None:
-    (job,) = events(system, site, "job")
+    taken, job = events(system, site, "job")
+    assert taken.outcome == "done" and taken.actor and taken.actor.name == SCIENTIST
+    assert set(taken.hashes) == {"content", "job", "policy"} and taken.hashes["job"] == job.hashes["job"]
     assert job.outcome == "done" and job.actor and job.actor.name == SCIENTIST
     assert set(job.hashes) == {"job", "policy", "cohort"} and job.cohort == "hippocampus"
     assert job.hashes["job"] == events(system, server_name(system), "job")[0].hashes["job"]

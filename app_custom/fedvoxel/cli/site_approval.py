@@ -119,10 +119,16 @@ def _site(kit: Path) -> "Kit":
 
 
 def _show(kit: "Kit", submission: "Submission", record: "Record") -> None:
+    from fedvoxel.governance.approval_policy import load_approval_policy
     from fedvoxel.governance.approvals import Approvals
     from fedvoxel.governance.submission_changes import changes
 
-    last = record.last_approved(submission.name, but=submission.sha256)
+    policy = load_approval_policy(kit.local)
+
+    def stands(content: str) -> bool:
+        return bool(_entry(kit, policy, record, content)["standing"] == "approved")
+
+    last = record.last_approved(submission.name, submission.sha256, stands)
     before = Approvals(kit).content(last) if last else None
     typer.echo(_named(submission))
     for arrival in record.arrivals:

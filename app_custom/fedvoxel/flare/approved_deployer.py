@@ -22,12 +22,14 @@ from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
 from fedvoxel.governance.approval_record import Arrival
 from fedvoxel.governance.approvals import Approvals
+from fedvoxel.governance.audited_files import job_hash, policy_hash
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import Actor, AuditEvent, HashName
 
 _UNUSABLE = "this site cannot tell whether the job is approved; its own log says why"
 """What leaves where the site's own files are not in order: the reason itself names them."""
+_NOT_PLACED = "FLARE did not put it in place; the site's own log says why"
 
 _logger = logging.getLogger(__name__)
 
@@ -44,20 +46,30 @@ class ApprovedDeployer(AppDeployer):
         app_data: bytes,
         fl_ctx: FLContext,
     ) -> str:
-        """Puts a job's content in place, or returns why not."""
+        """Puts a job's content in place, or returns why not; either way the site's audit log has it."""
         try:
             kit = open_kit(Path(workspace.get_root_dir()))
-            arrived, reason = _judged(kit, job_id, job_meta, app_data)
+            arrived, event = _judged(kit, job_id, job_meta, app_data)
+            said = event.reason or self._placed(workspace, job_id, job_meta, app_name, app_data, fl_ctx)
+            if said and not event.reason:  # FLARE's own words may name files.
+                event = event.model_copy(update={"outcome": "refused", "reason": _NOT_PLACED})
+            AuditLog(kit.state).record([event])
         except (FedVoxelError, OSError) as problem:
             _logger.error("event=job_not_judged job=%s reason=%s", job_id, problem)
             return _UNUSABLE
-        if arrived is None or reason:
-            _logger.warning("event=job_declined job=%s reason=%s", job_id, reason)
-            return reason
-        refused = super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx) or ""
-        if not refused:
+        if said:
+            _logger.warning("event=job_declined job=%s reason=%s", job_id, said)
+        elif arrived:
             _note(Path(workspace.get_run_dir(job_id)), arrived)
-        return refused
+        return said
+
+    def _placed(self, workspace: Workspace, job_id: str, *app: Any) -> str:
+        """Has FLARE put the content in place; returns why it does not, in words that may leave the site."""
+        try:
+            return super().deploy(workspace, job_id, *app) or ""
+        except Exception as problem:  # FLARE raises no other class, with the file's name in it.
+            _logger.error("event=job_not_placed job=%s error=%s", job_id, type(problem).__name__)
+            return _NOT_PLACED
 
 
 def _note(run_folder: Path, arrived: ArrivedJob) -> None:
@@ -68,35 +80,47 @@ def _note(run_folder: Path, arrived: ArrivedJob) -> None:
         _logger.warning("event=job_not_noted job=%s reason=%s", run_folder.name, problem.strerror)
 
 
-def _judged(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> tuple[ArrivedJob | None, str]:
-    """Returns what came, and why it is declined, once that is on record and what came is kept; empty where it is not.
+def _judged(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> tuple[ArrivedJob | None, AuditEvent]:
+    """Returns what came, and what is to go on record: that it is taken, or why not, once what came is kept.
 
     A job whose signature does not count, or that nobody could look at, is declined without more of it.
     """
-    policy = load_approval_policy(kit.local)
+    event = AuditEvent(kind="job", outcome="done", job_id=job_id, site=kit.name)
     with tempfile.TemporaryDirectory(prefix="fedvoxel-arrived-") as scratch:
+        try:
+            policy = load_approval_policy(kit.local)
+        except FedVoxelError:
+            AuditLog(kit.state).record([event.model_copy(update={"outcome": "refused", "reason": _UNUSABLE})])
+            raise
         # FLARE has unpacked and checked these bytes once before it asks, and does both again after.
         unzip_all_from_bytes(app_data, scratch)
+        app = Path(scratch)
         try:
-            arrived = arrived_job(kit, meta, Path(scratch))
-            reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None)
+            arrived = arrived_job(kit, meta, app)
+            reason = reason_to_decline(kit, policy, arrived.submission, arrived.submitter or None) or ""
         except JobError as problem:
-            return None, _recorded(AuditEvent(kind="job", outcome="refused", job_id=job_id, reason=str(problem)), kit)
-    if reason is None:
-        return arrived, ""
+            return None, event.model_copy(update={"outcome": "refused", "reason": str(problem)})
+        hashes: dict[HashName, str] = {
+            "content": arrived.submission.sha256,
+            "job": job_hash(app),
+            "policy": policy_hash(kit.local),
+        }
+    if reason:
+        reason = _kept(kit, job_id, arrived, reason)
+    said = {"outcome": "refused" if reason else "done", "actor": _actor(arrived), "reason": reason, "hashes": hashes}
+    return arrived, event.model_copy(update=said)
+
+
+def _kept(kit: Kit, job_id: str, arrived: ArrivedJob, reason: str) -> str:
+    """Keeps what is declined for a person to look at, and returns why it is, with a word where there was no room."""
     found = arrived.submission
     arrival = Arrival(found.sha256, found.name, job_id, arrived.submitter, arrived.organisation)
-    if not Approvals(kit).keep_arrival(arrival, found):
-        reason += "; too many jobs wait, so that it was not kept there"
-    actor = (
-        Actor(name=arrived.submitter, role="person", organisation=arrived.organisation) if arrived.submitter else None
-    )
-    hashes: dict[HashName, str] = {"job": found.sha256}
-    return arrived, _recorded(
-        AuditEvent(kind="job", outcome="refused", actor=actor, job_id=job_id, reason=reason, hashes=hashes), kit
-    )
+    if Approvals(kit).keep_arrival(arrival, found):
+        return reason
+    return f"{reason}; too many jobs wait, so that it was not kept there"
 
 
-def _recorded(event: AuditEvent, kit: Kit) -> str:
-    AuditLog(kit.state).record([event.model_copy(update={"site": kit.name})])
-    return event.reason
+def _actor(arrived: ArrivedJob) -> Actor | None:
+    if not arrived.submitter:
+        return None
+    return Actor(name=arrived.submitter, role="person", organisation=arrived.organisation)

@@ -21,12 +21,12 @@ from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_process import (
     KitProcess,
-    end_family,
     interrupted_by_signals,
     last_complaint,
     processes_of,
     start_kit,
 )
+from fedvoxel.flare.process_family import end_family
 from fedvoxel.governance.consortium import Consortium, load_consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.surroundings import port_is_free

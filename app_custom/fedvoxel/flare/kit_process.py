@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import psutil
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.flare.kit_making import child_environment
+from fedvoxel.flare.process_family import GRACE_S, end_family
 from fedvoxel.governance.kit import STARTUP_FILES, Kit
 from fedvoxel.governance.kit_lock import lock_kit
 from fedvoxel.governance.local_policy import HEARTBEAT_INTERVAL_S
@@ -32,7 +33,6 @@ _MODULES = {
     "site": "nvflare.private.fed.app.client.client_train",
 }
 _STALE_FILES = ("pid.fl", "shutdown.fl", "restart.fl", "daemon_pid.fl")
-_GRACE_S = 5.0
 
 
 def kit_command(kit: Kit) -> list[str]:
@@ -190,7 +190,7 @@ def lock_without_orphans(kit: Kit) -> int:
     Raises:
         ConsortiumError: The kit runs, or somebody else holds its lock.
     """
-    deadline = time.monotonic() + _GRACE_S
+    deadline = time.monotonic() + GRACE_S
     while True:
         try:
             return lock_kit(kit)
@@ -207,43 +207,6 @@ def lock_without_orphans(kit: Kit) -> int:
                 raise
             end_family(processes)
             time.sleep(0.1)
-
-
-def family(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Returns the processes and all that descend from them: jobs and trainers have sessions of their own."""
-    found: dict[int, psutil.Process] = {}
-    for process in processes:
-        try:
-            members = [process, *process.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            continue
-        found.update({member.pid: member for member in members})
-    return list(found.values())
-
-
-def end_family(processes: Iterable[psutil.Process], grace_s: float = _GRACE_S) -> None:
-    """Ends the processes and their descendants: politely, then by force after `grace_s` seconds."""
-    members = family(processes)
-    if grace_s > 0:
-        _signal(members, force=False)
-        members = _wait(members, grace_s)
-    _signal(members, force=True)
-    _wait(members, _GRACE_S)
-
-
-def _signal(processes: list[psutil.Process], force: bool) -> None:
-    for process in processes:
-        try:
-            process.kill() if force else process.terminate()
-        except psutil.NoSuchProcess:
-            continue
-
-
-def _wait(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
-    deadline = time.monotonic() + timeout_s
-    while processes and time.monotonic() < deadline:
-        _, processes = psutil.wait_procs(processes, timeout=0.1)
-    return processes
 
 
 def last_complaint(log: Path) -> str:

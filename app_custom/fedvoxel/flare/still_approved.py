@@ -13,6 +13,7 @@ from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.flare.taken_job import signed_by
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
+from fedvoxel.governance.approvals import has_record
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.submission import submission_of
 
@@ -31,7 +32,7 @@ def check_still_approved(fl_ctx: FLContext) -> None:
     workspace = workspace_of(fl_ctx)
     local = Path(workspace.get_site_config_dir()).resolve()
     policy = load_approval_policy(local)
-    if not policy.most and policy.code == "never":
+    if not policy.most and policy.code == "never" and not has_record(local.parent / "state"):
         return
     kit, job_id = open_kit(local.parent), fl_ctx.get_job_id()
     meta = read_json(Path(workspace.get_job_meta_path(job_id)), "the job's meta")

@@ -33,14 +33,14 @@ def reason_to_decline(kit: Kit, policy: ApprovalPolicy, submission: Submission, 
         return "this hospital takes no job with code"
     if any(finding.refused for finding in scan(submission.files, code)):
         return "the job's code does what this hospital lets nobody approve; a scan of it says what"
+    record, content = Approvals(kit).read(), submission.sha256
+    if record.refused_by(content):
+        return f"a person of this hospital has refused this job (content {content[:12]})"
     needed = policy.needed(submission.cohorts, bool(code))
     if not needed:
         return None
     if submitter is None:
         return f"{APPROVES_FIRST}, and nobody has signed this one"
-    record, content = Approvals(kit).read(), submission.sha256
-    if record.refused_by(content):
-        return f"a person of this hospital has refused this job (content {content[:12]})"
     approved = [name for name in record.approved_by(content) if policy.submitter_may_approve or name != submitter]
     if len(approved) >= needed:
         return None

@@ -1,5 +1,6 @@
 """What came to a site and what its people said about it, as it stands at one moment; reads and writes no file."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,10 +59,16 @@ class Record:
         """Returns whose last word on a content is a refusal, sorted."""
         return tuple(sorted(name for name, said in self.last_words(content).items() if said.word == "refused"))
 
-    def last_approved(self, job: str, but: str) -> str | None:
-        """Returns the content of that name that was approved last, other than `but`."""
+    def last_approved(self, job: str, but: str, stands: Callable[[str], bool]) -> str | None:
+        """Returns the content of that name that was approved last, other than `but`.
+
+        Args:
+            job: The name.
+            but: The content to leave out.
+            stands: Says whether a content has all the approvals that it needs, and no refusal.
+        """
         found = [said.content for said in self.decisions if said.job == job and said.content != but]
-        return next((content for content in reversed(found) if self.approved_by(content)), None)
+        return next((content for content in reversed(found) if self.approved_by(content) and stands(content)), None)
 
     @property
     def contents(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from fedvoxel.records.revocation import LIST_FILE
 MOST_PENDING = 100
 """Contents that are kept while nobody has said anything about them: who may submit jobs could fill a disk otherwise."""
 
+_FOLDER = "approvals"
 _PURPOSE = "job approval"
 _LONGEST_REASON = 1000
 
@@ -40,7 +41,7 @@ class Approvals:
     def __init__(self, kit: Kit) -> None:
         """Touches no file; `kit` is a site's."""
         self._kit = kit
-        self._folder = kit.state / "approvals"
+        self._folder = kit.state / _FOLDER
         self._chain = Chain(self._folder / "approvals.jsonl")
 
     def read(self, now: datetime | None = None) -> Record:
@@ -51,10 +52,12 @@ class Approvals:
             ConsortiumError: The kit's root or its revocation list cannot be used.
         """
         entries = self._chain.read()
-        trust = self._trust()
+        decided = [entry for entry in entries if entry.body.get("kind") == "decided"]
+        # Where nobody has said anything, a revocation list that is out of date changes nothing.
+        trust = self._trust() if decided else None
         arrivals = [Arrival(**_said(entry, Arrival)) for entry in entries if entry.body.get("kind") == "arrived"]
         now = now or datetime.now(UTC)
-        said = [self._decision(entry, trust, now) for entry in entries if entry.body.get("kind") == "decided"]
+        said = [self._decision(entry, trust, now) for entry in decided if trust]
         return Record(tuple(arrivals), tuple(decision for decision in said if decision))
 
     def keep_arrival(self, arrival: Arrival, submission: Submission) -> bool:
@@ -144,7 +147,7 @@ class Approvals:
             task="site approve" if word == "approved" else "site refuse",
             site=self._kit.name,
             reason=reason,
-            hashes={"job": content},
+            hashes={"content": content},
         )
         AuditLog(self._kit.state).record([event])
 
@@ -159,6 +162,11 @@ class Approvals:
 
     def _place(self, sha256: str) -> Path:
         return self._folder / "jobs" / f"{sha256}.json"
+
+
+def has_record(state: Path) -> bool:
+    """Says whether anything came or was said at a site: where nothing was, no job can have been refused."""
+    return (state / _FOLDER).exists()
 
 
 def _as_body(arrival: Arrival) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from fedvoxel.governance.job_folder import META_FILE
+
 _NETWORK = frozenset(
     {
         "aiohttp", "asyncio", "boto3", "ftplib", "grpc", "http", "httpx", "imaplib", "nntplib", "paramiko", "poplib",
@@ -43,9 +45,11 @@ _HIDING_NAMES = frozenset(
 _HIDING_ATTRIBUTES = frozenset(
     {
         "__bases__", "__builtins__", "__code__", "__getattribute__", "__globals__", "__import__", "__loader__",
-        "__mro__", "__reduce__", "__reduce_ex__", "__subclasses__", "import_module",
+        "__mro__", "__reduce__", "__reduce_ex__", "__subclasses__", "exec", "import_module",
     }
 )  # fmt: skip
+_MODULES = "modules"
+"""Of `sys`: every module by its name, those above too."""
 _ODD_ATTRIBUTES = frozenset({"__class__", "__dict__"})
 _WRITING = frozenset(
     {
@@ -87,13 +91,14 @@ def scan(files: Mapping[str, bytes], code: tuple[str, ...]) -> tuple[CodeFinding
     Returns:
         What was found, by file and line.
     """
-    return tuple(sorted({finding for path in code for finding in _file(path, files.get(path))}))
+    found = {finding for path in code if path in files for finding in _file(path, files[path])}
+    # Of an app's file with that name it says nothing: the job's own meta is no file of the app.
+    if code.count(META_FILE) > (META_FILE in files):
+        found.add(CodeFinding(META_FILE, 0, "says what program or image the job is started with", refused=True))
+    return tuple(sorted(found))
 
 
-def _file(path: str, content: bytes | None) -> Iterator[CodeFinding]:
-    if content is None:
-        yield CodeFinding(path, 0, "says what program or image the job is started with", refused=True)
-        return
+def _file(path: str, content: bytes) -> Iterator[CodeFinding]:
     kind = PurePosixPath(path).suffix
     if kind != ".py" and kind not in _TEXT:
         yield CodeFinding(path, 0, f"is no source text (*{kind})", refused=True)
@@ -109,7 +114,11 @@ def _file(path: str, content: bytes | None) -> Iterator[CodeFinding]:
 
 
 def _places(path: str, tree: ast.AST) -> Iterator[CodeFinding]:
+    # A network's .modules() is called; sys.modules, by whatever name of sys, is not.
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == _MODULES and id(node) not in called:
+            yield CodeFinding(path, node.lineno, "reaches around names with modules", refused=True)
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from _imported(path, node)
         elif isinstance(node, ast.Name) and node.id in _HIDING_NAMES:
@@ -133,7 +142,8 @@ def _imported(path: str, node: ast.Import | ast.ImportFrom) -> Iterator[CodeFind
                 yield CodeFinding(path, node.lineno, f"imports {name}: {what}")
     if isinstance(node, ast.ImportFrom):
         for alias in node.names:
-            if alias.name in _HIDING_ATTRIBUTES | _HIDING_NAMES | _HIDING:
+            of_sys = node.module == "sys" and alias.name in (_MODULES, "*")
+            if of_sys or alias.name in _HIDING_ATTRIBUTES | _HIDING_NAMES | _HIDING:
                 yield CodeFinding(path, node.lineno, f"imports {alias.name} under a name of its own", refused=True)
 
 
@@ -145,7 +155,7 @@ def _called(path: str, node: ast.Call) -> Iterator[CodeFinding]:
         asked = node.args[1] if len(node.args) > 1 else None
         if not (isinstance(asked, ast.Constant) and isinstance(asked.value, str)):
             yield CodeFinding(path, node.lineno, f"{called.id} with a name that is not said", refused=True)
-        elif asked.value in _HIDING_ATTRIBUTES | _HIDING_NAMES:
+        elif asked.value in _HIDING_ATTRIBUTES | _HIDING_NAMES | {_MODULES}:
             yield CodeFinding(path, node.lineno, f"reaches around names with {asked.value}", refused=True)
     elif isinstance(called, ast.Attribute) and called.attr in _WRITING:
         yield CodeFinding(path, node.lineno, f"calls .{called.attr}(): may write or remove files")

@@ -4,13 +4,17 @@ What came is somebody else's text: nothing of it reaches a terminal but as chara
 """
 
 import difflib
+import hashlib
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedvoxel.governance.submission import Submission
 from fedvoxel.records.canonical import canonical_json
 
-_LONGEST_VALUE = 2000
+_LONGEST_SHOWN = 2000
+_PLAIN_KEY = re.compile(r"[\w-]+", re.ASCII)
 
 
 def changes(before: Submission | None, after: Submission) -> list[str]:
@@ -25,7 +29,7 @@ def changes(before: Submission | None, after: Submission) -> list[str]:
     """
     old = before.settings if before else {}
     new = after.settings
-    lines = [line for name in sorted({*old, *new}) for line in _settings(name, old.get(name), new.get(name))]
+    lines = [line for name in sorted({*old, *new}) for line in _settings(name, old, new)]
     texts_before = _others(before) if before else {}
     texts = _others(after)
     return lines + [
@@ -42,33 +46,41 @@ def shown(text: str) -> str:
     )
 
 
-def _settings(name: str, old: Any, new: Any) -> Iterator[str]:
-    was, now = dict(_leaves("", old)), dict(_leaves("", new))
+def _settings(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    was, now = (dict(_leaves("", settings[name])) if name in settings else {} for settings in (old, new))
     for key in sorted({*was, *now}):
         if key not in was:
-            yield shown(f"{name}: {key} = {now[key]} (new)")
+            yield shown(f"{name}: {key} = {_short(now[key])} (new)")
         elif key not in now:
-            yield shown(f"{name}: {key} = {was[key]} (gone)")
+            yield shown(f"{name}: {key} = {_short(was[key])} (gone)")
         elif was[key] != now[key]:
-            yield shown(f"{name}: {key}: {was[key]} -> {now[key]}")
+            yield shown(f"{name}: {key}: {_short(was[key])} -> {_short(now[key])}")
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Returns what stands in a document, by dotted key."""
+    """Returns what stands in a document, whole, by dotted key; no two places have the same."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _leaves(f"{path}.{key}" if path else str(key), item)
+            # A key may look like a path to somewhere else: in brackets and quotes it is none.
+            step = f".{key}" if _PLAIN_KEY.fullmatch(key) else f"[{json.dumps(key)}]"
+            yield from _leaves(path + step if path else step.removeprefix("."), item)
     elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         for index, item in enumerate(value):
             yield from _leaves(f"{path}[{index}]", item)
-    elif value is not None or path:
-        text = canonical_json(value).decode()
-        yield path, text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}... ({len(text)} characters)"
+    else:
+        yield path, canonical_json(value).decode()
+
+
+def _short(text: str) -> str:
+    """Returns a value as it is shown: of a long one the beginning, and a hash by which two that begin alike differ."""
+    if len(text) <= _LONGEST_SHOWN:
+        return text
+    return f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters, SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
 def _others(submission: Submission) -> Mapping[str, bytes]:
-    settings = submission.settings
-    return {path: content for path, content in submission.files.items() if path not in settings}
+    # Not what no settings are called: a file of the app may have the meta's name.
+    return {path: submission.files[path] for path in submission.code if path in submission.files}
 
 
 def _text(name: str, old: bytes | None, new: bytes | None) -> list[str]:
@@ -82,6 +94,7 @@ def _text(name: str, old: bytes | None, new: bytes | None) -> list[str]:
 
 def _lines(content: bytes | None) -> list[str] | None:
     try:
-        return (content or b"").decode("utf-8").splitlines()
+        # Only a line feed ends a line, as nowhere two texts look alike then; an empty file is not the same as none.
+        return [] if content is None else content.decode("utf-8").split("\n")
     except UnicodeDecodeError:
         return None

@@ -49,6 +49,7 @@ Outcome = Literal[
 
 HashName = Literal[
     "job",
+    "content",
     "model_before",
     "model",
     "update",
@@ -62,9 +63,10 @@ HashName = Literal[
     "site_head",
     "certificate",
 ]
-"""What a hash is of: all that a job runs; the global model before and after a round; an update as it was received; what
-left a site; a cohort's manifest; the site's policy; the head of the privacy ledger; `outcome.json`; the head of the
-server's log, and the root of the tree over it, that a site was shown; a certificate of withdrawal."""
+"""What a hash is of: all in a job's app; that and the job's own meta, which is what people approve; the global model
+before and after a round; an update as it was received; what left a site; a cohort's manifest; the site's policy; the
+head of the privacy ledger; `outcome.json`; the head of the server's log, and the root of the tree over it, that a site
+was shown; a certificate of withdrawal."""
 
 MOST_HEADS = 1000
 """So many lost heads one event names at most."""
