@@ -45,6 +45,11 @@ def test_every_row_points_at_tests_that_exist() -> None:
     assert [missing for row in rows for missing in missing_in(row)] == []
 
 
+@pytest.mark.parametrize("what", ["approvals", "submission_changes", "code_scan", "audit_check", "countersigning"])
+def test_approval_and_the_audit_log_have_rows(what: str) -> None:
+    assert any(f"tests/governance/test_{what}.py" in row[1] for row in rows_of(PAGE.read_text()))
+
+
 def test_every_adversary_has_a_table() -> None:
     page = PAGE.read_text()
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
