@@ -195,7 +195,7 @@ def test_a_job_of_a_person_who_was_revoked_is_not_taken_whatever_the_rule(consor
     assert consortium.deploy(job) == ""
     consortium.hospital.revoke(consortium.scientist)
     assert f"with which {SCIENTIST} signed the job is revoked" in consortium.deploy(job)
-    (refused,) = [event for _, event in AuditLog(kit.state).read()]
+    _, refused = [event for _, event in AuditLog(kit.state).read()]
     assert (refused.kind, refused.outcome, refused.job_id) == ("job", "refused", "j1") and "revoked" in refused.reason
     (kit.startup / LIST_FILE).write_text("torn")
     assert "cannot tell whether the job is approved" in consortium.deploy(job)
