@@ -165,7 +165,7 @@ def test_an_interrupted_run_whose_signature_counts_no_more_is_given_up_and_says_
     change(server)
     server.ended(job_id)
     outcome, entry = load_outcome(folder / OUTCOME_FILE), RoundJournal(folder / "journal").read()
-    assert server.others(job_id) == [] and RESUMED_AS not in server.meta(job_id)
+    assert server.others(job_id) == [] and server.meta(job_id).get(RESUMED_AS) is None
     assert outcome.status == "failed" and entry and entry.ended == "failed"
     assert reason in str(outcome.reason) and "submitting the same job again goes on after them" in str(outcome.reason)
     assert [job for job, _ in server.refused] == [job_id]
@@ -215,7 +215,7 @@ def test_a_job_that_died_before_its_run_had_a_journal_is_not_begun_again_by_a_re
 
 def test_a_stored_job_whose_bytes_have_changed_is_refused_not_held_for_ever(server: SignedServer) -> None:
     job_id = server.submit_signed(RunStatus.SUBMITTED)
-    (content,) = (server.folder / "store").rglob("data")
+    (content,) = (server.folder / "state" / "jobs").rglob("data")
     content.write_bytes(content.read_bytes()[:-40])
     assert "cannot be read any more" in str(server.ask_to_start(job_id))
     assert server.meta(job_id)["status"] == "FINISHED:FAILED_TO_RUN"
