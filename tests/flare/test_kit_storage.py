@@ -122,3 +122,40 @@ def test_what_is_not_there_or_cannot_be_written_is_an_error_of_flares_storage(
     (tmp_path / "jobs/jobs/a" / HASHED_META).mkdir()
     with pytest.raises(StorageException, match=r"kept of a job cannot be written \(Is a directory\)"):
         storage.update_meta("jobs/a", {"status": "FINISHED"}, replace=False)
+
+
+def test_what_is_said_of_a_job_that_was_deleted_since_is_dropped(storage: KitStorage, tmp_path: Path) -> None:
+    storage.delete_object("jobs/a")
+    storage.update_meta("jobs/a", {"job_deploy_detail": ["hospital-a: refused"]}, replace=False)
+    assert not (tmp_path / "jobs/jobs/a").exists()
+    with pytest.raises(StorageException):
+        storage.get_meta("jobs/a")
+    storage.create_object("jobs/a", b"zip", {"job_id": "a", "status": "SUBMITTED"})
+    storage.update_meta("jobs/a", {"status": "RUNNING"}, replace=False)
+    assert storage.get_meta("jobs/a")["status"] == "RUNNING"
+
+
+def test_a_job_is_not_deleted_while_its_word_is_written(
+    storage: KitStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written between the emptying of a folder and its removal would leave the folder, and an error."""
+    writes, goes_on = threading.Event(), threading.Event()
+    write = kit_storage.write_twofold
+
+    def slow(path: Path, content: bytes) -> None:
+        writes.set()
+        assert goes_on.wait(5)
+        write(path, content)
+
+    monkeypatch.setattr(kit_storage, "write_twofold", slow)
+    update = threading.Thread(target=storage.update_meta, args=("jobs/a", {"status": "FINISHED"}, False))
+    update.start()
+    assert writes.wait(5)
+    deletion = threading.Thread(target=storage.delete_object, args=("jobs/a",))
+    deletion.start()
+    deletion.join(0.1)
+    assert deletion.is_alive() and (tmp_path / "jobs/jobs/a").is_dir()
+    goes_on.set()
+    update.join(5)
+    deletion.join(5)
+    assert not (tmp_path / "jobs/jobs/a").exists()

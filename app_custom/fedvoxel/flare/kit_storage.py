@@ -53,16 +53,17 @@ class KitStorage(FilesystemStorage):
         super().__init__(root_dir=str(Path.cwd() / relative))
         self._damaged: set[str] = set()
         self._waiting: dict[str, dict[str, Any]] = {}
+        self._deleted: set[str] = set()
         self._writing = threading.Lock()
 
     def create_object(self, uri: str, data: Any, meta: dict[str, Any], overwrite_existing: bool = False) -> str:
         """Stores a job."""
-        self._forget_hashed(uri)
+        self._forget(uri)
         return str(super().create_object(uri, data, meta, overwrite_existing))
 
     def clone_object(self, from_uri: str, to_uri: str, meta: dict[str, Any], overwrite_existing: bool = False) -> str:
         """Stores a copy of a job."""
-        self._forget_hashed(to_uri)
+        self._forget(to_uri)
         return str(super().clone_object(from_uri, to_uri, meta, overwrite_existing))
 
     def get_meta(self, uri: str) -> dict[str, Any]:
@@ -88,15 +89,32 @@ class KitStorage(FilesystemStorage):
     def update_meta(self, uri: str, meta: dict[str, Any], replace: bool) -> None:
         """Changes what is kept of a job; waits as long as the disk is full, and others read the change already.
 
+        Of a job that has been deleted nothing is kept: FLARE says why a job could not be deployed after it says that it
+        could not, and whoever waits for that may have deleted the job. An error here would end FLARE's scheduler.
+
         Raises:
             StorageException: There is no such job, or its files cannot be read or written.
         """
         folder = self._folder(uri)
         with self._writing:
+            if uri in self._deleted:
+                return
             self._waiting[uri] = dict(meta) if replace else self.get_meta(uri) | meta
         while not self._written(uri, folder):
             logger.error("event=disk_full job=%s what=waits for room to write what is kept of it", folder.name)
             time.sleep(_FULL_PAUSE_S)
+
+    def delete_object(self, uri: str) -> str:
+        """Removes a job, between what else is written of it.
+
+        Raises:
+            StorageException: There is no such job.
+        """
+        with self._writing:
+            folder = super().delete_object(uri)
+            self._waiting.pop(uri, None)
+            self._deleted.add(uri)
+        return str(folder)
 
     def list_components_of_object(self, uri: str) -> list[str]:
         """Returns what a job consists of."""
@@ -134,5 +152,6 @@ class KitStorage(FilesystemStorage):
     def _folder(self, uri: str) -> Path:
         return Path(self._object_path(uri))
 
-    def _forget_hashed(self, uri: str) -> None:
+    def _forget(self, uri: str) -> None:
+        self._deleted.discard(uri)
         (self._folder(uri) / HASHED_META).unlink(missing_ok=True)
