@@ -90,7 +90,7 @@ class KitStorage(FilesystemStorage):
         """Changes what is kept of a job; waits as long as the disk is full, and others read the change already.
 
         Of a job that has been deleted nothing is kept: FLARE says why a job could not be deployed after it says that it
-        could not, and whoever waits for that may have deleted the job. An error here would end FLARE's scheduler.
+        could not, and whoever waits for that may have deleted the job.
 
         Raises:
             StorageException: There is no such job, or its files cannot be read or written.
