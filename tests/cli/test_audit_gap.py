@@ -13,7 +13,8 @@ from fedvoxel.export.trust import read_trust
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.countersigning import countersign, taken
-from fedvoxel.records.audit import AuditLog
+from fedvoxel.governance.log_notes import SiteNotes
+from fedvoxel.records.audit import AuditLog, FollowedLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.identity import load_identity
 from tests.consortium_kits import PASSPHRASE, consortium_file
@@ -41,7 +42,8 @@ class KitRun(MadeUpRun):
         events = {}
         for site in present:
             question, now = self.question(site, index), datetime.now(UTC)
-            answer = countersign(self.sites[site], self.identities[site], question, JOB, lambda: datetime.now(UTC))
+            log = FollowedLog(self.sites[site], SiteNotes)
+            answer = countersign(log, self.identities[site], question, JOB, lambda: datetime.now(UTC))
             events[site] = taken(question, answer, site, JOB, self.trust, now)
         self.server.record(list(events.values()))
         return events

@@ -15,7 +15,8 @@ from fedvoxel.flare.messages import COUNTERSIGN_TOPIC, error_reply, result_reply
 from fedvoxel.flare.site_audit import answer_countersigning, record_job
 from fedvoxel.governance.audited_files import policy_hash
 from fedvoxel.governance.countersigning import Answer, question_for
-from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.governance.log_notes import ServerNotes
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog, FollowedLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.updates.array_hash import hash_of_arrays
 from fedvoxel.updates.weights_file import to_bytes
@@ -131,8 +132,7 @@ def test_a_job_and_the_heads_that_are_shown_stand_in_the_sites_log(made: Path) -
     )
     answer_countersigning(context)
     log, handler = AuditLog(made / "state"), engine.handlers[COUNTERSIGN_TOPIC]
-    with log.writing() as chain:
-        question = question_for(chain.entries, [], "a_run", 0)
+    question = question_for(FollowedLog(log, ServerNotes).noted(), [], "a_run", 0)
     request = Shareable()
     request["question"] = question.model_dump(mode="json")
     answer = Answer.model_validate(handler(COUNTERSIGN_TOPIC, request, context)["answer"])

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.export.trust import Trust
-from fedvoxel.governance.countersigning import Answer, Question, countersign, known_to_sites, question_for, taken
-from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.governance.countersigning import Answer, Question, countersign, question_for, taken
+from fedvoxel.governance.log_notes import ServerNotes, SiteNotes
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog, FollowedLog
 from fedvoxel.records.audit_event import AuditEvent, HashName
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import HEAD_FILE, Entry, next_entry
@@ -71,12 +72,11 @@ class MadeUpRun:
 
     def question(self, site: str, index: int) -> Question:
         """Returns what the server shows to a site."""
-        with self.server.writing() as chain:
-            return question_for(chain.entries, [known_to_sites(chain.entries).get(site, 0)], RUN, index)
+        return question_for(FollowedLog(self.server, ServerNotes).noted(), [site], RUN, index)
 
     def answer(self, site: str, question: Question) -> Answer:
         """Returns what a site says to it."""
-        return countersign(self.sites[site], self.identities[site], question, JOB, lambda: NOW)
+        return countersign(FollowedLog(self.sites[site], SiteNotes), self.identities[site], question, JOB, lambda: NOW)
 
     def file(self, keeper: str) -> Path:
         """Returns the file of a log."""

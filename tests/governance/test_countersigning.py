@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.governance.countersigning import Answer, known_to_sites, shown_in, taken
-from fedvoxel.records.audit import AuditLog
+from fedvoxel.governance.countersigning import Answer, shown_in, taken
+from fedvoxel.governance.log_notes import ServerNotes
+from fedvoxel.records.audit import AuditLog, FollowedLog
 from tests.export.throwaway_root import NOW, Root
 
 from .audited_logs import JOB, SITES, MadeUpRun, made_up_run, rewrite, said
@@ -33,8 +34,7 @@ def test_each_round_is_signed_by_each_site_and_both_logs_say_so(run: MadeUpRun) 
     ]
     assert all(event.signature and event.site_entries for event in signed)
     assert outcomes(run) == [("done", "")] * 2
-    with run.server.writing() as chain:
-        assert known_to_sites(chain.entries)[A] == signed[-2].log_entries
+    assert FollowedLog(run.server, ServerNotes).noted().known[A] == signed[-2].log_entries
 
 
 def test_the_messages_stay_small(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the audit log is told stands there in order, a change is found, and the version before is read."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fedvoxel.errors import LedgerError
-from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog, FollowedLog
 from fedvoxel.records.audit_event import Actor, AuditEvent, Spent, event_of
 from fedvoxel.records.chain import Chain
+from fedvoxel.records.chain_entry import Entry
 
 RUN: dict[str, Any] = {"run_key": "a_run", "job_id": "job-1"}
 EVENTS = [
@@ -51,6 +53,52 @@ def test_a_log_that_is_added_to_often_is_not_held_in_memory(tmp_path: Path) -> N
         chain.append(EVENTS[0].body())
     log.record(EVENTS)
     assert len(log.read()) == 13
+
+
+class _Sites:
+    """Is what a test keeps of a log."""
+
+    def __init__(self) -> None:
+        self.sites: list[str] = []
+
+    def note(self, entry: Entry) -> None:
+        self.sites.append(entry.body["site"])
+
+
+def test_who_follows_a_log_notes_each_entry_once(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    followed = FollowedLog(log, _Sites)
+    assert followed.noted().sites == []
+    log.record(EVENTS)
+    AuditLog(tmp_path).record(EVENTS)
+    assert followed.noted().sites == ["hospital-a", "hospital-b"] * 2
+    with followed.writing() as (chain, noted):
+        assert len(chain.entries) == 1
+        chain.append(EVENTS[0].body())
+        assert len(noted.sites) == 4, "what is decided here goes by what was there before"
+    assert followed.noted().sites == ["hospital-a", "hospital-b"] * 2 + ["hospital-a"]
+    assert followed.noted().sites == ["hospital-a", "hospital-b"] * 2 + ["hospital-a"]
+
+
+def test_another_log_in_its_place_is_noted_anew(tmp_path: Path) -> None:
+    log, other = AuditLog(tmp_path / "one"), AuditLog(tmp_path / "other")
+    followed = FollowedLog(log, _Sites)
+    log.record(EVENTS)
+    assert len(followed.noted().sites) == 2
+    other.record(EVENTS[1:])
+    shutil.rmtree(tmp_path / "one")
+    shutil.copytree(tmp_path / "other", tmp_path / "one")
+    assert followed.noted().sites == ["hospital-b"]
+
+
+def test_a_log_that_was_changed_where_it_ends_is_not_followed(tmp_path: Path) -> None:
+    log, path = AuditLog(tmp_path), tmp_path / "audit" / AUDIT_FILE
+    followed = FollowedLog(log, _Sites)
+    log.record(EVENTS)
+    followed.noted()
+    path.write_bytes(path.read_bytes().replace(b"lost its", b"kept its"))
+    with pytest.raises(LedgerError, match=r"line 2 of audit\.jsonl"):
+        followed.noted()
 
 
 def test_a_changed_log_is_neither_read_nor_written(tmp_path: Path) -> None:

@@ -421,25 +421,114 @@ def test_who_goes_on_reads_again_only_what_others_wrote(path: Path, monkeypatch:
         with chain.continuing(last) as again:
             assert again is last
             again.append({"number": number})
-    assert len(read) == 1
-    Chain(path, lambda: NOON).append({"number": 6})
-    with chain.continuing(last) as fresh:
-        assert fresh is not last and len(fresh.entries) == 7
-        fresh.append({"number": 7})
-    assert numbers(path) == list(range(8))
+    assert [given[0] for given in read[1:]] == [b"", b""]
+    with Chain(path, lambda: NOON).writing() as other:
+        other.append({"number": 6}, {"number": 7})
+    read.clear()
+    with chain.continuing(last) as again:
+        assert again is last and len(again.entries) == 8
+        again.append({"number": 8})
+    ((content, *_),) = read
+    assert content.count(b"\n") == 2, "of the lines that it knows none is read again"
+    assert numbers(path) == list(range(9))
 
 
-@pytest.mark.parametrize("what", ["lines", "head"])
-def test_who_goes_on_sees_what_was_taken_away(path: Path, what: str) -> None:
+@pytest.mark.parametrize("crashed", [False, True])
+def test_who_goes_on_may_have_dropped_the_first_entries(path: Path, crashed: bool) -> None:
+    chain = Chain(path, lambda: NOON)
+    with chain.continuing(None) as last:
+        last.entries = last.entries[-1:]
+    head = head_of(path).read_bytes()
+    Chain(path, lambda: NOON).append({"number": 3})
+    if crashed:  # between line and head, and in the middle of the next line
+        head_of(path).write_bytes(head)
+        path.write_bytes(path.read_bytes() + b'{"at":')
+    with chain.continuing(last) as again:
+        assert again is last and [entry.body["number"] for entry in again.entries] == [2, 3]
+        assert head_of(path).read_bytes() == again.entries[-1].line + b"\n", "the head is brought up first"
+        again.append({"number": 4})
+    assert numbers(path) == list(range(5))
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _without_head(path: Path) -> None:
+    head_of(path).unlink()
+
+
+def _older_head(path: Path) -> None:
+    head_of(path).write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+
+
+def _last_line_changed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"number":3', b'"number":8'))
+
+
+def _all_gone(path: Path) -> None:
+    path.unlink()
+
+
+def _foreign_line_added(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[1])
+
+
+def _two_lines_that_the_head_lacks(path: Path) -> None:
+    head = head_of(path).read_bytes()
+    for number in (4, 5):
+        Chain(path, lambda: NOON).append({"number": number})
+    head_of(path).write_bytes(head)
+
+
+NOT_GOING_ON = [
+    _cut,
+    _without_head,
+    _older_head,
+    _last_line_changed,
+    _all_gone,
+    _foreign_line_added,
+    _two_lines_that_the_head_lacks,
+]
+
+
+@pytest.mark.parametrize("tampered", NOT_GOING_ON)
+def test_who_goes_on_sees_a_file_that_does_not(path: Path, tampered: Callable[[Path], None]) -> None:
     chain = Chain(path, lambda: NOON)
     with chain.continuing(None) as last:
         last.append({"number": 3})
-    if what == "lines":
-        path.write_bytes(path.read_bytes()[:-20])
-    else:
-        head_of(path).unlink()
+    tampered(path)
+    before = path.read_bytes() if path.exists() else b""
     with pytest.raises(LedgerError), chain.continuing(last):
         pass
+    assert (path.read_bytes() if path.exists() else b"") == before
+
+
+def test_a_change_of_what_was_verified_is_found_by_the_next_who_reads_it(path: Path) -> None:
+    """Who goes on does not look at it again: this is what that costs, and where it ends."""
+    chain = Chain(path, lambda: NOON)
+    with chain.continuing(None) as last:
+        last.append({"number": 3})
+    path.write_bytes(path.read_bytes().replace(b'"number":1', b'"number":9'))
+    with chain.continuing(last) as again:
+        again.append({"number": 4})
+    for reads in (Chain(path).read, lambda: Chain(path).append({"number": 5})):
+        with pytest.raises(LedgerError, match="line 2 of lines"):
+            reads()
+    with pytest.raises(LedgerError, match="line 2 of lines"), Chain(path).continuing(None):
+        pass
+
+
+def test_another_chain_in_its_place_is_read_from_its_beginning(path: Path, tmp_path: Path) -> None:
+    chain, other = Chain(path, lambda: NOON), Chain(tmp_path / "other" / "lines.jsonl", lambda: NOON)
+    with chain.continuing(None) as last:
+        last.append({"number": 3})
+    for number in (7, 8, 9):
+        other.append({"number": number})
+    for name in (path.name, "head.json"):
+        path.with_name(name).write_bytes((tmp_path / "other" / name).read_bytes())
+    with chain.continuing(last) as fresh:
+        assert fresh is not last and [entry.body["number"] for entry in fresh.entries] == [7, 8, 9]
 
 
 def test_threads_take_turns(path: Path) -> None:

@@ -19,8 +19,9 @@ from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.export.trust import Trust
 from fedvoxel.flare.messages import COUNTERSIGN_TOPIC
 from fedvoxel.flare.state_folder import startup_folder
-from fedvoxel.governance.countersigning import Answer, Question, known_to_sites, question_for, taken
-from fedvoxel.records.audit import AuditLog
+from fedvoxel.governance.countersigning import Answer, Question, question_for, taken
+from fedvoxel.governance.log_notes import ServerNotes
+from fedvoxel.records.audit import AuditLog, FollowedLog
 from fedvoxel.records.identity import load_root
 
 ANSWER_TIMEOUT_S = 10.0
@@ -37,6 +38,7 @@ class Countersigning:
         self._engine, self._job_id = fl_ctx.get_engine(), str(fl_ctx.get_job_id())
         self._root = startup_folder(fl_ctx) / "rootCA.pem"
         self._log, self._run_key = log, run_key
+        self._followed = FollowedLog(log, ServerNotes)
         self._thread = ThreadPoolExecutor(1, "countersigning")
         self._asked: list[Future[None]] = []
 
@@ -79,10 +81,7 @@ class Countersigning:
         return [site for site in sites if first and _needs_another_proof(question, answers[site])]
 
     def _question(self, sites: Collection[str], index: int | None) -> Question:
-        with self._log.writing() as chain:
-            entries = list(chain.entries)
-        known = known_to_sites(entries)
-        return question_for(entries, [known.get(site, 0) for site in sites], self._run_key, index)
+        return question_for(self._followed.noted(), sites, self._run_key, index)
 
     def _send(self, sites: Collection[str], question: Question) -> dict[str, Answer | None]:
         # A site of the run need not be in this attempt. FLARE asks nobody where it knows one name too few, and all

@@ -23,8 +23,9 @@ from fedvoxel.flare.messages import COUNTERSIGN_TOPIC, error_of, one_line
 from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.governance.audited_files import policy_hash
 from fedvoxel.governance.countersigning import Answer, Question, countersign
+from fedvoxel.governance.log_notes import SiteNotes
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
-from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit import AuditLog, FollowedLog
 from fedvoxel.records.audit_event import AuditEvent, HashName, Spent
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.records.identity import Identity, load_identity
@@ -102,11 +103,13 @@ def answer_countersigning(fl_ctx: FLContext) -> None:
     except FedVoxelError as error:
         _logger.error("event=not_countersigned reason=%s", error)
         return
-    answer = partial(_countersigned, AuditLog(kit / "state"), identity)
+    answer = partial(_countersigned, FollowedLog(AuditLog(kit / "state"), SiteNotes), identity)
     fl_ctx.get_engine().register_aux_message_handler(COUNTERSIGN_TOPIC, answer)
 
 
-def _countersigned(log: AuditLog, identity: Identity, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
+def _countersigned(
+    log: FollowedLog[SiteNotes], identity: Identity, topic: str, request: Shareable, fl_ctx: FLContext
+) -> Shareable:
     try:
         question = parse_config(Question, request.get("question"), "the server's question")
         answer = countersign(log, identity, question, str(fl_ctx.get_job_id()), lambda: datetime.now(UTC))

@@ -19,7 +19,8 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError, FedVoxelError, PackageError
 from fedvoxel.export.signature import Signature, sign, verify
 from fedvoxel.export.trust import Trust
-from fedvoxel.records.audit import AuditLog
+from fedvoxel.governance.log_notes import ServerNotes, SiteNotes
+from fedvoxel.records.audit import FollowedLog
 from fedvoxel.records.audit_event import AuditEvent, event_of
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain_entry import FIRST, Entry
@@ -87,11 +88,6 @@ class Answer(FrozenModel):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
-def head_of(entries: Sequence[Entry]) -> Head:
-    """Returns the head of a log that is not empty."""
-    return Head(entries=len(entries), head=entries[-1].hash, tree=tree_root([entry.hash for entry in entries]))
-
-
 def heads_of(entries: Sequence[Entry], sizes: Collection[int]) -> dict[int, Head]:
     """Returns the heads that a log had at some numbers of entries, by these; none for more than it has."""
     roots = tree_roots([entry.hash for entry in entries], sizes)
@@ -105,12 +101,12 @@ def signed_content(shown: Head, own: Own) -> bytes:
 
 
 def countersign(
-    log: AuditLog, identity: Identity, question: Question, job_id: str, clock: Callable[[], datetime]
+    log: FollowedLog[SiteNotes], identity: Identity, question: Question, job_id: str, clock: Callable[[], datetime]
 ) -> Answer:
     """Signs the head that a site is shown, if the log extends the one that it signed last; notes it in its own log.
 
     Args:
-        log: The site's.
+        log: The site's own.
         identity: Who signs.
         question: What the server shows.
         job_id: The job in whose process this is.
@@ -119,35 +115,27 @@ def countersign(
     Raises:
         LedgerError: The site's own log cannot be trusted or written; nothing is signed then.
     """
-    with log.writing() as chain:
-        last, shown = last_signed(chain.entries), question.shown
+    with log.writing() as (chain, notes):
+        last, shown = _signed_in(notes), question.shown
         reason = _why_not(last, question)
         event = _event(identity.name, job_id, question)
         known = last.entries if last else 0
         if reason:
             chain.append(event.model_copy(update={"outcome": "refused", "reason": reason, "log_entries": known}).body())
             return Answer(known=known, reason=reason)
-        own = len(chain.entries), chain.entries[-1].hash if chain.entries else FIRST
+        own = notes.own
         signature = sign(identity, PURPOSE, signed_content(shown, own), clock())
         chain.append(event.body())
     return Answer(known=known, own_entries=own[0], own_head=own[1], signature=signature)
 
 
-def question_for(entries: Sequence[Entry], known: Collection[int], run_key: str, index: int | None) -> Question:
-    """Returns what to show of a log that is not empty to sites that are known to have signed so many entries of it."""
-    leaves = [entry.hash for entry in entries]
+def question_for(notes: ServerNotes, sites: Collection[str], run_key: str, index: int | None) -> Question:
+    """Returns what to show of a log that is not empty to sites."""
+    leaves, known = notes.hashes, {notes.known.get(site, 0) for site in sites}
     # A site that has signed more than there is cannot be shown anything; it says so.
-    proofs = {since: extension_proof(leaves, since) for since in sorted(set(known)) if 0 < since <= len(leaves)}
-    return Question(run_key=run_key, round=index, shown=head_of(entries), proofs=proofs)
-
-
-def known_to_sites(entries: Sequence[Entry]) -> dict[str, int]:
-    """Returns how many entries of a server's log each site has said or shown that it has signed."""
-    known: dict[str, int] = {}
-    for entry in entries:
-        if entry.body.get("kind") == "countersignature" and "log_entries" in entry.body:
-            known[str(entry.body.get("site"))] = int(entry.body["log_entries"])
-    return known
+    proofs = {since: extension_proof(leaves, since) for since in sorted(known) if 0 < since <= len(leaves)}
+    shown = Head(entries=len(leaves), head=leaves[-1], tree=tree_root(leaves))
+    return Question(run_key=run_key, round=index, shown=shown, proofs=proofs)
 
 
 def taken(question: Question, answer: Answer | None, site: str, job_id: str, trust: Trust, now: datetime) -> AuditEvent:
@@ -192,12 +180,14 @@ def shown_in(event: AuditEvent) -> Head:
 
 def last_signed(entries: Sequence[Entry]) -> Head | None:
     """Returns the head that a site has signed last, by its own log; None where it may sign any log of the server's."""
-    for entry in reversed(entries):
-        if entry.body.get("kind") == "gap":
-            return None
-        if entry.body.get("kind") == "countersignature" and entry.body.get("outcome") == "done":
-            return shown_in(event_of(entry.body, entry.index + 1))
-    return None
+    notes = SiteNotes()
+    for entry in entries:
+        notes.note(entry)
+    return _signed_in(notes)
+
+
+def _signed_in(notes: SiteNotes) -> Head | None:
+    return shown_in(event_of(notes.signed.body, notes.signed.index + 1)) if notes.signed else None
 
 
 def shown_another(event: AuditEvent) -> bool:

@@ -24,7 +24,8 @@ append writes the line, syncs it, replaces the head, syncs that and the folder, 
 What it cannot see: an older copy of the whole folder (a restored backup, a cloned machine), and a forger who works out
 new hashes for all that follows and for the head, since nothing here is signed. (One single line put in at the very end
 looks like a crash between line and head.) Against these, tell a hash to somebody outside now and then, and look for it
-in the entries. The lock holds on one machine, and on network file systems that support flock.
+in the entries. `continuing` sees no change of what it verified before, until somebody reads from the beginning. The
+lock holds on one machine, and on network file systems that support flock.
 """
 
 import logging
@@ -96,6 +97,16 @@ class OpenChain:
         """Adds entries one after the other, see `append`: a crash leaves the first ones, and a chain that goes on."""
         for body in bodies:
             self.append(body)
+
+    def read_on(self, added: list[Entry], head: bytes | None) -> bool:
+        """Takes what others have added behind its entries, if `head.json` fits that; else it stays as it is."""
+        entries = self.entries + added
+        # As in `check_head`: the head may be one entry behind.
+        known = next((entry for entry in entries[-2:] if head == entry.line + b"\n"), None)
+        if known is not None:
+            self.entries, self.head = entries, known
+            self.size_bytes += sum(len(entry.line) + 1 for entry in added)
+        return known is not None
 
     def write_head(self) -> None:
         """Makes the last entry the head, if it is not.
@@ -172,23 +183,34 @@ class Chain:
 
     @contextmanager
     def continuing(self, last: OpenChain | None) -> Iterator[OpenChain]:
-        """Opens the chain as `writing` does, without reading again what this process wrote itself.
+        """Opens the chain as `writing` does, without reading again what this process has read or written itself.
 
-        For who adds often: the lines are read and verified only where their size or the head is not as `last` left it.
+        For who adds often. Where the last known entry stands at its place, what others have added since is read and
+        verified, and `last` is yielded again; a change before that entry is not seen. Anywhere else all is read anew.
 
         Args:
-            last: What this method or `writing` yielded before; None for a first time.
+            last: What this method or `writing` yielded before; None for a first time. Its first entries may have been
+                dropped meanwhile.
         """
         with self._to_write():
-            chain = last if last is not None and self._is_as_left(last) else self._load()
+            chain = last if last is not None and self._goes_on(last) else self._load()
             chain.write_head()
             yield chain
 
-    def _is_as_left(self, last: OpenChain) -> bool:
+    def _goes_on(self, last: OpenChain) -> bool:
+        """Says whether the file begins with what `last` has, and adds to `last` what is behind that."""
+        if not last.entries:
+            return False
+        line = last.entries[-1].line + b"\n"
         with file_trouble(self._path):
             head = bytes_of(self._path.with_name(HEAD_FILE))
-            size_bytes = self._path.stat().st_size if self._path.exists() else 0
-        return last.head is not None and head == last.head.line + b"\n" and size_bytes == last.size_bytes
+            content = bytes_of(self._path, last.size_bytes - len(line)) or b""
+        if not content.startswith(line):
+            return False
+        with suppress(LedgerError):  # which line is wrong, `_load` says
+            added = verified_entries(content.removeprefix(line), self._path.name, last.entries[-1])
+            return last.read_on(added, head)
+        return False
 
     def _load(self, forgive_head: bool = False) -> OpenChain:
         with file_trouble(self._path):

@@ -93,23 +93,24 @@ def entry_of(line: bytes) -> Entry:
     return entry
 
 
-def verified_entries(content: bytes, name: str) -> list[Entry]:
+def verified_entries(content: bytes, name: str, before: Entry | None = None) -> list[Entry]:
     """Returns the entries of a file's finished lines; what follows the last line break was never finished.
 
     Args:
-        content: The file's bytes.
+        content: The file's bytes, from its beginning or from behind an entry on.
         name: Its name, for the error.
+        before: That entry; None for the beginning.
 
     Raises:
         LedgerError: A line was changed, dropped, exchanged or put in.
     """
     entries: list[Entry] = []
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+    for number, line in enumerate(content.split(b"\n")[:-1], start=before.index + 2 if before else 1):
         try:
             entry = entry_of(line)
         except ValueError:
             raise LedgerError(f"line {number} of {name} is not what was written; put a copy of the file back") from None
-        if not _follows(entries[-1] if entries else None, entry):
+        if not _follows(entries[-1] if entries else before, entry):
             raise LedgerError(
                 f"line {number} of {name} does not follow the line before it: lines were dropped, exchanged or put "
                 "in; put a copy of the file back"

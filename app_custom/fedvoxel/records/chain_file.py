@@ -1,22 +1,27 @@
 """Reads and writes a chain's files so that a crash leaves what the next writer can mend; see `records.chain`."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedvoxel.errors import DiskFullError, LedgerError
-from fedvoxel.plain_file import read_plain
+from fedvoxel.plain_file import open_plain
 from fedvoxel.records.atomic import is_disk_full, open_to_readers
 
 MOST_CHAIN_BYTES = 2**30
 """Largest chain that is read: some millions of entries."""
 
 
-def bytes_of(path: Path) -> bytes | None:
-    """Returns a file's content, None where there is none."""
+def bytes_of(path: Path, offset: int = 0) -> bytes | None:
+    """Returns a file's content from a byte on, none behind its end; None where there is no file."""
     try:
-        return read_plain(path, MOST_CHAIN_BYTES)
+        with open_plain(path) as stream:
+            if os.fstat(stream.fileno()).st_size > MOST_CHAIN_BYTES:
+                raise OSError(errno.EFBIG, f"more than {MOST_CHAIN_BYTES} bytes")
+            stream.seek(offset)
+            return stream.read()
     except FileNotFoundError:
         return None
 
