@@ -1,18 +1,26 @@
 """What a site's own log says of each answer: what left, or why nothing did; and of the heads that it is shown."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nvflare.apis.event_type import EventType
+from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
 
 from fedvoxel.errors import LedgerError, UpdateError
-from fedvoxel.flare.messages import COUNTERSIGN_TOPIC, error_reply, result_reply
+from fedvoxel.flare.calibration_site import CalibrationExecutor
+from fedvoxel.flare.messages import COUNTERSIGN_TOPIC, error_of, error_reply, result_reply
+from fedvoxel.flare.reader_study_site import ReaderStudyExecutor
 from fedvoxel.flare.site_audit import answer_countersigning, record_job
+from fedvoxel.flare.statistics import StatisticsExecutor
 from fedvoxel.governance.audited_files import policy_hash
 from fedvoxel.governance.countersigning import Answer, question_for
 from fedvoxel.governance.log_notes import ServerNotes
@@ -97,7 +105,7 @@ class Engine:
 def context_of(kit: Path, engine: Engine) -> FLContext:
     """Is the context of a job's process in a real kit; its app has one file, whose submitter the server names."""
     app = kit / "job-1" / "app_hospital-a"
-    app.mkdir(parents=True)
+    app.mkdir(parents=True, exist_ok=True)
     (app / "config.json").write_text("{}")
     workspace = SimpleNamespace(
         get_root_dir=lambda: str(kit),
@@ -117,14 +125,17 @@ def context_of(kit: Path, engine: Engine) -> FLContext:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_consortium(tmp_path_factory.mktemp("consortium")).kit("hospital-a")
+    """A hospital's kit with an empty cohort."""
+    kit = small_consortium(tmp_path_factory.mktemp("consortium")).kit("hospital-a")
+    path = kit / "local" / "fedvoxel_site.json"
+    (kit / "local" / "main.csv").write_text("case,patient,image,label\n")
+    cohort = {"source": {"layout": "csv", "table": "main.csv"}, "classes": {"organ": 1}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cohorts": {"main": cohort}}))
+    return kit
 
 
 def test_a_job_and_the_heads_that_are_shown_stand_in_the_sites_log(made: Path) -> None:
-    path, engine = made / "local" / "fedvoxel_site.json", Engine()
-    (made / "local" / "main.csv").write_text("case,patient,image,label\n")
-    cohort = {"source": {"layout": "csv", "table": "main.csv"}, "classes": {"organ": 1}}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"cohorts": {"main": cohort}}))
+    engine = Engine()
     context = context_of(made, engine)
     record_job(context, "a_run", ("main", cohort_hash(made / "local", "main")), None)
     record_job(
@@ -143,3 +154,55 @@ def test_a_job_and_the_heads_that_are_shown_stand_in_the_sites_log(made: Path) -
     assert set(taken.hashes) == {"job", "policy", "cohort"} and taken.actor and taken.actor.role == "lead"
     assert refused.outcome == "refused" and set(refused.hashes) == {"job", "policy"} and "unknown" in refused.reason
     assert (signed.kind, signed.outcome, signed.site) == ("countersignature", "done", "hospital-a")
+
+
+KINDS: dict[str, Callable[[str], Executor]] = {
+    "statistics": lambda cohort: StatisticsExecutor(cohort, ["organ"]),
+    "calibrate_first": lambda cohort: CalibrationExecutor(cohort, ["organ"], {}, {}, "a_run"),
+    "reader_study": lambda cohort: ReaderStudyExecutor(cohort, ["organ"], "spring", "ab" * 32),
+}
+"""Executors of jobs that train nothing, by a task that each answers; scores across sites come from the training one."""
+
+
+@pytest.fixture
+def begun(made: Path, tmp_path: Path) -> Path:
+    """A copy of the kit, whose site has recorded nothing yet."""
+    return shutil.copytree(made, tmp_path / "kit", ignore=shutil.ignore_patterns("state"))
+
+
+def _jobs(kit: Path) -> list[AuditEvent]:
+    return [event for _, event in AuditLog(kit / "state").read() if event.kind == "job"]
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_a_job_that_trains_nothing_is_recorded_with_its_cohort_as_it_begins(begun: Path, task: str) -> None:
+    KINDS[task]("main").handle_event(EventType.START_RUN, context_of(begun, Engine()))
+    (event,) = _jobs(begun)
+    assert (event.outcome, event.cohort, event.job_id, event.site) == ("done", "main", "job-1", "hospital-a")
+    assert event.run_key == ("a_run" if task == "calibrate_first" else "")
+    assert event.hashes["cohort"] == cohort_hash(begun / "local", "main")
+    assert set(event.hashes) == {"job", "policy", "cohort"} and event.actor and event.actor.role == "lead"
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_another_list_of_cases_is_another_hash(begun: Path, task: str) -> None:
+    for patients in ("", "case-1,p1,a.nii,b.nii\n"):
+        (begun / "local" / "main.csv").write_text(f"case,patient,image,label\n{patients}")
+        KINDS[task]("main").handle_event(EventType.START_RUN, context_of(begun, Engine()))
+    one, other = _jobs(begun)
+    assert one.hashes["cohort"] != other.hashes["cohort"] and "case-1" not in other.model_dump_json()
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_a_cohort_that_the_site_does_not_have_has_no_hash(begun: Path, task: str) -> None:
+    KINDS[task]("unknown").handle_event(EventType.START_RUN, context_of(begun, Engine()))
+    (event,) = _jobs(begun)
+    assert event.cohort == "unknown" and set(event.hashes) == {"job", "policy"}
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_no_job_begins_whose_beginning_cannot_be_recorded(begun: Path, task: str) -> None:
+    (begun / "state").write_text("in the way")
+    executor, context = KINDS[task]("main"), context_of(begun, Engine())
+    executor.handle_event(EventType.START_RUN, context)
+    assert "audit log cannot be written" in error_of(executor.execute(task, Shareable(), context, Signal()))

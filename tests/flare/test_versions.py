@@ -1,6 +1,7 @@
 """Server and sites tell one another their versions; who is not understood is left out before anybody trains."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,8 +99,13 @@ def test_a_site_declines_a_server_that_it_does_not_understand_before_anything_el
 
 
 @pytest.mark.parametrize(("executor", "task"), EXECUTORS)
-def test_a_site_tells_its_versions_with_its_first_request(executor: Any, task: str) -> None:
+def test_a_site_tells_its_versions_with_its_first_request(executor: Any, task: str, tmp_path: Path) -> None:
     context = FLContextManager(identity_name="hospital-a").new_context()
+    (tmp_path / "local").mkdir()
+    kit = SimpleNamespace(
+        get_site_config_dir=lambda: str(tmp_path / "local"), get_app_dir=lambda job_id: str(tmp_path / "app")
+    )
+    context.set_prop(FLContextKey.WORKSPACE_OBJECT, kit, private=True)
     executor.handle_event(EventType.START_RUN, context) if task != TASK_TRAIN else tell_versions(context)
     assert context.get_all_public_props()[VERSIONS_PROPERTY]["package"] == __version__
 

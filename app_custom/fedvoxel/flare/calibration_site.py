@@ -15,6 +15,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.uncertainty.site_work import CALIBRATOR
+from fedvoxel.flare.begun_job import begun_job
 from fedvoxel.flare.messages import TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises
@@ -54,12 +55,14 @@ class CalibrationExecutor(Executor):
         self.cohort, self.run_key, self.privacy = cohort, run_key, privacy
         self.classes, self.plan, self.training = classes, plan, training
         self._process: TrainerProcess | None = None
+        self._problem: str | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Ends the process with the run."""
+        """Has the audit say that the job begins, and ends the process with the run."""
         if event_type == EventType.START_RUN:
             use_pieces()
             tell_versions(fl_ctx)
+            self._problem = begun_job(fl_ctx, self.cohort, self.run_key)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
 
@@ -68,6 +71,8 @@ class CalibrationExecutor(Executor):
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
             check_server(task_name, fl_ctx)
+            if self._problem:
+                raise ConfigError(self._problem)
             if task_name not in (TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND):
                 raise ConfigError(f"unknown task {task_name!r}; this job's sites answer calibrate_first and _second")
             self._check_policy(fl_ctx)

@@ -19,6 +19,7 @@ from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.flare.begun_job import begun_job
 from fedvoxel.flare.kept_answer import basis_of
 from fedvoxel.flare.local_model import load_local_model, local_model_file
 from fedvoxel.flare.messages import (
@@ -39,7 +40,7 @@ from fedvoxel.flare.private_check import private_readiness
 from fedvoxel.flare.scored_answer import scores_reply
 from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.flare.secure_answers import SecureAnswers
-from fedvoxel.flare.site_audit import RUN_PROPERTY, answer_countersigning, record_job
+from fedvoxel.flare.site_audit import RUN_PROPERTY, answer_countersigning
 from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
@@ -51,7 +52,6 @@ from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.training.site_state import SiteState
-from fedvoxel.volumes.cohort_hash import cohort_hash
 from fedvoxel.volumes.site import SITE_FILE, ComputeConfig, load_site_config
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class SiteExecutor(Executor):
             use_pieces()
             tell_versions(fl_ctx)
             self._open(fl_ctx)
-            self._audit(fl_ctx)
+            self._problem = begun_job(fl_ctx, self.cohort, self.run_key, self._problem)
             answer_countersigning(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
@@ -156,15 +156,6 @@ class SiteExecutor(Executor):
         except OSError as error:
             self._problem = _file_trouble(error)
             self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
-
-    def _audit(self, fl_ctx: FLContext) -> None:
-        """Has the site's audit log say that the job begins, or why not; without that it does not begin."""
-        try:
-            cohort = str(self.cohort)  # The job's words may be anything.
-            record_job(fl_ctx, self.run_key, (cohort, cohort_hash(_local(fl_ctx), cohort)), self._problem)
-        except FedVoxelError as error:
-            self._problem = "this site's audit log cannot be written, so that it takes no job; its own log says why"
-            self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)
 
     def _protection(self, fl_ctx: FLContext) -> "PrivateRounds | None":
         """Returns what the hospital's policy asks for as it stands now; see `private_rounds`."""

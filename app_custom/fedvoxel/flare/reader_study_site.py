@@ -18,6 +18,7 @@ from fedvoxel.errors import CohortError, ConfigError, FedVoxelError
 from fedvoxel.evaluation.reading.finished import FinishedReading, read_finished
 from fedvoxel.evaluation.reading.study_sums import study_answer
 from fedvoxel.federation.reader_study.answers import StudyAnswer, TooFewCases
+from fedvoxel.flare.begun_job import begun_job
 from fedvoxel.flare.job_args import ReadArgs
 from fedvoxel.flare.messages import TASK_READER_STUDY, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
@@ -46,17 +47,21 @@ class ReaderStudyExecutor(Executor):
         """
         super().__init__()
         self.cohort, self.classes, self.study, self.package = cohort, classes, study, package
+        self._problem: str | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Tells the server this site's versions with the run."""
+        """Tells the server this site's versions with the run, and has the audit say that the job begins."""
         if event_type == EventType.START_RUN:
             tell_versions(fl_ctx)
+            self._problem = begun_job(fl_ctx, self.cohort)
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Replies with counts, or with the reason why not."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
             check_server(task_name, fl_ctx)
+            if self._problem:
+                raise ConfigError(self._problem)
             if task_name != TASK_READER_STUDY:
                 raise ConfigError(f"unknown task {task_name!r}; this job's sites answer {TASK_READER_STUDY}")
             return result_reply({"reading": self._answer(fl_ctx)}, {}, difference=False)

@@ -10,7 +10,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel
 
-from fedvoxel.errors import FedVoxelError, UpdateError
+from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.federation.cohort_statistics import merge_statistics
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
@@ -34,22 +34,29 @@ class StatisticsExecutor(Executor):
         """
         super().__init__()
         self.cohort, self.classes = cohort, classes
+        self._problem: str | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Tells the server this site's versions with the run."""
+        """Tells the server this site's versions with the run, and has the audit say that the job begins."""
         if event_type == EventType.START_RUN:
+            # Imported here, not above: the server loads this module too, and has no imaging packages.
+            from fedvoxel.flare.begun_job import begun_job
+
             tell_versions(fl_ctx)
+            self._problem = begun_job(fl_ctx, self.cohort)
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """Reads the cohort and replies with its statistics, or with the reason why not."""
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
-        # Imported here, not above: the server loads this module too, and has no imaging packages.
+        # As above.
         from fedvoxel.flare.patient_promises import check_promises
         from fedvoxel.volumes.site import SITE_FILE, load_site_config
         from fedvoxel.volumes.statistics import site_statistics
 
         try:
             check_server(task_name, fl_ctx)
+            if self._problem:
+                raise ConfigError(self._problem)
             if task_name != TASK_STATISTICS:
                 raise UpdateError(f"unknown task {task_name!r}; this job's sites answer {TASK_STATISTICS}")
             site_file = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve() / SITE_FILE
