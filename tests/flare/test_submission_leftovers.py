@@ -25,11 +25,13 @@ from nvflare.fuel.sec.authz import AuthorizationService
 from nvflare.private.fed.server.job_cmds import JobCommandModule
 from nvflare.security.security import FLAuthorizer
 
+from fedvoxel.flare.command_record import CommandRecord
 from fedvoxel.flare.door_checks import PersonCheck, Senders
 from fedvoxel.flare.doorkeeper import _with_checks
 from fedvoxel.flare.kit_storage import KitStorage
 from fedvoxel.flare.submission_check import SubmissionCheck, without_leftovers
 from fedvoxel.governance.local_policy import authorization
+from fedvoxel.records.audit_event import Actor, AuditEvent
 from tests.approval_kits import Hospital, blob_job
 from tests.bad_archives import BAD_ARCHIVES, archive_of
 
@@ -84,7 +86,8 @@ class _Server:
         commands.finalize()
         self._admin = AdminServer(None, commands, self.engine, enable_hci=False)
         person = PersonCheck(Senders(self._refused), self._refused)
-        checks = person, SubmissionCheck(root_certificate, self._refused)
+        self.commands: list[AuditEvent] = []
+        checks = person, SubmissionCheck(root_certificate, self._refused), CommandRecord(self.commands.append)
         _with_checks(lambda _: None, *checks)(self._admin)
 
     def _refused(self, *said: str) -> None:
@@ -138,6 +141,9 @@ def job(job_folder: Path) -> bytes:
 def test_flare_has_the_file_of_a_job_that_it_takes(server: _Server, uploads: Path, job: bytes, tmp_path: Path) -> None:
     assert "Submitted job" in server.upload("submit_job job", job)
     assert len(server.engine.jobs()) == 1 and list(uploads.iterdir()) == []
+    (told,) = server.commands
+    assert (told.outcome, told.task, told.job_id) == ("allowed", "submit_job", server.engine.jobs()[0])
+    assert told.actor == Actor(name="lead@x.example", role="lead", organisation="x")
     assert job in [path.read_bytes() for path in (tmp_path / "kit").rglob("*") if path.is_file()]
 
 
@@ -160,6 +166,7 @@ def test_what_is_no_permitted_job_is_gone(
 ) -> None:
     assert reply in server.upload(command, job, user)
     assert server.engine.jobs() == [] and list(uploads.iterdir()) == []
+    assert server.commands == []
 
 
 def test_a_stolen_session_gives_no_command_with_an_upload(server: _Server, job: bytes) -> None:
@@ -192,7 +199,7 @@ def test_a_job_is_taken_from_the_one_who_signed_all_of_it_only(
     reply = server.upload("submit_job job", archive_of(job_folder))
     assert why in reply and "in the session of lead@x.example" in reply
     [(task, who, told)] = server.refusals
-    assert (task, who) == ("submit_job", "lead@x.example") and why in told
+    assert (task, who) == ("submit_job", "lead@x.example") and why in told and server.commands == []
     assert server.engine.jobs() == [] and list(uploads.iterdir()) == []
 
 

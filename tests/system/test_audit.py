@@ -14,7 +14,7 @@ from fedvoxel.export.trust import read_trust
 from fedvoxel.flare.consortium_processes import running_consortium
 from fedvoxel.flare.provisioning import create_consortium
 from fedvoxel.governance.audit_report import LogReport, hold_together, log_file, verify_log
-from fedvoxel.records.audit import AUDIT_FILE, AuditLog
+from fedvoxel.records.audit import AUDIT_FILE, AuditLog, events_of
 from fedvoxel.records.audit_event import AuditEvent
 from tests.consortium_kits import FILE
 from tests.governance.audited_logs import rewrite
@@ -77,7 +77,8 @@ def test_a_run_is_audited_signed_and_held_together(audited: SystemUnderTest, tmp
     assert set(made[0].checked.signed_by) == set(HOSPITALS) and made[0].checked.not_signed == {}
     # A round that is over before the sites have answered is covered by the next signature.
     assert len(HOSPITALS) * 2 <= made[0].checked.signatures <= len(HOSPITALS) * (ROUNDS + 1)
-    assert len(made[0].entries) - made[0].checked.covered == len(HOSPITALS), "all but the last signatures is signed"
+    unsigned = [event for _, event in events_of(made[0].entries[made[0].checked.covered :]) if event.kind != "command"]
+    assert len(unsigned) == len(HOSPITALS), "all but the last signatures is signed; the job was downloaded after"
     _check_server(audited, server)
     for site, kit in sites.items():
         _check_site(audited, site, kit)
@@ -93,6 +94,12 @@ def _check_server(system: SystemUnderTest, server: str) -> None:
     assert [event.round for event in rounds] == list(range(ROUNDS))
     assert rounds[0].hashes["model"] == rounds[1].hashes["model_before"] != rounds[1].hashes["model"]
     assert events(system, server, "run")[-1].hashes["model"] == rounds[-1].hashes["model"]
+    commands = [event for event in events(system, server, "command") if event.job_id == job.job_id]
+    assert [(event.task, event.outcome) for event in commands] == [
+        ("submit_job", "allowed"),
+        ("download_job", "allowed"),
+    ]
+    assert all(event.actor and (event.actor.name, event.actor.role) == (SCIENTIST, "lead") for event in commands)
     taken = [(event.site, event.round, set(event.hashes)) for event in events(system, server, "answer")]
     assert taken == [(site, index, {"update"}) for index in range(ROUNDS) for site in HOSPITALS]
 
@@ -123,7 +130,11 @@ def test_a_refused_command_is_recorded_with_who_gave_it(audited: SystemUnderTest
     finally:
         session.close()
     server = server_name(audited)
-    (refused,) = wait_until(lambda: events(audited, server, "command"), 10, "the refusal is recorded")
+
+    def denied() -> list[AuditEvent]:
+        return [event for event in events(audited, server, "command") if event.outcome == "refused"]
+
+    (refused,) = wait_until(denied, 10, "the refusal is recorded")
     assert refused.outcome == "refused" and refused.task == "submit_job" and "not authorized" in refused.reason
     assert refused.actor and (refused.actor.name, refused.actor.role) == (OPERATOR, "project_admin")
 

@@ -40,8 +40,8 @@ def _submit(system: SystemUnderTest, monkeypatch: pytest.MonkeyPatch, job: Path,
 
 def _refusals(system: SystemUnderTest) -> list[str]:
     events = [event for _, event in AuditLog(system.running.consortium.server_kit / "state").read()]
-    told = [event for event in events if event.kind == "command" and event.task == "submit_job"]
-    assert all(event.outcome == "refused" and event.actor and event.actor.name == SCIENTIST for event in told)
+    told = [event for event in events if event.task == "submit_job" and event.outcome == "refused"]
+    assert all(event.kind == "command" and event.actor and event.actor.name == SCIENTIST for event in told)
     return [event.reason for event in told]
 
 

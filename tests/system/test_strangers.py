@@ -194,6 +194,30 @@ def test_a_member_submits_nothing(consortium: NetworkedConsortium, audited: Audi
     audited("submit_job", MEMBER, "")
 
 
+def test_what_a_person_commands_is_in_the_audit_and_what_they_look_at_is_not(consortium: NetworkedConsortium) -> None:
+    log, kit = AuditLog(consortium.kits[SERVER] / "state"), consortium.kits[SCIENTIST]
+    before = len(log.read())
+    job = shutil.copytree(ROOT / "jobs" / "hippocampus_fedavg", consortium.network.folder / "waits")
+    meta = json.loads((job / "meta.json").read_text())
+    (job / "meta.json").write_text(json.dumps(meta | {"min_clients": 99}))
+    submitted = _try(consortium, "command_as", kit, SCIENTIST, f"submit {job}")
+    job_id = submitted.removeprefix("submitted: ")
+    given = [
+        "list_jobs",
+        f"get_job_meta {job_id}",
+        f"clone_job {job_id}",
+        f"abort_job {job_id}",
+        f"delete_job {job_id}",
+    ]
+    for command in given:
+        assert not _try(consortium, "command_as", kit, SCIENTIST, command).startswith("refused")
+    told = [event for _, event in log.read()[before:] if event.kind == "command"]
+    assert [(_who(event), event.outcome) for event in told] == [(SCIENTIST, "allowed")] * 4
+    assert [event.task for event in told] == ["submit_job", "clone_job", "abort_job", "delete_job"]
+    assert [event.job_id == job_id for event in told] == [True, False, True, True]
+    assert told[1].job_id and told[1].reason == f"from job {job_id}"
+
+
 def test_a_stolen_session_is_of_no_use_elsewhere(consortium: NetworkedConsortium, audited: Audited) -> None:
     stolen = _try(consortium, "command_as", consortium.kits[SCIENTIST], SCIENTIST, "token")
     came = _try(consortium, "command_as", consortium.kits[MEMBER], MEMBER, "list_jobs", stolen, machine=SITE)

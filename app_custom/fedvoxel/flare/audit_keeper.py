@@ -2,8 +2,8 @@
 
 FLARE's own audit has a command only once it is allowed. Its authorisation service is asked about every command that
 needs a right, on the server and at a site, and about code in a job; here it is asked through us, and what it denies is
-recorded. Nothing is decided here. Whom the server refuses at its door, the `doorkeeper` records. A command that does
-not exist is seen by neither.
+recorded. Nothing is decided here. Whom the server refuses at its door, and what it carries out, the `doorkeeper`
+records. A command that does not exist is seen by neither.
 """
 
 import logging

@@ -1,13 +1,17 @@
-"""Writes who was refused at the server's door into its audit, without letting a stranger fill the disk.
+"""Writes who was refused at the server's door, and what was commanded, into its audit; no stranger can fill the disk.
 
 Refusals come from the network's own thread and from those that carry messages: noting one never waits for the disk and
 never raises. A thread writes them. The same refusal of the same caller is written at once and then counted; the count
 is written a minute later. Of too many different callers only their number is kept.
+
+Commands come from people whom the server knows, each in a thread of its own, and every one is written before it is
+carried out. What cannot be written keeps nobody from anything, and is tried again until it can.
 """
 
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from fedvoxel.errors import FedVoxelError
@@ -19,6 +23,9 @@ REPEATED_S = 60.0
 
 MOST_CALLERS = 500
 """So many different refusals are named within `REPEATED_S`; of the rest there is a number."""
+
+MOST_COMMANDS = 1000
+"""So many commands are kept while they cannot be written; of the rest there is a number."""
 
 _MOST_CHARACTERS = 200
 
@@ -39,12 +46,15 @@ class _Repeated:
 
 @dataclass
 class DoorRecord:
-    """Takes refusals at the door and hands them to the audit."""
+    """Takes refusals at the door, and commands, and hands them to the audit."""
 
     record: Record
     repeated_s: float = REPEATED_S
     _seen: dict[Key, _Repeated] = field(default_factory=dict)
     _news: threading.Condition = field(default_factory=threading.Condition)
+    _commands: deque[AuditEvent] = field(default_factory=deque)
+    _unnamed: int = 0
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         """Starts the thread that writes; it ends with the process."""
@@ -69,8 +79,31 @@ class DoorRecord:
                 self._seen[key] = _Repeated()
                 self._news.notify()
 
+    def commanded(self, event: AuditEvent) -> None:
+        """Writes a command; it is on disk when this returns, or due again as refusals are."""
+        with self._turn:
+            if len(self._commands) < MOST_COMMANDS:
+                self._commands.append(event)
+            else:
+                self._unnamed += 1
+        self._write_commands()
+
+    def _write_commands(self) -> None:
+        with self._turn:
+            try:
+                while self._commands:
+                    self.record([self._commands[0]])
+                    self._commands.popleft()
+                if self._unnamed:
+                    reason = f"{self._unnamed} more, while the audit could not be written"
+                    self.record([AuditEvent(kind="command", outcome="allowed", reason=reason)])
+                    self._unnamed = 0
+            except (FedVoxelError, OSError) as error:
+                logger.error("event=commands_not_recorded count=%d reason=%s", len(self._commands), error)
+
     def write(self) -> None:
         """Writes what is due, and forgets who has not come again; what cannot be written is due again later."""
+        self._write_commands()
         now, due = time.monotonic(), []
         with self._news:
             for key, seen in list(self._seen.items()):

@@ -1,4 +1,4 @@
-"""Stands at the server's door: refuses what FLARE lets in, and has every refusal in the server's audit.
+"""Stands at the server's door: refuses what FLARE lets in, and has refusals and commands in the server's audit.
 
 A component of the server's own process (`local/resources.json`), put in place when FLARE fires its bootstrap event,
 before the first job is scheduled.
@@ -18,6 +18,7 @@ from nvflare.fuel.hci.server.reg import CommandFilter
 from nvflare.lighter.utils import load_crt
 from nvflare.private.fed.utils.identity_utils import get_cn_from_cert
 
+from fedvoxel.flare.command_record import CommandRecord
 from fedvoxel.flare.door_checks import PersonCheck, Senders, guarded_registration, once_configured
 from fedvoxel.flare.door_record import DoorRecord
 from fedvoxel.flare.handshakes import watch_handshakes
@@ -73,6 +74,7 @@ class Doorkeeper(FLComponent):
             PersonCheck(senders, record.refused),
             SubmissionCheck(startup / "rootCA.pem", record.refused),
             HiddenTokens(lambda: list(manager.clients)),
+            CommandRecord(record.commanded),
         )
         server.set_admin_server = _with_checks(server.set_admin_server, *checks)
 

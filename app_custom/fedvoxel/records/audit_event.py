@@ -34,6 +34,7 @@ has accepted."""
 
 Outcome = Literal[
     "done",
+    "allowed",
     "refused",
     "missing",
     "failed",
@@ -44,8 +45,9 @@ Outcome = Literal[
     "stopped_early",
     "aborted",
 ]
-"""What became of it. "refused" was decided by the keeper of the log, but for a countersignature, which a site refuses;
-"missing" means that nothing came; "started" to "aborted" are about runs."""
+"""What became of it. "allowed" is a command that the server is about to carry out; "refused" was decided by the keeper
+of the log, but for a countersignature, which a site refuses; "missing" means that nothing came; "started" to "aborted"
+are about runs."""
 
 HashName = Literal[
     "job",
