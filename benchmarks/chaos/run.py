@@ -122,7 +122,7 @@ class Campaign:
         if fault.kind == "replay":  # which takes an answer of the round before
             wait_until(lambda: len(committed_rounds(self.trace, run.since)) > 1, BEGINS_WITHIN_S * self.patience)
         before = committed_rounds(self.trace, run.since)
-        with stopped_at(self.machines, self._struck, fault, self.patience) as reached:
+        with stopped_at(self.machines, self._struck, fault, self.patience, lambda: self._is_over(run)) as reached:
             if not reached:
                 return None if self._is_over(run) else not_reached(fault)
             struck_at = time.monotonic()
