@@ -1,18 +1,30 @@
 """Puts the machines under test up, each with its kit, and takes them down again."""
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
 from benchmarks import ROOT
+from benchmarks.chaos.job import cohort_of
 from benchmarks.chaos.machines import BOOTED_WITHIN_S, DISK_MB, PORT, SCIENTIST, SERVER, SERVER_NAME, Machines, run_tool
 from benchmarks.chaos.waiting import wait_until
 from fedvoxel.flare.provisioning import create_consortium
+from fedvoxel.privacy.guarantee import PrivacyUnit
+from fedvoxel.privacy.policy import CohortBudget, grant
+from fedvoxel.volumes.exclusions import Exclusions
+from fedvoxel.volumes.site import SITE_FILE, load_site_config
 from tests.blob_job import give_blobs
 from tests.system.network import Line, Network
+from tests.training.conftest import write_blobs
+
+CASES = 12
+_BUDGET = {"epsilon": 10_000.0, "delta": 0.01}
+"""Of each unit, for all runs of a campaign: what is tried here is what is charged, not what a budget refuses."""
 
 
 @contextmanager
@@ -71,4 +83,25 @@ def _make_kits(machines: Machines) -> None:
         run_tool("mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "chaos", str(machines.disk(machine)))
         shutil.copytree(made.kit(SERVER_NAME if machine == SERVER else machine), machines.kit(machine))
         if machine != SERVER:
-            give_blobs(machines.kit(machine))
+            _give_cohorts(machines.kit(machine))
+
+
+def _give_cohorts(kit: Path) -> None:
+    """Gives a hospital three cohorts of blobs: one for jobs without protection, one for each unit; a patient is out."""
+    give_blobs(kit)
+    path = kit / "local" / SITE_FILE
+    described = json.loads(path.read_text())
+    for unit in get_args(PrivacyUnit):
+        cohort = cohort_of(unit)
+        folder = kit / "local" / cohort
+        folder.mkdir()
+        write_blobs(folder, CASES)
+        # Who is protected is in no cohort without protection.
+        rows = (folder / "cases.csv").read_text().replace("blob", cohort)
+        (folder / "cases.csv").write_text(rows)
+        source = {"layout": "csv", "table": f"{cohort}/cases.csv"}
+        described["cohorts"][cohort] = described["cohorts"]["blobs"] | {"source": source}
+        grant(kit / "local", cohort, CohortBudget(unit=unit, **_BUDGET))
+    path.write_text(json.dumps(described))
+    site = load_site_config(path)
+    Exclusions(site, kit / "local").exclude([site.pseudonym_of("blob0")])

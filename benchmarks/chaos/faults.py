@@ -52,8 +52,18 @@ _END: dict[str, Callable[[Machines, str], None]] = {
 
 
 @contextmanager
-def stopped_at(machines: Machines, number: int, fault: Fault, patience: float = 1.0) -> Iterator[bool]:
-    """Stops the process that passes the fault's step next, for the body; yields whether it was passed at all."""
+def stopped_at(
+    machines: Machines, number: int, fault: Fault, patience: float, over: Callable[[], bool]
+) -> Iterator[bool]:
+    """Stops the process that passes the fault's step next, for the body; yields whether it was passed at all.
+
+    Args:
+        machines: Where.
+        number: The fault's number in the campaign.
+        fault: Which.
+        patience: How much longer than usual it may take.
+        over: Says that nobody will pass it any more.
+    """
     armed = machines.chaos / "armed.json"
     task = "train" if fault.step.startswith("site_job.") and fault.step.endswith(("fetched", "answers")) else ""
     asked = {
@@ -68,7 +78,9 @@ def stopped_at(machines: Machines, number: int, fault: Fault, patience: float = 
     scratch.write_text(json.dumps(asked))
     scratch.rename(armed)
     try:
-        yield bool(wait_until((machines.chaos / f"stopped-{number}").exists, REACHED_WITHIN_S * patience, 0.02))
+        stopped = machines.chaos / f"stopped-{number}"
+        wait_until(lambda: stopped.exists() or over(), REACHED_WITHIN_S * patience)
+        yield stopped.exists()
     finally:
         armed.unlink(missing_ok=True)
         (machines.chaos / f"go-{number}").touch()

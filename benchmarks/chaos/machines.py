@@ -108,6 +108,11 @@ class Machines:
                 found.append(process)
         return found
 
+    def working(self) -> list[psutil.Process]:
+        """Returns the processes that a job has, wherever they are."""
+        kinds = ("server_job", "site_job", "trainer")
+        return [process for machine in self.names for process in self.processes(machine, *kinds)]
+
     def cut(self, machine: str) -> None:
         """Takes a machine off the network."""
         _ip("link", "set", self.network.cable(machine), "down")

@@ -11,6 +11,7 @@ from fedvoxel.config import read_json
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import RESUMED_AS
+from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import HEAD_FILE
@@ -25,12 +26,14 @@ class Run:
         job_id: FLARE's job.
         since: The line of the trace before it was submitted.
         rounds: How many it was to have.
+        unit: Whom it protects; None where it has no privacy section.
     """
 
     key: str
     job_id: str
     since: int
     rounds: int
+    unit: PrivacyUnit | None = None
 
 
 def chain_troubles(machines: Machines, besides: Path | None = None) -> list[str]:
@@ -144,7 +147,7 @@ def _round_troubles(outcome: RunOutcome, happened: dict[int, frozenset[str]]) ->
     return said
 
 
-def reference_troubles(trace: Trace, run: Run, reference: dict[int, str], sites: int) -> list[str]:
+def reference_troubles(trace: Trace, run: Run, reference: Mapping[int, str], sites: int) -> list[str]:
     """Returns the rounds that differ from those of a run without faults although all sites were in all of them."""
     said: list[str] = []
     for one in committed_rounds(trace, run.since):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from fedvoxel.privacy.guarantee import PrivacyUnit
+
 Kind = Literal[
     "kill", "power", "partition", "line", "rate", "clock", "disk_full", "corrupt", "duplicate", "replay", "both"
 ]
@@ -34,17 +36,31 @@ CORRUPTED = {
         "state/runs/{run}/*", "state/runs/{run}/journal/*.json", "state/runs/{run}/journal/*.npz",
         "state/audit/audit.jsonl", "state/audit/head.json", "state/certificates/*", "state/jobs/*/meta*",
         "local/privacy.json", "local/resources.json.default", "startup/fed_server.json", "startup/server.crt",
+        "startup/server.key", "startup/rootCA.pem",
     ),
     "site": (
         "state/runs/{run}/*", "state/runs/{run}/patients/*.json*", "state/audit/audit.jsonl", "state/audit/head.json",
-        "local/fedvoxel_site.json", "local/fedvoxel_privacy.json", "local/resources.json.default",
-        "startup/fed_client.json", "startup/client.crt",
+        "state/exclusions/*", "local/fedvoxel_site.json", "local/fedvoxel_privacy.json",
+        "local/fedvoxel_exclusions.json", "local/resources.json.default", "startup/fed_client.json",
+        "startup/client.crt", "startup/client.key", "startup/rootCA.pem",
     ),
 }  # fmt: skip
 """The files in which a byte is changed, as patterns in a kit."""
 
+PROTECTED_EVERY = 5
+"""The last of so many jobs is one under a privacy section, and its last fault a byte of a ledger."""
+
+LEDGERS: dict[PrivacyUnit, tuple[str, str]] = {
+    "patient": ("state/privacy/protected_patient/ledger.jsonl", "state/privacy/protected_patient/releases/*"),
+    "hospital": ("state/privacy/protected_hospital/head.json", "state/privacy/server.jsonl"),
+}
+"""What is changed at the end of a job under a privacy section, in turn."""
+
+_OUT_UNTIL_PUT_BACK = ("state/exclusions/", "state/privacy/protected_")
+"""Files without which a hospital takes no part, whatever it costs: whom it may not use, what it has spent."""
+
 _WEIGHTS: dict[Kind, int] = {
-    "kill": 40, "power": 8, "partition": 8, "line": 5, "rate": 4, "clock": 8, "disk_full": 9, "corrupt": 20,
+    "kill": 40, "power": 8, "partition": 8, "line": 5, "rate": 4, "clock": 8, "disk_full": 9, "corrupt": 26,
     "duplicate": 3, "replay": 3, "both": 4,
 }  # fmt: skip
 
@@ -76,6 +92,12 @@ class Fault:
         return asdict(self)
 
     @property
+    def leaves_out(self) -> bool:
+        """Says whether the hospital has to stay out until a person has put back what was changed."""
+        out = self.value.startswith(_OUT_UNTIL_PUT_BACK) and "/releases/" not in self.value
+        return self.kind == "corrupt" and out
+
+    @property
     def name(self) -> str:
         """Names it in a table."""
         return f"{self.kind} {self.value} {self.machine} at {self.step}".replace("  ", " ")
@@ -84,12 +106,13 @@ class Fault:
 def plan(seed: int, jobs: int, faults: int, sites: Sequence[str], kinds: Sequence[Kind] = ()) -> list[list[Fault]]:
     """Returns the faults of each job, in order.
 
-    Kinds come in shares, in a random order; of a kind every variant comes before any comes again.
+    Kinds come in shares, in a random order; of a kind every variant comes before any comes again. A job under a privacy
+    section ends with one more, a byte of a ledger.
 
     Args:
         seed: Of the choice.
         jobs: How many jobs.
-        faults: How many faults altogether, at least.
+        faults: How many faults altogether, at least, those of ledgers not counted.
         sites: The hospitals' names.
         kinds: The kinds to choose from; all when empty.
     """
@@ -105,8 +128,20 @@ def plan(seed: int, jobs: int, faults: int, sites: Sequence[str], kinds: Sequenc
             target, step, value = variants[kind].pop(0)
             variants[kind] = variants[kind] or _variants(kind, chance)
             row.append(_fault(job, number, kind, (target, step, value), chance.choice(list(sites))))
+        if not kinds and (unit := unit_of(job)):
+            value = LEDGERS[unit][job // (PROTECTED_EVERY * len(LEDGERS)) % 2]
+            target = "server" if "server" in value else "site"
+            row.append(_fault(job, each, "corrupt", (target, "trainer.trains", value), chance.choice(list(sites))))
         made.append(row)
     return made
+
+
+def unit_of(job: int) -> PrivacyUnit | None:
+    """Returns whom a job protects; None where it has no privacy section."""
+    turn, place = divmod(job, PROTECTED_EVERY)
+    if place != PROTECTED_EVERY - 1:
+        return None
+    return "hospital" if turn % 2 else "patient"
 
 
 def _kinds(chance: random.Random, count: int, kinds: Sequence[Kind]) -> list[Kind]:

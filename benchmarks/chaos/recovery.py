@@ -30,11 +30,11 @@ def late(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def whole_round_after(trace: Trace, run: Run, moment: float, sites: int) -> float | None:
-    """Returns when a round was committed that began after `moment`, with all sites in it; None if none was."""
+    """Returns when a round was committed that began after `moment`, with so many sites in it; None if none was."""
     begun = [line["at"] for line in trace.of(ASKS, run.since) if line["at"] > moment]
     if not begun:
         return None
-    later = [one.at for one in committed_rounds(trace, run.since) if one.at > begun[0] and len(one.sites) == sites]
+    later = [one.at for one in committed_rounds(trace, run.since) if one.at > begun[0] and len(one.sites) >= sites]
     return later[0] if later else None
 
 

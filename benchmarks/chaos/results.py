@@ -27,6 +27,12 @@ def unfinished(faults: Sequence[Fault], results: Path) -> list[Fault]:
     return [fault for fault in faults if not any(fault.as_json().items() <= line.items() for line in struck)]
 
 
+def not_reached(fault: Fault) -> Result:
+    """Returns the result of a fault that did not strike."""
+    told = {"survived": False, "over": False, "violations": [NOT_REACHED], "needed_person": ""}
+    return fault.as_json() | {"run": "", "name": fault.name, **told}
+
+
 def append(results: Path, result: Result) -> None:
     """Appends a result, synced."""
     with results.open("a", encoding="utf-8") as stream:

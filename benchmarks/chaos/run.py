@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from benchmarks.chaos import oracle
+from benchmarks.chaos import accounts, oracle
 from benchmarks.chaos.faults import Aftermath, stopped_at, strike
 from benchmarks.chaos.job import chaos_job
 from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines
 from benchmarks.chaos.oracle import Run
-from benchmarks.chaos.plan import Fault
+from benchmarks.chaos.plan import Fault, unit_of
 from benchmarks.chaos.recovery import again_after, whole_round_after
-from benchmarks.chaos.results import NOT_REACHED, Result, append, unfinished
+from benchmarks.chaos.results import Result, append, not_reached, unfinished
 from benchmarks.chaos.steps import ASKS
 from benchmarks.chaos.trace import Trace, committed_rounds
 from benchmarks.chaos.waiting import wait_until
+from fedvoxel.privacy.guarantee import PrivacyUnit
 
 RECOVERED_WITHIN_S = 150.0
 ENDS_WITHIN_S = 240.0
@@ -79,18 +79,20 @@ class Campaign:
             left = self._attempt(left)
             stuck = stuck + 1 if len(left) == before else 0
             if stuck == TRIED_IN:
-                append(self.results, self._not_reached(left[0]))
+                self.say(f"not reached: {left[0].name}")
+                append(self.results, not_reached(left[0]))
                 left, stuck = left[1:], 0
 
     def _attempt(self, faults: list[Fault]) -> list[Fault]:
         """Runs a job until its faults are over or it has ended, and returns the faults that are left."""
         number = faults[0].job
+        unit = unit_of(number)
         try:
-            run = self._submit(f"chaos-{number:02d}")
+            run = self._submit(f"chaos-{number:02d}", unit)
         except RuntimeError as error:
             self.say(str(error))
             self._repair()
-            run = self._submit(f"chaos-{number:02d}")
+            run = self._submit(f"chaos-{number:02d}", unit)
         if not self._has_begun(run):
             append(self.results, self._judge_job(run, number) | {"needed_person": "the job did not begin"})
             self._repair()
@@ -120,16 +122,18 @@ class Campaign:
         if fault.kind == "replay":  # which takes an answer of the round before
             wait_until(lambda: len(committed_rounds(self.trace, run.since)) > 1, BEGINS_WITHIN_S * self.patience)
         before = committed_rounds(self.trace, run.since)
-        with stopped_at(self.machines, self._struck, fault, self.patience) as reached:
+        with stopped_at(self.machines, self._struck, fault, self.patience, lambda: self._is_over(run)) as reached:
             if not reached:
-                return None if self._is_over(run) else self._not_reached(fault)
+                return None if self._is_over(run) else not_reached(fault)
             struck_at = time.monotonic()
             aftermath = strike(self.machines, fault, run.key)
         aftermath.pass_by()
         healed_at = time.monotonic()
-        recovered, whole = self._wait_until_whole(run, healed_at)
+        recovered, whole = self._wait_until_whole(run, healed_at, len(self.machines.sites) - fault.leaves_out)
         violations = self._violations(run, fault, aftermath)
         aftermath.restore()
+        if fault.leaves_out:
+            violations += self._put_back(run, fault, healed_at)
         if whole is None and self._finished_well(run):
             self.say(f"too late: {fault.name}")
             return None
@@ -147,9 +151,17 @@ class Campaign:
             "needed_person": "" if recovered else "neither went on nor ended",
         }
 
-    def _wait_until_whole(self, run: Run, healed_at: float) -> tuple[bool, float | None]:
-        """Waits until all sites have had part in a round, or the run is over; returns whether, and when the former."""
-        sites = len(self.machines.sites)
+    def _put_back(self, run: Run, fault: Fault, healed_at: float) -> list[str]:
+        """Returns what is wrong with a hospital that had to stay out until its file was put back, which it is now."""
+        put_back = time.monotonic()
+        since = [one for one in committed_rounds(self.trace, run.since) if healed_at < one.at < put_back]
+        said = [f"round {one.round}: took part with a damaged file" for one in since if fault.machine in one.sites]
+        if self._wait_until_whole(run, put_back, len(self.machines.sites))[1] is None:
+            said.append("the file was put back, and the hospital took no part again")
+        return said
+
+    def _wait_until_whole(self, run: Run, healed_at: float, sites: int) -> tuple[bool, float | None]:
+        """Waits until so many sites had part in a round, or the run is over; returns whether, and when the former."""
 
         def whole_again() -> float | None:
             return whole_round_after(self.trace, run, healed_at, sites)
@@ -165,11 +177,6 @@ class Campaign:
         elif fault.kind == "corrupt":
             said.append("nothing to corrupt: no such file")
         return said
-
-    def _not_reached(self, fault: Fault) -> Result:
-        self.say(f"not reached: {fault.name}")
-        told = {"survived": False, "over": False, "violations": [NOT_REACHED], "needed_person": ""}
-        return fault.as_json() | {"run": "", "name": fault.name, **told}
 
     def _finished_well(self, run: Run) -> bool:
         outcome = oracle.outcome_of(self.machines, run)
@@ -197,21 +204,12 @@ class Campaign:
 
     def _wait_for_end(self, run: Run) -> None:
         wait_until(lambda: self._is_over(run), ENDS_WITHIN_S * self.patience)
-        wait_until(lambda: not self._working(), 60)
-
-    def _working(self) -> list[Any]:
-        return [
-            p
-            for machine in self.machines.names
-            for p in self.machines.processes(machine, "server_job", "site_job", "trainer")
-        ]
+        wait_until(lambda: not self.machines.working(), 60)
 
     def _judge_job(self, run: Run, number: int) -> Result:
         status = oracle.job_status(self.machines, run.job_id)
-        violations = oracle.chain_troubles(self.machines) + oracle.round_troubles(self.trace, run)
-        violations += oracle.outcome_troubles(self.machines, self.trace, run)
-        violations += oracle.reference_troubles(self.trace, run, self.reference, len(self.machines.sites))
-        if left := self._working():
+        violations = accounts.job_troubles(self.machines, self.trace, run, self.reference)
+        if left := self.machines.working():
             violations.append(f"{len(left)} processes of the job were left")
         outcome = oracle.outcome_of(self.machines, run)
         over = self._is_over(run)
@@ -227,11 +225,11 @@ class Campaign:
             "needed_person": "" if over and not left else "the job did not end",
         }
 
-    def _submit(self, name: str) -> Run:
+    def _submit(self, name: str, unit: PrivacyUnit | None = None) -> Run:
         key = f"{name}-{os.getpid()}-{len(self.trace.look())}"
-        since = len(self.trace.lines)
-        job = chaos_job(self.machines.folder / "jobs", key, self.rounds, len(self.machines.sites), self.epochs)
-        return Run(key, self.machines.submit(job), since, self.rounds)
+        since, sites = len(self.trace.lines), len(self.machines.sites)
+        job = chaos_job(self.machines.folder / "jobs", key, self.rounds, sites, self.epochs, unit)
+        return Run(key, self.machines.submit(job), since, self.rounds, unit)
 
     def _repair(self) -> None:
         """Does what a person would: switches everything off and on again."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from benchmarks.chaos.plan import Fault, Kind
+from benchmarks.chaos.plan import PROTECTED_EVERY, Fault, Kind
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Guard:
     fault: Fault
 
 
-def _fault(kind: Kind, step: str, value: str = "", machine: str = "hospital-a") -> Fault:
-    return Fault(0, 0, kind, machine, step, "server" if step.startswith("server") else "hospital-a", value)
+def _fault(kind: Kind, step: str, value: str = "", machine: str = "hospital-a", job: int = 0) -> Fault:
+    return Fault(job, 0, kind, machine, step, "server" if step.startswith("server") else "hospital-a", value)
 
 
 GUARDS: dict[str, Guard] = {
@@ -57,6 +57,10 @@ GUARDS: dict[str, Guard] = {
     "waiting for room": Guard(
         {"fedvoxel.records.atomic:is_disk_full": False},
         _fault("disk_full", "server_job.writes", machine="server"),
+    ),
+    "server's ledger": Guard(
+        {"fedvoxel.privacy.server_ledger:ServerLedger.receive": None},
+        _fault("kill", "server_job.aggregates", "server_job", "server", PROTECTED_EVERY - 1),
     ),
     "audit": Guard(
         {"fedvoxel.records.chain_file:write_after": None},

@@ -70,6 +70,10 @@ STEPS = (
     Step("trainer.begins", "fedvoxel.training.site_trainer:SiteTrainer._train", "before"),
     Step("trainer.trains", "fedvoxel.training.local_steps:LocalSteps._step", "after"),
     Step("trainer.has_trained", "fedvoxel.training.site_trainer:SiteTrainer._train", "after"),
+    # The same where each patient is protected.
+    Step("trainer.begins", "fedvoxel.training.site_trainer:SiteTrainer._train_private", "before"),
+    Step("trainer.trains", "fedvoxel.training.private_training:private_step", "after"),
+    Step("trainer.has_trained", "fedvoxel.training.site_trainer:SiteTrainer._train_private", "after"),
     # A file is written and has not its name yet; a chain has its new lines and its head not yet.
     Step("server_job.renames", _RENAMED, "before", told=False),
     Step("server_job.has_appended", _APPENDED, "after", told=False),

@@ -1,5 +1,6 @@
 """The plan of faults is a function of its seed, and the oracle sees what it is there to see."""
 
+import hashlib
 import importlib
 import json
 import os
@@ -8,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,21 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos import hooks, machines, oracle, sabotage
+from benchmarks.chaos.accounts import ledger_troubles, signature_troubles
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
-from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, plan
+from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, LEDGERS, plan, unit_of
 from benchmarks.chaos.recovery import late
 from benchmarks.chaos.report import page, what_is_seen
 from benchmarks.chaos.results import NOT_REACHED
 from benchmarks.chaos.steps import ASKS, BY_NAME, COMMITTED, STEPS, TAKEN
 from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
+from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.ledger import open_ledger
+from fedvoxel.privacy.ledger_entries import RunPlan
+from fedvoxel.privacy.policy import CohortBudget, PrivacyPolicy, write_privacy_policy
+from fedvoxel.privacy.server_ledger import Received, ServerLedger
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import sha256_of_file
@@ -55,7 +63,10 @@ def test_the_plan_has_every_kind_every_process_and_every_file() -> None:
         "kill", "power", "partition", "line", "rate", "clock", "disk_full", "corrupt", "duplicate", "replay", "both",
     }  # fmt: skip
     corrupted = {fault.value for fault in planned if fault.kind == "corrupt"}
-    assert corrupted == {*CORRUPTED["server"], *CORRUPTED["site"]}
+    assert corrupted == {*CORRUPTED["server"], *CORRUPTED["site"], *LEDGERS["patient"], *LEDGERS["hospital"]}
+    assert [unit_of(job) for job in range(20) if unit_of(job)] == ["patient", "hospital"] * 2
+    ledgers = [fault for fault in planned if "state/privacy/" in fault.value]
+    assert all(unit_of(fault.job) for fault in ledgers), "only a job that protects somebody has a ledger"
     assert all(fault.step in BY_NAME for fault in planned)
     assert all((fault.at == "server") == fault.step.startswith("server") for fault in planned)
 
@@ -316,3 +327,56 @@ def test_a_late_next_round_is_seen(machine: str, limit_s: float) -> None:
     found = [{"kind": "power", "machine": machine, "next_round_s": seconds} for seconds in (None, limit_s, limit_s + 1)]
     assert late(found) == [found[-1]]
     assert late([found[-1] | {"kind": "partition"}]) == []
+
+
+def test_what_a_ledger_does_not_have_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
+    made, _, run = ended
+    budget = CohortBudget(unit="hospital", epsilon=100.0, delta=0.01)
+    for site in SITES:
+        local = made.kit(site) / "local"
+        local.mkdir(parents=True)
+        write_privacy_policy(local, PrivacyPolicy(schema_version=1, cohorts={"protected_hospital": budget}))
+    assert ledger_troubles(made, run) == [], "a run without a privacy section has none"
+    protected = replace(run, unit="hospital")
+    assert ledger_troubles(made, protected)[:2] == [
+        "hospital-a: is in 2 rounds and was charged for 0",
+        "hospital-a: is in 2 rounds, and the server's ledger has 0 of its updates",
+    ]
+    for site in SITES:
+        _send_two_rounds(made, site)
+    assert ledger_troubles(made, protected) == []
+    kept = next((made.kit("hospital-b") / "state/privacy").rglob("releases/*"))
+    kept.write_bytes(b"damaged")
+    assert [line.partition(" release")[0] for line in ledger_troubles(made, protected)] == ["hospital-b:"]
+    server = made.kit("server") / "state/privacy/server.jsonl"
+    server.write_bytes(server.read_bytes().replace(b"hospital-c", b"hospital-d"))
+    assert "the server's ledger: " in ledger_troubles(made, protected)[0]
+
+
+def _send_two_rounds(made: Machines, site: str) -> None:
+    kit = made.kit(site)
+    ledger = open_ledger(kit / "local", kit / "state", "protected_hospital")
+    planned = RunPlan(
+        unit="hospital",
+        event=GaussianEvent(noise_multiplier=3.0, sampling_probability=1.0, count=1),
+        draws=2,
+        delta=1e-3,
+    )
+    for index in range(2):
+        reservation = ledger.reserve("r", "j", index, planned)
+        ledger.keep(reservation, b"update")
+        ledger.bytes_to_send(reservation.release_id)
+        received = Received(
+            run_key="r",
+            job_id="j",
+            round=index,
+            site=site,
+            release_id=reservation.release_id,
+            sha256=hashlib.sha256(b"update").hexdigest(),
+            event=planned.event,
+        )
+        ServerLedger(made.kit("server") / "state").receive([received])
+
+
+def test_a_log_without_a_root_to_go_by_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
+    assert signature_troubles(ended[0])[0].startswith("the audit logs: ")

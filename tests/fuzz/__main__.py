@@ -26,6 +26,8 @@ def main() -> int:
     if asked.guided:
         return _run_guided(asked)
     asked.work.mkdir(parents=True, exist_ok=True)
+    for path in asked.work.glob("*.json") if asked.fresh else ():
+        path.unlink()
     for name, target in named_targets():
         count = int(asked.count * _SLOW.get(name, 1.0))
         _part(asked.work / f"{name}.{asked.seed}.json", target, asked.seed, count)
@@ -45,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="what the inputs follow from")
     parser.add_argument("--work", type=Path, default=_ROOT / "work" / "bad_inputs", help="finished parts")
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder for the table")
+    parser.add_argument("--fresh", action="store_true", help="forget what is finished")
     parser.add_argument("--guided", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -90,8 +93,10 @@ def _write(work: Path, out: Path) -> int:
     lines.append(_row(("**all**", "", ""), total))
     table = "\n".join(lines) + "\n"
     write_text(out / "bad_inputs.md", _HEAD + table + _FOOT)
+    faults = {kind: total[kind] for kind in FAULTS}
+    write_json(out / "bad_inputs.json", {"inputs": sum(total.values()), "faults": faults})
     sys.stdout.write(table)
-    return sum(total[kind] for kind in FAULTS)
+    return sum(faults.values())
 
 
 def _row(words: Sequence[str], counts: Counter[str]) -> str:
