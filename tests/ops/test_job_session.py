@@ -15,6 +15,7 @@ from nvflare.fuel.flare_api.api_spec import (
 )
 
 from fedvoxel.errors import ConfigError, ConsortiumError, JobError
+from fedvoxel.flare import following_job
 from fedvoxel.ops import job_session
 from fedvoxel.ops.job_session import JobSession
 
@@ -171,6 +172,19 @@ def test_a_run_is_watched_over_the_servers_restart_to_the_job_that_goes_on(monke
         ("two", "FINISHED:COMPLETED", None),
     ]
     assert server.closed == 3 and not server.logins
+
+
+def test_a_watcher_waits_for_the_servers_word_on_a_job_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    died = _meta("FINISHED:EXECUTION_EXCEPTION")
+    told = [died, died, died | {"resumed_as": ""}, died | {"resumed_as": "two"}, _meta("FINISHED:COMPLETED")]
+    seen = [(each.job_name, each.resumed_as) for each in _seen(monkeypatch, FakeServer([_meta("RUNNING"), *told]))]
+    assert seen == [("one", None), ("one", ""), ("one", "two"), ("two", None)]
+
+
+def test_a_watcher_ends_when_the_server_has_no_word_on_a_job_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following_job, "_NOTICED_S", 0.05)
+    seen = list(_seen(monkeypatch, FakeServer([_meta("FINISHED:ABNORMAL")] * 10_000)))
+    assert [(each.status, each.resumed_as) for each in seen] == [("FINISHED:ABNORMAL", None)]
 
 
 def test_a_server_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
