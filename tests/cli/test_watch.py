@@ -98,9 +98,17 @@ def test_a_finished_job_says_how_to_see_its_outcome() -> None:
 @pytest.mark.parametrize(
     ("following", "note", "said"),
     [
-        ("", "until its sites are connected again", "It waits until its sites are connected again."),
-        ("", "since the server's disk is too full", "It waits since the server's disk is too full."),
-        ("", None, "It waits for the server"),
+        (
+            "",
+            "until its sites are connected again",
+            "The next job of its run waits until its sites are connected again.",
+        ),
+        (
+            "",
+            "since the server's disk is too full",
+            "The next job of its run waits since the server's disk is too full.",
+        ),
+        ("", None, "The next job of its run waits for the server"),
         ("4711", None, "as job 4711"),
     ],
 )

@@ -18,7 +18,7 @@ from nvflare.app_common.job_schedulers.job_scheduler import DefaultJobScheduler
 from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
-from fedvoxel.flare import resumption, start_check
+from fedvoxel.flare import next_attempt, resumption, start_check
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.governance.authority import Authority
@@ -87,7 +87,7 @@ class SignedServer(Server):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SignedServer:
     monkeypatch.setattr(resumption, "_LOOK_S", 0.01)
-    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 0.3)
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 0.3)
     return SignedServer(tmp_path, monkeypatch)
 
 
@@ -199,6 +199,8 @@ def test_a_run_waits_while_the_list_cannot_be_relied_on(server: SignedServer) ->
     (server.folder / "startup" / "crl.pem").write_text("torn")
     server.ended(job_id)
     assert server.others(job_id) == [] and load_outcome(folder / OUTCOME_FILE).status == "unfinished"
+    told = server.meta(job_id)
+    assert told[RESUMED_AS] == "" and "expected the root's revocation list" in told["resume_waits"]
     server.put(server.authority)
     server.ended(job_id)
     assert len(server.others(job_id)) == 1

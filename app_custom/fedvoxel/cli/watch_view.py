@@ -130,10 +130,11 @@ def _validation(progress: Progress) -> list[RenderableType]:
 
 def _farewell(snapshot: Snapshot) -> RenderableType:
     if snapshot.resumed_as is not None:
-        goes_on = "The job was interrupted. Its run goes on after the last committed round"
         if snapshot.resumed_as:
+            goes_on = "The job was interrupted. Its run goes on after the last committed round"
             return Text(f"{goes_on}, as job {snapshot.resumed_as}.")
-        return Text(f"{goes_on}. It waits {snapshot.note or 'for the server to submit the next job'}.")
+        waits = snapshot.note or "for the server to submit it"
+        return Text(f"The job was interrupted. The next job of its run waits {waits}.")
     return Text(
         f"FLARE ended the job as {snapshot.status}, which is not the outcome. To see that, with its claim on privacy: "
         f"download_job {snapshot.job_id} in the admin console, then fedvoxel results FOLDER/{snapshot.job_id}"
