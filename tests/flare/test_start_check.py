@@ -22,6 +22,7 @@ from fedvoxel.flare import next_attempt, resumption, start_check
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.governance.authority import Authority
+from fedvoxel.governance.restored_runs import RESTORED_MARK
 from fedvoxel.governance.rotation import begin_rotation, finish_rotation
 from fedvoxel.records.audit import AuditLog
 from tests.flare.test_job_signer import KEY, LEAD, revoke, signed_app
@@ -36,7 +37,7 @@ class SignedServer(Server):
         super().__init__(folder)
         self.patched, self.asked = patched, list[str]()
         self.authority = quick_authority(folder / "ca")
-        self.component = Resumption()
+        self.component = self.begun()
         self.put(self.authority)
 
     def put(self, authority: Authority) -> None:
@@ -46,6 +47,7 @@ class SignedServer(Server):
 
     def submit_signed(self, status: RunStatus) -> str:
         """Stores a job of the lead's, as it stands; returns its id."""
+        shutil.rmtree(self.folder / "a_job", ignore_errors=True)
         signed_app(self.folder / "a_job", self.authority, days=30)
         content = zip_directory_to_bytes(str(self.folder), "a_job")
         meta = {"name": "a_job", "min_clients": 2, "deploy_map": {"app": ["@ALL"]}, "job_folder_name": "a_job"}
@@ -101,10 +103,14 @@ def ended(server: SignedServer) -> None:
     server.patched.setattr(start_check, "datetime", moment)
 
 
-def root_dropped(server: SignedServer) -> None:
+def finish_rotation_of(server: SignedServer) -> Authority:
     both = begin_rotation(server.authority, server.authority.folder, PASSPHRASE, 3650, 90)
     both.issue(LEAD, KEY.public_key(), 90)
-    server.put(finish_rotation(both, both.folder, PASSPHRASE, 90))
+    return finish_rotation(both, both.folder, PASSPHRASE, 90)
+
+
+def root_dropped(server: SignedServer) -> None:
+    server.put(finish_rotation_of(server))
 
 
 def test_a_queued_job_of_a_person_who_was_revoked_is_not_started(server: SignedServer) -> None:
@@ -184,13 +190,55 @@ def test_a_run_whose_next_attempt_is_not_started_is_given_up_at_once(server: Sig
     folder = server.attempt(job_id)
     server.ended(job_id)
     (again,) = server.others(job_id)
-    server.component.handle_event(EventType.SYSTEM_BOOTSTRAP, server.context)
     revoked(server)
     assert "is revoked" in str(server.ask_to_start(again))
     server.component.handle_event(EventType.SYSTEM_END, server.context)
     server.component._work()
     assert "is revoked" in str(load_outcome(folder / OUTCOME_FILE).reason)
     assert server.others(job_id, again) == []
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_nothing_is_started_until_the_servers_jobs_could_be_listed(
+    restored: bool, server: SignedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing fails, of whatever, and FLARE begins all the same."""
+    waits, runs = server.submit_signed(RunStatus.SUBMITTED), server.submit(RunStatus.RUNNING, "no training")
+    if restored:
+        (server.folder / "state" / RESTORED_MARK).touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(server.jobs, "get_all_jobs", None)
+        server.component = Resumption()
+        server.fire_event(EventType.SYSTEM_BOOTSTRAP, server.context)
+        assert server.started_by_flare() is None and not server.component._turn([])
+        assert server.started_by_flare() is None and server.meta(waits)["status"] == "SUBMITTED"
+    assert "has not ended yet" in server.meta(waits)["schedule_history"][-1]
+    assert server.component._turn([])
+    assert server.meta(runs)["status"] == "FINISHED:ABNORMAL"
+    assert server.started_by_flare() == (None if restored else waits)
+    assert server.meta(waits)["status"] == ("FINISHED:ABNORMAL" if restored else "SUBMITTED")
+
+
+def test_nothing_of_a_backup_is_started_while_one_of_its_jobs_cannot_be_ended(
+    server: SignedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = server.submit_signed(RunStatus.SUBMITTED)
+    (server.folder / "state" / RESTORED_MARK).touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(server.jobs, "set_status", raises(StorageException("failed to write")))
+        server.component = server.begun()
+        assert server.started_by_flare() is None and not server.component._turn([])
+        assert (server.folder / "state" / RESTORED_MARK).exists()
+    assert server.component._turn([]) and server.meta(waits)["status"] == "FINISHED:ABNORMAL"
+    anew = server.submit_signed(RunStatus.SUBMITTED)
+    assert server.started_by_flare() == anew
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def fails(*arguments: Any) -> None:
+        raise error
+
+    return fails
 
 
 def test_a_run_waits_while_the_list_cannot_be_relied_on(server: SignedServer) -> None:

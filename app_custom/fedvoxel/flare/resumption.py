@@ -42,7 +42,7 @@ from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
 from fedvoxel.flare.next_attempt import FOR_A_LOOK, SitesWait, promises, submit_again
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_journal import JOURNAL
-from fedvoxel.flare.start_check import let_start, why_not
+from fedvoxel.flare.start_check import hold_back, let_start, why_not
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
 from fedvoxel.governance.restored_runs import RESTORED_MARK
@@ -66,7 +66,7 @@ class Resumption(FLComponent):
     def __init__(self) -> None:
         """Does nothing yet."""
         super().__init__()
-        self._orphans: list[str] = []
+        self._orphans: list[str] | None = None
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop, self._sites_wait = threading.Event(), SitesWait()
         self._engine: Any = None
@@ -87,7 +87,9 @@ class Resumption(FLComponent):
             told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
             self._ended.put(str(told.get(JobMetaKey.JOB_ID.value, "")))
         elif event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
-            if not let_start(fl_ctx):
+            if self._orphans is None or self._restored.is_file():
+                hold_back(fl_ctx)
+            elif not let_start(fl_ctx):
                 self._ended.put("")  # what was ended may have been the next attempt at a run
         elif event_type == EventType.SYSTEM_END:
             self._stop.set()
@@ -111,8 +113,8 @@ class Resumption(FLComponent):
         """Does what there is to do, and says whether all of it could be done."""
         try:
             with self._engine.new_context() as fl_ctx:
-                self._end_orphans(fl_ctx)
-                return self._look(fl_ctx, ended) and not self._orphans
+                orphans_ended = self._end_orphans(fl_ctx)
+                return self._look(fl_ctx, ended) and orphans_ended
         except Exception:  # as of a job that is deleted while all are listed: this thread ends with the server only
             self.logger.exception("event=resumption_failed")
             return False
@@ -120,12 +122,7 @@ class Resumption(FLComponent):
     def _look(self, fl_ctx: FLContext, ended: list[str]) -> bool:
         """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal.
 
-        Args:
-            fl_ctx: A context of the server's.
-            ended: The jobs that have ended; emptied once that is on record.
-
-        Returns:
-            Whether all of that could be done.
+        It empties the list of jobs that have ended once that is on record, and says whether all else could be done too.
         """
         done = [self._carefully("of a damaged journal", partial(fail_damaged, self._runs))]
         metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
@@ -181,13 +178,15 @@ class Resumption(FLComponent):
             for job in self._jobs.get_all_jobs(fl_ctx)
             if job.meta.get(JobMetaKey.STATUS.value) in unended or (restored and job.meta.get(RESUMED_AS) == "")
         ]
-        if restored:
-            self._end_orphans(fl_ctx)  # before FLARE starts one that waited
 
-    def _end_orphans(self, fl_ctx: FLContext) -> None:
-        self._orphans = [job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))]
-        if not self._orphans:
-            self._carefully("of a backup", partial(self._restored.unlink, missing_ok=True))
+    def _end_orphans(self, fl_ctx: FLContext) -> bool:
+        """Says whether all orphans could be ended; of a backup's, FLARE starts no job before."""
+        if self._orphans is None:
+            self._find_orphans(fl_ctx)
+        self._orphans = [
+            job for job in self._orphans or () if not self._carefully(job, partial(self._end, fl_ctx, job))
+        ]
+        return not self._orphans and self._carefully("of a backup", partial(self._restored.unlink, missing_ok=True))
 
     def _end(self, fl_ctx: FLContext, job_id: str) -> None:
         """Says of an orphaned job that it has ended, with what it has left as its result."""

@@ -27,6 +27,7 @@ from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.revocation import LIST_FILE, kept_lists
 
 _HELD_BACK = "the server cannot look at who signed the job; its log says why"
+_NOT_ENDED = "the server has not ended yet what ran before it was started or put back; its log says why"
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +58,11 @@ def let_start(fl_ctx: FLContext) -> bool:
         jobs.update_meta(job.job_id, {JobMetaKey.JOB_DEPLOY_DETAIL.value: [f"server: {reason}"]}, fl_ctx)
         jobs.set_status(job.job_id, RunStatus.FAILED_TO_RUN, fl_ctx)
     return not reason
+
+
+def hold_back(fl_ctx: FLContext) -> None:
+    """Has FLARE not start the job that it asks about, as long as jobs of before the server's start have not ended."""
+    _block(fl_ctx, _NOT_ENDED)
 
 
 def why_not(jobs: Any, job: Job, fl_ctx: FLContext) -> str | None:
