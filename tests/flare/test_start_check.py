@@ -254,6 +254,37 @@ def test_a_run_waits_while_the_list_cannot_be_relied_on(server: SignedServer) ->
     assert len(server.others(job_id)) == 1
 
 
+def test_the_newest_list_counts_wherever_it_lies(server: SignedServer) -> None:
+    """The kit's may be newer than the copies, which a full disk keeps from being written; or put back by a thief."""
+    list_file, copies = server.folder / "startup/crl.pem", server.folder / "state/certificates"
+    job_id = server.submit_signed(RunStatus.SUBMITTED)
+    assert server.ask_to_start(job_id) is None
+    old, old_copies = list_file.read_bytes(), {path: path.read_bytes() for path in copies.iterdir()}
+    assert len(old_copies) == 2
+    revoked(server)
+    new = list_file.read_bytes()
+    assert "is revoked" in str(server.ask_to_start(job_id)), "the copies are older"
+    list_file.write_bytes(old)
+    assert "is revoked" in str(server.ask_to_start(job_id)), "the copies are newer"
+    list_file.write_bytes(new)
+    for path in old_copies:
+        path.write_bytes(b"damaged")
+    assert "both copies of the last good revocation list are damaged" in str(server.ask_to_start(job_id))
+    server.put(finish_rotation_of(server))
+    for path, content in old_copies.items():
+        path.write_bytes(content)
+    list_file.write_bytes(b"torn")
+    assert "revocation list in crl.pem, got none" in str(server.ask_to_start(job_id)), (
+        "the copies are of a dropped root"
+    )
+
+
+def test_a_kit_of_old_without_any_list_starts_jobs(server: SignedServer) -> None:
+    job_id = server.submit_signed(RunStatus.SUBMITTED)
+    (server.folder / "startup" / "crl.pem").unlink()
+    assert server.ask_to_start(job_id) is None
+
+
 def test_a_job_that_died_before_its_run_had_a_journal_is_not_begun_again_by_a_revoked_person(
     server: SignedServer,
 ) -> None:

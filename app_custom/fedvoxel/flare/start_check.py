@@ -24,7 +24,6 @@ from fedvoxel.flare.state_folder import startup_folder, state_folder
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
-from fedvoxel.records.revocation import LIST_FILE, kept_lists
 
 _HELD_BACK = "the server cannot look at who signed the job; its log says why"
 _NOT_ENDED = "the server has not ended yet what ran before it was started or put back; its log says why"
@@ -74,7 +73,7 @@ def why_not(jobs: Any, job: Job, fl_ctx: FLContext) -> str | None:
         OSError: There is no room to unpack it.
     """
     startup, state = startup_folder(fl_ctx), state_folder(fl_ctx)
-    lists = kept_lists(WatchedList(startup, state).kept, startup / LIST_FILE)
+    lists = WatchedList(startup, state).lists_now(datetime.now(UTC))
     try:
         for app in job.deploy_map or {}:
             with tempfile.TemporaryDirectory(prefix="fedvoxel-stored-") as scratch:
