@@ -110,6 +110,7 @@ def test_a_finished_job_says_how_to_see_its_outcome() -> None:
         ),
         ("", None, "The next job of its run waits for the server"),
         ("4711", None, "as job 4711"),
+        ("", "Logging in again: cannot log in", "The job was interrupted. Logging in again: cannot log in"),
     ],
 )
 def test_an_interrupted_job_says_how_its_run_goes_on(following: str, note: str | None, said: str) -> None:

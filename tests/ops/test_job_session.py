@@ -14,7 +14,7 @@ from nvflare.fuel.flare_api.api_spec import (
     NoConnection,
 )
 
-from fedvoxel.errors import ConfigError, ConsortiumError, JobError
+from fedvoxel.errors import ConfigError, ConsortiumError, JobError, NoAnswerError
 from fedvoxel.flare import following_job
 from fedvoxel.ops import job_session
 from fedvoxel.ops.job_session import JobSession
@@ -193,6 +193,16 @@ def test_a_server_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.Mon
     seen = _seen(monkeypatch, server)
     assert next(seen).status == "RUNNING"
     with pytest.raises(JobError, match="lost it"):
+        next(seen)
+
+
+def test_a_missing_right_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(JobError, match="may not see how far job job-1 is") as refused:
+        JobSession(FakeSession(_meta("RUNNING"), AuthorizationError("x"))).look("job-1")
+    assert not isinstance(refused.value, NoAnswerError), "it would be tried again for ten minutes"
+    seen = _seen(monkeypatch, FakeServer([_meta("SUBMITTED"), AuthorizationError("x")]))
+    assert next(seen).status == "SUBMITTED"
+    with pytest.raises(JobError, match="may not look at job one"):
         next(seen)
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedvoxel.ops.progress import Progress, SiteState, SiteStep
-from fedvoxel.ops.snapshot import Snapshot
+from fedvoxel.ops.snapshot import LOGGING_IN, Snapshot
 
 _STATE_STYLES = {
     "training": "cyan",
@@ -133,6 +133,8 @@ def _farewell(snapshot: Snapshot) -> RenderableType:
         if snapshot.resumed_as:
             goes_on = "The job was interrupted. Its run goes on after the last committed round"
             return Text(f"{goes_on}, as job {snapshot.resumed_as}.")
+        if snapshot.note and snapshot.note.startswith(LOGGING_IN):
+            return Text(f"The job was interrupted. {snapshot.note}")
         waits = snapshot.note or "for the server to submit it"
         return Text(f"The job was interrupted. The next job of its run waits {waits}.")
     return Text(

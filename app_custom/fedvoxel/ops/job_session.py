@@ -12,7 +12,7 @@ from fedvoxel.flare.following_job import is_the_last
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS, STATS_GROUP
 from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
 from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
-from fedvoxel.ops.snapshot import Snapshot
+from fedvoxel.ops.snapshot import LOGGING_IN, Snapshot
 
 RECONNECT_S = 600.0
 """How long after its last answer a server is tried again: its machine may have to start."""
@@ -94,7 +94,7 @@ def looks(kit: Path, user: str | None, job_id: str, pause_s: float) -> Generator
         except (NoAnswerError, ConsortiumError) as error:
             if last is None or time.monotonic() > until:
                 raise
-            yield replace(last, progress=None, steps={}, note=f"Logging in again: {error}")
+            yield replace(last, progress=None, steps={}, note=f"{LOGGING_IN}: {error}")
             time.sleep(pause_s)
 
 
