@@ -39,7 +39,7 @@ GUARDS: dict[str, Guard] = {
         _fault("kill", "server_job.asks", "server_job", "server"),
     ),
     "resumption": Guard(
-        {"fedvoxel.flare.resumption:Resumption._go_on": None},
+        {"fedvoxel.flare.resumption:Resumption._submit_again": None},
         _fault("kill", "server_job.asks", "server_job", "server"),
     ),
     "restarted job": Guard(

@@ -98,10 +98,19 @@ def test_a_finished_job_says_how_to_see_its_outcome() -> None:
 @pytest.mark.parametrize(
     ("following", "note", "said"),
     [
-        ("", "until its sites are connected again", "It waits until its sites are connected again."),
-        ("", "since the server's disk is too full", "It waits since the server's disk is too full."),
-        ("", None, "It waits for the server"),
+        (
+            "",
+            "until its sites are connected again",
+            "The next job of its run waits until its sites are connected again.",
+        ),
+        (
+            "",
+            "since the server's disk is too full",
+            "The next job of its run waits since the server's disk is too full.",
+        ),
+        ("", None, "The next job of its run waits for the server"),
         ("4711", None, "as job 4711"),
+        ("", "Logging in again: cannot log in", "The job was interrupted. Logging in again: cannot log in"),
     ],
 )
 def test_an_interrupted_job_says_how_its_run_goes_on(following: str, note: str | None, said: str) -> None:

@@ -29,7 +29,7 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.snapshot import Snapshot
-from fedvoxel.flare import interrupted_runs, resumption
+from fedvoxel.flare import interrupted_runs, next_attempt, resumption
 from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
@@ -49,8 +49,8 @@ class Server(ServerEngineSpec):
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.sites = folder, list(SITES)
-        (folder / "startup").mkdir(exist_ok=True)
-        (folder / "local").mkdir(exist_ok=True)
+        for name in ("startup", "local", "state/jobs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
         self.jobs = SimpleJobDefManager("jobs")
         self.store = FilesystemStorage(str(folder / "state"))
         self.context = FLContext()
@@ -91,43 +91,44 @@ class Server(ServerEngineSpec):
 
     def restart(self) -> None:
         """Has the component do all that it does when the server starts."""
-        component = Resumption()
-        component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
-        component.handle_event(EventType.SYSTEM_END, self.context)  # so that it does not wait for further jobs to end
-        component._work()
+        self.begun()._turn([])
 
     def restart_and_wait(self, until: Callable[[], bool]) -> None:
         """Has the component do all that it does when the server starts, and go on until something is so."""
-        component = Resumption()
-        component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
+        component = self.begun()
         component.handle_event(EventType.SYSTEM_START, self.context)
         deadline = time.monotonic() + 20
         while not until() and time.monotonic() < deadline:
             time.sleep(0.01)
         component.handle_event(EventType.SYSTEM_END, self.context)
 
-    def ended(self, job_id: str) -> None:
-        """Has the component do what it does when FLARE has ended a job."""
+    def begun(self) -> Resumption:
+        """Returns the component of a server that has begun and has not looked yet."""
         component = Resumption()
         component.handle_event(EventType.SYSTEM_BOOTSTRAP, self.context)
-        component._look(self.context, [job_id])
+        return component
+
+    def ended(self, job_id: str) -> None:
+        """Has the component do what it does when FLARE has ended a job."""
+        self.begun()._look(self.context, [job_id])
 
     def attempt(
-        self, job_id: str, committed: int = 2, ended: Any = "unfinished", first: tuple[int, ...] = (0,)
-    ) -> Path:
+        self, job_id: str, committed: int = 2, ended: Any = "unfinished", first: tuple[int, ...] = (0,),
+        run_key: str = "a_run", sites: tuple[str, ...] = SITES,
+    ) -> Path:  # fmt: skip
         """Writes the journal and the outcome of a run whose last attempt is this job; returns the run's folder."""
-        folder = self.folder / "state" / "runs" / "a_run"
+        folder = self.folder / "state" / "runs" / run_key
         ids = [f"job-{number}" for number in range(len(first) - 1)] + [job_id]
         attempts = [
             Attempt(job_id=name, started=BEGAN, first_round=each) for name, each in zip(ids, first, strict=True)
         ]
-        entry = JournalEntry(run_key="a_run", run_id="0" * 32, job="0" * 64, sites=SITES, committed=committed,
+        entry = JournalEntry(run_key=run_key, run_id="0" * 32, job="0" * 64, sites=sites, committed=committed,
                              ended=ended, attempts=tuple(attempts))  # fmt: skip
         journal = RoundJournal(folder / "journal")
         with journal.writing():
             journal.write(entry)
-        said = {"run_key": "a_run", "job_id": job_id, "job_name": "a_job", "status": ended, "rounds_planned": 9}
-        outcome = RunOutcome(**said, rounds_committed=0, sites=SITES, started=BEGAN, finished=BEGAN)
+        said = {"run_key": run_key, "job_id": job_id, "job_name": "a_job", "status": ended, "rounds_planned": 9}
+        outcome = RunOutcome(**said, rounds_committed=0, sites=sites, started=BEGAN, finished=BEGAN)
         write_outcome(outcome, folder / OUTCOME_FILE)
         return folder
 
@@ -135,7 +136,7 @@ class Server(ServerEngineSpec):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(resumption, "_LOOK_S", 0.01)
-    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 0.3)
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 0.3)
     return Server(tmp_path)
 
 
@@ -215,17 +216,17 @@ def test_a_restored_server_goes_on_with_nothing_of_its_backup(
     ended: str, server: Server, restored: Callable[[], Server]
 ) -> None:
     """A run that went on after the backup has drawn noise that the server does not know of."""
-    job_id, waits, begins = (
-        server.submit(status) for status in (RunStatus.RUNNING, RunStatus.SUBMITTED, RunStatus.DISPATCHED)
-    )
+    known = job_id, *_, promised = [
+        server.submit(status)
+        for status in (RunStatus.RUNNING, RunStatus.SUBMITTED, RunStatus.DISPATCHED, RunStatus.FINISHED_ABNORMAL)
+    ]
+    server.jobs.update_meta(promised, {RESUMED_AS: ""}, server.context)
     server.attempt(job_id, ended=ended)
     back = restored()
-    component = Resumption()
-    component.handle_event(EventType.SYSTEM_BOOTSTRAP, back.context)
-    assert {back.meta(job)["status"] for job in (job_id, waits, begins)} == {"FINISHED:ABNORMAL"}, "before FLARE starts"
     for _ in range(2):
         back.restart()
-        assert back.others(job_id, waits, begins) == []
+        assert {back.meta(job)["status"] for job in known} == {"FINISHED:ABNORMAL"}
+        assert back.others(*known) == [] and {back.meta(job)[RESUMED_AS] for job in known} == {None}
     folder = back.folder / "state/runs/a_run"
     outcome, journal = load_outcome(folder / OUTCOME_FILE), RoundJournal(folder / "journal")
     assert outcome.status == "failed"
@@ -324,7 +325,11 @@ def test_who_watches_is_told_what_the_next_job_waits_for(server: Server, monkeyp
     def full(*arguments: Any) -> Any:
         raise StorageException("failed to write content: No space left on device")
 
-    monkeypatch.setattr(Resumption, "_wait_for", lambda self, sites: said.append(server.meta(job_id)["resume_waits"]))
+    def asked() -> list[Client]:
+        said.append(server.meta(job_id)["resume_waits"])
+        return [Client(site, "") for site in SITES]
+
+    monkeypatch.setattr(server, "get_clients", asked)
     with monkeypatch.context() as patch:
         patch.setattr(interrupted_runs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
         server.ended(job_id)
@@ -337,6 +342,54 @@ def test_who_watches_is_told_what_the_next_job_waits_for(server: Server, monkeyp
     (again,) = server.others(job_id)
     assert server.meta(job_id)[RESUMED_AS] == again and "resume_waits" not in server.meta(again)
     assert said == ["until its sites are connected again"] * 2
+
+
+def test_who_watches_is_told_before_anything_takes_its_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches a job waits only for seconds for the server's word that its run goes on."""
+    first, second, early = (server.submit(RunStatus.RUNNING) for _ in range(3))
+    server.attempt(first, run_key="one")
+    server.attempt(second, run_key="two")
+    ended, looks, told = server.jobs.set_status, resumption.why_not, []
+
+    def ends(job_id: str, *arguments: Any) -> None:
+        told.append(server.meta(job_id).get(RESUMED_AS))
+        ended(job_id, *arguments)
+
+    def look(*arguments: Any) -> Any:
+        told.extend(server.meta(job_id).get(RESUMED_AS) for job_id in (first, second, early))
+        return looks(*arguments)
+
+    monkeypatch.setattr(server.jobs, "set_status", ends)
+    monkeypatch.setattr(resumption, "why_not", look)
+    server.restart()
+    assert told == [""] * 12 and len(server.others(first, second, early)) == 3
+
+
+def test_who_watches_a_job_that_died_alone_is_told_at_once_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id, early = (server.submit(RunStatus.FINISHED_ABNORMAL) for _ in range(2))
+    server.attempt(job_id)
+    told: list[Any] = []
+    monkeypatch.setattr(
+        resumption, "why_not", lambda *_: told.extend(server.meta(each).get(RESUMED_AS) for each in (job_id, early))
+    )
+    server.ended(early)
+    assert told == [""] * 4
+
+
+def test_a_job_that_is_refused_is_looked_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id, early = (server.submit(RunStatus.FINISHED_ABNORMAL) for _ in range(2))
+    server.attempt(job_id)
+    looked: list[str] = []
+
+    def look(jobs: Any, job: Any, fl_ctx: FLContext) -> str | None:
+        looked.append(job.job_id)
+        return "it is revoked" if job.job_id == early else None
+
+    monkeypatch.setattr(resumption, "why_not", look)
+    monkeypatch.setattr(interrupted_runs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    component, ended = server.begun(), [early]
+    assert [component._turn(ended) for _ in range(2)] == [False, False]
+    assert looked.count(early) == 1 and looked.count(job_id) == 2 and server.meta(early)[RESUMED_AS] is None
 
 
 def test_nobody_waits_for_a_run_that_does_not_go_on_after_all(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,12 +480,12 @@ def test_nothing_unexpected_ends_the_resumption(server: Server, monkeypatch: pyt
 
     def deleted_meanwhile(fl_ctx: FLContext) -> Any:
         asked.append(fl_ctx)
-        if len(asked) == 1:
+        if len(asked) == 2:
             raise KeyError("a job that went while all were listed")
         return listed(fl_ctx)
 
     monkeypatch.setattr(server.jobs, "get_all_jobs", deleted_meanwhile)
-    server.restart_and_wait(lambda: len(asked) > 1 and bool(server.others(job_id)))
+    server.restart_and_wait(lambda: len(asked) > 2 and bool(server.others(job_id)))
     assert len(server.others(job_id)) == 1
 
 
@@ -453,7 +506,7 @@ def test_jobs_that_died_long_ago_are_left_alone(server: Server) -> None:
 
 
 def test_the_next_attempt_waits_until_the_runs_sites_are_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 60.0)
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 60.0)
     looks = []
 
     def back_at_the_third_look() -> list[Client]:
@@ -467,8 +520,71 @@ def test_the_next_attempt_waits_until_the_runs_sites_are_back(server: Server, mo
     assert looks == [0, 0, 0, 0] and len(server.others(job_id)) == 1
 
 
+def test_runs_wait_for_their_sites_at_the_same_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 60.0)
+    looks: list[int] = []
+    monkeypatch.setattr(next_attempt, "time", SimpleNamespace(monotonic=lambda: 10.0 * len(looks)))
+
+    def one_is_there() -> list[Client]:
+        looks.append(len(server.others(lacks, waits, whole)))
+        return [Client(SITES[0], "")]
+
+    monkeypatch.setattr(server, "get_clients", one_is_there)
+    lacks, waits, whole = (server.submit(RunStatus.FINISHED_ABNORMAL) for _ in range(3))
+    server.attempt(lacks, run_key="one")
+    server.attempt(waits, run_key="two")
+    server.attempt(whole, run_key="whole", sites=SITES[:1])
+    server.ended(whole)
+    assert looks == [0, 1, 1, 1, 1, 1] and len(server.others(lacks, waits, whole)) == 3
+
+
+def test_a_server_that_is_stopped_submits_nothing_and_goes_on_when_it_starts(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 60.0)
+    job_id, early = (server.submit(RunStatus.RUNNING) for _ in range(2))
+    server.attempt(job_id)
+    server.sites = [SITES[0]]
+    component = server.begun()
+    connected = server.get_clients
+
+    def stopped() -> list[Client]:
+        component.handle_event(EventType.SYSTEM_END, server.context)
+        return connected()
+
+    monkeypatch.setattr(server, "get_clients", stopped)
+    component._work()
+    assert server.others(job_id, early) == []
+    monkeypatch.setattr(server, "get_clients", connected)
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 0.3)
+    server.restart()
+    assert {server.meta(again)["cloned_from"] for again in server.others(job_id, early)} == {job_id, early}
+
+
+def test_a_job_that_ends_while_others_wait_is_looked_at_and_no_wait_begins_anew(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 60.0)
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id, run_key="one")
+    server.sites = [SITES[0]]
+    component = server.begun()
+    component._ended.put("of another run")
+    assert not component._look(server.context, [])
+    component._ended.get()
+    meanwhile = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(meanwhile, run_key="two")
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 1e6)
+    moment = time.monotonic() + 61
+    monkeypatch.setattr(next_attempt, "time", SimpleNamespace(monotonic=lambda: moment))
+    component._ended.put("of another run")
+    assert not component._look(server.context, [])
+    assert [server.meta(again)["cloned_from"] for again in server.others(job_id, meanwhile)] == [job_id]
+    assert server.meta(meanwhile)["resume_waits"] == "until its sites are connected again"
+
+
 def test_who_is_shut_out_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 60.0)
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 60.0)
     job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
     server.attempt(job_id)
     server.sites = [SITES[0]]

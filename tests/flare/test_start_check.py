@@ -18,10 +18,11 @@ from nvflare.app_common.job_schedulers.job_scheduler import DefaultJobScheduler
 from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
-from fedvoxel.flare import resumption, start_check
+from fedvoxel.flare import next_attempt, resumption, start_check
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.governance.authority import Authority
+from fedvoxel.governance.restored_runs import RESTORED_MARK
 from fedvoxel.governance.rotation import begin_rotation, finish_rotation
 from fedvoxel.records.audit import AuditLog
 from tests.flare.test_job_signer import KEY, LEAD, revoke, signed_app
@@ -36,7 +37,7 @@ class SignedServer(Server):
         super().__init__(folder)
         self.patched, self.asked = patched, list[str]()
         self.authority = quick_authority(folder / "ca")
-        self.component = Resumption()
+        self.component = self.begun()
         self.put(self.authority)
 
     def put(self, authority: Authority) -> None:
@@ -46,6 +47,7 @@ class SignedServer(Server):
 
     def submit_signed(self, status: RunStatus) -> str:
         """Stores a job of the lead's, as it stands; returns its id."""
+        shutil.rmtree(self.folder / "a_job", ignore_errors=True)
         signed_app(self.folder / "a_job", self.authority, days=30)
         content = zip_directory_to_bytes(str(self.folder), "a_job")
         meta = {"name": "a_job", "min_clients": 2, "deploy_map": {"app": ["@ALL"]}, "job_folder_name": "a_job"}
@@ -87,7 +89,7 @@ class SignedServer(Server):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SignedServer:
     monkeypatch.setattr(resumption, "_LOOK_S", 0.01)
-    monkeypatch.setattr(resumption, "_SITES_WAIT_S", 0.3)
+    monkeypatch.setattr(next_attempt, "_SITES_WAIT_S", 0.3)
     return SignedServer(tmp_path, monkeypatch)
 
 
@@ -101,10 +103,14 @@ def ended(server: SignedServer) -> None:
     server.patched.setattr(start_check, "datetime", moment)
 
 
-def root_dropped(server: SignedServer) -> None:
+def finish_rotation_of(server: SignedServer) -> Authority:
     both = begin_rotation(server.authority, server.authority.folder, PASSPHRASE, 3650, 90)
     both.issue(LEAD, KEY.public_key(), 90)
-    server.put(finish_rotation(both, both.folder, PASSPHRASE, 90))
+    return finish_rotation(both, both.folder, PASSPHRASE, 90)
+
+
+def root_dropped(server: SignedServer) -> None:
+    server.put(finish_rotation_of(server))
 
 
 def test_a_queued_job_of_a_person_who_was_revoked_is_not_started(server: SignedServer) -> None:
@@ -184,7 +190,6 @@ def test_a_run_whose_next_attempt_is_not_started_is_given_up_at_once(server: Sig
     folder = server.attempt(job_id)
     server.ended(job_id)
     (again,) = server.others(job_id)
-    server.component.handle_event(EventType.SYSTEM_BOOTSTRAP, server.context)
     revoked(server)
     assert "is revoked" in str(server.ask_to_start(again))
     server.component.handle_event(EventType.SYSTEM_END, server.context)
@@ -193,15 +198,91 @@ def test_a_run_whose_next_attempt_is_not_started_is_given_up_at_once(server: Sig
     assert server.others(job_id, again) == []
 
 
+@pytest.mark.parametrize("restored", [False, True])
+def test_nothing_is_started_until_the_servers_jobs_could_be_listed(
+    restored: bool, server: SignedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing fails, of whatever, and FLARE begins all the same."""
+    waits, runs = server.submit_signed(RunStatus.SUBMITTED), server.submit(RunStatus.RUNNING, "no training")
+    if restored:
+        (server.folder / "state" / RESTORED_MARK).touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(server.jobs, "get_all_jobs", None)
+        server.component = Resumption()
+        server.fire_event(EventType.SYSTEM_BOOTSTRAP, server.context)
+        assert server.started_by_flare() is None and not server.component._turn([])
+        assert server.started_by_flare() is None and server.meta(waits)["status"] == "SUBMITTED"
+    assert "has not ended yet" in server.meta(waits)["schedule_history"][-1]
+    assert server.component._turn([])
+    assert server.meta(runs)["status"] == "FINISHED:ABNORMAL"
+    assert server.started_by_flare() == (None if restored else waits)
+    assert server.meta(waits)["status"] == ("FINISHED:ABNORMAL" if restored else "SUBMITTED")
+
+
+def test_nothing_of_a_backup_is_started_while_one_of_its_jobs_cannot_be_ended(
+    server: SignedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = server.submit_signed(RunStatus.SUBMITTED)
+    (server.folder / "state" / RESTORED_MARK).touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(server.jobs, "set_status", raises(StorageException("failed to write")))
+        server.component = server.begun()
+        assert server.started_by_flare() is None and not server.component._turn([])
+        assert (server.folder / "state" / RESTORED_MARK).exists()
+    assert server.component._turn([]) and server.meta(waits)["status"] == "FINISHED:ABNORMAL"
+    anew = server.submit_signed(RunStatus.SUBMITTED)
+    assert server.started_by_flare() == anew
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def fails(*arguments: Any) -> None:
+        raise error
+
+    return fails
+
+
 def test_a_run_waits_while_the_list_cannot_be_relied_on(server: SignedServer) -> None:
     job_id = server.submit_signed(RunStatus.FINISHED_ABNORMAL)
     folder = server.attempt(job_id)
     (server.folder / "startup" / "crl.pem").write_text("torn")
     server.ended(job_id)
     assert server.others(job_id) == [] and load_outcome(folder / OUTCOME_FILE).status == "unfinished"
+    told = server.meta(job_id)
+    assert told[RESUMED_AS] == "" and "expected the root's revocation list" in told["resume_waits"]
     server.put(server.authority)
     server.ended(job_id)
     assert len(server.others(job_id)) == 1
+
+
+def test_the_newest_list_counts_wherever_it_lies(server: SignedServer) -> None:
+    """The kit's may be newer than the copies, which a full disk keeps from being written; or put back by a thief."""
+    list_file, copies = server.folder / "startup/crl.pem", server.folder / "state/certificates"
+    job_id = server.submit_signed(RunStatus.SUBMITTED)
+    assert server.ask_to_start(job_id) is None
+    old, old_copies = list_file.read_bytes(), {path: path.read_bytes() for path in copies.iterdir()}
+    assert len(old_copies) == 2
+    revoked(server)
+    new = list_file.read_bytes()
+    assert "is revoked" in str(server.ask_to_start(job_id)), "the copies are older"
+    list_file.write_bytes(old)
+    assert "is revoked" in str(server.ask_to_start(job_id)), "the copies are newer"
+    list_file.write_bytes(new)
+    for path in old_copies:
+        path.write_bytes(b"damaged")
+    assert "both copies of the last good revocation list are damaged" in str(server.ask_to_start(job_id))
+    server.put(finish_rotation_of(server))
+    for path, content in old_copies.items():
+        path.write_bytes(content)
+    list_file.write_bytes(b"torn")
+    assert "revocation list in crl.pem, got none" in str(server.ask_to_start(job_id)), (
+        "the copies are of a dropped root"
+    )
+
+
+def test_a_kit_of_old_without_any_list_starts_jobs(server: SignedServer) -> None:
+    job_id = server.submit_signed(RunStatus.SUBMITTED)
+    (server.folder / "startup" / "crl.pem").unlink()
+    assert server.ask_to_start(job_id) is None
 
 
 def test_a_job_that_died_before_its_run_had_a_journal_is_not_begun_again_by_a_revoked_person(

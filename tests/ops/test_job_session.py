@@ -14,7 +14,8 @@ from nvflare.fuel.flare_api.api_spec import (
     NoConnection,
 )
 
-from fedvoxel.errors import ConfigError, ConsortiumError, JobError
+from fedvoxel.errors import ConfigError, ConsortiumError, JobError, NoAnswerError
+from fedvoxel.flare import following_job
 from fedvoxel.ops import job_session
 from fedvoxel.ops.job_session import JobSession
 
@@ -173,12 +174,35 @@ def test_a_run_is_watched_over_the_servers_restart_to_the_job_that_goes_on(monke
     assert server.closed == 3 and not server.logins
 
 
+def test_a_watcher_waits_for_the_servers_word_on_a_job_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    died = _meta("FINISHED:EXECUTION_EXCEPTION")
+    told = [died, died, died | {"resumed_as": ""}, died | {"resumed_as": "two"}, _meta("FINISHED:COMPLETED")]
+    seen = [(each.job_name, each.resumed_as) for each in _seen(monkeypatch, FakeServer([_meta("RUNNING"), *told]))]
+    assert seen == [("one", None), ("one", ""), ("one", "two"), ("two", None)]
+
+
+def test_a_watcher_ends_when_the_server_has_no_word_on_a_job_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following_job, "_NOTICED_S", 0.05)
+    seen = list(_seen(monkeypatch, FakeServer([_meta("FINISHED:ABNORMAL")] * 10_000)))
+    assert [(each.status, each.resumed_as) for each in seen] == [("FINISHED:ABNORMAL", None)]
+
+
 def test_a_server_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_session, "RECONNECT_S", -1.0)
     server = FakeServer([_meta("RUNNING"), NoConnection("lost it")])
     seen = _seen(monkeypatch, server)
     assert next(seen).status == "RUNNING"
     with pytest.raises(JobError, match="lost it"):
+        next(seen)
+
+
+def test_a_missing_right_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(JobError, match="may not see how far job job-1 is") as refused:
+        JobSession(FakeSession(_meta("RUNNING"), AuthorizationError("x"))).look("job-1")
+    assert not isinstance(refused.value, NoAnswerError), "it would be tried again for ten minutes"
+    seen = _seen(monkeypatch, FakeServer([_meta("SUBMITTED"), AuthorizationError("x")]))
+    assert next(seen).status == "SUBMITTED"
+    with pytest.raises(JobError, match="may not look at job one"):
         next(seen)
 
 

@@ -121,8 +121,8 @@ def submit(
 ) -> None:
     """Submits a job from a script; people use submit_job in the admin console, which does the same.
 
-    Exit code 10 if the job is not in order or refused, or (--wait, --download) if it failed or the server was started
-    again meanwhile: the run goes on, see it with `fedvoxel watch`.
+    Exit code 10 if the job is not in order or refused, or (--wait, --download) if it failed, its run is unfinished, or
+    the server was started again meanwhile: the run goes on, see it with `fedvoxel watch`.
     """
     from rich.console import Console
 

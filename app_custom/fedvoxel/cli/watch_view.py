@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedvoxel.ops.progress import Progress, SiteState, SiteStep
-from fedvoxel.ops.snapshot import Snapshot
+from fedvoxel.ops.snapshot import LOGGING_IN, Snapshot
 
 _STATE_STYLES = {
     "training": "cyan",
@@ -130,10 +130,13 @@ def _validation(progress: Progress) -> list[RenderableType]:
 
 def _farewell(snapshot: Snapshot) -> RenderableType:
     if snapshot.resumed_as is not None:
-        goes_on = "The job was interrupted. Its run goes on after the last committed round"
         if snapshot.resumed_as:
+            goes_on = "The job was interrupted. Its run goes on after the last committed round"
             return Text(f"{goes_on}, as job {snapshot.resumed_as}.")
-        return Text(f"{goes_on}. It waits {snapshot.note or 'for the server to submit the next job'}.")
+        if snapshot.note and snapshot.note.startswith(LOGGING_IN):
+            return Text(f"The job was interrupted. {snapshot.note}")
+        waits = snapshot.note or "for the server to submit it"
+        return Text(f"The job was interrupted. The next job of its run waits {waits}.")
     return Text(
         f"FLARE ended the job as {snapshot.status}, which is not the outcome. To see that, with its claim on privacy: "
         f"download_job {snapshot.job_id} in the admin console, then fedvoxel results FOLDER/{snapshot.job_id}"

@@ -13,9 +13,22 @@ from fedvoxel.flare.messages import RESUMED_AS
 from fedvoxel.flare.session import POLL_S, job_meta, wait_for_job
 
 _NOTICED_S = 5.0
-"""How soon the server says of a job that died that its run is to go on."""
+"""How soon the server says of a job that died that its run may go on."""
 
 _DIED = ("FINISHED:ABNORMAL", "FINISHED:EXECUTION_EXCEPTION")
+
+
+def is_the_last(status: str, resumed_as: str | None, since: float) -> bool:
+    """Says whether nothing goes on with a job any more.
+
+    Args:
+        status: FLARE's status of it.
+        resumed_as: What the server says of the job that goes on with its run; None where it says nothing.
+        since: When whoever waits saw first that it has ended, on the monotonic clock.
+    """
+    if not status.startswith("FINISHED") or resumed_as is not None:
+        return False
+    return status not in _DIED or time.monotonic() - since > _NOTICED_S
 
 
 def wait_for_run(session: Session, job_id: str, on_step: Callable[[str], None]) -> tuple[str, str]:
@@ -52,9 +65,10 @@ def next_job(session: Session, job_id: str, pause_s: float = POLL_S) -> str | No
     Raises:
         JobError: The server does not answer.
     """
-    noticed_by = time.monotonic() + _NOTICED_S
+    since = time.monotonic()
     while True:
-        said = job_meta(session, job_id).get(RESUMED_AS)
-        if said or (said is None and time.monotonic() > noticed_by):
+        meta = job_meta(session, job_id)
+        said = meta.get(RESUMED_AS)
+        if said or is_the_last(str(meta["status"]), said, since):
             return str(said) if said else None
         time.sleep(pause_s)

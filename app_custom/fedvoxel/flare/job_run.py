@@ -8,6 +8,7 @@ from typing import Any
 
 from nvflare.fuel.flare_api.flare_api import Session
 
+from fedvoxel.federation.attempts import ENDED_WELL
 from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
 from fedvoxel.flare.following_job import wait_for_run
 from fedvoxel.flare.job_kinds import understand
@@ -25,7 +26,7 @@ class SubmittedJob:
         job_id: The job; after waiting, the last one that went on with its run.
         status: FLARE's last status; None if nobody waited.
         folder: Where the result was downloaded to.
-        outcome: The run's own account of how it ended: finished, stopped_early, failed, aborted.
+        outcome: The run's own account of how it ended, or that it has not: see `RunStatus`.
         reason: Why, where the outcome needs one.
         privacy: What the outcome says is guaranteed about privacy.
     """
@@ -39,9 +40,9 @@ class SubmittedJob:
 
     @property
     def failed(self) -> bool:
-        """Says whether the job ended badly: by its own outcome, or by FLARE's status where it left none."""
+        """Says whether the job was not done: by its own outcome, or by FLARE's status where it left none."""
         if self.outcome is not None:
-            return self.outcome in ("failed", "aborted")
+            return self.outcome not in ENDED_WELL
         return self.status is not None and self.status != _COMPLETED
 
     def sentence(self) -> str:

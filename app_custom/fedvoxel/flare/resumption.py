@@ -12,8 +12,7 @@ job is begun, this way or by FLARE, whose signature does not count any more; see
 import queue
 import shutil
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from nvflare.apis.job_def import Job, JobMetaKey, RunStatus
 from nvflare.apis.storage import StorageException
 from nvflare.apis.workspace import Workspace
 
-from fedvoxel.errors import DiskFullError, FedVoxelError, LockedError
+from fedvoxel.errors import ConsortiumError, DiskFullError, FedVoxelError, LockedError
 from fedvoxel.flare.interrupted_runs import (
     ORPHANED,
     STUCK,
@@ -40,35 +39,22 @@ from fedvoxel.flare.interrupted_runs import (
     is_training_job,
 )
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
+from fedvoxel.flare.next_attempt import FOR_A_LOOK, SitesWait, promises, submit_again
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_journal import JOURNAL
-from fedvoxel.flare.start_check import let_start, why_not
+from fedvoxel.flare.start_check import hold_back, let_start, why_not
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
 from fedvoxel.governance.restored_runs import RESTORED_MARK
 from fedvoxel.governance.shut_out import read_shut_out
 
-_OF_ONE_JOB = (
-    JobMetaKey.JOB_ID,
-    JobMetaKey.STATUS,
-    JobMetaKey.SUBMIT_TIME,
-    JobMetaKey.SUBMIT_TIME_ISO,
-    JobMetaKey.START_TIME,
-    JobMetaKey.DURATION,
-    JobMetaKey.RESULT_LOCATION,
-    JobMetaKey.JOB_DEPLOY_DETAIL,
-    JobMetaKey.SCHEDULE_COUNT,
-    JobMetaKey.LAST_SCHEDULE_TIME,
-    JobMetaKey.SCHEDULE_HISTORY,
-    JobMetaKey.JOB_CLIENTS,
-)
 _UNENDED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
-_SITES_WAIT_S = 60.0
-"""How long a run's next attempt waits until all sites of the run are connected again; then it takes who is there."""
 _LOOK_S = 0.5
 
 _FOR_SITES = "until its sites are connected again"
 _FOR_THE_NEXT_TRY = "since the server could not submit the next job; it tries again, and its log says why"
+
+_SAYABLE = (ConsortiumError, DiskFullError, LockedError)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 """What could not be done, on a full disk say, is tried again after a pause, doubled each time."""
@@ -80,9 +66,9 @@ class Resumption(FLComponent):
     def __init__(self) -> None:
         """Does nothing yet."""
         super().__init__()
-        self._orphans: list[str] = []
+        self._orphans: list[str] | None = None
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._stop, self._sites_wait = threading.Event(), SitesWait()
         self._engine: Any = None
         self._workspace: Workspace
         self._runs: Path
@@ -101,7 +87,9 @@ class Resumption(FLComponent):
             told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
             self._ended.put(str(told.get(JobMetaKey.JOB_ID.value, "")))
         elif event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
-            if not let_start(fl_ctx):
+            if self._orphans is None or self._restored.is_file():
+                hold_back(fl_ctx)
+            elif not let_start(fl_ctx):
                 self._ended.put("")  # what was ended may have been the next attempt at a run
         elif event_type == EventType.SYSTEM_END:
             self._stop.set()
@@ -112,10 +100,9 @@ class Resumption(FLComponent):
         return self._engine.get_component(SystemComponents.JOB_MANAGER)
 
     def _work(self) -> None:
-        ended, pause_s = [] if self._restored.is_file() else list(self._orphans), _FIRST_PAUSE_S
+        ended, pause_s = list[str](), _FIRST_PAUSE_S
         while True:
             done = self._turn(ended)
-            ended = [] if done else ended
             with suppress(queue.Empty):
                 ended.append(self._ended.get(timeout=None if done else pause_s))
             if self._stop.is_set():
@@ -126,8 +113,8 @@ class Resumption(FLComponent):
         """Does what there is to do, and says whether all of it could be done."""
         try:
             with self._engine.new_context() as fl_ctx:
-                self._end_orphans(fl_ctx)
-                return self._look(fl_ctx, ended) and not self._orphans
+                orphans_ended = self._end_orphans(fl_ctx)
+                return self._look(fl_ctx, ended) and orphans_ended
         except Exception:  # as of a job that is deleted while all are listed: this thread ends with the server only
             self.logger.exception("event=resumption_failed")
             return False
@@ -135,24 +122,29 @@ class Resumption(FLComponent):
     def _look(self, fl_ctx: FLContext, ended: list[str]) -> bool:
         """Goes on with every interrupted run, and begins those jobs again that died before their run had a journal.
 
-        Returns:
-            Whether all of that could be done.
+        It empties the list of jobs that have ended once that is on record, and says whether all else could be done too.
         """
         done = [self._carefully("of a damaged journal", partial(fail_damaged, self._runs))]
-        begun, promised = begun_jobs(self._runs), set[str]()
         metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
-        for run in list(interrupted_runs(self._runs, metas)):
-            done.append(self._carefully(run.last_job, partial(self._go_on, fl_ctx, run)))
-            promised.add(run.last_job)
-        begun |= promised
-        follow = {meta.get(JobMetaKey.CLONED_FROM.value): job_id for job_id, meta in metas.items()}
-        for job_id in {job_id for job_id, meta in metas.items() if meta.get(RESUMED_AS) == ""} - promised:
-            # Whoever watches it would wait for ever: its journal is damaged, say, or a person has gone on with the run.
-            told = {RESUMED_AS: follow.get(job_id)}
-            done.append(self._carefully(job_id, partial(self._jobs.update_meta, job_id, told, fl_ctx)))
-        for job_id in set(ended) & set(metas) - begun:
-            done.append(self._carefully(job_id, partial(self._begin_again, fl_ctx, job_id)))
-        return all(done)
+        runs = {run.last_job: run for run in interrupted_runs(self._runs, metas)}
+        begun = begun_jobs(self._runs) | set(runs)
+        lost = [job for job in metas if job not in begun and self._died_early(fl_ctx, metas[job], job in ended)]
+        goes_on: dict[str, InterruptedRun | None] = runs | dict.fromkeys(lost)
+        words = promises(metas, goes_on)
+        done += [self._carefully(job, partial(self._jobs.update_meta, job, words[job], fl_ctx)) for job in words]
+        if all(done):
+            ended.clear()  # the promise says from now on that there is something to do
+        ready: dict[str, set[str]] = {}
+        for job, run in goes_on.items():
+            done.append(self._or_says_why(fl_ctx, job, partial(self._prepare, fl_ctx, job, run, ready)))
+        return self._submit_when_back(fl_ctx, ready) and all(done)
+
+    def _died_early(self, fl_ctx: FLContext, meta: Mapping[str, Any], ended: bool) -> bool:
+        """Says of a job without a journal whether it is begun again: a training job that was killed, and once."""
+        said, killed = meta.get(RESUMED_AS), meta.get(JobMetaKey.STATUS.value) == RunStatus.FINISHED_ABNORMAL.value
+        if not killed or said or meta.get(JobMetaKey.CLONED_FROM.value) or (said is None and not ended):
+            return False
+        return is_training_job(self._jobs.get_content(meta, fl_ctx))
 
     def _carefully(self, job_id: str, do: Callable[[], None]) -> bool:
         """Does something about one job and says whether it could; the others are looked after all the same."""
@@ -163,19 +155,38 @@ class Resumption(FLComponent):
             return False
         return True
 
+    def _or_says_why(self, fl_ctx: FLContext, job_id: str, do: Callable[[], None]) -> bool:
+        """Does something for a run's next attempt, or tells whoever watches the last one why that has to wait."""
+
+        def does() -> None:
+            try:
+                do()
+            except Exception as error:
+                waits = f"since {error}" if isinstance(error, _SAYABLE) else _FOR_THE_NEXT_TRY
+                self._jobs.update_meta(job_id, {RESUMED_AS: "", RESUME_WAITS: waits}, fl_ctx)
+                raise
+
+        return self._carefully(job_id, does)
+
     def _find_orphans(self, fl_ctx: FLContext) -> None:
         """Finds jobs that are said to run, while nothing runs yet: a process has left them that died."""
         restored = self._restored.is_file()
         # What waited when a backup was made may have run since, and drawn its noise.
         unended = [*_UNENDED, RunStatus.SUBMITTED] if restored else _UNENDED
-        self._orphans = [job.job_id for job in self._jobs.get_jobs_by_status(unended, fl_ctx)]
-        if restored:
-            self._end_orphans(fl_ctx)  # before FLARE starts one that waited
+        self._orphans = [
+            job.job_id
+            for job in self._jobs.get_all_jobs(fl_ctx)
+            if job.meta.get(JobMetaKey.STATUS.value) in unended or (restored and job.meta.get(RESUMED_AS) == "")
+        ]
 
-    def _end_orphans(self, fl_ctx: FLContext) -> None:
-        self._orphans = [job for job in self._orphans if not self._carefully(job, partial(self._end, fl_ctx, job))]
-        if not self._orphans:
-            self._carefully("of a backup", partial(self._restored.unlink, missing_ok=True))
+    def _end_orphans(self, fl_ctx: FLContext) -> bool:
+        """Says whether all orphans could be ended; of a backup's, FLARE starts no job before."""
+        if self._orphans is None:
+            self._find_orphans(fl_ctx)
+        self._orphans = [
+            job for job in self._orphans or () if not self._carefully(job, partial(self._end, fl_ctx, job))
+        ]
+        return not self._orphans and self._carefully("of a backup", partial(self._restored.unlink, missing_ok=True))
 
     def _end(self, fl_ctx: FLContext, job_id: str) -> None:
         """Says of an orphaned job that it has ended, with what it has left as its result."""
@@ -183,65 +194,54 @@ class Resumption(FLComponent):
         if folder.is_dir():
             self._jobs.save_workspace(job_id, [str(folder)], fl_ctx)
             shutil.rmtree(folder)
-        self._jobs.update_meta(job_id, {ORPHANED: True}, fl_ctx)
+        # What waited in a backup is not begun again either.
+        word = {RESUMED_AS: None} if self._restored.is_file() else {RESUMED_AS: "", RESUME_WAITS: FOR_A_LOOK}
+        self._jobs.update_meta(job_id, {ORPHANED: True} | word, fl_ctx)
         self._jobs.set_status(job_id, RunStatus.FINISHED_ABNORMAL, fl_ctx)
         self.log_warning(fl_ctx, f"event=orphan_ended job={job_id}", fire_event=False)
 
-    def _go_on(self, fl_ctx: FLContext, run: InterruptedRun) -> None:
-        why = STUCK if run.is_stuck else why_not(self._jobs, self._job(fl_ctx, run.last_job), fl_ctx)
+    def _prepare(self, fl_ctx: FLContext, job_id: str, run: InterruptedRun | None, ready: dict[str, set[str]]) -> None:
+        """Adds a job to those that wait for nothing but their sites; ends a run that cannot go on."""
+        job = self._job(fl_ctx, job_id)
+        why = STUCK if run and run.is_stuck else why_not(self._jobs, job, fl_ctx)
         if why:
-            give_up(run, why)
-            self._jobs.update_meta(run.last_job, {RESUMED_AS: None}, fl_ctx)
-            said = f"event=run_given_up run={run.entry.run_key} job={run.last_job} reason={why}"
-            self.log_error(fl_ctx, said, fire_event=False)
+            if run:
+                give_up(run, why)
+            self._jobs.update_meta(job_id, {RESUMED_AS: None}, fl_ctx)
+            self.log_error(fl_ctx, f"event=run_given_up job={job_id} reason={why}", fire_event=False)
             return
-        # Who watches the job is told at once that its run is to go on, and what it waits for.
-        try:
+        if run:
             check_room(run.folder)
             RoundJournal(run.folder / JOURNAL).check_free()
-            self._jobs.update_meta(run.last_job, {RESUMED_AS: "", RESUME_WAITS: _FOR_SITES}, fl_ctx)
-            self._wait_for(set(run.entry.sites))
-            self._submit_again(fl_ctx, self._job(fl_ctx, run.last_job))
-        except Exception as error:
-            waits = f"since {error}" if isinstance(error, (DiskFullError, LockedError)) else _FOR_THE_NEXT_TRY
-            self._jobs.update_meta(run.last_job, {RESUMED_AS: "", RESUME_WAITS: waits}, fl_ctx)
-            raise
+        self._jobs.update_meta(job_id, {RESUMED_AS: "", RESUME_WAITS: _FOR_SITES}, fl_ctx)
+        ready[job_id] = set(run.entry.sites) if run else set()
 
-    def _begin_again(self, fl_ctx: FLContext, job_id: str) -> None:
-        """Submits a training job again whose process was killed before its run had a journal; once."""
-        job = self._job(fl_ctx, job_id)
-        killed = job.meta.get(JobMetaKey.STATUS.value) == RunStatus.FINISHED_ABNORMAL.value
-        before = job.meta.get(JobMetaKey.CLONED_FROM.value) or job.meta.get(RESUMED_AS)
-        if killed and not before and is_training_job(self._jobs.get_content(job.meta, fl_ctx)):
-            if why_not(self._jobs, job, fl_ctx):
-                return
-            self._wait_for(set())
-            self._submit_again(fl_ctx, job)
+    def _submit_when_back(self, fl_ctx: FLContext, ready: dict[str, set[str]]) -> bool:
+        """Submits the next attempts when their sites are connected again; who is shut out is not waited for.
+
+        Returns:
+            Whether all could be submitted. The server's end, or a job's, which is looked at first, ends the wait.
+        """
+        self._sites_wait.begin(ready)
+        done = True
+        while ready and not self._stop.is_set():
+            connected = {client.name for client in self._engine.get_clients()}
+            out = read_shut_out(self._runs.parent)
+            for job_id in [
+                job for job, sites in ready.items() if self._sites_wait.is_over(job, sites - out, connected)
+            ]:
+                done &= self._or_says_why(fl_ctx, job_id, partial(self._submit_again, fl_ctx, job_id))
+                del ready[job_id]
+            if ready and (not self._ended.empty() or self._stop.wait(_LOOK_S)):
+                break
+        return done and not ready
+
+    def _submit_again(self, fl_ctx: FLContext, job_id: str) -> None:
+        new = submit_again(self._jobs, self._job(fl_ctx, job_id), fl_ctx)
+        self.log_info(fl_ctx, f"event=run_resumed job={job_id} as={new}", fire_event=False)
 
     def _job(self, fl_ctx: FLContext, job_id: str) -> Job:
         job: Job | None = self._jobs.get_job(job_id, fl_ctx)
         if job is None:
             raise StorageException(f"job {job_id} is there no more")
         return job
-
-    def _submit_again(self, fl_ctx: FLContext, job: Job) -> None:
-        dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, RESUME_WAITS, ORPHANED}
-        meta = {str(key): value for key, value in job.meta.items() if key not in dropped}
-        made = self._jobs.clone(job.job_id, meta | {JobMetaKey.CLONED_FROM.value: job.job_id}, fl_ctx)
-        new = made[JobMetaKey.JOB_ID.value]
-        self._jobs.update_meta(job.job_id, {RESUMED_AS: new}, fl_ctx)
-        self.log_info(fl_ctx, f"event=run_resumed job={job.job_id} as={new}", fire_event=False)
-
-    def _wait_for(self, sites: set[str]) -> None:
-        """Waits until these sites are connected; without names, until at least one is and no more have come lately.
-
-        Who is shut out cannot come, and is not waited for.
-        """
-        ends, since, seen = time.monotonic() + _SITES_WAIT_S, time.monotonic(), set[str]()
-        while time.monotonic() < ends and not self._stop.wait(_LOOK_S):
-            connected = {client.name for client in self._engine.get_clients()}
-            if connected != seen:
-                since, seen = time.monotonic(), connected
-            awaited = sites - read_shut_out(self._runs.parent)
-            if awaited <= connected and (awaited or (connected and time.monotonic() - since > _SITES_WAIT_S / 6)):
-                return

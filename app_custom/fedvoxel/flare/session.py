@@ -110,7 +110,8 @@ def server_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
     """Returns what a running job's server says of it, by group; nothing where the job does not run.
 
     Raises:
-        NoAnswerError: The user may not see it, or the server does not answer.
+        JobError: The user may not see it.
+        NoAnswerError: The server does not answer.
     """
     try:
         with _quiet():
@@ -118,6 +119,8 @@ def server_statistics(session: Session, job_id: str) -> Mapping[str, Any]:
     except (JobNotRunning, JobNotFound, NoReply, InternalError):
         # Its process starts or ends just now: the next look at the job says which.
         return {}
+    except AuthorizationError:
+        raise JobError(f"this user may not see how far job {job_id} is; use the kit of a person who may") from None
     except Exception as error:
         raise NoAnswerError(f"the server does not answer about job {job_id}: {_one_line(error)}") from None
     told = found.get("server") if isinstance(found, dict) else None

@@ -24,9 +24,9 @@ from fedvoxel.flare.state_folder import startup_folder, state_folder
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
-from fedvoxel.records.revocation import LIST_FILE, kept_lists
 
 _HELD_BACK = "the server cannot look at who signed the job; its log says why"
+_NOT_ENDED = "the server has not ended yet what ran before it was started or put back; its log says why"
 
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +59,11 @@ def let_start(fl_ctx: FLContext) -> bool:
     return not reason
 
 
+def hold_back(fl_ctx: FLContext) -> None:
+    """Has FLARE not start the job that it asks about, as long as jobs of before the server's start have not ended."""
+    _block(fl_ctx, _NOT_ENDED)
+
+
 def why_not(jobs: Any, job: Job, fl_ctx: FLContext) -> str | None:
     """Returns why a stored job may not be started, once that is in the server's audit; None where it may.
 
@@ -68,7 +73,7 @@ def why_not(jobs: Any, job: Job, fl_ctx: FLContext) -> str | None:
         OSError: There is no room to unpack it.
     """
     startup, state = startup_folder(fl_ctx), state_folder(fl_ctx)
-    lists = kept_lists(WatchedList(startup, state).kept, startup / LIST_FILE)
+    lists = WatchedList(startup, state).lists_now(datetime.now(UTC))
     try:
         for app in job.deploy_map or {}:
             with tempfile.TemporaryDirectory(prefix="fedvoxel-stored-") as scratch:

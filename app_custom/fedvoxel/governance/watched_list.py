@@ -66,6 +66,21 @@ class WatchedList:
         """Is a file that holds the last good list: a copy, or the kit's own where no copy could be written."""
         return next((place for place in (*self._copies, self._file) if self._is_in(place)), None)
 
+    def lists_now(self, now: datetime) -> _Lists:
+        """Looks, and returns the lists in force: the kit's also where a full disk has kept them out of the copies.
+
+        Args:
+            now: The time to judge by (aware).
+
+        Raises:
+            ConsortiumError: No list can be relied on, and there is one: kits of old have none.
+        """
+        self.look(now)
+        lists = _checked(lists_in(self._content), self.roots, each=False) if self.version else ()
+        if not lists and any(place.exists() for place in (*self._copies, self._file)):
+            raise ConsortiumError(str(self.trouble))
+        return lists
+
     def look(self, now: datetime | None = None) -> None:
         """Reads the roots and the list anew, and takes the list over if it is good; never raises for a bad one.
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.errors import ConsortiumError, NoAnswerError
+from fedvoxel.flare.following_job import is_the_last
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS, STATS_GROUP
 from fedvoxel.flare.session import flare_session, job_meta, server_statistics, site_statistics
 from fedvoxel.ops.progress import Progress, SiteStep, parse_progress, parse_step
-from fedvoxel.ops.snapshot import Snapshot
+from fedvoxel.ops.snapshot import LOGGING_IN, Snapshot
 
 RECONNECT_S = 600.0
 """How long after its last answer a server is tried again: its machine may have to start."""
@@ -75,20 +76,25 @@ def looks(kit: Path, user: str | None, job_id: str, pause_s: float) -> Generator
         JobError: There is no such job, the user may not see it, or the server does not answer any more.
         ConfigError: The server's account is not one that this version can read.
     """
-    last, until = None, 0.0
+    last, until, since = None, 0.0, time.monotonic()
     while True:
         try:
             with open_session(kit, user) as session:
-                while last is None or not last.finished or last.resumed_as is not None:
+                while True:
                     last, until = session.look(job_id), time.monotonic() + RECONNECT_S
-                    yield last
+                    over = is_the_last(last.status, last.resumed_as, since)
+                    # One that has died is shown when it is known whether its run goes on.
+                    if over or not last.finished or last.resumed_as is not None:
+                        since = time.monotonic()
+                        yield last
+                    if over:
+                        return
                     job_id = last.resumed_as or job_id
                     time.sleep(pause_s)
-                return
         except (NoAnswerError, ConsortiumError) as error:
             if last is None or time.monotonic() > until:
                 raise
-            yield replace(last, progress=None, steps={}, note=f"Logging in again: {error}")
+            yield replace(last, progress=None, steps={}, note=f"{LOGGING_IN}: {error}")
             time.sleep(pause_s)
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from fedvoxel.ops.progress import Progress, SiteStep
 
+LOGGING_IN = "Logging in again"
+"""Begins the note of a watcher whose server is gone."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
