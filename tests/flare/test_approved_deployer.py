@@ -23,6 +23,7 @@ from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.audited_files import job_hash
+from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.governance.submission import submission_of_folder
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.revocation import LIST_FILE
@@ -197,7 +198,11 @@ def test_a_job_of_a_person_who_was_revoked_is_not_taken_whatever_the_rule(consor
     assert f"with which {SCIENTIST} signed the job is revoked" in consortium.deploy(job)
     _, refused = [event for _, event in AuditLog(kit.state).read()]
     assert (refused.kind, refused.outcome, refused.job_id) == ("job", "refused", "j1") and "revoked" in refused.reason
+    listed = (kit.startup / LIST_FILE).read_bytes()
+    assert take_up_list(kit, listed)
     (kit.startup / LIST_FILE).write_text("torn")
+    assert "cannot tell whether the job is approved" in consortium.deploy(job)
+    (kit.startup / LIST_FILE).unlink()
     assert "cannot tell whether the job is approved" in consortium.deploy(job)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.authority import Authority, Root
-from fedvoxel.governance.fetched_list import take_up_list
+from fedvoxel.governance.fetched_list import copy_of, site_lists, take_up_list
 from fedvoxel.governance.kit import Kit, ServerAddress
 from fedvoxel.governance.rotation import begin_rotation
 from fedvoxel.records.revocation import read_lists
@@ -73,3 +73,22 @@ def test_the_list_of_a_new_root_comes_with_that_root(site: Site) -> None:
     site.trust_both()
     assert take_up_list(site.kit, newest) and not take_up_list(site.kit, newest)
     assert site.place.read_bytes() == newest
+
+
+def test_a_list_that_the_site_has_had_is_missed_until_it_is_there_again(site: Site) -> None:
+    """Without a list nobody is known to be revoked: a kit of old has none, this one had."""
+    assert site_lists(site.kit) == ()
+    newest = site.lists(*site.both.roots[:1])
+    assert take_up_list(site.kit, newest)
+    for content in (None, site.early):
+        site.place.unlink() if content is None else site.place.write_bytes(content)
+        with pytest.raises(ConsortiumError, match="gone, or older"):
+            site_lists(site.kit)
+        with pytest.raises(ConsortiumError, match="older"):
+            take_up_list(site.kit, site.early)
+        assert take_up_list(site.kit, newest)
+        assert len(site_lists(site.kit)) == 1
+    site.place.unlink()
+    copy_of(site.kit).write_bytes(b"damaged")
+    with pytest.raises(ConsortiumError, match="gone, or older"):
+        site_lists(site.kit)

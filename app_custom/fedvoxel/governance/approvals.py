@@ -15,6 +15,7 @@ from fedvoxel.errors import ConfigError, ConsortiumError, JobError, LedgerError,
 from fedvoxel.export.signature import Signature, sign, verify
 from fedvoxel.export.trust import Signer, Trust, read_trust
 from fedvoxel.governance.approval_record import Arrival, Decision, Record, Word
+from fedvoxel.governance.fetched_list import site_lists
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.submission import Submission, submission_from_json
 from fedvoxel.records.atomic import write_json
@@ -25,7 +26,6 @@ from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.chain_lock import require_owner
 from fedvoxel.records.identity import Identity
-from fedvoxel.records.revocation import LIST_FILE
 
 MOST_PENDING = 100
 """Contents that are kept while nobody has said anything about them: who may submit jobs could fill a disk otherwise."""
@@ -152,8 +152,8 @@ class Approvals:
         AuditLog(self._kit.state).record([event])
 
     def _trust(self) -> Trust:
-        crl = self._kit.startup / LIST_FILE
-        return read_trust(self._kit.folder, crl if crl.exists() else None)
+        site_lists(self._kit)  # says so where there was a list and is none
+        return read_trust(self._kit.folder)
 
     def _keep(self, submission: Submission) -> None:
         place = self._place(submission.sha256)
