@@ -68,7 +68,7 @@ class Hospital:
 
     def _write(self, name: str, identity: Identity, file: str, settings: dict[str, Any]) -> None:
         startup = self.folder / name / "startup"
-        startup.mkdir(parents=True)
+        startup.mkdir(parents=True, exist_ok=True)
         (startup / file).write_text(json.dumps(settings))
         (startup / "client.crt").write_text(identity.certificate)
         kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -2,27 +2,37 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nvflare.lighter.utils
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 from nvflare.lighter.utils import sign_folders
+from nvflare.private.admin_defs import Message
+from nvflare.private.defs import RequestHeader
+from nvflare.private.fed.client.client_engine_internal_spec import ClientEngineInternalSpec
+from nvflare.private.fed.client.client_req_processors import ClientRequestProcessors
+from nvflare.private.fed.client.training_cmds import DeployProcessor
 
-from fedvoxel.errors import FedVoxelError
+from fedvoxel.errors import FedVoxelError, LedgerError
 from fedvoxel.flare import approved_deployer
 from fedvoxel.flare.approved_deployer import ApprovedDeployer
 from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.governance.approval_policy import APPROVAL_FILE
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.audited_files import job_hash
+from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.governance.submission import submission_of_folder
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.revocation import LIST_FILE
@@ -105,6 +115,106 @@ def test_what_flare_does_not_put_in_place_and_what_nobody_can_judge_is_on_record
     events = [event for _, event in AuditLog(kit.state).read()]
     assert [event.outcome for event in events] == ["refused", "refused"]
     assert "FLARE did not put it in place" in events[0].reason and "cannot tell" in events[1].reason
+
+
+class Engine(ClientEngineInternalSpec):
+    """What FLARE's way of taking a job touches of a site's engine."""
+
+    def __init__(self, consortium: Consortium, deployer: ApprovedDeployer) -> None:
+        self.args = SimpleNamespace(workspace=consortium.workspace.get_root_dir())
+        self._workspace, self._deployer = consortium.workspace, deployer
+
+    def get_client_name(self) -> str:
+        return "hospital-a"
+
+    def deploy_app(self, app_name: str, job_id: str, job_meta: dict[str, Any], client_name: str, app_data: Any) -> str:
+        return self._deployer.deploy(self._workspace, job_id, job_meta, app_name, app_data, FLContext())
+
+
+Engine.__abstractmethods__ = frozenset()
+
+
+@pytest.fixture
+def takes(consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Message]:
+    """Hands a job to FLARE's way of taking one, as it is after a site's bootstrap."""
+    taker, deployer, context = DeployProcessor(), ApprovedDeployer(), FLContext()
+    monkeypatch.setattr(ClientRequestProcessors, "request_processors", [taker])
+    context.set_prop(FLContextKey.WORKSPACE_OBJECT, consortium.workspace, private=True)
+    context.put(ReservedKey.IDENTITY_NAME, "hospital-a", private=True, sticky=False)
+    deployer.handle_event(EventType.SYSTEM_BOOTSTRAP, context)
+
+    def take(content: Any, meta: dict[str, Any] | None) -> Message:
+        request = Message(topic="deploy", body=content)
+        for key, value in (("JOB_ID", "j1"), ("JOB_META", meta), ("APP_NAME", "app")):
+            request.set_header(getattr(RequestHeader, key), value)
+        return taker.process(request, Engine(consortium, deployer))
+
+    return take
+
+
+def test_what_flare_refuses_before_it_asks_the_deployer_is_on_record(
+    consortium: Consortium, takes: Callable[..., Message]
+) -> None:
+    job, log = consortium.job(), AuditLog(consortium.hospital.kit.state)
+    meta = json.loads((job / META).read_text()) | {"job_id": "j1"}
+    unsigned = zip_directory_to_bytes(str(job / "app"), "")
+    consortium.sign(job)
+    signed = zip_directory_to_bytes(str(job / "app"), "")
+    (job / CLIENT).write_text((job / CLIENT).read_text() + " ")
+    changed = zip_directory_to_bytes(str(job / "app"), "")
+    for content, told, why in (
+        (b"no archive", meta, "failed to stage"),
+        (changed, meta, "does not pass signature verification"),
+        (unsigned, meta, "unsigned job rejected"),
+        (signed, None, "missing job meta"),
+        ({"no": "bytes"}, meta, "failed to stage"),
+    ):
+        takes(content, told)
+        *_, event = [event for _, event in log.read()]
+        assert (event.kind, event.outcome, event.site, event.job_id) == ("job", "refused", "hospital-a", "j1")
+        assert why in event.reason
+    before = len(log.read())
+    takes(signed, meta)
+    consortium.hospital.rule(approvals=1)
+    takes(signed, meta)
+    assert [event.outcome for _, event in log.read()][before:] == ["done", "refused"], "once each"
+
+
+def test_a_site_whose_flare_takes_jobs_in_another_way_does_not_start(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientRequestProcessors, "request_processors", [])
+    context = FLContext()
+    context.set_prop(FLContextKey.WORKSPACE_OBJECT, consortium.workspace, private=True)
+    with pytest.raises(UnsafeComponentError, match="DeployProcessor"):
+        ApprovedDeployer().handle_event(EventType.SYSTEM_BOOTSTRAP, context)
+
+
+@pytest.mark.parametrize("spoil", ["list", "approvals"])
+def test_what_the_deployer_itself_cannot_judge_is_on_record(consortium: Consortium, spoil: str) -> None:
+    job, kit = consortium.job(), consortium.hospital.kit
+    consortium.sign(job)
+    assert consortium.deploy(job) == ""
+    if spoil == "list":
+        (kit.startup / LIST_FILE).write_text("torn")
+    else:
+        (kit.state / "approvals").mkdir()
+        (kit.state / "approvals" / "approvals.jsonl").write_text("torn\n")
+    assert "cannot tell" in consortium.deploy(job)
+    *_, event = [event for _, event in AuditLog(kit.state).read()]
+    assert (event.outcome, event.job_id) == ("refused", "j1") and "cannot tell" in event.reason
+    assert not consortium.app.exists()
+
+
+def test_a_job_that_the_audit_has_no_room_for_does_not_stay_in_place(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise LedgerError("no room")
+
+    monkeypatch.setattr(AuditLog, "record", full)
+    assert "cannot tell" in consortium.deploy(consortium.job())
+    assert not consortium.app.exists()
 
 
 def test_what_the_server_changed_after_the_signature_is_not_taken(consortium: Consortium) -> None:
@@ -197,7 +307,11 @@ def test_a_job_of_a_person_who_was_revoked_is_not_taken_whatever_the_rule(consor
     assert f"with which {SCIENTIST} signed the job is revoked" in consortium.deploy(job)
     _, refused = [event for _, event in AuditLog(kit.state).read()]
     assert (refused.kind, refused.outcome, refused.job_id) == ("job", "refused", "j1") and "revoked" in refused.reason
+    listed = (kit.startup / LIST_FILE).read_bytes()
+    assert take_up_list(kit, listed)
     (kit.startup / LIST_FILE).write_text("torn")
+    assert "cannot tell whether the job is approved" in consortium.deploy(job)
+    (kit.startup / LIST_FILE).unlink()
     assert "cannot tell whether the job is approved" in consortium.deploy(job)
 
 

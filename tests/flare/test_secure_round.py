@@ -34,6 +34,7 @@ from fedvoxel.flare.messages import (
 from fedvoxel.flare.secure_answers import SecureAnswers
 from fedvoxel.flare.secure_round import NOT_IN_SUM
 from fedvoxel.flare.site_protection import terms_of
+from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.privacy.policy import NoBudget, PrivacyPolicy, write_privacy_policy
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.revocation import LIST_FILE
@@ -185,6 +186,11 @@ def test_a_site_asks_for_what_its_own_kit_says_of_revocations(tmp_path: Path) ->
     assert terms_of(hospital.kit.folder, "blobs", None).lists == (crl,)
     (hospital.kit.startup / LIST_FILE).write_bytes(b"damaged")
     with pytest.raises(ConsortiumError, match="revocation list"):
+        terms_of(hospital.kit.folder, "blobs", None)
+    hospital.revoke()
+    take_up_list(hospital.kit, (hospital.kit.startup / LIST_FILE).read_bytes())
+    (hospital.kit.startup / LIST_FILE).unlink()
+    with pytest.raises(ConsortiumError, match="is gone"):
         terms_of(hospital.kit.folder, "blobs", None)
 
 

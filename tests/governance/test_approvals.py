@@ -178,6 +178,47 @@ def test_a_revoked_persons_word_does_not_count(hospital: Hospital) -> None:
         says(hospital, physician)
 
 
+@pytest.mark.parametrize("taken_back", [False, True])
+def test_a_refusal_stands_when_its_certificate_counts_no_more(hospital: Hospital, taken_back: bool) -> None:
+    """With a root that is dropped approvals end; a refusal that ended with them would let the job in."""
+    physician, officer = hospital.person(), hospital.person(OFFICER)
+    says(hospital, physician, "refused")
+    if taken_back:
+        says(hospital, physician)
+    says(hospital, officer)
+    assert ("has refused" in str(declined(hospital))) is not taken_back
+    hospital.root = Root("small 2", around=NOW)
+    hospital.kit.root_certificate.write_bytes(hospital.root.certificate.public_bytes(Encoding.PEM))
+    assert "has refused" in str(declined(hospital))
+    says(hospital, hospital.person())
+    assert "1 of 2" in str(declined(hospital, approvals=2))
+
+
+def test_a_refusal_stands_when_who_said_it_is_revoked(hospital: Hospital) -> None:
+    physician = hospital.person()
+    says(hospital, physician, "refused")
+    revoke(hospital, physician, since=-1)
+    assert "has refused" in str(declined(hospital))
+
+
+@pytest.mark.parametrize("who", [{"organisation": "consortium"}, {"role": None, "name": "hospital-a2"}])
+def test_nobody_elses_refusal_stands(hospital: Hospital, who: dict[str, str | None]) -> None:
+    stranger, kept = hospital.person(**{"name": SCIENTIST, **who}), Approvals(hospital.kit)  # type: ignore[arg-type]
+    statement = {"site": "hospital-a", "content": JOB.sha256, "job": "blobs", "word": "refused", "reason": ""}
+    signature = sign(stranger, "job approval", canonical_json(statement), NOW)
+    kept._chain.append({"kind": "decided", "statement": statement, "signature": signature.model_dump(mode="json")})
+    assert declined(hospital) is None
+
+
+def test_a_list_that_is_out_of_date_is_asked_about_approvals_of_this_content_only(hospital: Hospital) -> None:
+    physician = hospital.person()
+    says(hospital, physician, "approved", blob_submission(seed=9))
+    revoke(hospital, physician, since=1, ends_days=-1)
+    assert declined(hospital) is None
+    with pytest.raises(ConsortiumError, match="not now"):
+        declined(hospital, blob_submission(seed=9))
+
+
 def test_a_revocation_list_that_cannot_be_relied_on_lets_nothing_in(hospital: Hospital) -> None:
     physician = hospital.person()
     says(hospital, physician)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPub
 
 from fedvoxel.governance.certificates import check_certificates
 from fedvoxel.governance.consortium import Consortium
+from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.records.identity import algorithm_of, has_signed
@@ -56,6 +57,9 @@ def test_a_revoked_certificate_and_a_bad_list_are_told(kit: Copy, tmp_path: Path
     authority.revoke(authority.register.issued(), "left", 90)
     shutil.copy(authority.list_file, site.startup)
     assert any("is revoked" in message for message in _errors(site))
+    take_up_list(site, authority.list_file.read_bytes())
+    (site.startup / "crl.pem").unlink()
+    assert ["is gone" in each.message for each in check_certificates(site) if each.level == "warning"] == [True]
     shutil.copy(authority.list_file, server.startup)
     assert any("not signed by this root" in message for message in _errors(server))
     (server.startup / "crl.pem").unlink()

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
-from fedvoxel.export.trust import Signer, Trust
+from fedvoxel.export.trust import Signer, Trust, holder_of
 from fedvoxel.records.identity import Algorithm, Identity, algorithm_of, has_signed
 
 SCHEMA_VERSION = 1
@@ -86,16 +86,36 @@ def verify(signature: Signature, purpose: str, content: bytes, trust: Trust, now
         PackageError: The signature is not of these bytes and this purpose, or its certificate does not count.
         ConsortiumError: The revocation list is out of date.
     """
+    certificate, *behind = _certificates(signature)
+    signer = trust.signer(certificate, signature.at, now, behind)
+    _check_signed(signature, certificate, signer, signed_bytes(purpose, signature.signed_at, content))
+    return signer
+
+
+def named_signer(signature: Signature, purpose: str, content: bytes) -> Signer:
+    """Returns whom the certificate in a signature names, whose key has signed some bytes; whoever has issued it.
+
+    Raises:
+        PackageError: The signature is not of these bytes and this purpose.
+    """
+    certificate = _certificates(signature)[0]
+    signer = holder_of(certificate)
+    _check_signed(signature, certificate, signer, signed_bytes(purpose, signature.signed_at, content))
+    return signer
+
+
+def _certificates(signature: Signature) -> list[x509.Certificate]:
     try:
-        certificate, *behind = x509.load_pem_x509_certificates(signature.certificate.encode())
+        return x509.load_pem_x509_certificates(signature.certificate.encode())
     except ValueError:
         raise PackageError("the signature comes with no certificate that can be read") from None
-    signer = trust.signer(certificate, signature.at, now, behind)
+
+
+def _check_signed(signature: Signature, certificate: x509.Certificate, signer: Signer, content: bytes) -> None:
     if signature.algorithm != algorithm_of(certificate):
         raise PackageError(f"the signature says {signature.algorithm}, and {signer.name}'s key is not for that")
-    if not has_signed(certificate, signed_bytes(purpose, signature.signed_at, content), signature.signature):
+    if not has_signed(certificate, content, signature.signature):
         raise PackageError(f"the signature is not {signer.name}'s of this content: it was changed, or another signed")
-    return signer
 
 
 def signed_bytes(purpose: str, signed_at: str, content: bytes) -> bytes:

@@ -102,7 +102,7 @@ class Trust:
             raise PackageError(f"signed at {said(at)}, which is in the future; is this machine's clock right?")
         if not leads_to((certificate, *behind), self.root):
             raise PackageError("signed with a certificate of another consortium: its root is not the one given here")
-        found = _holder(certificate)
+        found = holder_of(certificate)
         for what, one in (("certificate of " + found.name, certificate), ("root certificate", self.root)):
             if not one.not_valid_before_utc <= at <= one.not_valid_after_utc:
                 begins, ends = said(one.not_valid_before_utc), said(one.not_valid_after_utc)
@@ -157,8 +157,12 @@ def read_trust(root: Path, crl: Path | None = None) -> Trust:
     return Trust(certificate, mine, tuple(one for one in lists if one is not mine))
 
 
-def _holder(certificate: x509.Certificate) -> Signer:
-    """Returns a person or a site."""
+def holder_of(certificate: x509.Certificate) -> Signer:
+    """Returns the person or the site that a certificate names, whoever has issued it.
+
+    Raises:
+        PackageError: It is neither's.
+    """
     name, role = name_of(certificate), role_of(certificate)
     key = certificate.public_key()
     if not name or not name.isprintable():

@@ -6,17 +6,26 @@ allow; what came is kept, for a person to look at.
 """
 
 import logging
+import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.utils.zip_utils import unzip_all_from_bytes
+from nvflare.private.fed.client.client_req_processors import ClientRequestProcessors
+from nvflare.private.fed.client.training_cmds import DeployProcessor
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 
 from fedvoxel.errors import FedVoxelError, JobError
 from fedvoxel.flare.arrived_job import ArrivedJob, arrived_job
+from fedvoxel.flare.refused_deployment import record_refused, with_record
+from fedvoxel.flare.state_folder import state_folder
 from fedvoxel.flare.taken_job import TakenJob, note_taken
 from fedvoxel.governance.approval_gate import reason_to_decline
 from fedvoxel.governance.approval_policy import load_approval_policy
@@ -34,8 +43,24 @@ _NOT_PLACED = "FLARE did not put it in place; the site's own log says why"
 _logger = logging.getLogger(__name__)
 
 
-class ApprovedDeployer(AppDeployer):
+class ApprovedDeployer(AppDeployer, FLComponent):
     """Is FLARE's deployer behind the hospital's approval; a component of the site's own `local/resources.json`."""
+
+    def __init__(self) -> None:
+        """Takes no arguments, so that nobody can tell it to look away."""
+        super().__init__()
+        self._recorded: set[str] = set()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Sees to it from the start that what FLARE refuses before it asks here is on record as well."""
+        if event_type != EventType.SYSTEM_BOOTSTRAP:
+            return
+        tell = partial(record_refused, state_folder(fl_ctx), str(fl_ctx.get_identity_name() or ""))
+        takers = [one for one in ClientRequestProcessors.request_processors if isinstance(one, DeployProcessor)]
+        if not takers:
+            raise UnsafeComponentError("expected FLARE's DeployProcessor at this site, found none: not this FLARE")
+        for taker in takers:
+            taker.process = with_record(taker.process, self._recorded, tell)
 
     def deploy(
         self,
@@ -47,15 +72,21 @@ class ApprovedDeployer(AppDeployer):
         fl_ctx: FLContext,
     ) -> str:
         """Puts a job's content in place, or returns why not; either way the site's audit log has it."""
+        root = Path(workspace.get_root_dir())
         try:
-            kit = open_kit(Path(workspace.get_root_dir()))
+            kit = open_kit(root)
             arrived, event = _judged(kit, job_id, job_meta, app_data)
             said = event.reason or self._placed(workspace, job_id, job_meta, app_name, app_data, fl_ctx)
             if said and not event.reason:  # FLARE's own words may name files.
                 event = event.model_copy(update={"outcome": "refused", "reason": _NOT_PLACED})
             AuditLog(kit.state).record([event])
+            self._recorded.add(job_id)
         except (FedVoxelError, OSError) as problem:
             _logger.error("event=job_not_judged job=%s reason=%s", job_id, problem)
+            # FLARE starts what lies there when it is asked to, whatever was said here.
+            shutil.rmtree(workspace.get_run_dir(job_id), ignore_errors=True)
+            record_refused(root / "state", workspace.site_name, job_id, _UNUSABLE)
+            self._recorded.add(job_id)
             return _UNUSABLE
         if said:
             _logger.warning("event=job_declined job=%s reason=%s", job_id, said)
@@ -69,6 +100,7 @@ class ApprovedDeployer(AppDeployer):
             return super().deploy(workspace, job_id, *app) or ""
         except Exception as problem:  # FLARE raises no other class, with the file's name in it.
             _logger.error("event=job_not_placed job=%s error=%s", job_id, type(problem).__name__)
+            shutil.rmtree(workspace.get_run_dir(job_id), ignore_errors=True)
             return _NOT_PLACED
 
 
@@ -87,11 +119,7 @@ def _judged(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> tup
     """
     event = AuditEvent(kind="job", outcome="done", job_id=job_id, site=kit.name)
     with tempfile.TemporaryDirectory(prefix="fedvoxel-arrived-") as scratch:
-        try:
-            policy = load_approval_policy(kit.local)
-        except FedVoxelError:
-            AuditLog(kit.state).record([event.model_copy(update={"outcome": "refused", "reason": _UNUSABLE})])
-            raise
+        policy = load_approval_policy(kit.local)
         # FLARE has unpacked and checked these bytes once before it asks, and does both again after.
         unzip_all_from_bytes(app_data, scratch)
         app = Path(scratch)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fedvoxel.flare.job_signer import signer_of
+from fedvoxel.governance.fetched_list import site_lists
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.submission import Submission, submission_of
-from fedvoxel.records.revocation import LIST_FILE, kept_lists
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,5 @@ def arrived_job(kit: Kit, meta: Mapping[str, Any], app: Path) -> ArrivedJob:
         ConsortiumError: The kit's root or revocation list cannot be used.
     """
     submission = submission_of(meta, app)
-    signer = signer_of(app, kit.root_certificate, kept_lists(kit.startup / LIST_FILE), datetime.now(UTC))
+    signer = signer_of(app, kit.root_certificate, site_lists(kit), datetime.now(UTC))
     return ArrivedJob(submission, signer.name, signer.organisation) if signer else ArrivedJob(submission)

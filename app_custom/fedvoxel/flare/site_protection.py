@@ -11,11 +11,11 @@ from fedvoxel.errors import ConfigError
 from fedvoxel.flare.cohort_size import check_declared_size
 from fedvoxel.flare.patient_promises import check_promises, ledgers_of
 from fedvoxel.flare.state_folder import check_run_key
-from fedvoxel.governance.kit import upstream_names
+from fedvoxel.governance.fetched_list import site_lists
+from fedvoxel.governance.kit import open_kit, upstream_names
 from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
-from fedvoxel.records.revocation import LIST_FILE, kept_lists
 from fedvoxel.updates.secure.terms import Terms
 
 Section = PatientMechanismConfig | HospitalMechanismConfig
@@ -107,7 +107,7 @@ def terms_of(kit: Path, cohort: str, section: Section | None) -> Terms:
 
     Raises:
         ConfigError: See `sums_of`.
-        ConsortiumError: The kit does not say whom it connects to, or what it has is no revocation list.
+        ConsortiumError: The kit does not say whom it connects to, or its revocation list cannot be used.
     """
     asked = sums_of(kit / "local", cohort, section)
     shared = section.shared_noise if isinstance(section, PatientMechanismConfig) else None
@@ -118,7 +118,7 @@ def terms_of(kit: Path, cohort: str, section: Section | None) -> Terms:
         colluders=max(asked.colluders if asked else 0, shared.colluders if shared else 0),
         partners=asked.partners if asked else None,
         never=upstream_names(kit),
-        lists=kept_lists(kit / "startup" / LIST_FILE),
+        lists=site_lists(open_kit(kit)),
     )
 
 

@@ -21,7 +21,9 @@ from fedvoxel.governance.submission import submission_of
 def check_still_approved(fl_ctx: FLContext) -> None:
     """Refuses a job whose content was changed after it was put in place, or whose approval was taken back.
 
-    Who signed it is known from then: a certificate that ends meanwhile, or a root that is dropped, stops no job.
+    Who submitted it is known from then: that this person's certificate ends meanwhile, or its root is dropped, stops no
+    job. Approvals are looked at anew: while none counts any more, since the root of those who gave them was dropped, or
+    while the revocation list is out of date, a job that needs them lets nothing out.
 
     Raises:
         ConfigError: It is not approved as it lies there, or the hospital's rule cannot be read.

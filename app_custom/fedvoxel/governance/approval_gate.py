@@ -33,7 +33,8 @@ def reason_to_decline(kit: Kit, policy: ApprovalPolicy, submission: Submission, 
         return "this hospital takes no job with code"
     if any(finding.refused for finding in scan(submission.files, code)):
         return "the job's code does what this hospital lets nobody approve; a scan of it says what"
-    record, content = Approvals(kit).read(), submission.sha256
+    content = submission.sha256
+    record = Approvals(kit).read(about=content)
     if record.refused_by(content):
         return f"a person of this hospital has refused this job (content {content[:12]})"
     needed = policy.needed(submission.cohorts, bool(code))

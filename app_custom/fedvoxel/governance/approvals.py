@@ -2,8 +2,9 @@
 
 The record is a chain in the site's `state/approvals/`; beside it lies each job that came or was looked at, under the
 hash of all of it that would run. A person's last word on a content counts, once, and only if it is signed with a
-certificate of a person of this hospital (organisation and role in it) that was valid then and not revoked. One refusal
-stands until the same person takes it back.
+certificate of a person of this hospital (organisation and role in it). An approval counts only while that certificate
+is of a root that is trusted, was valid then and not revoked. One refusal stands until the same person takes it back,
+also when its certificate counts no more: with a root that is dropped approvals end, and refusals do not.
 """
 
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ from typing import Any
 
 from fedvoxel.config import parse_config, read_json
 from fedvoxel.errors import ConfigError, ConsortiumError, JobError, LedgerError, PackageError
-from fedvoxel.export.signature import Signature, sign, verify
+from fedvoxel.export.signature import Signature, named_signer, sign, verify
 from fedvoxel.export.trust import Signer, Trust, read_trust
 from fedvoxel.governance.approval_record import Arrival, Decision, Record, Word
+from fedvoxel.governance.fetched_list import site_lists
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.submission import Submission, submission_from_json
 from fedvoxel.records.atomic import write_json
@@ -25,7 +27,6 @@ from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.chain_lock import require_owner
 from fedvoxel.records.identity import Identity
-from fedvoxel.records.revocation import LIST_FILE
 
 MOST_PENDING = 100
 """Contents that are kept while nobody has said anything about them: who may submit jobs could fill a disk otherwise."""
@@ -44,15 +45,19 @@ class Approvals:
         self._folder = kit.state / _FOLDER
         self._chain = Chain(self._folder / "approvals.jsonl")
 
-    def read(self, now: datetime | None = None) -> Record:
+    def read(self, now: datetime | None = None, about: str | None = None) -> Record:
         """Returns what came and what was decided; a decision that does not count is left out.
+
+        Args:
+            now: The time to judge by (aware); the present when None.
+            about: The one content whose decisions are wanted; those of all when None.
 
         Raises:
             LedgerError: The chain cannot be trusted.
             ConsortiumError: The kit's root or its revocation list cannot be used.
         """
         entries = self._chain.read()
-        decided = [entry for entry in entries if entry.body.get("kind") == "decided"]
+        decided = [entry for entry in entries if entry.body.get("kind") == "decided" and _is_about(entry, about)]
         # Where nobody has said anything, a revocation list that is out of date changes nothing.
         trust = self._trust() if decided else None
         arrivals = [Arrival(**_said(entry, Arrival)) for entry in entries if entry.body.get("kind") == "arrived"]
@@ -121,8 +126,14 @@ class Approvals:
         """Returns what an entry says, if it counts: written for this site, signed by a person of this hospital."""
         try:
             statement = dict(entry.body["statement"])
-            signature = parse_config(Signature, entry.body["signature"], "a signature")
-            signer = verify(signature, _PURPOSE, canonical_json(statement), trust, now)
+            signature, signed = (
+                parse_config(Signature, entry.body["signature"], "a signature"),
+                canonical_json(statement),
+            )
+            if statement["word"] == "refused":  # a certificate that counts no more must not let in what was kept out
+                signer = named_signer(signature, _PURPOSE, signed)
+            else:
+                signer = verify(signature, _PURPOSE, signed, trust, now)
             if statement.pop("site") != self._kit.name or self._objection(signer):
                 return None
             return Decision(person=signer.name, at=signature.signed_at, **statement)
@@ -152,8 +163,8 @@ class Approvals:
         AuditLog(self._kit.state).record([event])
 
     def _trust(self) -> Trust:
-        crl = self._kit.startup / LIST_FILE
-        return read_trust(self._kit.folder, crl if crl.exists() else None)
+        site_lists(self._kit)  # says so where there was a list and is none
+        return read_trust(self._kit.folder)
 
     def _keep(self, submission: Submission) -> None:
         place = self._place(submission.sha256)
@@ -171,6 +182,11 @@ def has_record(state: Path) -> bool:
 
 def _as_body(arrival: Arrival) -> dict[str, Any]:
     return {name: getattr(arrival, name) for name in Arrival.__dataclass_fields__}
+
+
+def _is_about(entry: Entry, content: str | None) -> bool:
+    statement = entry.body.get("statement")
+    return content is None or (isinstance(statement, dict) and statement.get("content") == content)
 
 
 def _said(entry: Entry, kind: type[Arrival]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.governance.fetched_list import copy_of
 from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.kit import Kit
 from fedvoxel.plain_file import read_plain
@@ -62,7 +63,10 @@ def _check_list(
     path = kit.startup / LIST_FILE
     if not path.is_file():
         needed = f"startup/{LIST_FILE} is missing: the server lets nobody in without the revocation list; {_NEW_LIST}"
-        return [error(_TOPIC, needed)] if kit.kind == "server" else []
+        gone = f"startup/{LIST_FILE} is gone: no job is taken until the server has handed it out again, or {_NEW_LIST}"
+        if kit.kind == "server":
+            return [error(_TOPIC, needed)]
+        return [warning(_TOPIC, gone)] if copy_of(kit).exists() else []
     try:
         lists = read_lists(path)
         known = {root.subject: root for root in roots}
