@@ -86,11 +86,12 @@ class FedAvgController(SiteTasks):
                 attempt = self.run_key, self.fl_ctx.get_job_id(), journal.entry.committed
                 privacy = server_privacy(self.privacy, state_folder(self.fl_ctx), attempt, len(sites))
                 journal.begin(sites)
-            except FedVoxelError as error:
-                ending = ending_of(error) if journal and journal.goes_on_by_itself else ("failed", str(error))
+                planned, entry = Planned(config.num_rounds, claim, start), journal.entry
+                files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
+            except (FedVoxelError, OSError) as error:
+                goes_on = journal is not None and journal.goes_on_by_itself
+                ending = ending_of(error) if goes_on else ("failed", write_trouble(error))
                 return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).finish(*ending, None)
-            planned, entry = Planned(config.num_rounds, claim, start), journal.entry
-            files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
             files.recorder.site_versions = self.site_versions
             run = TrainingRun(self, config, files, journal, self._view, privacy)
             ending = run.go(sites, start)

@@ -24,10 +24,9 @@ from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
 from fedvoxel.flare.run_audit import RunAudit
-from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, without_room, write_trouble
+from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, write_trouble
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
-from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import HashName
 from fedvoxel.records.canonical import sha256_of_file
@@ -154,12 +153,12 @@ class RunFiles:
         try:
             hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
             self.audit.ended(status, reason, hashes)
-        except LedgerError as error:
-            stopped = ending_of(error)
+        except (LedgerError, OSError) as error:
+            stopped, trouble = ending_of(error), write_trouble(error)
             if stopped[0] == "unfinished" and status in ENDED_WELL:
                 return self._stop(stopped, state)
             # A log that could not be written before has said so.
-            said = [] if str(error) in (reason or "") else [str(error)]
+            said = [] if trouble in (reason or "") else [trouble]
             why = "; ".join([*([reason] if reason else []), *said])
             return ("failed", why) if status == "failed" else self._fail(why, state)
         return status, reason
@@ -173,9 +172,9 @@ class RunFiles:
             for path in self._outcome_paths:
                 write_outcome(outcome, path)
         except OSError as error:
-            trouble = write_trouble(error)
-            if is_disk_full(error) and status in ENDED_WELL:
-                return self._stop(without_room(trouble), state)
+            stopped, trouble = ending_of(error), write_trouble(error)
+            if stopped[0] == "unfinished" and status in (*ENDED_WELL, "unfinished"):
+                return self._stop(stopped, state)
             return self._fail(trouble if reason in (None, trouble) else f"{reason}; {trouble}", state)
         return status, reason
 

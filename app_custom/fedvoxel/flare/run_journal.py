@@ -73,8 +73,15 @@ class RunJournal:
 
     @property
     def goes_on_by_itself(self) -> bool:
-        """Says whether the server has the run go on, though this attempt could not even begin."""
-        return bool(self.entry.attempts) and self.entry.ended == "unfinished"
+        """Says whether the server has the run go on, though this attempt could not even begin.
+
+        By what lies on the disk, as the server goes by: of an entry that could not be written, one copy may have been.
+
+        Raises:
+            ConfigError: The journal is damaged.
+        """
+        found = self._files.read()
+        return found is not None and found.job == self._job and bool(found.attempts) and found.ended == "unfinished"
 
     def begin(self, sites: Iterable[str]) -> None:
         """Writes that this attempt begins, with these sites.

@@ -21,7 +21,7 @@ from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_ending import Ending, ending_of, without_room, write_trouble
+from fedvoxel.flare.run_ending import Ending, ending_of
 from fedvoxel.flare.run_files import RunFiles
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.run_view import RunView
@@ -32,7 +32,6 @@ from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import startup_folder, state_folder
 from fedvoxel.governance.shut_out import REVOKED, read_shut_out
-from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.updates.update import Arrays
 
 NOT_HERE = "not in this attempt at the run: it was not connected when the attempt began, or did not take the job"
@@ -80,10 +79,8 @@ class TrainingRun:
                 self._score_last(state, sites)
         except JobError as error:
             return "aborted", str(error)
-        except FedVoxelError as error:
+        except (FedVoxelError, OSError) as error:
             return ending_of(error)
-        except OSError as error:
-            return without_room(write_trouble(error)) if is_disk_full(error) else ("failed", write_trouble(error))
         if state.finished:
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"
