@@ -109,10 +109,13 @@ class RunFiles:
 
     def note_unfinished(self, state: Rounds) -> None:
         """Writes an outcome that is true wherever the server dies: "at least", as the journal commits a round first."""
-        reason = f"the run has not ended: at least {state.round} of {state.config.num_rounds} rounds are committed"
-        outcome = self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
+        outcome = self._unfinished(state)
         for path in self._outcome_paths:
             write_outcome(outcome, path)
+
+    def _unfinished(self, state: Rounds) -> RunOutcome:
+        reason = f"the run has not ended: at least {state.round} of {state.config.num_rounds} rounds are committed"
+        return self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
 
     def again(self) -> Ending:
         """Gives this job the result of the run, which has ended well before; it is not run again.
@@ -185,21 +188,16 @@ class RunFiles:
 
     def _stop(self, ending: Ending, state: Rounds | None) -> Ending:
         """Stops for a time; an outcome that says already that the run has ended is taken back."""
-        with suppress(OSError):
-            if state:
-                self.note_unfinished(state)
+        if state:
+            self._write_anywhere(self._unfinished(state))
         return ending
 
     def _write_anywhere(self, outcome: RunOutcome) -> bool:
         """Writes the outcome of a run that could not write its files, in one place at least if that can be."""
-        for path in self._outcome_paths:
-            # The place of an outcome that may say better is the first that is free on a full disk.
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
         written = 0
         for path in self._outcome_paths:
             with suppress(OSError):
-                write_outcome(outcome, path)
+                _put(outcome, path)
                 written += 1
         return written > 0
 
@@ -236,3 +234,12 @@ class RunFiles:
             for name, dice in score.dice.items():
                 if dice is not None:
                     self._events.add(f"validation/{name}/{site}", dice, index)
+
+
+def _put(outcome: RunOutcome, path: Path) -> None:
+    """Writes an outcome in the place of one that may say better: that goes, and makes room, where there is none."""
+    try:
+        write_outcome(outcome, path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        write_outcome(outcome, path)
