@@ -25,12 +25,12 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 from nvflare.private.fed.server.job_runner import JobRunner
 
-from fedvoxel.errors import ConfigError
+from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.flare import interrupted_runs, resumption
-from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
+from fedvoxel.flare.interrupted_runs import fail_damaged, give_up, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.governance.backup import create_backup, restore_backup
@@ -368,6 +368,16 @@ def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) ->
     )
     server.restart()
     assert server.others(job_id) == []
+
+
+def test_a_run_that_a_person_has_gone_on_with_meanwhile_is_not_given_up(server: Server) -> None:
+    folder = server.attempt(server.submit(RunStatus.FINISHED_ABNORMAL))
+    metas = {job.job_id: job.meta for job in server.jobs.get_all_jobs(server.context)}
+    (run,) = interrupted_runs.interrupted_runs(folder.parent, metas)
+    after = RoundJournal(folder / "journal").write(run.entry.changed(committed=5))
+    with pytest.raises(JobError, match="meanwhile"):
+        give_up(run, "its certificate has ended")
+    assert RoundJournal(folder / "journal").read() == after and load_outcome(folder / OUTCOME_FILE).reason is None
 
 
 def test_a_run_that_makes_progress_is_never_given_up(server: Server) -> None:

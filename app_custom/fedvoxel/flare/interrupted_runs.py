@@ -134,11 +134,14 @@ def give_up(run: InterruptedRun, why: str) -> None:
     """Ends a run that cannot go on as failed, in its journal and its outcome, which say why.
 
     Raises:
-        JobError: A job of the run is running after all.
+        JobError: A job of the run is running after all, or has since it was looked at.
+        ConfigError: The journal is damaged.
         OSError: The files cannot be written.
     """
     journal = RoundJournal(run.folder / JOURNAL)
     with journal.writing():
+        if journal.read() != run.entry:
+            raise JobError("a job has gone on with the run meanwhile")
         _fail(run.folder, _GIVEN_UP.format(why, run.entry.committed))
         journal.write(run.entry.changed(ended="failed"))
 
