@@ -16,7 +16,7 @@ from nvflare.apis.job_def import JobMetaKey, RunStatus
 
 from fedvoxel.errors import ConfigError, DiskFullError, JobError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
-from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome, write_outcome
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.governance.job_folder import SERVER_FILE
@@ -150,16 +150,23 @@ def fail_damaged(runs: Path) -> None:
     """Ends runs as failed that were to go on and cannot, since their journals are damaged.
 
     Raises:
-        OSError: An outcome cannot be written.
+        OSError: An outcome cannot be written; those of the other runs are.
     """
+    troubles: list[OSError] = []
     for folder in sorted(runs.glob(f"*/{JOURNAL}")):
         # What a run that goes on is writing may look damaged, or go while it is read; that run holds the lock. The lock
         # is not taken before, since a run that begins meanwhile needs it.
-        with suppress(JobError, FileNotFoundError):
+        try:
             if _damage(folder):
                 with RoundJournal(folder).writing():
                     if damage := _damage(folder):
                         _fail(folder.parent, damage)
+        except (JobError, FileNotFoundError):
+            continue
+        except OSError as trouble:
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0]
 
 
 def _damage(folder: Path) -> str:
@@ -173,10 +180,18 @@ def _damage(folder: Path) -> str:
 
 def _fail(folder: Path, reason: str) -> None:
     path = folder / OUTCOME_FILE
-    outcome = load_outcome(path) if path.is_file() else None
+    outcome = _readable(path)
     if outcome and outcome.status in ("unfinished", "aborted"):
         ended = {"status": "failed", "reason": reason, "finished": datetime.now(UTC)}
         write_outcome(outcome.model_copy(update=ended), path)
+
+
+def _readable(path: Path) -> RunOutcome | None:
+    """Returns an outcome; None where there is none, or it is damaged: what else is to be done goes on without it."""
+    try:
+        return load_outcome(path)
+    except ConfigError:
+        return None
 
 
 def is_training_job(content: bytes | None) -> bool:
