@@ -13,7 +13,7 @@ from fedvoxel.flare import round_journal, run_files
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.records.atomic import write_bytes
-from tests.flare.test_controller import GOOD, panics_of, run_sites, well_behaved
+from tests.flare.test_controller import GOOD, Answer, panics_of, run_sites, well_behaved
 
 ANSWERS = dict.fromkeys(GOOD, well_behaved)
 RUN = "state/runs/a_run"
@@ -25,7 +25,7 @@ def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def dies_after(rounds: int, folder: Path) -> None:
+def dies_after(rounds: int, folder: Path, answers: dict[str, Answer] = ANSWERS, **job: Any) -> None:
     """Runs the job until its process dies, right after that many rounds are in the journal."""
     written = RoundJournal.write
 
@@ -38,7 +38,7 @@ def dies_after(rounds: int, folder: Path) -> None:
     with pytest.MonkeyPatch.context() as dying:
         dying.setattr(RoundJournal, "write", dies)
         with pytest.raises(KeyboardInterrupt):
-            panics_of(folder, ANSWERS)
+            panics_of(folder, answers, **job)
 
 
 def said(folder: Path, place: str) -> RunOutcome:

@@ -16,9 +16,9 @@ from nvflare.apis.job_def import JobMetaKey, RunStatus
 
 from fedvoxel.errors import ConfigError, DiskFullError, JobError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
-from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, write_outcome
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
-from fedvoxel.flare.run_journal import JOURNAL
+from fedvoxel.flare.run_journal import JOURNAL, outcome_of, readable_outcome
 from fedvoxel.governance.job_folder import SERVER_FILE
 
 Metas = Mapping[str, Mapping[str, Any]]
@@ -142,7 +142,8 @@ def give_up(run: InterruptedRun, why: str) -> None:
     with journal.writing():
         if journal.read() != run.entry:
             raise JobError("a job has gone on with the run meanwhile")
-        _fail(run.folder, _GIVEN_UP.format(why, run.entry.committed))
+        outcome = outcome_of(run.folder, run.entry)
+        _fail(outcome, _GIVEN_UP.format(why, run.entry.committed), run.folder)
         journal.write(run.entry.changed(ended="failed"))
 
 
@@ -160,7 +161,7 @@ def fail_damaged(runs: Path) -> None:
             if _damage(folder):
                 with RoundJournal(folder).writing():
                     if damage := _damage(folder):
-                        _fail(folder.parent, damage)
+                        _fail(readable_outcome(folder.parent / OUTCOME_FILE), damage, folder.parent)
         except (JobError, FileNotFoundError):
             continue
         except OSError as trouble:
@@ -178,20 +179,10 @@ def _damage(folder: Path) -> str:
     return ""
 
 
-def _fail(folder: Path, reason: str) -> None:
-    path = folder / OUTCOME_FILE
-    outcome = _readable(path)
+def _fail(outcome: RunOutcome | None, reason: str, folder: Path) -> None:
     if outcome and outcome.status in ("unfinished", "aborted"):
         ended = {"status": "failed", "reason": reason, "finished": datetime.now(UTC)}
-        write_outcome(outcome.model_copy(update=ended), path)
-
-
-def _readable(path: Path) -> RunOutcome | None:
-    """Returns an outcome; None where there is none, or it is damaged: what else is to be done goes on without it."""
-    try:
-        return load_outcome(path)
-    except ConfigError:
-        return None
+        write_outcome(outcome.model_copy(update=ended), folder / OUTCOME_FILE)
 
 
 def is_training_job(content: bytes | None) -> bool:

@@ -109,11 +109,12 @@ class RunFiles:
 
     def note_unfinished(self, state: Rounds) -> None:
         """Writes an outcome that is true wherever the server dies: "at least", as the journal commits a round first."""
-        outcome = self._unfinished(state)
+        outcome = self.unfinished(state)
         for path in self._outcome_paths:
             write_outcome(outcome, path)
 
-    def _unfinished(self, state: Rounds) -> RunOutcome:
+    def unfinished(self, state: Rounds) -> RunOutcome:
+        """Returns the outcome of a run that has not ended, as its rounds stand."""
         reason = f"the run has not ended: at least {state.round} of {state.config.num_rounds} rounds are committed"
         return self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
 
@@ -189,7 +190,7 @@ class RunFiles:
     def _stop(self, ending: Ending, state: Rounds | None) -> Ending:
         """Stops for a time; an outcome that says already that the run has ended is taken back."""
         if state:
-            self._write_anywhere(self._unfinished(state))
+            self._write_anywhere(self.unfinished(state))
         return ending
 
     def _write_anywhere(self, outcome: RunOutcome) -> bool:

@@ -104,7 +104,7 @@ class TrainingRun:
         # What is kept of a round that was not committed, or of another run that had this key, does not count.
         files.kept.drop_from(state.round)
         if not kept:
-            self._journal.commit(run)
+            self._journal.commit(run, files.unfinished(state))
         self.state = state
         files.audit.began(state.model, self._journal.entry if kept else None)
         files.begin(state)
@@ -189,7 +189,7 @@ class TrainingRun:
         joined, earlier = run.recorder.joined_in(index)
         if joined:
             self._files.kept.keep(self._journal.entry.run_key, index, (joined, earlier), before)
-        self._journal.commit(run)
+        self._journal.commit(run, self._files.unfinished(run.rounds))
         self._note_released(run.rounds)
 
     def _note_released(self, state: Rounds) -> None:
