@@ -15,7 +15,7 @@ from nvflare.apis.shareable import Shareable
 from fedvoxel.errors import DiskFullError, LedgerError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.recorder import RunRecorder
-from fedvoxel.flare import run_files
+from fedvoxel.flare import outcome_files, run_files
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_ending import NO_OUTCOME
@@ -117,7 +117,7 @@ def test_an_outcome_that_says_finished_is_taken_back_where_only_its_own_place_ca
         write_outcome(outcome, path)
 
     monkeypatch.setattr(RunRecorder, "ended", fills_up)
-    monkeypatch.setattr(run_files, "write_outcome", without_room)
+    monkeypatch.setattr(outcome_files, "write_outcome", without_room)
     (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
     assert "the run has stopped" in panic and said_by(tmp_path) == dict.fromkeys((RUN, STATE), tuple(ALL_BUT))
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedvoxel.errors import LockedError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
-from fedvoxel.flare import round_journal, run_files
+from fedvoxel.flare import outcome_files, round_journal
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.records.atomic import write_bytes
@@ -84,5 +84,5 @@ def test_an_attempt_that_has_stopped_has_not_failed_where_its_outcome_finds_no_r
 
     dies_after(1, tmp_path)
     monkeypatch.setattr(RunJournal, "begin", locked)
-    monkeypatch.setattr(run_files, "write_outcome", full)
+    monkeypatch.setattr(outcome_files, "write_outcome", full)
     assert panics_of(tmp_path, ANSWERS, job_id="job-2") == [f"the run has stopped: {ROOM}"]

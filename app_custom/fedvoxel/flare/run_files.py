@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
+from fedvoxel.flare.outcome_files import OutcomeFiles
 from fedvoxel.flare.run_audit import RunAudit
 from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, write_trouble
 from fedvoxel.flare.start_model import Start
@@ -85,13 +85,13 @@ class RunFiles:
         self.audit = RunAudit(fl_ctx, log, self.recorder, run_key, sites)
         if planned.start:
             save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
-        self._began = False
+        self._outcomes = OutcomeFiles(self._folder, self._state)
         self._models: Models = (None, None)
         self._events = EventFiles(self._folder / "events")
 
     def begin(self, state: Rounds) -> None:
         """Writes, before an attempt's first round, what there is of the rounds before it."""
-        self._began = True
+        self._outcomes.of_run = True
         for index, losses in enumerate(self.recorder.losses[: state.round]):
             self._add_losses(index, losses)
         for index in range(len(state.validation)):
@@ -109,9 +109,7 @@ class RunFiles:
 
     def note_unfinished(self, state: Rounds) -> None:
         """Writes an outcome that is true wherever the server dies: "at least", as the journal commits a round first."""
-        outcome = self.unfinished(state)
-        for path in self._outcome_paths:
-            write_outcome(outcome, path)
+        self._outcomes.write(self.unfinished(state))
 
     def unfinished(self, state: Rounds) -> RunOutcome:
         """Returns the outcome of a run that has not ended, as its rounds stand."""
@@ -168,13 +166,11 @@ class RunFiles:
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        self._began = self._began or state is not None
+        self._outcomes.of_run = self._outcomes.of_run or state is not None
         try:
             self._models = self._keep_models(state)
             self._events.close()
-            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, self._models)
-            for path in self._outcome_paths:
-                write_outcome(outcome, path)
+            self._outcomes.write(self._outcome(status, reason, state))
         except OSError as error:
             stopped, trouble = ending_of(error), write_trouble(error)
             if stopped[0] == "unfinished" and status in (*ENDED_WELL, "unfinished"):
@@ -184,29 +180,17 @@ class RunFiles:
 
     def _fail(self, reason: str, state: Rounds | None) -> Ending:
         """Has the outcome say that the run has failed, in the place of one that may say better."""
-        outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, self._models)
-        return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
+        written = self._outcomes.write_anywhere(self._outcome("failed", reason, state))
+        return "failed", reason if written else f"{reason}; {NO_OUTCOME}"
 
     def _stop(self, ending: Ending, state: Rounds | None) -> Ending:
         """Stops for a time; an outcome that says already that the run has ended is taken back."""
         if state:
-            self._write_anywhere(self.unfinished(state))
+            self._outcomes.write_anywhere(self.unfinished(state))
         return ending
 
-    def _write_anywhere(self, outcome: RunOutcome) -> bool:
-        """Writes the outcome of a run that could not write its files, in one place at least if that can be."""
-        written = 0
-        for path in self._outcome_paths:
-            with suppress(OSError):
-                _put(outcome, path)
-                written += 1
-        return written > 0
-
-    @property
-    def _outcome_paths(self) -> tuple[Path, ...]:
-        """Are the places of the outcome; an attempt that never began leaves the run's state to an earlier one."""
-        result, state = self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE
-        return (result, state) if self._began or not state.is_file() else (result,)
+    def _outcome(self, status: RunStatus, reason: str | None, state: Rounds | None) -> RunOutcome:
+        return self.recorder.outcome(status, reason, datetime.now(UTC), state, self._models)
 
     def _keep_models(self, state: Rounds | None) -> Models:
         if state is None or not state.round:
@@ -235,12 +219,3 @@ class RunFiles:
             for name, dice in score.dice.items():
                 if dice is not None:
                     self._events.add(f"validation/{name}/{site}", dice, index)
-
-
-def _put(outcome: RunOutcome, path: Path) -> None:
-    """Writes an outcome in the place of one that may say better: that goes, and makes room, where there is none."""
-    try:
-        write_outcome(outcome, path)
-    except OSError:
-        path.unlink(missing_ok=True)
-        write_outcome(outcome, path)
