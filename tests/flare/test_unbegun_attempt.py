@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fedvoxel.errors import LockedError
+from fedvoxel.errors import ConfigError, LockedError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
-from fedvoxel.flare import outcome_files, round_journal
+from fedvoxel.flare import controller, outcome_files, round_journal
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.records.atomic import write_bytes
@@ -86,3 +86,39 @@ def test_an_attempt_that_has_stopped_has_not_failed_where_its_outcome_finds_no_r
     monkeypatch.setattr(RunJournal, "begin", locked)
     monkeypatch.setattr(outcome_files, "write_outcome", full)
     assert panics_of(tmp_path, ANSWERS, job_id="job-2") == [f"the run has stopped: {ROOM}"]
+
+
+def wrong(*_: object) -> None:
+    raise ConfigError("privacy.sites is 1, and 2 sites are in this job")
+
+
+def test_what_does_not_pass_ends_the_run_of_an_attempt_that_could_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies_after(1, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(controller, "server_privacy", wrong)
+        assert panics_of(tmp_path, ANSWERS, job_id="job-2") == [
+            "the run failed: privacy.sites is 1, and 2 sites are in this job"
+        ]
+    entry = RoundJournal(tmp_path / RUN / "journal").read()
+    assert entry and (entry.ended, entry.committed) == ("failed", 1), "nobody begins it again in vain"
+    for place in (RUN, "job-2"):
+        ended = said(tmp_path, place)
+        assert (ended.status, ended.rounds_committed, len(ended.rounds)) == ("failed", 1, 1)
+        assert "privacy.sites is 1" in str(ended.reason) and ended.job_id == "job-2"
+    outcome = run_sites(tmp_path, ANSWERS, job_id="job-3")
+    assert (outcome.status, [attempt.first_round for attempt in outcome.attempts]) == ("finished", [0, 1])
+
+
+def test_a_resumed_run_that_a_site_is_missing_from_fails_with_the_rounds_that_it_has(tmp_path: Path) -> None:
+    away, job = "hospital-z", {"contribution": {"method": "leave_one_out", "evaluators": ["hospital-z"]}}
+    dies_after(1, tmp_path, ANSWERS | {away: well_behaved}, **job)
+    (panic,) = panics_of(tmp_path, ANSWERS, job_id="job-2", **job)
+    assert "the run failed" in panic and away in panic
+    for place in (RUN, "job-2"):
+        ended = said(tmp_path, place)
+        assert (ended.status, ended.rounds_committed, len(ended.rounds)) == ("failed", 1, 1)
+        assert [attempt.job_id for attempt in ended.attempts] == ["job-1", "job-2"]
+    everybody = ANSWERS | {away: well_behaved}
+    assert run_sites(tmp_path, everybody, job_id="job-3", **job).status == "finished", "submitted again, with the site"

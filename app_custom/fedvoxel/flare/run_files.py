@@ -12,6 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
 from fedvoxel.errors import LedgerError
+from fedvoxel.federation.absences import MAX_REASON
 from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.kept_models import KeptModels
@@ -60,8 +61,18 @@ class RunFiles:
         sites: Sequence[str],
         planned: Planned,
         attempts: tuple[Attempt, ...] = (),
+        before: RunOutcome | None = None,
     ) -> None:
-        """Makes the folders, keeps the start model for who audits the run, and starts the record."""
+        """Makes the folders, keeps the start model for who audits the run, and starts the record.
+
+        Args:
+            fl_ctx: The job's context.
+            run_key: The run's key.
+            sites: Its sites.
+            planned: What its job plans.
+            attempts: The attempts at it, in order.
+            before: Its outcome as the attempts before this one have left it; None for none.
+        """
         job_id = fl_ctx.get_job_id()
         self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
         self._state = run_state_folder(fl_ctx, run_key)
@@ -86,6 +97,9 @@ class RunFiles:
         if planned.start:
             save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
         self._outcomes = OutcomeFiles(self._folder, self._state)
+        # No model files are there in this job's result.
+        now = {"job_id": job_id, "attempts": attempts, "model": None, "best_model": None}
+        self._before = before and before.model_copy(update=now)
         self._models: Models = (None, None)
         self._events = EventFiles(self._folder / "events")
 
@@ -166,7 +180,8 @@ class RunFiles:
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        self._outcomes.of_run = self._outcomes.of_run or state is not None
+        ends_run = self._before is not None and status != "unfinished"
+        self._outcomes.of_run = self._outcomes.of_run or state is not None or ends_run
         try:
             self._models = self._keep_models(state)
             self._events.close()
@@ -190,7 +205,12 @@ class RunFiles:
         return ending
 
     def _outcome(self, status: RunStatus, reason: str | None, state: Rounds | None) -> RunOutcome:
-        return self.recorder.outcome(status, reason, datetime.now(UTC), state, self._models)
+        """Returns the outcome: that of the attempts before, where this one has ended without the run's rounds."""
+        now = datetime.now(UTC)
+        if state is None and self._before:
+            ended = {"status": status, "reason": reason and reason[:MAX_REASON], "finished": now}
+            return self._before.model_copy(update=ended)
+        return self.recorder.outcome(status, reason, now, state, self._models)
 
     def _keep_models(self, state: Rounds | None) -> Models:
         if state is None or not state.round:

@@ -65,7 +65,7 @@ class RunJournal:
     def __init__(self, fl_ctx: FLContext, run_key: str, job: str) -> None:
         """Takes the run's key, and the hash of its job."""
         folder = run_state_folder(fl_ctx, run_key)
-        self._files, self._outcome = RoundJournal(folder / JOURNAL), folder / OUTCOME_FILE
+        self._files, self._folder = RoundJournal(folder / JOURNAL), folder
         self._job_id, self._run_key, self._job = fl_ctx.get_job_id(), run_key, job
         self.entry: JournalEntry
 
@@ -93,7 +93,12 @@ class RunJournal:
         self.entry = found
 
     def _is_over(self, ended: JournalEntry, sites: Iterable[str]) -> bool:
-        return not self._outcome.is_file() or not set(sites) <= set(ended.sites)
+        return not (self._folder / OUTCOME_FILE).is_file() or not set(sites) <= set(ended.sites)
+
+    @property
+    def outcome(self) -> RunOutcome | None:
+        """Is the outcome as the attempts before have left it; None where there is none."""
+        return outcome_of(self._folder, self.entry)
 
     @property
     def ended_well(self) -> bool:
