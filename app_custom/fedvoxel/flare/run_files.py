@@ -63,16 +63,7 @@ class RunFiles:
         attempts: tuple[Attempt, ...] = (),
         before: RunOutcome | None = None,
     ) -> None:
-        """Makes the folders, keeps the start model for who audits the run, and starts the record.
-
-        Args:
-            fl_ctx: The job's context.
-            run_key: The run's key.
-            sites: Its sites.
-            planned: What its job plans.
-            attempts: The attempts at it, in order.
-            before: Its outcome as the attempts before this one have left it; None for none.
-        """
+        """Makes the folders, keeps the start model, starts the record; `before` is what earlier attempts have left."""
         job_id = fl_ctx.get_job_id()
         self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
         self._state = run_state_folder(fl_ctx, run_key)
