@@ -13,9 +13,9 @@ import pytest
 from nvflare.apis.shareable import Shareable
 
 from fedvoxel.errors import DiskFullError, LedgerError
-from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.recorder import RunRecorder
-from fedvoxel.flare import run_files
+from fedvoxel.flare import outcome_files, run_files
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE, result_reply
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_ending import NO_OUTCOME
@@ -100,6 +100,26 @@ def test_a_log_that_fails_at_the_end_is_told_alike_by_all_who_say_how_the_run_en
         assert {reason for _, reason in said.values()} == {str(trouble)}
         assert all(load_outcome(tmp_path / place / OUTCOME_FILE).model for place in said)
     assert leftovers(tmp_path) == []
+
+
+def test_an_outcome_that_says_finished_is_taken_back_where_only_its_own_place_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full: list[bool] = []
+
+    def fills_up(*_: object) -> None:
+        full.append(True)
+        raise DiskFullError("audit.jsonl: no room")
+
+    def without_room(outcome: RunOutcome, path: Path) -> None:
+        if full and path.exists():  # a file is written beside the one whose place it takes
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_outcome(outcome, path)
+
+    monkeypatch.setattr(RunRecorder, "ended", fills_up)
+    monkeypatch.setattr(outcome_files, "write_outcome", without_room)
+    (panic,) = panics_of(tmp_path, dict.fromkeys(SITES, well_behaved))
+    assert "the run has stopped" in panic and said_by(tmp_path) == dict.fromkeys((RUN, STATE), tuple(ALL_BUT))
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -5,7 +5,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,12 +25,12 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 from nvflare.private.fed.server.job_runner import JobRunner
 
-from fedvoxel.errors import ConfigError
+from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, Attempt
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome, write_outcome
 from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.flare import interrupted_runs, next_attempt, resumption
-from fedvoxel.flare.interrupted_runs import fail_damaged, is_training_job
+from fedvoxel.flare.interrupted_runs import fail_damaged, give_up, is_training_job
 from fedvoxel.flare.resumption import RESUMED_AS, Resumption
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
 from fedvoxel.governance.backup import create_backup, restore_backup
@@ -423,6 +423,16 @@ def test_a_run_that_makes_no_progress_is_given_up_and_says_so(server: Server) ->
     assert server.others(job_id) == []
 
 
+def test_a_run_that_a_person_has_gone_on_with_meanwhile_is_not_given_up(server: Server) -> None:
+    folder = server.attempt(server.submit(RunStatus.FINISHED_ABNORMAL))
+    metas = {job.job_id: job.meta for job in server.jobs.get_all_jobs(server.context)}
+    (run,) = interrupted_runs.interrupted_runs(folder.parent, metas)
+    after = RoundJournal(folder / "journal").write(run.entry.changed(committed=5))
+    with pytest.raises(JobError, match="meanwhile"):
+        give_up(run, "its certificate has ended")
+    assert RoundJournal(folder / "journal").read() == after and load_outcome(folder / OUTCOME_FILE).reason is None
+
+
 def test_a_run_that_makes_progress_is_never_given_up(server: Server) -> None:
     job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
     server.attempt(job_id, committed=3, first=(0, 2, 2, 2))
@@ -613,6 +623,40 @@ def test_a_damaged_journal_keeps_no_other_run_from_going_on(server: Server) -> N
     (broken / "journal.json").write_text("{")
     server.restart()
     assert len(server.others(job_id)) == 1
+
+
+def test_a_damaged_outcome_keeps_a_run_from_being_tried_for_ever(server: Server) -> None:
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    folder = server.attempt(job_id, first=(0,) + (2,) * MOST_WITHOUT_PROGRESS)
+    (folder / OUTCOME_FILE).write_text("{")
+    component = Resumption()
+    component.handle_event(EventType.SYSTEM_BOOTSTRAP, server.context)
+    assert component._look(server.context, [job_id]), "all of it could be done"
+    entry = RoundJournal(folder / "journal").read()
+    assert entry and entry.ended == "failed"
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "unwritable"])
+def test_what_ails_one_damaged_run_keeps_no_other_from_its_end(
+    trouble: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.attempt(server.submit(RunStatus.FINISHED_ABNORMAL)).rename(server.folder / "state/runs/a_first_run")
+    folders = [server.folder / "state/runs/a_first_run", server.attempt(server.submit(RunStatus.FINISHED_ABNORMAL))]
+    for path in folders[0].parent.glob("*/journal/journal*.json"):
+        path.write_bytes(b"damaged")
+
+    def unwritable(outcome: RunOutcome, path: Path) -> None:
+        if path.parent == folders[0]:
+            raise PermissionError(path.name)
+        write_outcome(outcome, path)
+
+    if trouble == "damaged":
+        (folders[0] / OUTCOME_FILE).write_text("{")
+    else:
+        monkeypatch.setattr(interrupted_runs, "write_outcome", unwritable)
+    with nullcontext() if trouble == "damaged" else pytest.raises(PermissionError):
+        fail_damaged(folders[0].parent)
+    assert load_outcome(folders[1] / OUTCOME_FILE).status == "failed"
 
 
 @pytest.mark.parametrize("ended", [False, True])

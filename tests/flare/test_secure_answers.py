@@ -9,7 +9,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.config import load_json_config
-from fedvoxel.errors import LedgerError, UpdateError
+from fedvoxel.errors import ConfigError, LedgerError, UpdateError
 from fedvoxel.flare.agreement import agreed_on
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_SECURE_CONFIRM, TASK_SECURE_KEYS, TASK_SECURE_SHARES
 from fedvoxel.flare.secure_answers import SecureAnswers
@@ -148,6 +148,39 @@ def test_an_older_job_process_cannot_have_a_second_list_signed(tmp_path: Path) -
     with pytest.raises(UpdateError, match="not of the same"):
         again.confirm(SITES[:3])
     assert again.confirm(SITES[:4])
+
+
+@pytest.mark.parametrize("damaged", ["summed_rounds.json", "summed_rounds.json.hashed"])
+def test_a_changed_byte_makes_a_site_forget_no_signature_and_refuse_no_later_round(
+    damaged: str, tmp_path: Path
+) -> None:
+    _answers(tmp_path)
+    Job(tmp_path, SITES[1:4], 5, 1).masked().confirm(SITES[:4])
+    path = tmp_path / "run" / damaged
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    again = Job(tmp_path, SITES[1:4], 5, 2).masked()
+    with pytest.raises(UpdateError, match="not of the same"):
+        again.confirm(SITES[:3])
+    Job(tmp_path, SITES[1:4], 6, 1).masked()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_site_whose_note_and_its_copy_have_changed_takes_no_part(tmp_path: Path) -> None:
+    _answers(tmp_path)
+    Job(tmp_path, SITES[1:4], 5, 1).masked()
+    for path in (tmp_path / "run").glob("summed_rounds.json*"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ConfigError, match="the site's last sum"):
+        Job(tmp_path, SITES[1:4], 6, 1).keys()
+
+
+def test_what_the_release_before_has_signed_meanwhile_counts(tmp_path: Path) -> None:
+    """It writes the file alone, and the copy beside it is older."""
+    _answers(tmp_path)
+    Job(tmp_path, SITES[1:4], 5, 1).masked()
+    write_json(tmp_path / "run" / "summed_rounds.json", {"last": 7})
+    with pytest.raises(UpdateError, match="round 6 went into a sum"):
+        Job(tmp_path, SITES[1:4], 6, 2).keys()
 
 
 def test_two_job_processes_mask_an_attempt_once(tmp_path: Path) -> None:

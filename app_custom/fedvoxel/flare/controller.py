@@ -86,19 +86,27 @@ class FedAvgController(SiteTasks):
                 attempt = self.run_key, self.fl_ctx.get_job_id(), journal.entry.committed
                 privacy = server_privacy(self.privacy, state_folder(self.fl_ctx), attempt, len(sites))
                 journal.begin(sites)
-            except FedVoxelError as error:
-                ending = ending_of(error) if journal and journal.goes_on_by_itself else ("failed", str(error))
-                return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).finish(*ending, None)
-            planned, entry = Planned(config.num_rounds, claim, start), journal.entry
-            files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts)
+                planned, entry = Planned(config.num_rounds, claim, start), journal.entry
+                files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts, journal.outcome)
+            except (FedVoxelError, OSError) as error:
+                return self._end_unbegun(error, journal, sites)
             files.recorder.site_versions = self.site_versions
             run = TrainingRun(self, config, files, journal, self._view, privacy)
             ending = run.go(sites, start)
             if ending[0] != "unfinished":
                 ending = files.finish(*ending, run.state)
-            if ending[0] != "unfinished":
-                self._end_journal(journal, ending[0])
+            self._end_journal(journal, ending[0])
             return ending
+
+    def _end_unbegun(self, error: FedVoxelError | OSError, journal: RunJournal | None, sites: list[str]) -> Ending:
+        """Ends an attempt that could not begin, and its run, where the server would go on with it and in vain."""
+        if journal is None or not journal.goes_on_by_itself:
+            return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).finish("failed", write_trouble(error), None)
+        attempts = journal.entry.attempts
+        files = RunFiles(self.fl_ctx, self.run_key, sites, Planned(), attempts, journal.outcome)
+        ending = files.finish(*ending_of(error), None)
+        self._end_journal(journal, ending[0])
+        return ending
 
     def _open_journal(self, start: Start | None, sites: list[str], held: ExitStack) -> RunJournal:
         """Returns the run's journal, which no other job may write as long as `held` is open."""
@@ -110,6 +118,8 @@ class FedAvgController(SiteTasks):
         return journal
 
     def _end_journal(self, journal: RunJournal, status: RunStatus) -> None:
+        if status == "unfinished":
+            return
         try:
             journal.end(status)
         except (LedgerError, OSError) as error:

@@ -16,9 +16,9 @@ from nvflare.apis.job_def import JobMetaKey, RunStatus
 
 from fedvoxel.errors import ConfigError, DiskFullError, JobError
 from fedvoxel.federation.attempts import MOST_WITHOUT_PROGRESS, is_stuck
-from fedvoxel.federation.outcome import OUTCOME_FILE, load_outcome, write_outcome
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, write_outcome
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
-from fedvoxel.flare.run_journal import JOURNAL
+from fedvoxel.flare.run_journal import JOURNAL, outcome_of, readable_outcome
 from fedvoxel.governance.job_folder import SERVER_FILE
 
 Metas = Mapping[str, Mapping[str, Any]]
@@ -134,12 +134,16 @@ def give_up(run: InterruptedRun, why: str) -> None:
     """Ends a run that cannot go on as failed, in its journal and its outcome, which say why.
 
     Raises:
-        JobError: A job of the run is running after all.
+        JobError: A job of the run is running after all, or has since it was looked at.
+        ConfigError: The journal is damaged.
         OSError: The files cannot be written.
     """
     journal = RoundJournal(run.folder / JOURNAL)
     with journal.writing():
-        _fail(run.folder, _GIVEN_UP.format(why, run.entry.committed))
+        if journal.read() != run.entry:
+            raise JobError("a job has gone on with the run meanwhile")
+        outcome = outcome_of(run.folder, run.entry)
+        _fail(outcome, _GIVEN_UP.format(why, run.entry.committed), run.folder)
         journal.write(run.entry.changed(ended="failed"))
 
 
@@ -147,16 +151,23 @@ def fail_damaged(runs: Path) -> None:
     """Ends runs as failed that were to go on and cannot, since their journals are damaged.
 
     Raises:
-        OSError: An outcome cannot be written.
+        OSError: An outcome cannot be written; those of the other runs are.
     """
+    troubles: list[OSError] = []
     for folder in sorted(runs.glob(f"*/{JOURNAL}")):
         # What a run that goes on is writing may look damaged, or go while it is read; that run holds the lock. The lock
         # is not taken before, since a run that begins meanwhile needs it.
-        with suppress(JobError, FileNotFoundError):
+        try:
             if _damage(folder):
                 with RoundJournal(folder).writing():
                     if damage := _damage(folder):
-                        _fail(folder.parent, damage)
+                        _fail(readable_outcome(folder.parent / OUTCOME_FILE), damage, folder.parent)
+        except (JobError, FileNotFoundError):
+            continue
+        except OSError as trouble:
+            troubles.append(trouble)
+    if troubles:
+        raise troubles[0]
 
 
 def _damage(folder: Path) -> str:
@@ -168,12 +179,10 @@ def _damage(folder: Path) -> str:
     return ""
 
 
-def _fail(folder: Path, reason: str) -> None:
-    path = folder / OUTCOME_FILE
-    outcome = load_outcome(path) if path.is_file() else None
+def _fail(outcome: RunOutcome | None, reason: str, folder: Path) -> None:
     if outcome and outcome.status in ("unfinished", "aborted"):
         ended = {"status": "failed", "reason": reason, "finished": datetime.now(UTC)}
-        write_outcome(outcome.model_copy(update=ended), path)
+        write_outcome(outcome.model_copy(update=ended), folder / OUTCOME_FILE)
 
 
 def is_training_job(content: bytes | None) -> bool:

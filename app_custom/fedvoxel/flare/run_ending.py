@@ -2,6 +2,7 @@
 
 from fedvoxel.errors import DiskFullError, FedVoxelError, LockedError
 from fedvoxel.federation.attempts import RunStatus
+from fedvoxel.records.atomic import is_disk_full
 
 NO_OUTCOME = "the outcome could not be written either"
 """What the reason ends with where no `outcome.json` says it."""
@@ -10,18 +11,14 @@ Ending = tuple[RunStatus, str | None]
 """How a run ended, and why where that needs a reason."""
 
 
-def ending_of(error: FedVoxelError) -> Ending:
+def ending_of(error: FedVoxelError | OSError) -> Ending:
     """Returns how an attempt ends that met an error: one that passes has the run go on, see `resumption`."""
-    if isinstance(error, DiskFullError):
-        return without_room(str(error))
+    trouble = write_trouble(error)
+    if isinstance(error, DiskFullError) or (isinstance(error, OSError) and is_disk_full(error)):
+        return "unfinished", f"{trouble}; the run goes on after its last committed round when there is room"
     if isinstance(error, LockedError):
-        return "unfinished", f"{error}; the run goes on after its last committed round when it is free"
-    return "failed", str(error)
-
-
-def without_room(trouble: str) -> Ending:
-    """Returns how an attempt ends that had no room to write; the run goes on when there is, see `resumption`."""
-    return "unfinished", f"{trouble}; the run goes on after its last committed round when there is room"
+        return "unfinished", f"{trouble}; the run goes on after its last committed round when it is free"
+    return "failed", trouble
 
 
 def write_trouble(error: FedVoxelError | OSError) -> str:

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 
 from fedvoxel.errors import LedgerError
+from fedvoxel.federation.absences import MAX_REASON
 from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
 from fedvoxel.federation.claim import Claim
 from fedvoxel.federation.kept_models import KeptModels
@@ -23,11 +23,11 @@ from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.run_identity import NOTHING_CLAIMED, RunIdentity
 from fedvoxel.flare.event_files import EventFiles
+from fedvoxel.flare.outcome_files import OutcomeFiles
 from fedvoxel.flare.run_audit import RunAudit
-from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, without_room, write_trouble
+from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, write_trouble
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
-from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import HashName
 from fedvoxel.records.canonical import sha256_of_file
@@ -61,8 +61,9 @@ class RunFiles:
         sites: Sequence[str],
         planned: Planned,
         attempts: tuple[Attempt, ...] = (),
+        before: RunOutcome | None = None,
     ) -> None:
-        """Makes the folders, keeps the start model for who audits the run, and starts the record."""
+        """Makes the folders, keeps the start model, starts the record; `before` is what earlier attempts have left."""
         job_id = fl_ctx.get_job_id()
         self._folder = Path(workspace_of(fl_ctx).get_run_dir(job_id))
         self._state = run_state_folder(fl_ctx, run_key)
@@ -86,13 +87,16 @@ class RunFiles:
         self.audit = RunAudit(fl_ctx, log, self.recorder, run_key, sites)
         if planned.start:
             save_weights(self._folder / START_MODEL_FILE, planned.start.arrays)
-        self._began = False
+        self._outcomes = OutcomeFiles(self._folder, self._state)
+        # No model files are there in this job's result.
+        now = {"job_id": job_id, "attempts": attempts, "model": None, "best_model": None}
+        self._before = before and before.model_copy(update=now)
         self._models: Models = (None, None)
         self._events = EventFiles(self._folder / "events")
 
     def begin(self, state: Rounds) -> None:
         """Writes, before an attempt's first round, what there is of the rounds before it."""
-        self._began = True
+        self._outcomes.of_run = True
         for index, losses in enumerate(self.recorder.losses[: state.round]):
             self._add_losses(index, losses)
         for index in range(len(state.validation)):
@@ -110,10 +114,12 @@ class RunFiles:
 
     def note_unfinished(self, state: Rounds) -> None:
         """Writes an outcome that is true wherever the server dies: "at least", as the journal commits a round first."""
+        self._outcomes.write(self.unfinished(state))
+
+    def unfinished(self, state: Rounds) -> RunOutcome:
+        """Returns the outcome of a run that has not ended, as its rounds stand."""
         reason = f"the run has not ended: at least {state.round} of {state.config.num_rounds} rounds are committed"
-        outcome = self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
-        for path in self._outcome_paths:
-            write_outcome(outcome, path)
+        return self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
 
     def again(self) -> Ending:
         """Gives this job the result of the run, which has ended well before; it is not run again.
@@ -154,61 +160,48 @@ class RunFiles:
         try:
             hashes = {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
             self.audit.ended(status, reason, hashes)
-        except LedgerError as error:
-            stopped = ending_of(error)
+        except (LedgerError, OSError) as error:
+            stopped, trouble = ending_of(error), write_trouble(error)
             if stopped[0] == "unfinished" and status in ENDED_WELL:
                 return self._stop(stopped, state)
             # A log that could not be written before has said so.
-            said = [] if str(error) in (reason or "") else [str(error)]
+            said = [] if trouble in (reason or "") else [trouble]
             why = "; ".join([*([reason] if reason else []), *said])
             return ("failed", why) if status == "failed" else self._fail(why, state)
         return status, reason
 
     def _write(self, status: RunStatus, reason: str | None, state: Rounds | None) -> Ending:
-        self._began = self._began or state is not None
+        ends_run = self._before is not None and status != "unfinished"
+        self._outcomes.of_run = self._outcomes.of_run or state is not None or ends_run
         try:
             self._models = self._keep_models(state)
             self._events.close()
-            outcome = self.recorder.outcome(status, reason, datetime.now(UTC), state, self._models)
-            for path in self._outcome_paths:
-                write_outcome(outcome, path)
+            self._outcomes.write(self._outcome(status, reason, state))
         except OSError as error:
-            trouble = write_trouble(error)
-            if is_disk_full(error) and status in ENDED_WELL:
-                return self._stop(without_room(trouble), state)
+            stopped, trouble = ending_of(error), write_trouble(error)
+            if stopped[0] == "unfinished" and status in (*ENDED_WELL, "unfinished"):
+                return self._stop(stopped, state)
             return self._fail(trouble if reason in (None, trouble) else f"{reason}; {trouble}", state)
         return status, reason
 
     def _fail(self, reason: str, state: Rounds | None) -> Ending:
         """Has the outcome say that the run has failed, in the place of one that may say better."""
-        outcome = self.recorder.outcome("failed", reason, datetime.now(UTC), state, self._models)
-        return "failed", reason if self._write_anywhere(outcome) else f"{reason}; {NO_OUTCOME}"
+        written = self._outcomes.write_anywhere(self._outcome("failed", reason, state))
+        return "failed", reason if written else f"{reason}; {NO_OUTCOME}"
 
     def _stop(self, ending: Ending, state: Rounds | None) -> Ending:
         """Stops for a time; an outcome that says already that the run has ended is taken back."""
-        with suppress(OSError):
-            if state:
-                self.note_unfinished(state)
+        if state:
+            self._outcomes.write_anywhere(self.unfinished(state))
         return ending
 
-    def _write_anywhere(self, outcome: RunOutcome) -> bool:
-        """Writes the outcome of a run that could not write its files, in one place at least if that can be."""
-        for path in self._outcome_paths:
-            # The place of an outcome that may say better is the first that is free on a full disk.
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-        written = 0
-        for path in self._outcome_paths:
-            with suppress(OSError):
-                write_outcome(outcome, path)
-                written += 1
-        return written > 0
-
-    @property
-    def _outcome_paths(self) -> tuple[Path, ...]:
-        """Are the places of the outcome; an attempt that never began leaves the run's state to an earlier one."""
-        result, state = self._folder / OUTCOME_FILE, self._state / OUTCOME_FILE
-        return (result, state) if self._began or not state.is_file() else (result,)
+    def _outcome(self, status: RunStatus, reason: str | None, state: Rounds | None) -> RunOutcome:
+        """Returns the outcome: that of the attempts before, where this one has ended without the run's rounds."""
+        now = datetime.now(UTC)
+        if state is None and self._before:
+            ended = {"status": status, "reason": reason and reason[:MAX_REASON], "finished": now}
+            return self._before.model_copy(update=ended)
+        return self.recorder.outcome(status, reason, now, state, self._models)
 
     def _keep_models(self, state: Rounds | None) -> Models:
         if state is None or not state.round:

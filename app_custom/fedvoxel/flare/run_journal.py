@@ -2,15 +2,17 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nvflare.apis.fl_context import FLContext
 
+from fedvoxel.config import parse_config
+from fedvoxel.errors import ConfigError
 from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
-from fedvoxel.federation.outcome import OUTCOME_FILE
+from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.federation.run_state import RunState
 from fedvoxel.federation.snapshot import Snapshot
 from fedvoxel.flare.round_journal import JournalEntry, RoundJournal
@@ -21,6 +23,9 @@ from fedvoxel.records.canonical import sha256_of, sha256_of_file
 JOURNAL = "journal"
 """The journal's folder in a run's state."""
 
+_OUTCOME = "outcome"
+"""The name under which a state in the journal has the outcome."""
+
 
 def job_hash(fl_ctx: FLContext, words: Mapping[str, Any]) -> str:
     """Returns a hash of all that a job says: the controller's words, and the job's files, with those for the sites."""
@@ -30,13 +35,37 @@ def job_hash(fl_ctx: FLContext, words: Mapping[str, Any]) -> str:
     return sha256_of({"words": dict(words), "files": kept})
 
 
+def readable_outcome(path: Path) -> RunOutcome | None:
+    """Returns a run's outcome; None where there is none, or it is damaged."""
+    with suppress(ConfigError):
+        return load_outcome(path)
+    return None
+
+
+def outcome_of(folder: Path, entry: JournalEntry) -> RunOutcome | None:
+    """Returns the outcome of a run as its attempts have left it; None where there is none that can be read.
+
+    It is that of the run's journal where this knows of a round more, since a round is committed there first. A run that
+    had the same key before may have left the other one.
+
+    Args:
+        folder: The run's folder in the server's state.
+        entry: What its journal says.
+    """
+    found, jobs = [readable_outcome(folder / OUTCOME_FILE)], {attempt.job_id for attempt in entry.attempts}
+    if entry.values and _OUTCOME in entry.values:
+        found.append(parse_config(RunOutcome, entry.values[_OUTCOME], "the outcome in the run's journal"))
+    own = [outcome for outcome in found if outcome and outcome.job_id in jobs]
+    return max(own, key=lambda outcome: outcome.rounds_committed, default=None)
+
+
 class RunJournal:
     """Is one run's journal. A journal of another job under the same key is not gone on with, and is overwritten."""
 
     def __init__(self, fl_ctx: FLContext, run_key: str, job: str) -> None:
         """Takes the run's key, and the hash of its job."""
         folder = run_state_folder(fl_ctx, run_key)
-        self._files, self._outcome = RoundJournal(folder / JOURNAL), folder / OUTCOME_FILE
+        self._files, self._folder = RoundJournal(folder / JOURNAL), folder
         self._job_id, self._run_key, self._job = fl_ctx.get_job_id(), run_key, job
         self.entry: JournalEntry
 
@@ -64,7 +93,12 @@ class RunJournal:
         self.entry = found
 
     def _is_over(self, ended: JournalEntry, sites: Iterable[str]) -> bool:
-        return not self._outcome.is_file() or not set(sites) <= set(ended.sites)
+        return not (self._folder / OUTCOME_FILE).is_file() or not set(sites) <= set(ended.sites)
+
+    @property
+    def outcome(self) -> RunOutcome | None:
+        """Is the outcome as the attempts before have left it; None where there is none."""
+        return outcome_of(self._folder, self.entry)
 
     @property
     def ended_well(self) -> bool:
@@ -73,8 +107,15 @@ class RunJournal:
 
     @property
     def goes_on_by_itself(self) -> bool:
-        """Says whether the server has the run go on, though this attempt could not even begin."""
-        return bool(self.entry.attempts) and self.entry.ended == "unfinished"
+        """Says whether the server has the run go on, though this attempt could not even begin.
+
+        By what lies on the disk, as the server goes by: of an entry that could not be written, one copy may have been.
+
+        Raises:
+            ConfigError: The journal is damaged.
+        """
+        found = self._files.read()
+        return found is not None and found.job == self._job and bool(found.attempts) and found.ended == "unfinished"
 
     def begin(self, sites: Iterable[str]) -> None:
         """Writes that this attempt begins, with these sites.
@@ -93,14 +134,16 @@ class RunJournal:
         """Returns the state to go on from; None where there is none yet."""
         return None if self.entry.values is None else self._files.state(self.entry)
 
-    def commit(self, run: RunState) -> None:
-        """Writes the run's state after a committed round, or before the first.
+    def commit(self, run: RunState, outcome: RunOutcome) -> None:
+        """Writes the run's state and its outcome after a committed round, or before the first.
 
         Raises:
             LockedError: The journal stays locked; what it held before still counts.
             OSError: The journal cannot be written; what it held before still counts.
         """
-        self.entry = self._files.write(self.entry.changed(committed=run.rounds.round, in_sum=None), run.snapshot())
+        kept = run.snapshot()
+        state = Snapshot(kept.values | {_OUTCOME: outcome.model_dump(mode="json")}, kept.arrays)
+        self.entry = self._files.write(self.entry.changed(committed=run.rounds.round, in_sum=None), state)
 
     def note_in_sum(self, sites: Iterable[str]) -> None:
         """Writes, before they are asked to sign, who is in the sum of the round after the committed ones.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 
-from fedvoxel.config import load_json_config, parse_config
-from fedvoxel.errors import UpdateError
+from fedvoxel.config import json_of, load_json_config, parse_config
+from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.flare.agreement import agreed_on, ring_of
 from fedvoxel.flare.messages import (
     TASK_SECURE_CONFIRM,
@@ -20,9 +20,9 @@ from fedvoxel.flare.messages import (
     TASK_SECURE_SHARES,
     result_reply,
 )
-from fedvoxel.records.atomic import write_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.identity import load_identity
+from fedvoxel.records.twofold import whole_copy, write_twofold
 from fedvoxel.training.sum_codec import SumCodec
 from fedvoxel.updates.compression.payload import as_array
 from fedvoxel.updates.secure.attempts import SummedRound
@@ -135,12 +135,23 @@ class SecureAnswers:
         return session_name(self._run_key, *_place(model))
 
     def _noted(self) -> SummedRound:
+        """Returns what was noted last, in the file or in its copy: nothing that was signed is ever forgotten.
+
+        A release before 0.2.0, put back for a while, has written the file alone.
+        """
         if not self._summed.is_file():
             return SummedRound()
-        return load_json_config(SummedRound, self._summed, "the site's last sum")
+        what, copy = "the site's last sum", whole_copy(self._summed)
+        notes = [] if copy is None else [parse_config(SummedRound, json_of(copy, what), what)]
+        try:
+            notes.append(load_json_config(SummedRound, self._summed, what))
+        except ConfigError:
+            if copy is None:
+                raise
+        return max(notes, key=lambda note: (note.last, note.attempt, note.signed is not None))
 
     def _note(self, summed: SummedRound) -> None:
-        write_json(self._summed, summed.model_dump(mode="json"), mode=0o600)
+        write_twofold(self._summed, summed.model_dump_json(indent=2).encode("utf-8"))
 
 
 def _place(model: FLModel) -> tuple[int, int]:

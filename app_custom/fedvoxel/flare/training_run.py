@@ -21,7 +21,7 @@ from fedvoxel.flare.first_model import first_model
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.run_ending import Ending, ending_of, without_room, write_trouble
+from fedvoxel.flare.run_ending import Ending, ending_of
 from fedvoxel.flare.run_files import RunFiles
 from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.run_view import RunView
@@ -32,7 +32,6 @@ from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import startup_folder, state_folder
 from fedvoxel.governance.shut_out import REVOKED, read_shut_out
-from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.updates.update import Arrays
 
 NOT_HERE = "not in this attempt at the run: it was not connected when the attempt began, or did not take the job"
@@ -80,10 +79,8 @@ class TrainingRun:
                 self._score_last(state, sites)
         except JobError as error:
             return "aborted", str(error)
-        except FedVoxelError as error:
+        except (FedVoxelError, OSError) as error:
             return ending_of(error)
-        except OSError as error:
-            return without_room(write_trouble(error)) if is_disk_full(error) else ("failed", write_trouble(error))
         if state.finished:
             return "finished", None
         return "stopped_early", f"no better validation score for {config.patience} rounds"
@@ -107,7 +104,7 @@ class TrainingRun:
         # What is kept of a round that was not committed, or of another run that had this key, does not count.
         files.kept.drop_from(state.round)
         if not kept:
-            self._journal.commit(run)
+            self._journal.commit(run, files.unfinished(state))
         self.state = state
         files.audit.began(state.model, self._journal.entry if kept else None)
         files.begin(state)
@@ -192,7 +189,7 @@ class TrainingRun:
         joined, earlier = run.recorder.joined_in(index)
         if joined:
             self._files.kept.keep(self._journal.entry.run_key, index, (joined, earlier), before)
-        self._journal.commit(run)
+        self._journal.commit(run, self._files.unfinished(run.rounds))
         self._note_released(run.rounds)
 
     def _note_released(self, state: Rounds) -> None:

@@ -5,8 +5,9 @@ Where a trainer keeps its optimiser's moments and the epochs of an open round is
 
 Control variates of site and server must belong together: c is the mean of the c_k that the server has heard of. So what
 a round makes is only proposed, and counts once the server's next message says that the update was accepted; otherwise
-it is dropped, as the update was. Everything is in files, each twice, so that it outlives the trainer's process, and a
-byte that changes on the disk.
+it is dropped, as the update was. Both are in files, each twice, so that they outlive the trainer's process, and a byte
+that changes on the disk. What training can do without lies there once: the personal model as it is scored, moments,
+and the epochs of an open round.
 """
 
 import re
