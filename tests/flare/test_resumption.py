@@ -168,12 +168,28 @@ def test_an_orphan_gets_a_true_status_and_its_run_goes_on(status: RunStatus, end
     assert server.others(job_id, again) == [], "an attempt that waits is not submitted twice"
 
 
-@pytest.mark.parametrize("status", [RunStatus.FINISHED_ABNORMAL, RunStatus.FINISHED_EXECUTION_EXCEPTION])
-def test_a_run_whose_job_process_died_goes_on(status: RunStatus, server: Server) -> None:
+@pytest.mark.parametrize(
+    ("status", "ended"),
+    [
+        (RunStatus.FINISHED_ABNORMAL, "unfinished"),
+        (RunStatus.FINISHED_EXECUTION_EXCEPTION, "unfinished"),
+        # One of its sites was away for a moment while FLARE started the job, and FLARE stopped it everywhere.
+        (RunStatus.FAILED_TO_RUN, "unfinished"),
+        (RunStatus.FAILED_TO_RUN, "aborted"),
+    ],
+)
+def test_a_run_whose_job_process_died_goes_on(status: RunStatus, ended: str, server: Server) -> None:
     job_id = server.submit(status)
-    server.attempt(job_id)
+    server.attempt(job_id, ended=ended)
     server.ended(job_id)
     assert len(server.others(job_id)) == 1
+
+
+def test_the_server_looks_when_flare_could_not_start_a_job(server: Server) -> None:
+    component = server.begun()
+    server.context.set_prop(FLContextKey.EVENT_DATA, {"job_id": "a job"}, private=True, sticky=False)
+    component.handle_event(EventType.JOB_ABORTED, server.context)
+    assert component._ended.get_nowait() == "a job"
 
 
 @pytest.mark.parametrize(

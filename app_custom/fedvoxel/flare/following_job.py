@@ -15,7 +15,7 @@ from fedvoxel.flare.session import POLL_S, job_meta, wait_for_job
 _NOTICED_S = 5.0
 """How soon the server says of a job that died that its run may go on."""
 
-_DIED = ("FINISHED:ABNORMAL", "FINISHED:EXECUTION_EXCEPTION")
+_DIED = ("FINISHED:ABNORMAL", "FINISHED:EXECUTION_EXCEPTION", "FINISHED:FAILED_TO_RUN")
 
 
 def is_the_last(status: str, resumed_as: str | None, since: float) -> bool:

@@ -27,8 +27,9 @@ Metas = Mapping[str, Mapping[str, Any]]
 _DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
 """FLARE's status of a job under which a process died."""
 
-_NEVER_RAN = (RunStatus.FAILED_TO_RUN.value, RunStatus.FINISHED_CANT_SCHEDULE.value)
-"""Its status of a job that found its sites away."""
+_FAILED_TO_RUN = RunStatus.FAILED_TO_RUN.value
+_NEVER_RAN = (_FAILED_TO_RUN, RunStatus.FINISHED_CANT_SCHEDULE.value)
+"""Its status of a job that found its sites away, or lost one while it was started at them."""
 
 ORPHANED = "orphaned"
 """Marks, in what FLARE keeps of a job, that it was said to run when the server started."""
@@ -84,7 +85,7 @@ def interrupted_runs(runs: Path, jobs: Metas) -> Iterator[InterruptedRun]:
         while last in follow:
             last, unbegun = follow[last], unbegun + 1
         status = str(jobs.get(last, {}).get(JobMetaKey.STATUS.value))
-        if status in _DIED or (unbegun and status in _NEVER_RAN):
+        if status in (*_DIED, *_NEVER_RAN):
             yield InterruptedRun(folder, entry, last, unbegun)
 
 
@@ -102,8 +103,13 @@ def _journals(runs: Path) -> Iterator[tuple[Path, JournalEntry]]:
 
 
 def _is_open(entry: JournalEntry, job: Mapping[str, Any]) -> bool:
-    """Says whether a run has not ended: a job whose server dies aborts itself, where it lives long enough."""
-    return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(job.get(ORPHANED)))
+    """Says whether a run has not ended.
+
+    Nobody has aborted it where a job aborts itself, since its server dies, or FLARE does, since one of the sites was
+    away for the moment in which the job was started there.
+    """
+    by_itself = job.get(ORPHANED) or job.get(JobMetaKey.STATUS.value) == _FAILED_TO_RUN
+    return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(by_itself))
 
 
 def check_room(folder: Path) -> None:

@@ -83,7 +83,7 @@ class Resumption(FLComponent):
             self._find_orphans(fl_ctx)
         elif event_type == EventType.SYSTEM_START and self._engine:
             threading.Thread(target=self._work, name="fedvoxel-resumption", daemon=True).start()
-        elif event_type == EventType.JOB_COMPLETED:
+        elif event_type in (EventType.JOB_COMPLETED, EventType.JOB_ABORTED):
             told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
             self._ended.put(str(told.get(JobMetaKey.JOB_ID.value, "")))
         elif event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
