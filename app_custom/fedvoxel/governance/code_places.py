@@ -166,7 +166,9 @@ def imported(path: str, node: ast.Import | ast.ImportFrom) -> Iterator[CodeFindi
 def _annotated(path: str, node: ast.AST) -> Iterator[CodeFinding]:
     """Looks into types that stand as text: who asks for them has Python run them."""
     for place in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-        for text in _texts(place) if isinstance(place, ast.expr) else ():
+        if not isinstance(place, ast.expr):
+            continue
+        for text in _texts(place):
             try:
                 written = ast.parse(text.strip(), mode="eval")
             except (SyntaxError, ValueError, RecursionError, MemoryError):
