@@ -107,7 +107,8 @@ def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen
     """Checks that no release of the run that a package is of, or of the model that this began with, is withdrawn.
 
     A certificate of withdrawal lists what was in the index when it was signed; what comes after it must not hold the
-    site again. Nothing is known of a run whose withdrawn packages are gone, or of a package that names no run.
+    site again. Where a withdrawn package of that name is gone or cannot be trusted, nobody can say whether it is of the
+    same run. Nothing is known of a package that names no run; only the model that a run itself began with is looked at.
 
     Args:
         package: The package that is to be published.
@@ -117,17 +118,30 @@ def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen
         now: The present (aware).
 
     Raises:
-        PackageError: One is; or the package or the index cannot be trusted.
+        PackageError: One is, or may be; or the package or the index cannot be trusted.
     """
     from fedvoxel.export.package import open_package
+    from fedvoxel.export.publishing import open_release
     from fedvoxel.export.releases import INDEX, Releases
 
-    new = _origin_of(open_package(package, trust, now))
+    opened = open_package(package, trust, now)
+    new = _origin_of(opened)
     if new is None or not (folder / INDEX).is_file():
         return
     index = Releases(folder, trust, seen, now)
     for release in index.all:
-        old = _origin(index, release, trust) if release.state == "withdrawn" else None
+        if release.state != "withdrawn":
+            continue
+        try:
+            old = _origin_of(open_release(index.path_of(release), release, trust))
+        except PackageError as problem:
+            if release.name == opened.manifest.name:
+                raise PackageError(
+                    f"{release.name} {release.version} is withdrawn, and its package cannot be read, so that nobody "
+                    f"can say whether this one is of the same run ({problem}): put that package back, or publish with "
+                    "--despite-withdrawn if you know that it is of another"
+                ) from None
+            continue
         if old is not None and (old.run_key == new.run_key or old.model_sha256 in (new.model_sha256, new.start_sha256)):
             raise PackageError(
                 f"{release.name} {release.version}, of run {old.run_key}, was withdrawn on {release.at:%Y-%m-%d}: "
