@@ -174,7 +174,7 @@ def test_a_list_under_another_key_does_not_pass_for_an_empty_one(hospital: Hospi
 
 
 def test_nobody_lists_cases_past_the_list() -> None:
-    """A cohort's cases are listed in one place; who writes the hospital's own key file, or looks for a patient's names, lists all."""
+    """Cases are listed in one place; who writes the key file, or looks for a patient's names, lists all of them."""
     users = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

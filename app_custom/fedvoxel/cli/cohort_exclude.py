@@ -63,15 +63,12 @@ def exclude(
     from fedvoxel.volumes.used_patients import uses_of
 
     config, base = load_site_config(site), site.parent
-    known = known_names(config, _pseudonym(config, patient_file, pseudonym), base)
-    names = known.names
-    listed = Exclusions(config, base)
-    changed = listed.readmit(names, reason) if undo else listed.exclude(names)
+    known, listed = known_names(config, _pseudonym(config, patient_file, pseudonym), base), Exclusions(config, base)
+    changed = listed.readmit(known.names, reason) if undo else listed.exclude(known.names)
     _audit(base, listed)
-    uses = uses_of(names, base)  # only then: whatever is wrong with a record, the patient is out
+    uses = uses_of(known.names, base)  # only then: whatever is wrong with a record, the patient is out
     if as_json:
-        said = {"excluded": not undo, "changed": changed, "patient": sorted(names)}
-        said |= {"cohorts": list(known.cohorts), "cohorts_not_built": list(known.unbuilt)}
+        said = {"excluded": not undo, "changed": changed, **_names(known)}
         typer.echo(json.dumps({"schema_version": 1, **said, **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
         return
     _tell_change(known, undo, changed)
@@ -150,6 +147,11 @@ def _identifier(patient_file: Path | None) -> str:
     if len(named) != 1:
         raise CohortError(f"--patient-file: expected one identifier in one line, got {len(named)} lines")
     return named[0]
+
+
+def _names(known: "Known") -> dict[str, Any]:
+    listed = {"cohorts": list(known.cohorts), "cohorts_not_built": list(known.unbuilt)}
+    return {"patient": sorted(known.names), **listed}
 
 
 def _uses(uses: "Uses") -> dict[str, Any]:

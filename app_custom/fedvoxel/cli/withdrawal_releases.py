@@ -121,7 +121,6 @@ def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen
         PackageError: One is, or may be; or the package or the index cannot be trusted.
     """
     from fedvoxel.export.package import open_package
-    from fedvoxel.export.publishing import open_release
     from fedvoxel.export.releases import INDEX, Releases
 
     opened = open_package(package, trust, now)
@@ -130,24 +129,33 @@ def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen
         return
     index = Releases(folder, trust, seen, now)
     for release in index.all:
-        if release.state != "withdrawn":
-            continue
-        try:
-            old = _origin_of(open_release(index.path_of(release), release, trust))
-        except PackageError as problem:
-            if release.name == opened.manifest.name:
-                raise PackageError(
-                    f"{release.name} {release.version} is withdrawn, and its package cannot be read, so that nobody "
-                    f"can say whether this one is of the same run ({problem}): put that package back, or publish with "
-                    "--despite-withdrawn if you know that it is of another"
-                ) from None
-            continue
+        old = _withdrawn_origin(index, release, trust, opened.manifest.name) if release.state == "withdrawn" else None
         if old is not None and (old.run_key == new.run_key or old.model_sha256 in (new.model_sha256, new.start_sha256)):
             raise PackageError(
                 f"{release.name} {release.version}, of run {old.run_key}, was withdrawn on {release.at:%Y-%m-%d}: "
                 f"{release.reason}. This package is of that run, or began with its model. Where a hospital has left, "
                 "it holds the hospital too and is not to be published; else publish it with --despite-withdrawn"
             )
+
+
+def _withdrawn_origin(index: "Releases", release: "Release", trust: "Trust", name: str) -> "ModelOrigin | None":
+    """Returns what a withdrawn package says of its origin; None where it says nothing, or has another name and is gone.
+
+    Raises:
+        PackageError: It has the name of what is to be published, and cannot be read.
+    """
+    from fedvoxel.export.publishing import open_release
+
+    try:
+        return _origin_of(open_release(index.path_of(release), release, trust))
+    except PackageError as problem:
+        if release.name != name:
+            return None
+        raise PackageError(
+            f"{release.name} {release.version} is withdrawn, and its package cannot be read, so that nobody can say "
+            f"whether this one is of the same run ({problem}): put that package back, or publish with "
+            "--despite-withdrawn if you know that it is of another"
+        ) from None
 
 
 def _origin(index: "Releases", release: "Release", trust: "Trust") -> "ModelOrigin | None":
