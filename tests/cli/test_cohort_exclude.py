@@ -9,6 +9,8 @@ import pytest
 import typer
 
 from fedvoxel.cli.main import main
+from fedvoxel.errors import LedgerError
+from fedvoxel.records.audit import AuditLog
 from fedvoxel.volumes import exclusions
 from fedvoxel.volumes.cohort.manifest import MANIFEST
 from fedvoxel.volumes.site import load_site_config
@@ -86,12 +88,35 @@ def test_an_exclusion_that_was_cut_off_is_completed_and_on_record(
     assert len((audit / "audit.jsonl").read_text().splitlines()) == 1
 
 
+def test_what_a_cut_kept_from_the_sites_log_is_noted_with_the_next_change(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise LedgerError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditLog, "writing", full)
+        assert exclude(site, *file_with(tmp_path)) == 12
+    assert exclude(site, *file_with(tmp_path)) == 0
+    back = ["--undo", "--reason", "consent of 3 March"]
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditLog, "writing", full)
+        assert exclude(site, *file_with(tmp_path), *back) == 12
+    assert exclude(site, *file_with(tmp_path, "somebody\n")) == 0
+    noted = [(event.task, event.reason) for _, event in AuditLog(tmp_path / "kit" / "state").read()]
+    out = ("cohort exclude", "")
+    assert noted == [out, ("cohort exclude --undo", "consent of 3 March"), out]
+
+
 def test_a_patient_may_object_before_a_cohort_is_built_for_the_first_time(
     site: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     site.write_text(json.dumps(site_values(main=csv_cohort(), later=cohort_values({"folder": "dicom"}, "later"))))
     assert exclude(site, *file_with(tmp_path)) == 0
-    assert "listed today in: main" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "listed today in: main" in said and "another name: later; give this command again once" in said
+    assert exclude(site, *file_with(tmp_path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["cohorts_not_built"] == ["later"]
     built = site.parent / "later"
     built.mkdir()
     (built / MANIFEST).write_text("{")

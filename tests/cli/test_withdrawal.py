@@ -169,6 +169,10 @@ def test_no_other_package_of_a_withdrawn_run_is_published(
     assert released("1.4.0", "without") == 0 and released("1.5.0", None) == 0
     assert released("1.6.0", "a_run", "--despite-withdrawn") == 0
     assert set(states(consortium, index)) == {"1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", "1.6.0"}
+    next(index.rglob("*1.0.0*")).unlink()
+    assert released("1.7.0", "a_run") == released("1.7.0", "without") == 17
+    assert "1.0.0 is withdrawn, and its package cannot be read" in capsys.readouterr().err
+    assert released("1.7.0", "without", "--despite-withdrawn") == 0
 
 
 @pytest.mark.parametrize("damage", [b"", b"-----BEGIN X509 CRL-----\nx\n-----END X509 CRL-----\n"])

@@ -1,4 +1,4 @@
-"""The server's guard on a full disk: what is revoked is out all the same, and the log says what is not written."""
+"""The server's guard: what is revoked is out on a full disk too, and where no connection is cut."""
 
 import errno
 import shutil
@@ -14,7 +14,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from nvflare.fuel.f3.message import Message
+from nvflare.fuel.hci.conn import Connection
+from nvflare.fuel.hci.proto import ProtoKey
+from nvflare.fuel.hci.server.constants import ConnProps
+from nvflare.fuel.hci.server.login import LoginModule, SessionManager
 from nvflare.private.defs import CellMessageHeaderKeys
+from nvflare.private.fed.utils.identity_utils import IdentityAsserter
 
 from fedvoxel.flare.certificate_guard import _Guard
 from fedvoxel.governance.authority import Authority
@@ -50,7 +55,8 @@ class FakeServer:
         self.cell = SimpleNamespace(core_cell=SimpleNamespace(communicator=SimpleNamespace(conn_manager=manager)))
         clients = {"token": SimpleNamespace(name="hospital-a")}
         self.client_manager = SimpleNamespace(get_clients=lambda: clients)
-        self.admin_server, self.cred_keeper, self.gone = None, SimpleNamespace(id_asserter=None), list[str]()
+        self.admin_server: Any = None
+        self.cred_keeper, self.gone = SimpleNamespace(id_asserter=None), list[str]()
 
     def logout_client(self, token: str) -> None:
         self.gone.append(token)
@@ -104,3 +110,36 @@ def test_a_revocation_is_in_force_on_a_full_disk(tmp_path: Path, caplog: pytest.
     assert line.closed and "token" in server.gone and guard.filter(message_of("hospital-a")) is not None
     assert listener.cert_store_stats()["crl"] == 2
     assert caplog.text.count("event=revocation_unwritten") == 1 and "No space left" in caplog.text
+
+
+def test_a_revoked_persons_token_makes_no_session_again(tmp_path: Path) -> None:
+    """With gRPC no connection is cut, and FLARE makes an ended session anew of the token of the next command."""
+    authority = quick_authority(tmp_path / "ca")
+    startup, state = startup_of(authority, tmp_path), tmp_path / "state"
+    server, arrivals = FakeServer(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), {}), Arrivals(state)
+    services: Any = server
+    guard = _Guard(services, WatchedList(startup, state), arrivals, AuditLog(state), startup)
+    sessions = SessionManager(SimpleNamespace(fire_and_forget=lambda **_: None))
+    asserter = IdentityAsserter(str(startup / "server.key"), str(startup / "server.crt"))
+    server.admin_server = SimpleNamespace(sess_mgr=sessions, cred_keeper=SimpleNamespace(id_asserter=None))
+    login, tokens = LoginModule(sessions), {}
+    for name in ("lead@a.example", "member@a.example"):
+        person = authority.issue(Holder(name, "a", "person", "lead"), KEY.public_key(), 90)
+        arrivals.came(name, person.serial_number, ())
+        tokens[name] = sessions.create_session(name, "a", "lead", "_admin_1").make_token(asserter)
+
+    def goes_on(name: str) -> bool:
+        conn = Connection()
+        conn.set_prop(ConnProps.REQUEST, Message({}, None))
+        conn.set_prop(ConnProps.HCI_SERVER, SimpleNamespace(get_id_asserter=lambda: asserter))
+        conn.request = {ProtoKey.DATA: [{ProtoKey.TYPE: ProtoKey.TOKEN, ProtoKey.DATA: tokens[name]}]}
+        return bool(login.pre_command(conn, ["list_jobs"]))
+
+    guard.look()
+    assert [goes_on(name) for name in tokens] == [True, True]
+    authority.revoke(authority.register.find("lead@a.example", datetime.now(UTC)), "left", 90)
+    shutil.copy(authority.list_file, startup)
+    guard.look()
+    sessions.sessions.clear()  # as after a restart of the server: the others go on with their tokens
+    assert [goes_on(name) for name in tokens] == [False, True]
+    sessions.shutdown()

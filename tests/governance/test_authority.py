@@ -210,6 +210,17 @@ def test_what_is_revoked_once_more_counts_for_nothing_since_no_later_than_before
     assert one.revoked and one.revoked.reason == "key-compromise", "no lesser reason takes its place"
 
 
+@pytest.mark.parametrize("first", ["left", "key-compromise"])
+def test_an_earlier_day_counts_for_what_is_revoked_already(authority: Authority, first: Reason) -> None:
+    certificate, early = authority.issue(SITE, KEY, 90), (now() - timedelta(days=5)).replace(microsecond=0)
+    authority.revoke(authority.register.find(SITE.name, now()), first, 90)
+    for since in (early, early + timedelta(days=2)):
+        authority.revoke(authority.register.find(SITE.name, now()), "left", 90, since)
+        assert since_when(authority, certificate) == early
+    (one,) = authority.register.issued()
+    assert one.revoked and one.revoked.reason == first
+
+
 def test_by_name_all_good_certificates_are_meant_and_by_serial_one(authority: Authority) -> None:
     old, new = authority.issue(SITE, KEY, 90), authority.issue(SITE, KEY, 90)
     register = authority.register

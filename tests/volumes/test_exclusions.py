@@ -10,7 +10,8 @@ import pytest
 
 from fedvoxel.errors import CohortError, DiskFullError
 from fedvoxel.volumes import exclusions
-from fedvoxel.volumes.exclusions import ANCHOR_FILE, Exclusions, admitted_cases, known_names, list_mark
+from fedvoxel.volumes.exclusions import ANCHOR_FILE, Exclusions, admitted_cases, list_mark
+from fedvoxel.volumes.known_patient import Known, known_names
 from fedvoxel.volumes.site import SiteConfig
 from fedvoxel.volumes.used_patients import UsedPatients, uses_of
 from tests.volumes.scans import csv_cohort, site_config, site_values
@@ -70,9 +71,12 @@ def test_who_is_back_in_is_so_for_a_reason_that_stays(hospital: Hospital) -> Non
 
 
 def test_one_image_file_is_one_patient_whatever_the_lists_say(hospital: Hospital) -> None:
-    names, cohorts = known_names(hospital.site, hospital.name("B"), hospital.local)
+    known = known_names(hospital.site, hospital.name("B"), hospital.local)
+    names, cohorts = known.names, known.cohorts
     assert names == {hospital.name("B"), hospital.name("C")} and cohorts == ("one", "two")
-    assert known_names(hospital.site, hospital.name("nobody"), hospital.local) == ({hospital.name("nobody")}, ())
+    assert known_names(hospital.site, hospital.name("nobody"), hospital.local) == Known(
+        frozenset({hospital.name("nobody")}), (), ()
+    )
 
 
 def test_nothing_that_is_written_names_the_patient(hospital: Hospital, tmp_path: Path) -> None:
@@ -170,13 +174,13 @@ def test_a_list_under_another_key_does_not_pass_for_an_empty_one(hospital: Hospi
 
 
 def test_nobody_lists_cases_past_the_list() -> None:
-    """A cohort's cases are listed in one place; only who writes the hospital's own key file lists them all."""
+    """Cases are listed in one place; who writes the key file, or looks for a patient's names, lists all of them."""
     users = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and any(alias.name == "list_cases" for alias in node.names):
                 users.add(path.relative_to(PACKAGE).as_posix())
-    assert users == {"volumes/exclusions.py", "volumes/key_file.py"}
+    assert users == {"volumes/exclusions.py", "volumes/key_file.py", "volumes/known_patient.py"}
 
 
 # ------------------------------------------------------------------ who was used

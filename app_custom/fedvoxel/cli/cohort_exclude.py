@@ -15,12 +15,15 @@ import typer
 from fedvoxel.errors import CohortError, ConfigError
 
 if TYPE_CHECKING:
+    from fedvoxel.volumes.exclusions import Exclusions
+    from fedvoxel.volumes.known_patient import Known
     from fedvoxel.volumes.site import SiteConfig
     from fedvoxel.volumes.used_patients import Uses
 
 EXCLUDE_EXAMPLE = "Example: fedvoxel cohort exclude --site hospital-a/local/fedvoxel_site.json"
 LIST_EXAMPLE = "Example: fedvoxel cohort exclusions --site hospital-a/local/fedvoxel_site.json"
 
+_TASKS = {"excluded": "cohort exclude", "readmitted": "cohort exclude --undo"}
 _PSEUDONYM = re.compile(r"case-[0-9a-f]{12}")
 _CANNOT_BE_UNDONE = (
     "What this does not undo: a model that was trained on the patient keeps what it learnt from the scans, and copies "
@@ -54,21 +57,21 @@ def exclude(
     Exit codes: 3 if the site's file or the pseudonym is wrong; 5 if a cohort cannot be listed or the list of excluded
     patients cannot be trusted; 12 if it cannot be written.
     """
-    from fedvoxel.volumes.exclusions import Exclusions, known_names
+    from fedvoxel.volumes.exclusions import Exclusions
+    from fedvoxel.volumes.known_patient import known_names
     from fedvoxel.volumes.site import load_site_config
     from fedvoxel.volumes.used_patients import uses_of
 
     config, base = load_site_config(site), site.parent
-    names, cohorts = known_names(config, _pseudonym(config, patient_file, pseudonym), base)
-    listed = Exclusions(config, base)
-    if changed := listed.readmit(names, reason) if undo else listed.exclude(names):
-        _audit(base, undo, reason)
-    uses = uses_of(names, base)  # only then: whatever is wrong with a record, the patient is out
+    known, listed = known_names(config, _pseudonym(config, patient_file, pseudonym), base), Exclusions(config, base)
+    changed = listed.readmit(known.names, reason) if undo else listed.exclude(known.names)
+    _audit(base, listed)
+    uses = uses_of(known.names, base)  # only then: whatever is wrong with a record, the patient is out
     if as_json:
-        said = {"excluded": not undo, "changed": changed, "patient": sorted(names), "cohorts": list(cohorts)}
+        said = {"excluded": not undo, "changed": changed, **_names(known)}
         typer.echo(json.dumps({"schema_version": 1, **said, **_uses(uses), "note": _CANNOT_BE_UNDONE}, indent=2))
         return
-    _tell_change(names, cohorts, undo, changed)
+    _tell_change(known, undo, changed)
     _tell_uses(uses)
     if not undo:
         again = f"Next: build the cohorts again that are built from DICOM: fedvoxel cohort build --site {site}"
@@ -98,15 +101,22 @@ def exclusions(site: SiteOption, as_json: AsJson = False) -> None:
     typer.echo(f"{len(out)} pseudonyms are out of all cohorts of this site")
 
 
-def _audit(base: Path, undo: bool, reason: str) -> None:
-    """Notes in the site's log that the list has changed; who it is about stands in the list alone."""
-    from fedvoxel.records.audit import AuditLog
+def _audit(base: Path, listed: "Exclusions") -> None:
+    """Notes in the site's log what of the list is not noted there; who it is about stands in the list alone.
+
+    That is the last change, and those before it that a power cut or a full disk has kept from the log.
+    """
+    from fedvoxel.records.audit import AuditLog, events_of
     from fedvoxel.records.audit_event import AuditEvent
 
-    task = "cohort exclude --undo" if undo else "cohort exclude"
-    AuditLog(base.resolve().parent / "state").record(
-        [AuditEvent(kind="command", outcome="done", task=task, reason=reason)]
-    )
+    with AuditLog(base.resolve().parent / "state").writing() as log:
+        noted = sum(event.kind == "command" and event.task in _TASKS.values() for _, event in events_of(log.entries))
+        missing = listed.changes()[noted:]
+        events = [
+            AuditEvent(kind="command", outcome="done", task=_TASKS[change.kind], reason=change.reason)
+            for change in missing
+        ]
+        log.append_each(event.body() for event in events)
 
 
 def _pseudonym(config: "SiteConfig", patient_file: Path | None, pseudonym: str | None) -> str:
@@ -139,15 +149,27 @@ def _identifier(patient_file: Path | None) -> str:
     return named[0]
 
 
+def _names(known: "Known") -> dict[str, Any]:
+    listed = {"cohorts": list(known.cohorts), "cohorts_not_built": list(known.unbuilt)}
+    return {"patient": sorted(known.names), **listed}
+
+
 def _uses(uses: "Uses") -> dict[str, Any]:
     return {"runs": [asdict(run) for run in uses.runs], "runs_unknown": list(uses.unknown)}
 
 
-def _tell_change(names: frozenset[str], cohorts: tuple[str, ...], undo: bool, changed: bool) -> None:
+def _tell_change(known: "Known", undo: bool, changed: bool) -> None:
     said = "back in" if undo else "out of all present and future cohorts of this site"
-    typer.echo(f"{', '.join(sorted(names))}: {said}" + ("" if changed else " already; nothing changed"))
-    where = ", ".join(cohorts)
-    typer.echo(f"listed today in: {where}" if cohorts else "note: no cohort lists this patient today; is it right?")
+    typer.echo(f"{', '.join(sorted(known.names))}: {said}" + ("" if changed else " already; nothing changed"))
+    where = ", ".join(known.cohorts)
+    typer.echo(
+        f"listed today in: {where}" if known.cohorts else "note: no cohort lists this patient today; is it right?"
+    )
+    if known.unbuilt and not undo:
+        typer.echo(
+            "note: not built today, so that nobody can tell whether they list the patient, perhaps under another name: "
+            f"{', '.join(known.unbuilt)}; give this command again once they are built"
+        )
 
 
 def _tell_uses(uses: "Uses") -> None:

@@ -107,7 +107,8 @@ def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen
     """Checks that no release of the run that a package is of, or of the model that this began with, is withdrawn.
 
     A certificate of withdrawal lists what was in the index when it was signed; what comes after it must not hold the
-    site again. Nothing is known of a run whose withdrawn packages are gone, or of a package that names no run.
+    site again. Where a withdrawn package of that name is gone or cannot be trusted, nobody can say whether it is of the
+    same run. Nothing is known of a package that names no run; only the model that a run itself began with is looked at.
 
     Args:
         package: The package that is to be published.
@@ -117,23 +118,44 @@ def check_run_is_not_withdrawn(package: Path, folder: Path, trust: "Trust", seen
         now: The present (aware).
 
     Raises:
-        PackageError: One is; or the package or the index cannot be trusted.
+        PackageError: One is, or may be; or the package or the index cannot be trusted.
     """
     from fedvoxel.export.package import open_package
     from fedvoxel.export.releases import INDEX, Releases
 
-    new = _origin_of(open_package(package, trust, now))
+    opened = open_package(package, trust, now)
+    new = _origin_of(opened)
     if new is None or not (folder / INDEX).is_file():
         return
     index = Releases(folder, trust, seen, now)
     for release in index.all:
-        old = _origin(index, release, trust) if release.state == "withdrawn" else None
+        old = _withdrawn_origin(index, release, trust, opened.manifest.name) if release.state == "withdrawn" else None
         if old is not None and (old.run_key == new.run_key or old.model_sha256 in (new.model_sha256, new.start_sha256)):
             raise PackageError(
                 f"{release.name} {release.version}, of run {old.run_key}, was withdrawn on {release.at:%Y-%m-%d}: "
                 f"{release.reason}. This package is of that run, or began with its model. Where a hospital has left, "
                 "it holds the hospital too and is not to be published; else publish it with --despite-withdrawn"
             )
+
+
+def _withdrawn_origin(index: "Releases", release: "Release", trust: "Trust", name: str) -> "ModelOrigin | None":
+    """Returns what a withdrawn package says of its origin; None where it says nothing, or has another name and is gone.
+
+    Raises:
+        PackageError: It has the name of what is to be published, and cannot be read.
+    """
+    from fedvoxel.export.publishing import open_release
+
+    try:
+        return _origin_of(open_release(index.path_of(release), release, trust))
+    except PackageError as problem:
+        if release.name != name:
+            return None
+        raise PackageError(
+            f"{release.name} {release.version} is withdrawn, and its package cannot be read, so that nobody can say "
+            f"whether this one is of the same run ({problem}): put that package back, or publish with "
+            "--despite-withdrawn if you know that it is of another"
+        ) from None
 
 
 def _origin(index: "Releases", release: "Release", trust: "Trust") -> "ModelOrigin | None":

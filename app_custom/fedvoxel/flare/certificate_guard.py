@@ -10,6 +10,8 @@ in until it can; a full disk holds nothing of that up. What happened is in the s
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from cryptography import x509
@@ -21,6 +23,7 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.fuel.f3.cellnet.core_cell import make_reply
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.message import Message
+from nvflare.fuel.hci.server.sess import Session
 from nvflare.private.defs import CellChannel, CellChannelTopic, CellMessageHeaderKeys
 
 from fedvoxel.errors import FedVoxelError
@@ -81,6 +84,7 @@ class _Guard:
         self._services, self._watched, self._arrivals, self._audit = services, watched, arrivals, audit
         self._line, self._startup = ServerLine(services), startup
         self.verifier = GuardedVerifier(watched, self._came, self._refused)
+        self._sessions: Any = None
         self._told: set[tuple[str, int, str]] = set()
         self._alarmed: tuple[str | None, float] = (None, 0.0)
         self._said_unwritten = -_ALARM_EVERY_S
@@ -160,6 +164,9 @@ class _Guard:
             if client.name in out:
                 self._services.logout_client(token)
         manager: Any = getattr(self._services.admin_server, "sess_mgr", None)
+        if manager and manager is not self._sessions:
+            manager.recreate_session = _checked(manager.recreate_session, lambda: self._arrivals.shut_out)
+            self._sessions = manager
         for session in manager.get_sessions() if manager and out else ():
             if session.user_name in out:
                 manager.end_session_by_id(session.sess_id, f"You are logged out: {REVOKED}.")
@@ -202,6 +209,23 @@ class _Guard:
             self._audit.record(events)
         except FedVoxelError as error:
             _logger.error("event=audit_failed reason=%s", error)
+
+
+def _checked(recreate: Callable[..., Any], shut_out: Callable[[], frozenset[str]]) -> Callable[..., Any]:
+    """Returns `SessionManager.recreate_session` that makes no session of somebody who is shut out.
+
+    FLARE makes one of any token that it has signed, also of a session that was ended; where the connection cannot be
+    cut, as with gRPC, a person would go on with the next command.
+    """
+
+    @wraps(recreate)
+    def checked(token: str, origin_fqcn: str, id_asserter: Any) -> Any:
+        session = Session.decode_token(token, id_asserter)
+        if session is not None and session.user_name in shut_out():
+            raise ValueError(REVOKED)
+        return recreate(token, origin_fqcn, id_asserter)
+
+    return checked
 
 
 def _event(name: str, reason: str) -> AuditEvent:

@@ -1,8 +1,9 @@
 """Looks at every job that is submitted before FLARE parses anything of it, and has what is refused in the audit.
 
 FLARE receives a file before it knows whose it is and what for, and removes none. Here no file outlasts its command.
-It does not say over whose connection a job came either, so that a stolen session would do: a job is taken from the one
-who has signed all of it only.
+It does not say over whose connection a job came either, so that a stolen session would do: a job is taken only from the
+one who has signed every file of it. FLARE signs the bytes of each file alone, neither its place nor its job: who has a
+stolen session can put files together that this person has signed, in other jobs perhaps and under other names.
 """
 
 import tempfile

@@ -97,7 +97,8 @@ class Authority:
     def revoke(self, issued: tuple[Issued, ...], reason: Reason, days: int, since: datetime | None = None) -> None:
         """Revokes certificates for good, and signs a new list that says so.
 
-        Said again, it signs the list again: one that was not signed in the end names them now.
+        Said again, it signs the list again: one that was not signed in the end names them now. What is revoked already
+        counts for nothing since earlier, if that is said, and stays revoked for the reason that it was.
 
         Args:
             issued: The certificates, of the register.
@@ -108,6 +109,9 @@ class Authority:
         meant = self.meant(issued, reason)
         stolen = reason == "key-compromise"  # worse than what they may have been revoked for, and perhaps since earlier
         self.register.note_revoked(tuple(one for one in meant if stolen or not one.revoked), reason, since)
+        for one in meant:
+            if not stolen and since and one.revoked and since < (one.revoked.since or one.revoked.at):
+                self.register.note_revoked((one,), one.revoked.reason, since)
         self.sign_list(days)
 
     def meant(self, issued: tuple[Issued, ...], reason: Reason) -> tuple[Issued, ...]:

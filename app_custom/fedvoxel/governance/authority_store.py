@@ -77,11 +77,6 @@ def save_keys(authority: Authority, key_folder: Path, passphrase: str) -> None:
     write_bytes(key_folder / KEY_FILE, b"".join(keys), mode=0o600)
 
 
-def count_keys(key_folder: Path) -> int:
-    """Returns how many keys are kept."""
-    return (key_folder / KEY_FILE).read_bytes().count(_BEGIN_KEY)
-
-
 def save_roots(authority: Authority) -> None:
     """Writes down the roots."""
     authority.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

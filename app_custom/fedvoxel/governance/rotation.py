@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance import certificate_form as form
 from fedvoxel.governance.authority import Authority, Root
-from fedvoxel.governance.authority_store import count_keys, make_root, save_authority, save_keys, save_roots
+from fedvoxel.governance.authority_store import make_root, save_authority, save_keys, save_roots
 from fedvoxel.governance.kit import Kit
 from fedvoxel.records.atomic import write_bytes, write_public
 from fedvoxel.records.identity import CROSS_FILE, is_authority, is_issued_by, leads_to, load_root, load_roots
@@ -34,9 +34,14 @@ def begin_rotation(
 ) -> Authority:
     """Makes a new root beside the old one, from now on the one that issues.
 
+    Said again, it makes none but signs the lists again: it may have been interrupted before they were signed.
+
     Raises:
-        ConsortiumError: A rotation is under way already.
+        ConsortiumError: Another rotation is under way already.
     """
+    if len(authority.roots) > 1 and _is_vouched_for(authority):
+        authority.sign_list(list_days)
+        return authority
     if len(authority.roots) > 1:
         raise ConsortiumError("the authority has two roots already; finish that change first: rotate-ca --finish")
     (old,) = authority.roots
@@ -49,14 +54,14 @@ def begin_rotation(
 
 
 def finish_rotation(authority: Authority, key_folder: Path, passphrase: str, list_days: int) -> Authority:
-    """Drops the old root and its key; one that was interrupted before the key was gone is said again.
+    """Drops the old root and its key; what was interrupted, wherever that was, is said again.
 
     Raises:
         ConsortiumError: No rotation is under way, or somebody has no certificate of the new root yet.
     """
     if len(authority.roots) == 2:
         authority = _without_old(authority)
-    elif not _is_cut_off(authority, key_folder):
+    elif not _is_vouched_for(authority):
         raise ConsortiumError("the authority has one root only; begin the change with: rotate-ca")
     save_roots(authority)
     authority.sign_list(list_days)
@@ -79,11 +84,10 @@ def _without_old(authority: Authority) -> Authority:
     return Authority(authority.folder, (new,))
 
 
-def _is_cut_off(authority: Authority, key_folder: Path) -> bool:
-    """Says whether an old root was dropped, and its key was not."""
+def _is_vouched_for(authority: Authority) -> bool:
+    """Says whether the root that issues came of a rotation: the one that is under way, or the last one."""
     cross = authority.folder / CROSS_FILE
-    vouched = cross.is_file() and load_root(cross).subject == authority.certificate.subject
-    return vouched and count_keys(key_folder) > 1
+    return cross.is_file() and load_root(cross).subject == authority.certificate.subject
 
 
 def late_holders(authority: Authority) -> list[str]:

@@ -14,11 +14,12 @@ from typing import Literal
 from pydantic import Field
 
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
-from fedvoxel.errors import CohortError, ConfigError, DiskFullError, LedgerError, NotBuiltError
+from fedvoxel.errors import CohortError, ConfigError, DiskFullError, LedgerError
 from fedvoxel.records.atomic import is_disk_full, write_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.names import Sha256
+from fedvoxel.volumes.known_patient import names_of
 from fedvoxel.volumes.layouts import CaseFiles, list_cases
 from fedvoxel.volumes.site import CohortConfig, SiteConfig
 
@@ -207,40 +208,4 @@ def admitted_cases(site: SiteConfig, cohort: CohortConfig, base: Path) -> tuple[
         CohortError: The list of cases cannot be used, or that of excluded patients cannot be trusted.
     """
     out = Exclusions(site, base).patients()
-    return tuple(files for files in list_cases(cohort, base) if not (out and _names(site, files) & out))
-
-
-def known_names(site: SiteConfig, patient: str, base: Path) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Returns every pseudonym of a patient, and the cohorts that list the patient today.
-
-    One image file in two cohorts is one patient, whatever the lists call them. A cohort that was never built knows
-    nobody; whoever is out then stays out when it is built.
-
-    Args:
-        site: The site's own file.
-        patient: The pseudonym that the patient is known under.
-        base: The folder that relative paths in the site's file count from.
-
-    Raises:
-        CohortError: A cohort cannot be listed, so that nobody can tell.
-    """
-    listed = {name: _listed(cohort, base) for name, cohort in site.cohorts.items()}
-    names, before = frozenset({patient}), frozenset[str]()
-    while names != before:
-        before = names
-        theirs = [files for cases in listed.values() for files in cases if _names(site, files) & names]
-        images = {files.real_image for files in theirs} - {None}
-        same = [files for cases in listed.values() for files in cases if files.real_image in images]
-        names |= {files.patient_pseudonym(site) for files in (*theirs, *same)}
-    return names, tuple(name for name, cases in listed.items() if any(_names(site, files) & names for files in cases))
-
-
-def _listed(cohort: CohortConfig, base: Path) -> tuple[CaseFiles, ...]:
-    try:
-        return list_cases(cohort, base)
-    except NotBuiltError:
-        return ()
-
-
-def _names(site: SiteConfig, files: CaseFiles) -> set[str]:
-    return {files.patient_pseudonym(site), files.case_pseudonym(site)}
+    return tuple(files for files in list_cases(cohort, base) if not (out and names_of(site, files) & out))
