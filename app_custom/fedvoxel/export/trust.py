@@ -20,7 +20,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError, PackageError
-from fedvoxel.records.identity import is_authority, is_issued_by, leads_to, load_root, name_of, organisation_of, role_of
+from fedvoxel.records.identity import (
+    UNREADABLE,
+    is_authority,
+    is_issued_by,
+    leads_to,
+    load_root,
+    name_of,
+    organisation_of,
+    role_of,
+)
 from fedvoxel.records.revocation import (
     CLOCK_SKEW,
     LIST_FILE,
@@ -102,7 +111,10 @@ class Trust:
             raise PackageError(f"signed at {said(at)}, which is in the future; is this machine's clock right?")
         if not leads_to((certificate, *behind), self.root):
             raise PackageError("signed with a certificate of another consortium: its root is not the one given here")
-        found = _holder(certificate)
+        try:
+            found = _holder(certificate)
+        except UNREADABLE:
+            raise PackageError("signed with a certificate of which a part cannot be read; have it renewed") from None
         for what, one in (("certificate of " + found.name, certificate), ("root certificate", self.root)):
             if not one.not_valid_before_utc <= at <= one.not_valid_after_utc:
                 begins, ends = said(one.not_valid_before_utc), said(one.not_valid_after_utc)

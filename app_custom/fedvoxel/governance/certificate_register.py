@@ -86,13 +86,12 @@ class Register:
         """
         entries = self._chain.read()
         revoked: dict[str, Revoked] = {}
-        for entry in entries:
-            if entry.body.get("event") == "revoked":
-                serial = entry.body["serial"]
-                revoked[serial] = _joined(revoked.get(serial), _revoked(entry))
         try:
+            for entry in (one for one in entries if one.body.get("event") == "revoked"):
+                serial = str(entry.body["serial"])
+                revoked[serial] = _joined(revoked.get(serial), _revoked(entry))
             found = [_issued(entry.body) for entry in entries if entry.body.get("event") == "issued"]
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise ConsortiumError("the register of certificates is not of this version; update fedvoxel") from None
         return tuple(Issued(one.certificate, one.holder, revoked.get(one.serial)) for one in found)
 

@@ -75,7 +75,12 @@ def requested_by(
     Raises:
         ConsortiumError: The file does not have that name, or not with that organisation and role.
     """
-    name, organisation, role = (_first(request, oid) for oid in _SUBJECT)
+    try:
+        name, organisation, role = (_first(request, oid) for oid in _SUBJECT)
+    except ValueError:
+        raise ConsortiumError(
+            "the request says in no way that can be read who asks; have another made by: fedvoxel site request"
+        ) from None
     holder = next((one for one in holders if one.name == name and one.kind != "listener"), None)
     if holder is None:
         raise ConsortiumError(f"the consortium file has nobody of the name {name[:80]!r}; who is it that asks?")

@@ -29,6 +29,10 @@ CROSS_FILE = "crossCA.pem"
 """The name of the file with certificates by which an old root vouches for a new one."""
 
 
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What looking into a certificate or list may end with that was opened: parts are read when they are asked for."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """Is what a site or a person signs with.
@@ -144,7 +148,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
     """Says whether a certificate's holder may issue others."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
 
 
