@@ -108,6 +108,10 @@ def test_a_request_whose_subject_cannot_be_read_is_refused(tmp_path: Path) -> No
     path.write_bytes(pem("CERTIFICATE REQUEST", signed_anew(der, said, signs(key))))
     with pytest.raises(ConsortiumError, match="no way that can be read who asks"):
         requested_by(read_request(path), (SITE,))
+    of_no_version = said_in(der).replace(b"\x02\x01\x00", b"\x02\x01\x40", 1)
+    path.write_bytes(pem("CERTIFICATE REQUEST", signed_anew(der, of_no_version, signs(key))))
+    with pytest.raises(ConsortiumError, match="is no request for a certificate"):
+        read_request(path)
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from cryptography import x509
 from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.trust import Signer, Trust
 from fedvoxel.records.identity import Algorithm, Identity, algorithm_of, has_signed
+from fedvoxel.records.pem import certificates_in
 
 SCHEMA_VERSION = 1
 LARGEST_BYTES = 64 * 1024
@@ -87,7 +87,7 @@ def verify(signature: Signature, purpose: str, content: bytes, trust: Trust, now
         ConsortiumError: The revocation list is out of date.
     """
     try:
-        certificate, *behind = x509.load_pem_x509_certificates(signature.certificate.encode())
+        certificate, *behind = certificates_in(signature.certificate.encode())
     except ValueError:
         raise PackageError("the signature comes with no certificate that can be read") from None
     signer = trust.signer(certificate, signature.at, now, behind)

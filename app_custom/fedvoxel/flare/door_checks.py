@@ -39,7 +39,7 @@ OnRefused = Callable[[str, str, str], None]
 """Takes what was asked for, by whom, and why it was refused; see `DoorRecord.refused`."""
 
 
-_UNREADABLE = (AttributeError, IndexError, TypeError, ValueError)
+_UNREADABLE = (AttributeError, IndexError, TypeError, ValueError, x509.InvalidVersion)
 """What reading a certificate may end with that somebody shows at the door."""
 
 

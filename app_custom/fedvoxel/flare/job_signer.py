@@ -16,6 +16,7 @@ from fedvoxel.errors import ConsortiumError, JobError
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.audit_event import Actor
 from fedvoxel.records.identity import is_issued_by, leads_to, load_root, name_of
+from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import check_list, check_list_is_of_now
 
 Lists = Sequence[x509.CertificateRevocationList]
@@ -54,7 +55,7 @@ def _chains(app: Path) -> Iterator[list[x509.Certificate]]:
     """Yields what FLARE takes for the signer's certificate, in each folder of the app, with what stands behind it."""
     try:
         for written in {read_plain(path) for path in app.rglob(NVFLARE_SUBMITTER_CRT_FILE)}:
-            yield x509.load_pem_x509_certificates(written)
+            yield certificates_in(written)
     except (OSError, ValueError):
         raise JobError(_NOT_SIGNED) from None
 

@@ -20,6 +20,7 @@ from fedvoxel.governance.watched_list import good_lists
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes, write_public
 from fedvoxel.records.identity import CROSS_FILE, UNREADABLE, leads_to, load_roots
+from fedvoxel.records.pem import certificate_in, certificates_in
 from fedvoxel.records.revocation import LIST_FILE
 
 _MOST_MEMBERS, _LARGEST_BYTES = 100, 4 * 1024**2
@@ -116,7 +117,7 @@ def _check_root(kit: Kit, fingerprint: str) -> None:
 def _certificates(path: Path) -> list[x509.Certificate]:
     """Returns the certificates in a file of the answer; none where it has no such file."""
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes()) if path.is_file() else []
+        return certificates_in(path.read_bytes()) if path.is_file() else []
     except ValueError:
         raise ConsortiumError(f"{path.name} in the answer is no certificate") from None
 
@@ -128,7 +129,7 @@ def _key_for(kit: Kit, path: Path) -> bytes:
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"{path} is no private key without a password") from None
     try:
-        certified: object = x509.load_pem_x509_certificate(kit.certificate.read_bytes()).public_key()
+        certified: object = certificate_in(kit.certificate.read_bytes()).public_key()
     except UNREADABLE:
         certified = None
     if key != certified:

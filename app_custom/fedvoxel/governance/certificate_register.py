@@ -17,6 +17,7 @@ from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.holder import Holder, HolderKind, holder_in
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.pem import certificate_in
 from fedvoxel.records.revocation import serial_text
 
 Reason = Literal["left", "key-compromise", "superseded", "affiliation-changed", "unspecified"]
@@ -157,7 +158,7 @@ class Register:
 
 
 def _issued(body: dict[str, Any]) -> Issued:
-    certificate = x509.load_pem_x509_certificate(body["certificate"].encode("ascii"))
+    certificate = certificate_in(body["certificate"].encode("ascii"))
     kind: HolderKind = body["kind"]
     if kind not in get_args(HolderKind):
         raise ValueError(kind)

@@ -57,7 +57,7 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(read_plain(path, _LARGEST_BYTES))
         signed = request.is_signature_valid
-    except (OSError, ValueError, UnsupportedAlgorithm):
+    except (OSError, ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise ConsortiumError(
             f"{path.name} is no request for a certificate; one is made by: fedvoxel site request"
         ) from None

@@ -16,6 +16,7 @@ from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit
 from fedvoxel.records.atomic import write_public
 from fedvoxel.records.identity import UNREADABLE, leads_to, load_roots
+from fedvoxel.records.pem import certificate_in, certificates_in
 from fedvoxel.records.revocation import serial_text
 
 
@@ -54,8 +55,8 @@ def take_up(kit: Kit, renewed: bytes, listener: bool = False) -> bool:
     if listener:
         certificate, private_key = (kit.startup / name for name in ("server.crt", "server.key"))
     try:
-        chain = x509.load_pem_x509_certificates(renewed)
-        old = x509.load_pem_x509_certificate(certificate.read_bytes())
+        chain = certificates_in(renewed)
+        old = certificate_in(certificate.read_bytes())
         key = serialization.load_pem_private_key(private_key.read_bytes(), password=None).public_key()
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"expected the renewed certificate of {kit.name} (PEM), got none") from None

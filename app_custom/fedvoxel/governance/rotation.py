@@ -31,6 +31,7 @@ from fedvoxel.records.identity import (
     load_root,
     load_roots,
 )
+from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import serial_text
 
 FORMER = "former"
@@ -118,9 +119,9 @@ def take_up_roots(kit: Kit, roots: bytes, cross: bytes) -> bool:
         return False
     known = load_roots(kit.root_certificate)
     try:
-        new = x509.load_pem_x509_certificates(roots)
-        vouched = x509.load_pem_x509_certificates(cross) if cross else []
-        own = x509.load_pem_x509_certificates(kit.certificate.read_bytes())
+        new = certificates_in(roots)
+        vouched = certificates_in(cross) if cross else []
+        own = certificates_in(kit.certificate.read_bytes())
     except (OSError, ValueError):
         raise ConsortiumError("expected the consortium's roots (PEM), got something else") from None
     check_vouched(new, vouched, known)

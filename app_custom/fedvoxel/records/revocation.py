@@ -59,7 +59,7 @@ def lists_in(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
         if not content.startswith(_BEGIN):
             return (x509.load_der_x509_crl(content),)
         return tuple(x509.load_pem_x509_crl(_BEGIN + part) for part in content.split(_BEGIN)[1:])
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ConsortiumError("expected the root's revocation list, got something else") from None
 
 

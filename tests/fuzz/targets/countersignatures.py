@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import strategies as st
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode
@@ -24,6 +25,7 @@ from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.canonical import canonical_json
 from tests.export.throwaway_root import NOW
 from tests.flare.test_countersigning import countersigning
+from tests.fuzz.der import mutated_der, pem, said_in, signed_anew, signs
 from tests.fuzz.mutation import HOSTILE, mutated_value, plain
 from tests.fuzz.target import Target, UnwantedError
 from tests.governance.audited_logs import JOB, SITES, MadeUpRun, made_up_run
@@ -51,6 +53,10 @@ def _answers(draw: st.DrawFn) -> Any:
     if isinstance(said, dict) and draw(st.booleans()):
         own = {"entries": said.get("own_entries"), "head": said.get("own_head")}
         said["signature"] = _signature(run, {"server_log": question.shown.model_dump(mode="json"), "site_log": own})
+    if isinstance(said, dict) and isinstance(said.get("signature"), dict) and draw(st.booleans()):
+        der = x509.load_pem_x509_certificate(run.identities[_SITE].certificate.encode()).public_bytes(Encoding.DER)
+        changed = signed_anew(der, draw(mutated_der((said_in(der),))), signs(run.root.key))
+        said["signature"]["certificate"] = pem("CERTIFICATE", changed).decode()
     if draw(st.integers(0, 9)) == 0:
         return plain(draw(st.sampled_from(HOSTILE)))
     reply = make_reply(draw(st.sampled_from((ReturnCode.OK, ReturnCode.OK, ReturnCode.OK, "", "\ud800"))))

@@ -152,6 +152,7 @@ def _leave_out(change: Spoiled | bytes, folder: Path) -> None:
     kit = lay_out(_hospital(), (_LIST, change) if isinstance(change, bytes) else change, folder)
     if isinstance(change, bytes):
         (kit / _LIST).with_name(HEAD_FILE).write_bytes((change.splitlines() or [b""])[-1] + b"\n")
+        (kit / "local" / ANCHOR_FILE).unlink()  # who forges a list knows of it, too
     local, site = kit / "local", _site()
     list_mark(local)
     cases = {files.case for files in admitted_cases(site, site.cohort("one"), local)}
