@@ -191,7 +191,17 @@ def test_an_answer_of_another_root_or_for_another_key_makes_nothing(
 @pytest.mark.parametrize(
     "name",
     [
-        *("../escaped", "/etc/escaped", "startup/../../escaped", "other/x", "a/b/c", "local/..", "", "startup"),
+        *(
+            "../escaped",
+            "/etc/escaped",
+            "startup/../../escaped",
+            "other/x",
+            "a/b/c",
+            "local/..",
+            "",
+            "startup",
+            "state",
+        ),
         *("startup/", "x" * 300, "local/\x1b[2J"),
     ],
 )

@@ -24,7 +24,7 @@ from fedvoxel.records.pem import certificate_in, certificates_in
 from fedvoxel.records.revocation import LIST_FILE
 
 _MOST_MEMBERS, _LARGEST_BYTES = 100, 4 * 1024**2
-_FOLDERS = ("startup", "local")
+_FOLDERS, _STATE = ("startup", "local"), "state"
 _LONGEST_PART = 100
 
 
@@ -63,7 +63,7 @@ def install_answer(path: Path, key: Path, fingerprint: str, folder: Path) -> Kit
         _check_root(kit, fingerprint)
         write_bytes(kit.private_key, _key_for(kit, key), mode=0o600)
         kit.local.chmod(0o700)
-        (inside / "state").mkdir(mode=0o700)
+        (inside / _STATE).mkdir(mode=0o700)
         shutil.move(inside, folder)
     return open_kit(folder)
 
@@ -90,7 +90,7 @@ def _is_in_a_kit(name: str) -> bool:
     """Says whether a name is that of a file in a kit or in one of its folders, and could be nothing else."""
     parts = name.split("/")
     plain = name.isprintable() and all(0 < len(part) <= _LONGEST_PART and part.strip(".") for part in parts)
-    placed = parts[0] in _FOLDERS if len(parts) == 2 else len(parts) == 1 and name not in _FOLDERS
+    placed = parts[0] in _FOLDERS if len(parts) == 2 else len(parts) == 1 and name not in (*_FOLDERS, _STATE)
     return plain and placed and "\\" not in name
 
 

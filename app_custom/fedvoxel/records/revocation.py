@@ -56,9 +56,11 @@ def kept_lists(*places: Path) -> tuple[x509.CertificateRevocationList, ...]:
 def lists_in(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
     """Returns the lists in a file's content; see `read_lists`."""
     try:
-        if not content.startswith(_BEGIN):
-            return (x509.load_der_x509_crl(content),)
-        return tuple(x509.load_pem_x509_crl(_BEGIN + part) for part in content.split(_BEGIN)[1:])
+        parts = content.split(_BEGIN)[1:] if content.startswith(_BEGIN) else ()
+        found = tuple(x509.load_pem_x509_crl(_BEGIN + part) for part in parts) or (x509.load_der_x509_crl(content),)
+        # Whose list it is, is read when it is asked for, before anybody looks at a signature.
+        _ = [one.issuer for one in found]
+        return found
     except (ValueError, x509.InvalidVersion):
         raise ConsortiumError("expected the root's revocation list, got something else") from None
 
