@@ -15,7 +15,7 @@ from nvflare.lighter.utils import verify_folder_signature_and_get_signers
 from fedvoxel.errors import ConsortiumError, JobError
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.audit_event import Actor
-from fedvoxel.records.identity import is_issued_by, leads_to, load_root, name_of
+from fedvoxel.records.identity import UNREADABLE, is_issued_by, leads_to, load_root, name_of
 from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import check_list, check_list_is_of_now
 
@@ -43,7 +43,10 @@ def signer_of(app: Path, root: Path, lists: Lists, now: datetime) -> Actor | Non
         return None
     trusted = load_root(root)
     for chain in _chains(app):
-        _check_counts(chain, trusted, lists, now)
+        try:
+            _check_counts(chain, trusted, lists, now)
+        except UNREADABLE:
+            raise JobError(_NOT_SIGNED) from None
     verified, signers = verify_folder_signature_and_get_signers(str(app), str(root))
     if not verified or len(signers) != 1:
         raise JobError(_NOT_SIGNED)
