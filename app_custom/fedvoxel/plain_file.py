@@ -13,6 +13,13 @@ from typing import IO
 MOST_TEXT_BYTES = 64 * 2**20
 """Largest configuration, record or policy that is read whole."""
 
+MOST_ARRAYS_BYTES = 8 * 2**30
+"""Largest file of arrays that is read whole: more than any message carries, see `flare.pieces`."""
+
+
+class NotPlainError(OSError):
+    """Says that what lies there is no regular file, or a larger one than was expected."""
+
 
 def read_plain(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     """Returns a regular file's content.
@@ -22,11 +29,12 @@ def read_plain(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
         most_bytes: Most bytes that it may have.
 
     Raises:
-        OSError: It is missing, unreadable, larger, or no regular file.
+        NotPlainError: It is larger, or no regular file.
+        OSError: It is missing or unreadable.
     """
     with open_plain(path) as stream:
         if os.fstat(stream.fileno()).st_size > most_bytes:
-            raise OSError(errno.EFBIG, f"more than {most_bytes} bytes")
+            raise NotPlainError(errno.EFBIG, f"more than {most_bytes} bytes")
         return stream.read()
 
 
@@ -34,10 +42,11 @@ def open_plain(path: Path) -> IO[bytes]:
     """Opens a regular file for reading; a link is followed.
 
     Raises:
-        OSError: It is missing, unreadable, or no regular file.
+        NotPlainError: It is no regular file.
+        OSError: It is missing or unreadable.
     """
     stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise OSError(errno.EINVAL, "not a regular file")
+        raise NotPlainError(errno.EINVAL, "not a regular file")
     return stream

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from nvflare.apis.client import Client
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey, ReturnCode
@@ -20,6 +21,7 @@ from fedvoxel.flare.countersigning import Countersigning
 from fedvoxel.flare.messages import COUNTERSIGN_TOPIC
 from fedvoxel.governance.countersigning import Question
 from fedvoxel.records.audit_event import AuditEvent
+from tests.fuzz.der import pem
 from tests.governance.audited_logs import RUN, SITES, MadeUpRun, made_up_run, said
 
 Reply = Callable[[str, Question], Shareable | None]
@@ -110,6 +112,20 @@ def test_a_site_that_had_signed_more_than_is_known_is_asked_again_with_another_p
 def test_nothing_or_nonsense_is_recorded_as_missing(run: MadeUpRun, reply: Shareable | None) -> None:
     countersigning(run, lambda site, question: reply).end(SITES, 1)
     assert [event.outcome for event in recorded(run)] == ["missing"] * 2
+
+
+def test_a_certificate_of_no_known_version_costs_its_own_site_the_signature_and_no_other(run: MadeUpRun) -> None:
+    def reply(site: str, question: Question) -> Shareable | None:
+        made = signing(run)(site, question)
+        if made and site == SITES[0]:
+            signature = made["answer"]["signature"]
+            der = x509.load_pem_x509_certificate(signature["certificate"].encode()).public_bytes(Encoding.DER)
+            spoiled = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x40", 1)
+            signature["certificate"] = pem("CERTIFICATE", spoiled).decode()
+        return made
+
+    countersigning(run, reply).end(SITES, 1)
+    assert [(event.site, event.outcome) for event in recorded(run)] == [(SITES[0], "failed"), (SITES[1], "done")]
 
 
 @pytest.mark.parametrize("here", [(), SITES[:1], SITES[1:], SITES])

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
@@ -24,6 +26,7 @@ from fedvoxel.flare.door_record import MOST_CALLERS, DoorRecord
 from fedvoxel.flare.doorkeeper import Doorkeeper
 from fedvoxel.flare.handshakes import reason_of
 from fedvoxel.records.audit_event import Actor, AuditEvent
+from tests.fuzz.der import pem
 
 ADMIN = "_admin_9b2b1a52-8f6e-4c5b-9d0a-2f9f6a4f1f10"
 Refusals = list[tuple[str, str, str]]
@@ -219,7 +222,23 @@ def test_the_server_is_no_site() -> None:
     assert "the server's certificate" in refusals[0][2]
 
 
-@pytest.mark.parametrize("payload", [None, {}, {IdentityChallengeKey.CERT: b"no certificate"}])
+def _of_no_subject() -> bytes:
+    """A certificate whose holder's name is no text."""
+    der = x509.load_pem_x509_certificate(_certificate("site")).public_bytes(Encoding.DER)
+    return pem("CERTIFICATE", der.replace(b"\x0c\x04site", b"\x0c\x04\xff\xfete"))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        {},
+        7,
+        "text",
+        {IdentityChallengeKey.CERT: b"no certificate"},
+        {IdentityChallengeKey.CERT: _of_no_subject()},
+    ],
+)
 def test_a_registration_without_a_certificate_is_refused(payload: Any) -> None:
     refusals: Refusals = []
     guarded = guarded_registration(lambda *_: "client", "the-server", lambda *said: refusals.append(said))
@@ -245,6 +264,7 @@ def _connection(user: str | None, proven: str, certificate: bytes = b"") -> Conn
         (_connection(None, "site", _certificate("lead@x", "lead")), [InternalCommands.CERT_LOGIN, "lead@x"], False),
         (_connection(None, "site", _certificate("site")), [InternalCommands.CERT_LOGIN, "site"], False),
         (_connection(None, "site", b"?"), [InternalCommands.CERT_LOGIN, "site"], False),
+        (_connection(None, "site", _of_no_subject()), [InternalCommands.CERT_LOGIN, "site"], False),
     ],
 )
 def test_a_person_commands_over_their_own_connection_only(conn: Connection, words: list[str], passes: bool) -> None:

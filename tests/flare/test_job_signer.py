@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE
 from nvflare.lighter.utils import sign_folders
 
@@ -15,6 +17,7 @@ from fedvoxel.governance.authority import Authority, written
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.rotation import begin_rotation, finish_rotation
 from fedvoxel.records.revocation import kept_lists
+from tests.fuzz.der import pem, said_in, signed_anew, signs
 from tests.governance.quick_authority import PASSPHRASE, quick_authority
 
 LEAD = Holder("lead@a.example", "hospital_a", "person", "lead")
@@ -64,6 +67,17 @@ def test_of_a_certificate_that_has_ended_it_is_said(authority: Authority, tmp_pa
     assert signer(app, authority, timedelta(days=4)) == LEAD.name
     with pytest.raises(JobError, match=r"lead@a\.example signed the job ended on \d{4}-\d\d-\d\d"):
         signer(app, authority, timedelta(days=6))
+
+
+def test_a_certificate_whose_subject_cannot_be_read_signs_nothing(authority: Authority, tmp_path: Path) -> None:
+    """The root itself has issued it."""
+    app, (root,) = signed_app(tmp_path, authority), authority.roots
+    written_there = app / NVFLARE_SUBMITTER_CRT_FILE
+    der = x509.load_pem_x509_certificate(written_there.read_bytes()).public_bytes(Encoding.DER)
+    said = said_in(der).replace(b"lead@a", b"lead@\xff")
+    written_there.write_bytes(pem("CERTIFICATE", signed_anew(der, said, signs(root.key))))
+    with pytest.raises(JobError, match="not one person's of this content"):
+        signer(app, authority)
 
 
 def test_of_a_root_that_was_dropped_it_is_said(authority: Authority, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What FLARE keeps of a job outlives a changed byte and a full disk."""
 
+import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +68,18 @@ def test_a_job_that_cannot_be_read_takes_no_other_with_it(
         with pytest.raises(StorageException, match="what is kept of job a cannot be read"):
             touch("jobs/a")
     assert caplog.text.count("event=job_damaged reason=what is kept of job a") == 1 and str(tmp_path) not in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"null", b"[1]", b"{", b"[" * 100_000])
+def test_a_whole_file_of_something_else_takes_no_other_job_with_it(
+    content: bytes, storage: KitStorage, tmp_path: Path
+) -> None:
+    written = hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+    (tmp_path / "jobs/jobs/a" / HASHED_META).write_bytes(written)
+    assert storage.list_objects("jobs") == ["jobs/b"]
+    (tmp_path / "jobs/jobs/a" / HASHED_META).unlink()
+    os.truncate(tmp_path / "jobs/jobs/a" / "meta", 2**36)
+    assert storage.list_objects("jobs") == ["jobs/b"]
 
 
 def test_a_job_of_an_earlier_release_has_one_file(storage: KitStorage, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A run that is taken up from its journal after any round goes on as if it had never been interrupted, bit for bit."""
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -268,6 +270,44 @@ def test_a_journal_that_is_damaged_in_both_copies_is_refused(files: str, kind: s
         damaged(path, kind)
     with pytest.raises(ConfigError, match="damaged, in both of its copies"):
         journal.read()
+
+
+def test_a_copy_that_is_far_too_large_is_as_one_that_is_damaged(tmp_path: Path) -> None:
+    journal = written(tmp_path)
+    sound = journal.read()
+    assert sound
+    for path in (tmp_path / "journal.json", *tmp_path.glob("*.copy.npz")):
+        os.truncate(path, 2**36)
+    assert journal.read() == sound and journal.state(sound).values == sound.values
+    os.truncate(tmp_path / "journal.copy.json", 2**36)
+    with pytest.raises(ConfigError, match="damaged, in both of its copies"):
+        journal.read()
+
+
+def test_an_entry_without_end_is_damaged(tmp_path: Path) -> None:
+    journal, nested = written(tmp_path), b"[" * 100_000 + b"]" * 100_000
+    for name in ("journal.json", "journal.copy.json"):
+        (tmp_path / name).write_bytes(hashlib.sha256(nested).hexdigest().encode() + b"\n" + nested)
+    with pytest.raises(ConfigError, match="damaged, in both of its copies"):
+        journal.read()
+
+
+@pytest.mark.parametrize("spoil", ["part", "value", "model", "infinite"])
+def test_a_state_that_is_none_of_the_jobs_run_is_not_taken_back(spoil: str) -> None:
+    run = started(STRATEGIES["adam"], MODEL)
+    play(run)
+    kept = run.snapshot()
+    values, arrays = dict(kept.values), dict(kept.arrays)
+    if spoil == "part":
+        del values["recorder"]
+    elif spoil == "value":
+        values["selector"] = dict.fromkeys(SITES, "x")
+    elif spoil == "model":
+        del arrays["rounds/own/model"]
+    else:
+        arrays["rounds/own/model"] = {"z": np.full((12, 10), np.inf, np.float32), "b": MODEL["b"]}
+    with pytest.raises(ConfigError, match="a state that is none of this job's run"):
+        started(STRATEGIES["adam"], model_in(Snapshot(values, arrays))).restore(Snapshot(values, arrays))
 
 
 def test_of_two_copies_that_differ_the_newer_counts(tmp_path: Path) -> None:

@@ -40,12 +40,18 @@ def spoiled(files: Mapping[str, bytes], names: Sequence[str]) -> st.SearchStrate
 def lay_out(origin: Path, change: Spoiled, folder: Path) -> Path:
     """Copies a folder and spoils one of its files."""
     copied = Path(shutil.copytree(origin, folder / origin.name, symlinks=True))
+    put(change, copied)
+    return copied
+
+
+def put(change: Spoiled, folder: Path) -> None:
+    """Spoils one file of a folder."""
     name, content = change
-    path = copied / name
+    path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
         path.write_bytes(content)
-        return copied
+        return
     path.unlink(missing_ok=True)
     if content == "folder":
         path.mkdir()
@@ -58,7 +64,6 @@ def lay_out(origin: Path, change: Spoiled, folder: Path) -> Path:
     elif content == "huge":
         with path.open("wb") as stream:
             stream.truncate(2**36)
-    return copied
 
 
 def _json(content: bytes) -> Any:

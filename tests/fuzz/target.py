@@ -131,12 +131,14 @@ class Guard:
         elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "os.chown"):
             self._wrote(event, arguments[0])
         elif event in ("os.rename", "os.link", "os.symlink"):
-            self._wrote(event, arguments[1])
+            self._wrote(event, arguments[1], follows=False)
 
-    def _wrote(self, event: str, path: Any) -> None:
+    def _wrote(self, event: str, path: Any, follows: bool = True) -> None:
         if isinstance(path, int):
             return
-        place = Path(os.path.realpath(os.fsdecode(path)))
+        named = Path(os.fsdecode(path))
+        # What takes the place of a link does not go where that leads.
+        place = Path(os.path.realpath(named)) if follows else Path(os.path.realpath(named.parent)) / named.name
         if place != Path(os.devnull) and not place.is_relative_to(self.scratch.resolve()):
             self.escapes.append(f"{event} {place}")
 

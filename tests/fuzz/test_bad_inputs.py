@@ -14,7 +14,7 @@ from tests.fuzz.process import read_in_child
 from tests.fuzz.target import FAULTS, Target
 from tests.fuzz.targets import MODULES, named_targets
 
-_QUICK = ("messages", "secure", "answers", "packages", "ledgers", "pages")
+_QUICK = ("messages", "secure", "answers", "packages", "ledgers", "pages", "doors", "countersignatures", "site_state")
 _SOME, _MORE = 10, 150
 
 

@@ -20,6 +20,7 @@ from fedvoxel.governance.certificate_register import Reason, Register
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.list_places import authority_alarms
 from fedvoxel.governance.renewal import renew
+from fedvoxel.records.chain import Chain
 from fedvoxel.records.revocation import check_list, check_list_is_of_now, number_of, read_lists, revoked_from
 from tests.governance.quick_authority import PASSPHRASE, quick_authority
 
@@ -240,3 +241,10 @@ def test_an_adopted_key_signs_as_before(authority: Authority) -> None:
     content = (authority.folder / KEY_FILE).read_bytes()
     key = serialization.load_pem_private_key(content, PASSPHRASE.encode())
     assert key.public_key() == authority.certificate.public_key()
+
+
+@pytest.mark.parametrize("line", [{"event": "revoked"}, {"event": "issued", "kind": "site", "certificate": {}}])
+def test_a_line_of_no_version_that_is_known_is_said(authority: Authority, line: dict[str, object]) -> None:
+    Chain(authority.folder / "register" / "certificates.jsonl").append(line)
+    with pytest.raises(ConsortiumError, match="not of this version"):
+        Register(authority.folder).issued()

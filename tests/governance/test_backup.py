@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -298,6 +299,55 @@ def _sparse(name: str) -> tarfile.TarInfo:
     said = {"major": "1", "minor": "0", "name": name, "realsize": "300000000"}
     info.size, info.pax_headers = len(NOTHING), {f"GNU.sparse.{key}": value for key, value in said.items()}
     return info
+
+
+ABOUT = {"name": "x", "created": "now", "fedvoxel": "0.2.0"}
+
+
+def crafted(path: Path, about: dict[str, Any], manifest: Any, *names: str) -> Path:
+    """Writes a backup of empty files whose hashes are right."""
+    with writing(path, about, None) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
+        for name, content in (*((name, b"") for name in names), ("MANIFEST.json", json.dumps(manifest).encode())):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("about", "manifest", "names", "why"),
+    [
+        ({"name": "x", "created": "now"}, {}, (), "no backup of this version"),
+        (ABOUT | {"name": "\x1b[2J"}, {}, (), "no backup of this version"),
+        (ABOUT | {"created": ["now"]}, {}, (), "no backup of this version"),
+        (ABOUT, {"state/ledger.jsonl": None}, (), "does not hold what its manifest says"),
+        (ABOUT, {}, ("",), "a file without a name"),
+        (ABOUT, {}, ("a", "a/b"), "cannot be read|could not be put back"),
+        (ABOUT, {}, ("x" * 300,), "cannot be read|could not be put back"),
+    ],
+)
+def test_a_backup_that_says_something_else_is_refused_and_leaves_nothing(
+    about: dict[str, Any], manifest: Any, names: tuple[str, ...], why: str, tmp_path: Path
+) -> None:
+    path = crafted(tmp_path / "b", about, manifest, *names)
+    with pytest.raises(BackupError, match=why):
+        restore_backup(path, tmp_path / "back", None)
+    assert [one.name for one in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_head_is_shown_only_if_it_is_a_hash(tmp_path: Path) -> None:
+    content = json.dumps({"hash": "\x1b[2J"}).encode()
+    with writing(tmp_path / "b", ABOUT, None) as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
+        backup_source.add_file(archive, "head.json", content, 0o600)
+        manifest = {"head.json": backup_source.facts_of(content, 0o600)}
+        backup_source.add_file(archive, "MANIFEST.json", json.dumps(manifest).encode(), 0o600)
+    assert check_backup(tmp_path / "b", None).heads == {"head.json": NO_HEAD}
+
+
+def test_a_pipe_in_the_place_of_a_backup_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "b")
+    with pytest.raises(BackupError, match="not a regular file"):
+        check_backup(tmp_path / "b", None)
 
 
 @pytest.mark.parametrize(

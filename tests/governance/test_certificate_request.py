@@ -25,6 +25,7 @@ from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.leaving import checklist
 from fedvoxel.governance.renewal import renew, take_up
+from tests.fuzz.der import pem, said_in, signed_anew, signs
 from tests.governance.quick_authority import quick_authority
 
 SITE = Holder("hospital-a", "hospital_a", "site")
@@ -95,6 +96,22 @@ def test_what_is_no_request_is_refused(tmp_path: Path) -> None:
         path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         with pytest.raises(ConsortiumError, match="RSA with at least 2048"):
             read_request(path)
+
+
+def test_a_request_whose_subject_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """Who asks signs whatever stands there, so that the signature is right."""
+    path = asked(tmp_path, SITE)
+    key = serialization.load_pem_private_key((tmp_path / f"{SITE.name}.key").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    der = x509.load_pem_x509_csr(path.read_bytes()).public_bytes(serialization.Encoding.DER)
+    said = said_in(der).replace(b"\x0c\x0ahospital-a", b"\x0c\x0a\xff\xfespital-a")
+    path.write_bytes(pem("CERTIFICATE REQUEST", signed_anew(der, said, signs(key))))
+    with pytest.raises(ConsortiumError, match="no way that can be read who asks"):
+        requested_by(read_request(path), (SITE,))
+    of_no_version = said_in(der).replace(b"\x02\x01\x00", b"\x02\x01\x40", 1)
+    path.write_bytes(pem("CERTIFICATE REQUEST", signed_anew(der, of_no_version, signs(key))))
+    with pytest.raises(ConsortiumError, match="is no request for a certificate"):
+        read_request(path)
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
@@ -172,7 +189,11 @@ def test_an_answer_of_another_root_or_for_another_key_makes_nothing(
 
 
 @pytest.mark.parametrize(
-    "name", ["../escaped", "/etc/escaped", "startup/../../escaped", "other/x", "a/b/c", "local/.."]
+    "name",
+    [
+        *("../escaped", "/etc/escaped", "startup/../../escaped", "other/x", "a/b/c", "local/..", "", "startup"),
+        *("state", "startup/", "x" * 300, "local/\x1b[2J"),
+    ],
 )
 def test_an_answer_writes_nowhere_else(answer: Path, authority: Authority, tmp_path: Path, name: str) -> None:
     answer.write_bytes(archive_bytes({name: b"x"}))

@@ -1,6 +1,7 @@
 """The hash that is approved: it covers all that would run at a site, and nothing that the server notes."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_what_comes_has_the_hash_of_the_folder_that_was_submitted(tmp_path: Path
 def test_whatever_of_the_meta_is_not_the_servers_counts(tmp_path: Path, meta: dict[str, object]) -> None:
     job = blob_job(tmp_path / "job")
     assert came(job, **meta).sha256 != came(job).sha256
+
+
+def test_a_meta_of_text_that_nobody_can_write_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="is no JSON"):
+        came(blob_job(tmp_path / "job"), name="\ud800")
+
+
+@pytest.mark.parametrize("name", ["pipe.json", ".__nvfl_sig.json"])
+def test_a_pipe_in_a_job_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    job = blob_job(tmp_path / "job")
+    os.mkfifo(job / "app" / "config" / name)
+    with pytest.raises(JobError, match="something else than files"):
+        came(job)
 
 
 def test_each_byte_and_each_name_of_a_file_counts(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """A server's revocation list: a good new one is taken over, a bad one never lets a revoked certificate back in."""
 
 import errno
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -16,6 +18,7 @@ from fedvoxel.governance.kit import Kit, ServerAddress
 from fedvoxel.governance.shut_out import Arrivals, read_shut_out
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records import atomic
+from tests.fuzz.der import pem, said_in, signed_anew, signs
 from tests.governance.quick_authority import quick_authority
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
@@ -251,6 +254,30 @@ def test_a_damaged_note_is_put_aside_with_an_alarm(tmp_path: Path, caplog: pytes
     path.write_text("{")
     assert Arrivals(tmp_path).judge({10}) == frozenset()
     assert "arrivals_unreadable" in caplog.text and path.with_suffix(".damaged").exists()
+
+
+def test_what_is_no_note_of_who_is_out_shuts_nobody_out_and_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "certificates" / "shut_out.json"
+    path.parent.mkdir()
+    os.mkfifo(path)
+    assert read_shut_out(tmp_path) == frozenset()
+    path.unlink()
+    path.write_text("[" * 100_000)
+    assert read_shut_out(tmp_path) == frozenset()
+    assert caplog.text.count("event=shut_out_unreadable") == 2
+
+
+def test_a_list_whose_extensions_cannot_be_read_is_not_relied_on(server: Server) -> None:
+    """The root itself has signed it."""
+    watched, (root,) = server.watch(), server.authority.roots
+    der = x509.load_pem_x509_crl(server.crl.read_bytes()).public_bytes(serialization.Encoding.DER)
+    said = bytearray(said_in(der))
+    said[said.index(b"\x06\x03\x55\x1d\x14") + 7] = 5  # the list's number is no number
+    server.crl.write_bytes(pem("X509 CRL", signed_anew(der, bytes(said), signs(root.key))))
+    watched.look()
+    assert watched.version == 1 and "not the root's whole list" in str(watched.trouble)
 
 
 def test_who_is_revoked_is_out_on_a_full_disk_and_it_is_noted_once_there_is_room(

@@ -592,6 +592,9 @@ def test_a_changed_foreign_or_too_late_signed_certificate_is_refused(server: Pat
     late = issue(found(server, root), REVOKED, Releases(), identity, Trust(root.certificate), NOW)
     with pytest.raises(PackageError, match="already revoked"):
         verify_certificate(late.file_content, Trust(root.certificate, listed), NOW)
+    unwritable = certificate.file_content.replace(b"hospital-c", b"hospital-\\ud800", 1)
+    with pytest.raises(PackageError, match="that nobody can write"):
+        verify_certificate(unwritable, Trust(root.certificate), NOW)
     with pytest.raises(PackageError, match="of version 2"):
         verify_certificate(certificate.file_content.replace(b'"schema_version": 1', b'"schema_version": 2'),
                            Trust(root.certificate), NOW)  # fmt: skip

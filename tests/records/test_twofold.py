@@ -1,5 +1,6 @@
 """One changed byte of a file that is kept twice costs nothing, and a crash leaves the old content or the new."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def test_any_byte_of_either_file_may_change(tmp_path: Path, which: Callable[[Pat
         damaged(which(path), at)
         assert read_twofold(path) == b"content"
     assert {one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {0}
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    write_twofold(path, b"content")
+    copy_of(path).unlink()
+    os.mkfifo(copy_of(path))
+    assert read_twofold(path) == b"content"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_twofold(path)
 
 
 def test_a_file_of_an_earlier_release_has_no_copy(tmp_path: Path) -> None:

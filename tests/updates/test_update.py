@@ -1,6 +1,8 @@
 """What the server accepts as an update, and files of arrays that cannot run code."""
 
 import io
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,48 @@ def test_a_pickle_inside_an_archive_is_refused() -> None:
     np.savez(stream, evil=np.array([{"a": 1}], dtype=object))
     with pytest.raises(UpdateError, match="plain arrays"):
         from_bytes(stream.getvalue())
+
+
+def _npz(name: str, content: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def _npy(shape: tuple[int, ...], values: bytes) -> bytes:
+    header = repr({"descr": "<f4", "fortran_order": False, "shape": shape}).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + values
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _npz("a.npy", _npy((2**40,), bytes(16))),
+        _npz("a.npy", _npy((-4,), bytes(16))),
+        _npz("a.npy", _npy((10**7,), bytes(4 * 10**7)), zipfile.ZIP_DEFLATED),
+        _npz("a.npy", _npy((4,), bytes(16)), zipfile.ZIP_LZMA),
+        _npz("a.npy", b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 16),
+        _npz("a", _npy((4,), bytes(16))),
+        _npz("a.npy", b"text"),
+    ],
+)
+def test_a_file_of_arrays_takes_no_more_memory_than_it_has_bytes(content: bytes) -> None:
+    assert from_bytes(_npz("a.npy", _npy((4,), bytes(16))))["a"].shape == (4,)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UpdateError, match=r"expected an \.npz") as caught:
+            from_bytes(content)
+        assert tracemalloc.get_traced_memory()[1] < 2**20 and "\n" not in str(caught.value)
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_larger_than_any_model_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "model.npz").open("wb") as stream:
+        stream.truncate(2**36)
+    with pytest.raises(UpdateError, match=r"model\.npz cannot be read"):
+        load_weights(tmp_path / "model.npz")
 
 
 def test_a_missing_file_is_said_without_its_folder(tmp_path: Path) -> None:

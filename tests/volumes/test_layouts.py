@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,11 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import CohortError
+from fedvoxel.volumes.cohort.label_table import read_label_table
 from fedvoxel.volumes.layouts import CaseFiles, list_cases
 from fedvoxel.volumes.site import CohortConfig
 from fedvoxel.volumes.spinal_cord import spinal_cord_cohorts
+from fedvoxel.volumes.table_layouts import list_csv, list_decathlon
 from tests.volumes.scans import cohort_config, image_voxels, label_voxels, pairs_table, write_nifti, write_table
 
 
@@ -240,3 +244,16 @@ def test_spinal_cord_labels_without_image_are_refused(data_folder: Path, tmp_pat
     listed = list_cases(parse_config(CohortConfig, cohort, "the cohort"), tmp_path)
     assert len(listed) == 4
     assert set(problems(listed).values()) == {"missing_image"}
+
+
+@pytest.mark.parametrize("read", [list_csv, list_decathlon, read_label_table])
+def test_a_pipe_in_the_place_of_a_list_is_not_waited_for(read: Callable[[Path], object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list")
+    with pytest.raises(CohortError, match="cannot be used"):
+        read(tmp_path / "list")
+
+
+def test_a_list_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text("[" * 100_000)
+    with pytest.raises(CohortError, match="a JSON file, got RecursionError"):
+        list_decathlon(tmp_path / "dataset.json")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedvoxel.errors import ConfigError, LedgerError
+from fedvoxel.records.pem import certificates_in
 
 if TYPE_CHECKING:
     from fedvoxel.governance.gap_acceptance import Acceptance
@@ -42,8 +43,6 @@ def accept(kit: Path, sign: Path, reason: str, against: list[Path], yes: bool) -
 
 def _acceptance(kit: "Kit", sign: Path, reason: str) -> "Acceptance":
     """Returns who accepts, once it is sure that their signature counts here."""
-    from cryptography import x509
-
     from fedvoxel.export.trust import read_trust
     from fedvoxel.governance.audit_gap import check_person
     from fedvoxel.governance.gap_acceptance import Acceptance
@@ -52,7 +51,7 @@ def _acceptance(kit: "Kit", sign: Path, reason: str) -> "Acceptance":
     if not 0 < len(reason.strip()) <= _LONGEST_REASON:
         raise ConfigError(f"--reason: expected 1 to {_LONGEST_REASON} characters, got {len(reason.strip())}")
     person, now = load_identity(sign / "startup"), datetime.now(UTC)
-    leaf, *behind = x509.load_pem_x509_certificates(person.certificate.encode())
+    leaf, *behind = certificates_in(person.certificate.encode())
     trust = read_trust(kit.folder)
     check_person(trust.signer(leaf, now, now, behind), kit.organisation if kit.kind == "site" else None)
     return Acceptance(person, reason.strip(), now, trust)

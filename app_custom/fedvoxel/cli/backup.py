@@ -83,8 +83,8 @@ def restore(
     _show(restored, as_json)
     for cohort in restored.cohorts:
         typer.echo(
-            f"warning: {cohort} is of {restored.created} and knows nothing of what was spent since; nothing of it "
-            "leaves before fedvoxel privacy record-gap",
+            f"warning: {_printable(cohort)} is of {restored.created} and knows nothing of what was spent since; "
+            "nothing of it leaves before fedvoxel privacy record-gap",
             err=True,
         )
     if not as_json:
@@ -101,7 +101,11 @@ def _show(backup: "Backup", as_json: bool) -> None:
         f"{backup.size_bytes} bytes, whole, {kept}"
     )
     for path, head in backup.heads.items():
-        typer.echo(f"{path}: {head}")
+        typer.echo(f"{_printable(path)}: {head}")
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else ascii(path)
 
 
 def _passphrase(file: Path | None) -> str | None:

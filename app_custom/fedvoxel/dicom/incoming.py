@@ -22,6 +22,7 @@ from fedvoxel.dicom.pacs_config import PacsLimits
 from fedvoxel.dicom.query import FoundSeries
 from fedvoxel.dicom.stream import opened
 from fedvoxel.errors import DicomError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_json
 
 Progress = Callable[[int, int], None]
@@ -58,8 +59,8 @@ class IncomingStore:
         """Says whether every instance that the PACS listed when the series was pulled is here, and still is."""
         folder = self.series_folder(found)
         try:
-            sizes = json.loads((folder / _MARK).read_text())["sizes_bytes"]
-        except (OSError, ValueError, KeyError, TypeError):
+            sizes = json.loads(read_plain(folder / _MARK))["sizes_bytes"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
         here = _sizes(folder)
         return sizes == here and found.instances in (None, len(here))

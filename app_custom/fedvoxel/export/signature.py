@@ -4,13 +4,13 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from cryptography import x509
 from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.trust import Signer, Trust, holder_of
 from fedvoxel.records.identity import Algorithm, Identity, algorithm_of, has_signed
+from fedvoxel.records.pem import certificates_in
 
 SCHEMA_VERSION = 1
 LARGEST_BYTES = 64 * 1024
@@ -106,7 +106,7 @@ def named_signer(signature: Signature, purpose: str, content: bytes) -> Signer:
 
 def _certificates(signature: Signature) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(signature.certificate.encode())
+        return certificates_in(signature.certificate.encode())
     except ValueError:
         raise PackageError("the signature comes with no certificate that can be read") from None
 

@@ -20,7 +20,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError, PackageError
-from fedvoxel.records.identity import is_authority, is_issued_by, leads_to, load_root, name_of, organisation_of, role_of
+from fedvoxel.records.identity import (
+    UNREADABLE,
+    is_authority,
+    is_issued_by,
+    leads_to,
+    load_root,
+    name_of,
+    organisation_of,
+    role_of,
+)
 from fedvoxel.records.revocation import (
     CLOCK_SKEW,
     LIST_FILE,
@@ -161,8 +170,15 @@ def holder_of(certificate: x509.Certificate) -> Signer:
     """Returns the person or the site that a certificate names, whoever has issued it.
 
     Raises:
-        PackageError: It is neither's.
+        PackageError: It is neither's, or a part of it cannot be read.
     """
+    try:
+        return _holder(certificate)
+    except UNREADABLE:
+        raise PackageError("signed with a certificate of which a part cannot be read; have it renewed") from None
+
+
+def _holder(certificate: x509.Certificate) -> Signer:
     name, role = name_of(certificate), role_of(certificate)
     key = certificate.public_key()
     if not name or not name.isprintable():

@@ -17,6 +17,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.absences import SiteName
+from fedvoxel.plain_file import MOST_ARRAYS_BYTES, read_plain
 from fedvoxel.records.atomic import write_bytes, write_json
 from fedvoxel.records.names import RunKey, Sha256
 from fedvoxel.updates.update import Arrays, check_values
@@ -125,7 +126,7 @@ class KeptModels:
             ConfigError: It is missing, or not the one that its record names.
         """
         try:
-            content = self._model_file(record.round).read_bytes()
+            content = read_plain(self._model_file(record.round), MOST_ARRAYS_BYTES)
             if hashlib.sha256(content).hexdigest() != record.sha256:
                 raise UpdateError("other bytes")
             check_values(from_bytes(content))

@@ -39,8 +39,16 @@ OnRefused = Callable[[str, str, str], None]
 """Takes what was asked for, by whom, and why it was refused; see `DoorRecord.refused`."""
 
 
+_UNREADABLE = (AttributeError, IndexError, TypeError, ValueError, x509.InvalidVersion)
+"""What reading a certificate may end with that somebody shows at the door."""
+
+
 def role_of(certificate: x509.Certificate) -> str:
-    """Returns the role in a certificate, or an empty string."""
+    """Returns the role in a certificate, or an empty string.
+
+    Raises:
+        ValueError: Its subject cannot be read.
+    """
     roles = certificate.subject.get_attributes_for_oid(NameOID.UNSTRUCTURED_NAME)
     return str(roles[0].value) if roles else ""
 
@@ -118,7 +126,7 @@ def guarded_registration(register: Callable[..., Any], server: str, on_refused: 
     @wraps(register)
     def guarded(request: Message, fl_ctx: Any, client_type: str) -> Any:
         claimed = str(request.get_header(CellMessageHeaderKeys.CLIENT_NAME))
-        shown = request.payload.get(IdentityChallengeKey.CERT) if request.payload else None
+        shown = request.payload.get(IdentityChallengeKey.CERT) if isinstance(request.payload, dict) else None
         why = _no_site(shown, client_type, server)
         client = None if why else register(request, fl_ctx, client_type)
         if client is None:
@@ -134,9 +142,9 @@ def _no_site(shown: Any, client_type: str, server: str) -> str | None:
     """Returns why a certificate is not that of what registers; FLARE itself checks that it is the consortium's."""
     try:
         certificate = load_crt_chain_bytes(shown)[0]
-    except (ValueError, TypeError, IndexError):
+        role, names = role_of(certificate), certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except _UNREADABLE:
         return "no certificate that can be read"
-    role, names = role_of(certificate), certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if client_type == ClientType.ADMIN:
         return None if role in PERSON_ROLES else "no person's certificate"
     if role not in _SITE_ROLES:
@@ -169,11 +177,11 @@ class PersonCheck(CommandFilter):
     def _may_log_in(self, conn: Connection, args: list[str], proven: str) -> bool:
         user = args[1] if len(args) > 1 else ""
         try:
-            certificate = load_crt_chain_bytes((conn.get_prop(ConnProps.CMD_HEADERS) or {}).get("cert"))[0]
-        except (ValueError, TypeError, IndexError):
+            role = role_of(load_crt_chain_bytes((conn.get_prop(ConnProps.CMD_HEADERS) or {}).get("cert"))[0])
+        except _UNREADABLE:
             self._refuse(conn, "log_in", proven, "no certificate that can be read")
             return False
-        if role_of(certificate) not in PERSON_ROLES:
+        if role not in PERSON_ROLES:
             self._refuse(conn, "log_in", proven, f"as {user}: its certificate is no person's")
         elif user != proven:
             self._refuse(conn, "log_in", proven, f"as {user}: the connection's certificate does not prove it")

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import FedVoxelError
@@ -14,6 +13,7 @@ from fedvoxel.governance.job_policy import policy_reasons, read_policy
 from fedvoxel.governance.kit import Kit
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.records.canonical import canonical_json
+from fedvoxel.records.pem import certificate_in
 
 _RIGHT_SUBMIT = "submit_job"
 _RIGHT_CODE = "byoc"
@@ -55,7 +55,7 @@ class Verdict:
 
 def submitter_of(kit: Kit) -> Submitter:
     """Returns whom a person's kit is for, as its certificate says."""
-    subject = x509.load_pem_x509_certificate(kit.certificate.read_bytes()).subject
+    subject = certificate_in(kit.certificate.read_bytes()).subject
     roles = subject.get_attributes_for_oid(NameOID.UNSTRUCTURED_NAME)
     return Submitter(kit.name, kit.organisation, str(roles[0].value) if roles else "")
 

@@ -15,7 +15,8 @@ from nvflare.lighter.utils import verify_folder_signature_and_get_signers
 from fedvoxel.errors import ConsortiumError, JobError
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.audit_event import Actor
-from fedvoxel.records.identity import is_issued_by, leads_to, load_root, name_of
+from fedvoxel.records.identity import UNREADABLE, is_issued_by, leads_to, load_root, name_of
+from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import check_list, check_list_is_of_now
 
 Lists = Sequence[x509.CertificateRevocationList]
@@ -42,7 +43,10 @@ def signer_of(app: Path, root: Path, lists: Lists, now: datetime) -> Actor | Non
         return None
     trusted = load_root(root)
     for chain in _chains(app):
-        _check_counts(chain, trusted, lists, now)
+        try:
+            _check_counts(chain, trusted, lists, now)
+        except UNREADABLE:
+            raise JobError(_NOT_SIGNED) from None
     verified, signers = verify_folder_signature_and_get_signers(str(app), str(root))
     if not verified or len(signers) != 1:
         raise JobError(_NOT_SIGNED)
@@ -54,7 +58,7 @@ def _chains(app: Path) -> Iterator[list[x509.Certificate]]:
     """Yields what FLARE takes for the signer's certificate, in each folder of the app, with what stands behind it."""
     try:
         for written in {read_plain(path) for path in app.rglob(NVFLARE_SUBMITTER_CRT_FILE)}:
-            yield x509.load_pem_x509_certificates(written)
+            yield certificates_in(written)
     except (OSError, ValueError):
         raise JobError(_NOT_SIGNED) from None
 

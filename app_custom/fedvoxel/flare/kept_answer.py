@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import FedVoxelError
+from fedvoxel.plain_file import MOST_ARRAYS_BYTES, read_plain
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.records.names import Sha256
@@ -97,7 +98,7 @@ class KeptAnswer:
 
     def _read(self, question: str) -> Message | None:
         try:
-            sha256, _, content = self._file.read_bytes().partition(b"\n")
+            sha256, _, content = read_plain(self._file, MOST_ARRAYS_BYTES).partition(b"\n")
             if sha256.decode("ascii") != hashlib.sha256(content).hexdigest():
                 raise ValueError("the file has changed")
             said, _, arrays = content.partition(b"\n")
@@ -105,7 +106,7 @@ class KeptAnswer:
             answer = Message(head.header, from_bytes(arrays) if arrays else {})
         except FileNotFoundError:
             return None
-        except (ValueError, OSError, FedVoxelError) as error:
+        except (ValueError, OSError, RecursionError, FedVoxelError) as error:
             _logger.warning("event=kept_answer_unreadable type=%s", type(error).__name__)
             return None
         return answer if head.question == question else None

@@ -16,6 +16,7 @@ from nvflare.apis.storage import META, StorageException
 from nvflare.app_common.storages.filesystem_storage import FilesystemStorage
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import is_disk_full
 from fedvoxel.records.twofold import HASHED, whole_copy, write_twofold
 
@@ -75,11 +76,14 @@ class KitStorage(FilesystemStorage):
         if (waiting := self._waiting.get(uri)) is not None:
             return dict(waiting)
         folder = self._folder(uri)
-        if (whole := whole_copy(folder / META)) is not None:
-            return dict(json.loads(whole))
         try:
+            whole = whole_copy(folder / META)
+            if whole is not None:
+                return dict(json.loads(whole))
+            if (folder / META).is_file():
+                read_plain(folder / META)  # FLARE would read one of any size
             return dict(super().get_meta(uri))
-        except (SyntaxError, TypeError, ValueError):
+        except (OSError, RecursionError, SyntaxError, TypeError, ValueError):
             raise StorageException(f"what is kept of job {folder.name} cannot be read, in neither file") from None
 
     def list_objects(self, path: str, without_tag: str | None = None) -> list[str]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,7 +22,9 @@ from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.attempts import ENDED_WELL, Attempt, RunStatus
 from fedvoxel.federation.snapshot import Group, Snapshot
 from fedvoxel.governance.restored_runs import RESTORED_MARK
+from fedvoxel.plain_file import MOST_ARRAYS_BYTES, NotPlainError, read_plain
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_lock import LOCK_FILE
 from fedvoxel.records.names import RunId, RunKey, Sha256
@@ -170,21 +172,26 @@ class RoundJournal:
         return tuple(self._folder / f"{sha256}{copy}.npz" for copy in _COPIES)
 
     def _entry(self, path: Path) -> JournalEntry | None:
-        head, _, body = path.read_bytes().partition(b"\n")
+        try:
+            head, _, body = read_plain(path).partition(b"\n")
+        except NotPlainError:
+            return None
         if head.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
             return None
         try:
             return parse_config(JournalEntry, json.loads(body), "the run's journal")
-        except (ValueError, FedVoxelError):
+        except (ValueError, RecursionError, FedVoxelError):
             return None
 
     def _is_whole(self, entry: JournalEntry) -> bool:
         return all(self._content(kept.sha256) is not None for kept in entry.arrays.values())
 
     def _content(self, sha256: str) -> bytes | None:
-        for path in self._array_files(sha256):
-            if path.is_file() and hashlib.sha256(content := path.read_bytes()).hexdigest() == sha256:
-                return content
+        for path in filter(Path.is_file, self._array_files(sha256)):
+            with suppress(NotPlainError):
+                content = read_plain(path, MOST_ARRAYS_BYTES)
+                if hashlib.sha256(content).hexdigest() == sha256:
+                    return content
         return None
 
     def _load(self, kept: KeptGroup) -> Group:
@@ -199,7 +206,7 @@ class RoundJournal:
         content = to_bytes(named)
         sha256 = hashlib.sha256(content).hexdigest()
         for path in self._array_files(sha256):
-            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            if not path.is_file() or sha256_of_file(path) != sha256:
                 write_bytes(path, content, mode=0o600)
         return KeptGroup(sha256=sha256, names=tuple(named))
 

@@ -46,7 +46,7 @@ def _noted(note: Path) -> tuple[str, str]:
     try:
         known = json.loads(read_twofold(note))
         return str(known["run"]), str(known["task"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(
             f"the site's note of the run, {note.name} in the run's folder of state/runs/, is damaged, with its copy: "
             "put both back from a backup, or give the job a new run_key"

@@ -12,6 +12,7 @@ from fedvoxel.federation.lineage import Runs, touched
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome, load_outcome
 from fedvoxel.federation.taking_part import part_of
 from fedvoxel.flare.state_folder import check_run_key
+from fedvoxel.plain_file import MOST_ARRAYS_BYTES, read_plain
 from fedvoxel.privacy.guarantee import PUBLIC_DATA, Guarantee
 from fedvoxel.updates.update import Arrays, check_values
 from fedvoxel.updates.weights_file import from_bytes
@@ -116,7 +117,7 @@ def _outcome(folder: Path, run_key: str) -> RunOutcome:
 
 def _model(folder: Path, run_key: str, named: ModelFile) -> Arrays:
     try:
-        content = (folder / named.file).read_bytes()
+        content = read_plain(folder / named.file, MOST_ARRAYS_BYTES)
         if hashlib.sha256(content).hexdigest() != named.sha256:
             raise UpdateError("other bytes")
         arrays = from_bytes(content)

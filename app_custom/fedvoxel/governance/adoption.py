@@ -8,7 +8,6 @@ have their keys in their kits.
 import json
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -17,6 +16,7 @@ from fedvoxel.governance.authority import Authority, Root
 from fedvoxel.governance.authority_store import save_authority
 from fedvoxel.governance.certificate_register import Issued
 from fedvoxel.governance.holder import Holder
+from fedvoxel.records.pem import certificate_in
 
 
 def adopt_authority(
@@ -39,10 +39,10 @@ def adopt_authority(
         raise ConsortiumError("this workspace has an authority of FLARE's; give a passphrase, under which it is kept")
     try:
         content = json.loads(state.read_text(encoding="utf-8"))
-        certificate = x509.load_pem_x509_certificate(content["root_cert"].encode("ascii"))
+        certificate = certificate_in(content["root_cert"].encode("ascii"))
         key = serialization.load_pem_private_key(content["root_pri_key"].encode("ascii"), password=None)
         known = [
-            Issued(x509.load_pem_x509_certificate(content[holder.name]["cert"].encode("ascii")), holder)
+            Issued(certificate_in(content[holder.name]["cert"].encode("ascii")), holder)
             for holder in holders
             if holder.name in content and holder.kind != "listener"
         ]

@@ -6,7 +6,7 @@ telephone, and its certificate is for the key that never left.
 
 import shutil
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -19,11 +19,13 @@ from fedvoxel.governance.rotation import check_vouched
 from fedvoxel.governance.watched_list import good_lists
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes, write_public
-from fedvoxel.records.identity import CROSS_FILE, leads_to, load_roots
+from fedvoxel.records.identity import CROSS_FILE, UNREADABLE, leads_to, load_roots
+from fedvoxel.records.pem import certificate_in, certificates_in
 from fedvoxel.records.revocation import LIST_FILE
 
 _MOST_MEMBERS, _LARGEST_BYTES = 100, 4 * 1024**2
-_FOLDERS = ("startup", "local")
+_FOLDERS, _STATE = ("startup", "local"), "state"
+_LONGEST_PART = 100
 
 
 def pack_answer(kit: Path, path: Path) -> None:
@@ -61,7 +63,7 @@ def install_answer(path: Path, key: Path, fingerprint: str, folder: Path) -> Kit
         _check_root(kit, fingerprint)
         write_bytes(kit.private_key, _key_for(kit, key), mode=0o600)
         kit.local.chmod(0o700)
-        (inside / "state").mkdir(mode=0o700)
+        (inside / _STATE).mkdir(mode=0o700)
         shutil.move(inside, folder)
     return open_kit(folder)
 
@@ -70,10 +72,8 @@ def _unpack(path: Path, target: Path) -> None:
     try:
         with open_archive(path, _MOST_MEMBERS, _LARGEST_BYTES) as archive:
             for name in archive.names:
-                parts = PurePosixPath(name).parts
-                plain = len(parts) <= 2 and all(part.strip(".") and "\\" not in part for part in parts)
-                if not plain or (len(parts) == 2 and parts[0] not in _FOLDERS) or name.startswith("/"):
-                    raise ConsortiumError(f"{path.name} holds {name[:80]!r}, which no kit has")
+                if not _is_in_a_kit(name):
+                    raise ConsortiumError(f"{path.name} holds {name[:80]!a}, which no kit has")
                 content = archive.read(name, _LARGEST_BYTES)
                 if name.endswith((".crt", ".pem")):  # others check signatures with them
                     write_public(target / name, content)
@@ -81,6 +81,17 @@ def _unpack(path: Path, target: Path) -> None:
                     write_bytes(target / name, content, 0o755 if name.endswith(".sh") else 0o600)
     except PackageError as error:
         raise ConsortiumError(f"{path.name} is not an answer of the operator's ({error})") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConsortiumError(f"{path.name} cannot be unpacked beside the kit's folder ({reason})") from None
+
+
+def _is_in_a_kit(name: str) -> bool:
+    """Says whether a name is that of a file in a kit or in one of its folders, and could be nothing else."""
+    parts = name.split("/")
+    plain = name.isprintable() and all(0 < len(part) <= _LONGEST_PART and part.strip(".") for part in parts)
+    placed = parts[0] in _FOLDERS if len(parts) == 2 else len(parts) == 1 and name not in (*_FOLDERS, _STATE)
+    return plain and placed and "\\" not in name
 
 
 def _check_root(kit: Kit, fingerprint: str) -> None:
@@ -106,7 +117,7 @@ def _check_root(kit: Kit, fingerprint: str) -> None:
 def _certificates(path: Path) -> list[x509.Certificate]:
     """Returns the certificates in a file of the answer; none where it has no such file."""
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes()) if path.is_file() else []
+        return certificates_in(path.read_bytes()) if path.is_file() else []
     except ValueError:
         raise ConsortiumError(f"{path.name} in the answer is no certificate") from None
 
@@ -114,9 +125,13 @@ def _certificates(path: Path) -> list[x509.Certificate]:
 def _key_for(kit: Kit, path: Path) -> bytes:
     try:
         content = read_plain(path)
-        key = serialization.load_pem_private_key(content, password=None)
+        key = serialization.load_pem_private_key(content, password=None).public_key()
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"{path} is no private key without a password") from None
-    if key.public_key() != x509.load_pem_x509_certificate(kit.certificate.read_bytes()).public_key():
+    try:
+        certified: object = certificate_in(kit.certificate.read_bytes()).public_key()
+    except UNREADABLE:
+        certified = None
+    if key != certified:
         raise ConsortiumError(f"the answer is for another key than {path}: for which request was it made?")
     return content

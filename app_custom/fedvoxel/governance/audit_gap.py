@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConsortiumError, LedgerError
 from fedvoxel.export.signature import Signature, verify
@@ -20,6 +18,7 @@ from fedvoxel.export.trust import Role, Signer, Trust
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.pem import certificates_in
 
 PURPOSE = "acceptance of a gap in an audit log"
 
@@ -155,7 +154,7 @@ def check_person(signer: Signer, site_organisation: str | None) -> None:
 def _organisation_of_site(event: AuditEvent, trust: Trust, at: datetime, now: datetime) -> str:
     """Returns the organisation of the site in whose log a gap is, as the consortium's root attests it."""
     try:
-        leaf, *behind = x509.load_pem_x509_certificates(event.site_certificate.encode())
+        leaf, *behind = certificates_in(event.site_certificate.encode())
     except ValueError:
         raise LedgerError("a gap in a site's log comes with no certificate of the site that can be read") from None
     site = trust.signer(leaf, at, now, behind)

@@ -21,6 +21,7 @@ from fedvoxel.governance.certificate_register import Issued, Reason, Register
 from fedvoxel.governance.holder import Holder
 from fedvoxel.records.atomic import write_public
 from fedvoxel.records.identity import CROSS_FILE
+from fedvoxel.records.pem import certificate_in
 from fedvoxel.records.revocation import LIST_FILE
 
 
@@ -163,5 +164,5 @@ def written(folder: Path, certificate: x509.Certificate) -> bytes:
     content, cross = certificate.public_bytes(serialization.Encoding.PEM), folder / CROSS_FILE
     if not cross.is_file():
         return content
-    vouched = x509.load_pem_x509_certificate(cross.read_bytes())
+    vouched = certificate_in(cross.read_bytes())
     return content + cross.read_bytes() if vouched.subject == certificate.issuer else content

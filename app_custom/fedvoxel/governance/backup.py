@@ -14,6 +14,7 @@ spent (`fedvoxel privacy record-gap`). Likewise a server goes on with no run tha
 """
 
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ LEDGER_FILE = "ledger.jsonl"
 NO_HEAD = "cannot be read"
 """What is said of a ledger's head that holds no hash: a damaged kit is backed up as it is."""
 
+_HASH = re.compile(r"[0-9a-f]{64}")
 _RESTORED_HEAD = b'{"restored": "from a backup: account for what was spent since with fedvoxel privacy record-gap"}\n'
 
 
@@ -145,6 +147,9 @@ def restore_backup(path: Path, target: Path, passphrase: str | None) -> Backup:
         _unpack(path, part, passphrase)
         _mark_restored(part, backup)
         part.rename(target)
+    except OSError as error:
+        shutil.rmtree(part)
+        raise BackupError(f"the backup could not be put back ({error.strerror or type(error).__name__})") from None
     except BaseException:
         shutil.rmtree(part)
         raise
@@ -184,7 +189,8 @@ def _hash_in(head: bytes) -> str:
         found = json.loads(head)
     except (ValueError, RecursionError):
         return NO_HEAD
-    return str(found["hash"]) if isinstance(found, dict) and "hash" in found else NO_HEAD
+    said = found.get("hash") if isinstance(found, dict) else None
+    return said if isinstance(said, str) and _HASH.fullmatch(said) else NO_HEAD
 
 
 def _is_budget_ledger(name: str) -> bool:
@@ -200,6 +206,8 @@ def _members(stream: Any) -> Iterator[tuple[str, bytes, int]]:
                 # A sparse file says in some bytes that it has any number of zeros.
                 if not member.isreg() or member.issparse() or place.is_absolute() or ".." in place.parts:
                     raise BackupError("the backup holds something else than plain files below its folder")
+                if not place.parts:
+                    raise BackupError("the backup holds a file without a name")
                 content = archive.extractfile(member)
                 yield member.name, content.read() if content else b"", member.mode & 0o777
     except (tarfile.TarError, EOFError):
@@ -207,6 +215,8 @@ def _members(stream: Any) -> Iterator[tuple[str, bytes, int]]:
 
 
 def _check_manifest(found: dict[str, dict[str, Any]], manifest: Any) -> None:
-    wrong = not isinstance(manifest, dict) or any(found.get(name) != facts for name, facts in manifest.items())
-    if wrong:
+    # A name that is not there would be as one whose facts are null.
+    if not isinstance(manifest, dict) or any(
+        facts is None or found.get(name) != facts for name, facts in manifest.items()
+    ):
         raise BackupError("the backup does not hold what its manifest says; take another copy")

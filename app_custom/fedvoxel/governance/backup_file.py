@@ -21,11 +21,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from fedvoxel.errors import BackupError
+from fedvoxel.plain_file import open_plain
 
 MAGIC = b"FedVoxel backup 1 "
 _PIECE_BYTES = 1024**2
 _TAG_BYTES = 16
 _LARGEST_HEADER_BYTES = 10_000
+_LONGEST_WORD = 300
+_WORDS = ("name", "created", "fedvoxel")
+"""What a header says beside the encryption; shown as it is."""
+
 _TRAILER_BYTES = 65
 _SCRYPT = {"n": 2**17, "r": 8, "p": 1}
 _NOT_OPENED = "the passphrase is wrong, or the backup was changed"
@@ -125,9 +130,9 @@ def reading(path: Path, passphrase: str | None) -> Iterator[tuple[dict[str, Any]
         BackupError: It is no backup, was changed or cut, or does not open with this passphrase.
     """
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             header, end = _checked(stream, path.name)
-            about = json.loads(header.removeprefix(MAGIC))
+            about = _said(header)
             stream.seek(len(header))
             if (about["salt"] is None) != (passphrase is None):
                 needs = "was made with a passphrase; give it" if passphrase is None else "was made without a passphrase"
@@ -141,6 +146,19 @@ def reading(path: Path, passphrase: str | None) -> Iterator[tuple[dict[str, Any]
         raise BackupError(f"{path.name} cannot be read ({error.strerror or type(error).__name__})") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BackupError(f"{path.name} is no backup of this version; update fedvoxel, or take another copy") from None
+
+
+def _said(header: bytes) -> dict[str, Any]:
+    """Returns what a header says, in words that can be shown.
+
+    Raises:
+        ValueError: It says something else.
+    """
+    about: dict[str, Any] = json.loads(header.removeprefix(MAGIC))
+    words = [about[name] for name in _WORDS] + ([] if about["salt"] is None else [about["salt"]])
+    if not all(isinstance(word, str) and word.isprintable() and len(word) <= _LONGEST_WORD for word in words):
+        raise ValueError("a header of other words")
+    return about
 
 
 class _Part(io.RawIOBase):

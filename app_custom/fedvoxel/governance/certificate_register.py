@@ -17,6 +17,7 @@ from fedvoxel.errors import ConsortiumError
 from fedvoxel.governance.holder import Holder, HolderKind, holder_in
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.pem import certificate_in
 from fedvoxel.records.revocation import serial_text
 
 Reason = Literal["left", "key-compromise", "superseded", "affiliation-changed", "unspecified"]
@@ -86,13 +87,12 @@ class Register:
         """
         entries = self._chain.read()
         revoked: dict[str, Revoked] = {}
-        for entry in entries:
-            if entry.body.get("event") == "revoked":
-                serial = entry.body["serial"]
-                revoked[serial] = _joined(revoked.get(serial), _revoked(entry))
         try:
+            for entry in (one for one in entries if one.body.get("event") == "revoked"):
+                serial = str(entry.body["serial"])
+                revoked[serial] = _joined(revoked.get(serial), _revoked(entry))
             found = [_issued(entry.body) for entry in entries if entry.body.get("event") == "issued"]
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise ConsortiumError("the register of certificates is not of this version; update fedvoxel") from None
         return tuple(Issued(one.certificate, one.holder, revoked.get(one.serial)) for one in found)
 
@@ -158,7 +158,7 @@ class Register:
 
 
 def _issued(body: dict[str, Any]) -> Issued:
-    certificate = x509.load_pem_x509_certificate(body["certificate"].encode("ascii"))
+    certificate = certificate_in(body["certificate"].encode("ascii"))
     kind: HolderKind = body["kind"]
     if kind not in get_args(HolderKind):
         raise ValueError(kind)

@@ -57,7 +57,7 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(read_plain(path, _LARGEST_BYTES))
         signed = request.is_signature_valid
-    except (OSError, ValueError, UnsupportedAlgorithm):
+    except (OSError, ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise ConsortiumError(
             f"{path.name} is no request for a certificate; one is made by: fedvoxel site request"
         ) from None
@@ -75,7 +75,12 @@ def requested_by(
     Raises:
         ConsortiumError: The file does not have that name, or not with that organisation and role.
     """
-    name, organisation, role = (_first(request, oid) for oid in _SUBJECT)
+    try:
+        name, organisation, role = (_first(request, oid) for oid in _SUBJECT)
+    except ValueError:
+        raise ConsortiumError(
+            "the request says in no way that can be read who asks; have another made by: fedvoxel site request"
+        ) from None
     holder = next((one for one in holders if one.name == name and one.kind != "listener"), None)
     if holder is None:
         raise ConsortiumError(f"the consortium file has nobody of the name {name[:80]!r}; who is it that asks?")

@@ -16,6 +16,7 @@ from fedvoxel.governance.finding import Finding, error, ok, warning
 from fedvoxel.governance.kit import Kit
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.identity import leads_to, load_roots
+from fedvoxel.records.pem import certificate_in, certificates_in
 from fedvoxel.records.revocation import LIST_FILE, check_list, check_list_is_of_now, read_lists
 
 WARN_BEFORE = timedelta(days=30)
@@ -92,7 +93,7 @@ def _read_roots(path: Path) -> tuple[x509.Certificate, ...] | Finding:
 
 def _read(path: Path) -> x509.Certificate | Finding:
     try:
-        return x509.load_pem_x509_certificate(read_plain(path))
+        return certificate_in(read_plain(path))
     except FileNotFoundError:
         return error(_TOPIC, f"startup/{path.name} is missing; put it there, or {_NEW_KIT}")
     except (OSError, ValueError):
@@ -112,7 +113,7 @@ def _check_time(certificate: x509.Certificate, what: str, now: datetime) -> Find
 
 
 def _check_issuer(kit: Kit, roots: tuple[x509.Certificate, ...]) -> Finding:
-    chain = x509.load_pem_x509_certificates(kit.certificate.read_bytes())
+    chain = certificates_in(kit.certificate.read_bytes())
     if any(leads_to(chain, root) for root in roots):
         return ok(_TOPIC, "issued by the consortium's root")
     return error(

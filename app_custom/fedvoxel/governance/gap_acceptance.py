@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-
 from fedvoxel.errors import LedgerError
 from fedvoxel.export.signature import sign
 from fedvoxel.export.trust import Trust
@@ -18,6 +16,7 @@ from fedvoxel.records.audit_event import MOST_HEADS, Actor, AuditEvent
 from fedvoxel.records.chain import OpenChain
 from fedvoxel.records.chain_entry import FIRST, Entry
 from fedvoxel.records.identity import Identity, organisation_of, role_of
+from fedvoxel.records.pem import certificate_in
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Acceptance:
         Raises:
             LedgerError: It is no person's.
         """
-        certificate = x509.load_pem_x509_certificate(self.person.certificate.encode())
+        certificate = certificate_in(self.person.certificate.encode())
         if not role_of(certificate):
             raise LedgerError(f"a person accepts a gap; {self.person.name} is none: sign with a person's kit")
         return Actor(name=self.person.name, role=role_of(certificate), organisation=organisation_of(certificate))

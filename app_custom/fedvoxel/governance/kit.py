@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from fedvoxel.config import read_json
 from fedvoxel.errors import ConfigError, ConsortiumError
 from fedvoxel.plain_file import read_plain
+from fedvoxel.records.pem import certificate_in
 
 KitKind = Literal["server", "relay", "site", "person"]
 
@@ -163,7 +164,7 @@ def _upstream(settings: Any) -> ServerAddress:
 
 def _owner_of(certificate: Path, kit_name: str) -> tuple[str, str]:
     try:
-        subject = x509.load_pem_x509_certificate(read_plain(certificate)).subject
+        subject = certificate_in(read_plain(certificate)).subject
     except FileNotFoundError:
         raise ConsortiumError(
             f"kit {kit_name}: startup/{certificate.name} is missing; put the certificate there or ask for a new kit"

@@ -15,7 +15,8 @@ from fedvoxel.governance.certificate_register import Issued
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit
 from fedvoxel.records.atomic import write_public
-from fedvoxel.records.identity import leads_to, load_roots
+from fedvoxel.records.identity import UNREADABLE, leads_to, load_roots
+from fedvoxel.records.pem import certificate_in, certificates_in
 from fedvoxel.records.revocation import serial_text
 
 
@@ -54,15 +55,15 @@ def take_up(kit: Kit, renewed: bytes, listener: bool = False) -> bool:
     if listener:
         certificate, private_key = (kit.startup / name for name in ("server.crt", "server.key"))
     try:
-        chain = x509.load_pem_x509_certificates(renewed)
-        old = x509.load_pem_x509_certificate(certificate.read_bytes())
-        key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
+        chain = certificates_in(renewed)
+        old = certificate_in(certificate.read_bytes())
+        key = serialization.load_pem_private_key(private_key.read_bytes(), password=None).public_key()
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(f"expected the renewed certificate of {kit.name} (PEM), got none") from None
     new = chain[0]
     if new == old:
         return False
-    if new.subject != old.subject or new.public_key() != key.public_key():
+    if not _is_for(new, old, key):
         raise ConsortiumError(f"the certificate {serial_text(new.serial_number)} is not for {kit.name} and its key")
     if not any(leads_to(chain, root) for root in load_roots(kit.root_certificate)):
         raise ConsortiumError("the renewed certificate is of another consortium")
@@ -70,3 +71,11 @@ def take_up(kit: Kit, renewed: bytes, listener: bool = False) -> bool:
         raise ConsortiumError(f"the certificate ends no later than the one that {kit.name} has")
     write_public(certificate, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in chain))
     return True
+
+
+def _is_for(new: x509.Certificate, old: x509.Certificate, key: object) -> bool:
+    """Says whether a certificate names whom an older one names, and is for a key."""
+    try:
+        return new.subject == old.subject and new.public_key() == key
+    except UNREADABLE:
+        return False

@@ -22,7 +22,16 @@ from fedvoxel.governance.authority import Authority, Root
 from fedvoxel.governance.authority_store import make_root, save_authority, save_keys, save_roots
 from fedvoxel.governance.kit import Kit
 from fedvoxel.records.atomic import write_bytes, write_public
-from fedvoxel.records.identity import CROSS_FILE, is_authority, is_issued_by, leads_to, load_root, load_roots
+from fedvoxel.records.identity import (
+    CROSS_FILE,
+    UNREADABLE,
+    is_authority,
+    is_issued_by,
+    leads_to,
+    load_root,
+    load_roots,
+)
+from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import serial_text
 
 FORMER = "former"
@@ -114,9 +123,9 @@ def take_up_roots(kit: Kit, roots: bytes, cross: bytes) -> bool:
         return False
     known = load_roots(kit.root_certificate)
     try:
-        new = x509.load_pem_x509_certificates(roots)
-        vouched = x509.load_pem_x509_certificates(cross) if cross else []
-        own = x509.load_pem_x509_certificates(kit.certificate.read_bytes())
+        new = certificates_in(roots)
+        vouched = certificates_in(cross) if cross else []
+        own = certificates_in(kit.certificate.read_bytes())
     except (OSError, ValueError):
         raise ConsortiumError("expected the consortium's roots (PEM), got something else") from None
     check_vouched(new, vouched, known)
@@ -146,7 +155,10 @@ def check_vouched(
 
 def _vouches(cross: x509.Certificate, root: x509.Certificate, known: tuple[x509.Certificate, ...]) -> bool:
     # Without the look at what it is, a hospital's own certificate would vouch for a root of that hospital's making.
-    same = is_authority(cross) and (cross.subject, cross.public_key()) == (root.subject, root.public_key())
+    try:
+        same = is_authority(cross) and (cross.subject, cross.public_key()) == (root.subject, root.public_key())
+    except UNREADABLE:
+        return False
     return same and is_issued_by(root, root) and any(is_issued_by(cross, one) for one in known)
 
 

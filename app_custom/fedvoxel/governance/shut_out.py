@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.errors import ConfigError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.revocation import serial_text
 
@@ -94,8 +95,8 @@ def read_shut_out(state: Path) -> frozenset[str]:
 def _names_in(path: Path) -> frozenset[str] | None:
     """Returns the names in a note of who is shut out; None where it is missing or damaged."""
     try:
-        return frozenset(map(str, json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError):
+        return frozenset(map(str, json.loads(read_plain(path))))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -115,11 +115,14 @@ def submission_of(meta: Mapping[str, Any], app: Path) -> Submission:
         app: The folder of the app, unpacked.
 
     Raises:
-        JobError: There is more than anybody could look at, a link, or settings that are no JSON.
+        JobError: There is more than anybody could look at, a link, what is no file, or settings that are no JSON.
     """
-    paths = sorted(path for path in app.rglob("*") if path.name not in SIGNATURES)
-    if any(path.is_symlink() for path in paths):
+    everything = sorted(app.rglob("*"))
+    if any(path.is_symlink() for path in everything):
         raise JobError("the job holds links; FLARE signs none, and this site takes none")
+    if not all(path.is_file() or path.is_dir() for path in everything):
+        raise JobError("the job holds something else than files and folders, which no job consists of")
+    paths = [path for path in everything if path.name not in SIGNATURES]
     files = [path for path in paths if path.is_file()]
     check_formats(path.relative_to(app).as_posix() for path in files)
     if len(files) > MOST_FILES or sum(path.stat().st_size for path in files) > LARGEST_BYTES:
@@ -149,8 +152,8 @@ def submission_of_folder(folder: Path, site: str) -> Submission:
 def _own(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the job's own part of a meta, in plain JSON."""
     try:
-        plain = json.loads(json.dumps(dict(meta), allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
+        plain = json.loads(json.dumps(dict(meta), allow_nan=False, ensure_ascii=False).encode("utf-8"))
+    except (TypeError, ValueError, RecursionError):  # of text that nobody can write, too
         raise JobError(f"the job's {META_FILE} is no JSON") from None
     return {key: value for key, value in plain.items() if key not in _SERVERS_NOTES and value != _DEFAULTS.get(key)}
 

@@ -238,8 +238,10 @@ def read_certificate(content: bytes) -> WithdrawalCertificate:
     what = "the certificate of withdrawal"
     values = read_object(content, what)
     inner = values.get("statement")
-    read_versioned(canonical_json(inner if isinstance(inner, dict) else {}), SCHEMA_VERSION, what)
     try:
+        read_versioned(canonical_json(inner if isinstance(inner, dict) else {}), SCHEMA_VERSION, what)
         return parse_config(WithdrawalCertificate, values, what)
     except ConfigError as error:
         raise PackageError(str(error)) from None
+    except ValueError:
+        raise PackageError(f"{what} holds text or numbers that nobody can write; ask for another copy") from None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedvoxel.errors import LedgerError, UpdateError
+from fedvoxel.plain_file import MOST_ARRAYS_BYTES, read_plain
 from fedvoxel.privacy.ledger_entries import Kept
 from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.chain_entry import ADVICE, Entry
@@ -43,7 +44,7 @@ class KeptBytes:
         if kept is None:
             return None
         try:
-            content = self._path(kept.release_id).read_bytes()
+            content = read_plain(self._path(kept.release_id), MOST_ARRAYS_BYTES)
         except OSError:
             return None
         return content if hashlib.sha256(content).hexdigest() == kept.sha256 else None

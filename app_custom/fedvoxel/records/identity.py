@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.plain_file import read_plain
+from fedvoxel.records.pem import certificate_in, certificates_in
 
 _HASH = hashes.SHA256()
 _PSS = padding.PSS(padding.MGF1(_HASH), padding.PSS.DIGEST_LENGTH)
@@ -27,6 +28,10 @@ Algorithm = Literal["rsa-pss-sha256", "ecdsa-sha256"]
 
 CROSS_FILE = "crossCA.pem"
 """The name of the file with certificates by which an old root vouches for a new one."""
+
+
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What looking into a certificate or list may end with that was opened: parts are read when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,9 @@ def load_identity(startup: Path) -> Identity:
     """
     try:
         written = read_plain(startup / "client.crt").decode("ascii")
-        root = x509.load_pem_x509_certificate(read_plain(startup / "rootCA.pem"))
+        root = certificate_in(read_plain(startup / "rootCA.pem"))
         key = serialization.load_pem_private_key(read_plain(startup / "client.key"), password=None)
-        name = name_of(x509.load_pem_x509_certificate(written.encode()))
+        name = name_of(certificate_in(written.encode()))
     except (OSError, ValueError, TypeError):
         raise ConsortiumError(
             "signing needs the client.crt, client.key and rootCA.pem of a site's or a person's kit, and one of them "
@@ -85,7 +90,7 @@ def load_root(path: Path) -> x509.Certificate:
         ConsortiumError: It is missing or no certificate.
     """
     try:
-        return x509.load_pem_x509_certificate(read_plain(path))
+        return certificate_in(read_plain(path))
     except (OSError, ValueError):
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 
@@ -97,7 +102,7 @@ def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
         ConsortiumError: The file is missing or holds none.
     """
     try:
-        return tuple(x509.load_pem_x509_certificates(read_plain(path)))
+        return tuple(certificates_in(read_plain(path)))
     except (OSError, ValueError):
         raise ConsortiumError(f"expected the consortium's root certificate in {path.name}, got none") from None
 
@@ -144,7 +149,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
     """Says whether a certificate's holder may issue others."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
 
 

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from fedvoxel.errors import ConsortiumError
 from fedvoxel.plain_file import read_plain
+from fedvoxel.records.identity import UNREADABLE
 
 LIST_FILE = "crl.pem"
 """The name of the list in a kit's `startup/` folder and in the authority's."""
@@ -55,10 +56,12 @@ def kept_lists(*places: Path) -> tuple[x509.CertificateRevocationList, ...]:
 def lists_in(content: bytes) -> tuple[x509.CertificateRevocationList, ...]:
     """Returns the lists in a file's content; see `read_lists`."""
     try:
-        if not content.startswith(_BEGIN):
-            return (x509.load_der_x509_crl(content),)
-        return tuple(x509.load_pem_x509_crl(_BEGIN + part) for part in content.split(_BEGIN)[1:])
-    except ValueError:
+        parts = content.split(_BEGIN)[1:] if content.startswith(_BEGIN) else ()
+        found = tuple(x509.load_pem_x509_crl(_BEGIN + part) for part in parts) or (x509.load_der_x509_crl(content),)
+        # Whose list it is, is read when it is asked for, before anybody looks at a signature.
+        _ = [one.issuer for one in found]
+        return found
+    except (ValueError, x509.InvalidVersion):
         raise ConsortiumError("expected the root's revocation list, got something else") from None
 
 
@@ -75,8 +78,16 @@ def check_list(crl: x509.CertificateRevocationList, root: x509.Certificate) -> N
     if not signed:
         raise ConsortiumError("the revocation list was not signed by this root; ask the operator for the right one")
     # A list of changes, or of some certificates only, says so in an extension that must be understood.
-    if any(extension.critical for extension in crl.extensions):
+    if _says_more(crl):
         raise ConsortiumError("the revocation list is not the root's whole list; ask the operator for that one")
+
+
+def _says_more(crl: x509.CertificateRevocationList) -> bool:
+    """Says whether a list has extensions that must be understood, or that cannot be read."""
+    try:
+        return any(extension.critical for extension in crl.extensions)
+    except UNREADABLE:
+        return True
 
 
 def check_list_is_of_now(crl: x509.CertificateRevocationList, now: datetime) -> None:
@@ -107,6 +118,8 @@ def revoked_from(entry: x509.RevokedCertificate) -> datetime:
         invalid = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
     except x509.ExtensionNotFound:
         return entry.revocation_date_utc
+    except UNREADABLE:
+        return datetime.min.replace(tzinfo=UTC)  # what cannot be read may say any day
     return min(invalid, entry.revocation_date_utc)
 
 

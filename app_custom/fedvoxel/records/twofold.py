@@ -8,6 +8,7 @@ copy is one that an earlier release wrote; a copy whose file is not there was cu
 import hashlib
 from pathlib import Path
 
+from fedvoxel.plain_file import MOST_ARRAYS_BYTES, read_plain
 from fedvoxel.records.atomic import write_bytes
 
 HASHED = ".hashed"
@@ -30,13 +31,13 @@ def read_twofold(path: Path) -> bytes:
     Raises:
         OSError: There is no such file, or it cannot be read.
     """
-    return whole_copy(path) or path.read_bytes()
+    return whole_copy(path) or read_plain(path, MOST_ARRAYS_BYTES)
 
 
 def whole_copy(path: Path) -> bytes | None:
     """Returns what the copy of a file holds; None where there is none, or its hash does not fit."""
     try:
-        head, _, content = copy_of(path).read_bytes().partition(b"\n")
+        head, _, content = read_plain(copy_of(path), MOST_ARRAYS_BYTES).partition(b"\n")
     except OSError:
         return None
     return content if head == hashlib.sha256(content).hexdigest().encode("ascii") else None

@@ -4,7 +4,6 @@ A case is what stands before the image's ending: sub-01_ses-2 of sub-01_ses-2_ru
 another ending (a second run, another contrast) are not part of the cohort.
 """
 
-import csv
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from fedvoxel.errors import CohortError
 from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.refusal import Reason
 from fedvoxel.volumes.sources import BidsSource
+from fedvoxel.volumes.table_file import UNREADABLE, read_rows
 
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -72,9 +72,8 @@ def _wanted_subjects(source: BidsSource, root: Path) -> set[str] | None:
     if not source.participants:
         return None
     try:
-        with (root / "participants.tsv").open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        _, rows = read_rows(root / "participants.tsv", "\t")
+    except UNREADABLE as error:
         raise CohortError(
             f"source.participants needs a readable participants.tsv in the BIDS root ({type(error).__name__})"
         ) from None

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from fedvoxel.config import FrozenModel, load_json_config, parse_config
 from fedvoxel.errors import CohortError, ConfigError, DiskFullError, LedgerError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import is_disk_full, write_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
@@ -189,7 +190,7 @@ def list_mark(base: Path) -> bytes:
         CohortError: It cannot be read.
     """
     try:
-        return (base / ANCHOR_FILE).read_bytes()
+        return read_plain(base / ANCHOR_FILE)
     except FileNotFoundError:
         return b""
     except OSError as problem:

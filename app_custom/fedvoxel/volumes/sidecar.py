@@ -6,7 +6,6 @@ file holds (a hospital, a date, a name) is left where it is. What is read stays 
 Source: BIDS 1.10, Magnetic Resonance Imaging data, and participants file.
 """
 
-import csv
 import json
 import math
 import re
@@ -14,7 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedvoxel.plain_file import read_plain
 from fedvoxel.volumes.layouts import CaseFiles
+from fedvoxel.volumes.table_file import UNREADABLE, read_rows
 
 MAX_BYTES = 2**20
 """A sidecar, or a table of participants, that is larger is not read."""
@@ -46,9 +47,8 @@ def read_participants(root: Path) -> dict[str, Sidecar]:
     try:
         if path.stat().st_size > MAX_BYTES:
             return {}
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        _, rows = read_rows(path, "\t")
+    except UNREADABLE:
         return {}
     return {str(row.get("participant_id")): _participant(row) for row in rows}
 
@@ -65,10 +65,8 @@ def _sidecar_paths(image: Path) -> list[Path]:
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return {}
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError):
+        content = json.loads(read_plain(path, MAX_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -1,14 +1,15 @@
 """Reads the lists of cases that name their files: a CSV table, and the Decathlon's dataset.json."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fedvoxel.errors import CohortError
+from fedvoxel.plain_file import read_plain
 from fedvoxel.volumes.layouts import CaseFiles
 from fedvoxel.volumes.refusal import Reason
+from fedvoxel.volumes.table_file import UNREADABLE, read_rows
 
 _COLUMNS = ("case", "image", "label")
 
@@ -23,10 +24,8 @@ def list_csv(table: Path) -> list[CaseFiles]:
         CohortError: The table cannot be read or lacks a column.
     """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns, rows = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        columns, rows = read_rows(table)
+    except UNREADABLE as error:
         raise _unusable("table", "a comma-separated UTF-8 table", type(error).__name__) from None
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
@@ -41,8 +40,8 @@ def list_decathlon(dataset_json: Path) -> list[CaseFiles]:
         CohortError: The file cannot be read or has no such list.
     """
     try:
-        content = json.loads(dataset_json.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        content = json.loads(read_plain(dataset_json).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise _unusable("dataset_json", "a JSON file", type(error).__name__) from None
     items = content.get("training") if isinstance(content, dict) else None
     if not isinstance(items, list):

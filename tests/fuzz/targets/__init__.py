@@ -7,7 +7,8 @@ from tests.fuzz.target import Target
 
 MODULES = (
     *("messages", "secure", "answers", "fobs", "jobs", "kits", "packages", "ledgers", "images", "pages"),
-    *("commands", "configs"),
+    *("commands", "configs", "doors", "certificates", "authority", "backups", "countersignatures"),
+    *("server_state", "site_state", "cohort_lists"),
 )
 """The modules of this folder that hold targets."""
 

@@ -106,7 +106,7 @@ _KINDS = ("plain", "path", "link", "device", "bomb", "meta bomb", "twice", "conf
 
 
 @st.composite
-def _archives(draw: st.DrawFn) -> bytes:
+def archives(draw: st.DrawFn) -> bytes:
     """A job's ZIP that no console of ours would make."""
     kind, stream = draw(st.sampled_from(_KINDS)), io.BytesIO()
     documents = {f"{_NAME}/{name}": json.dumps(content).encode() for name, content in job_documents().items()}
@@ -164,5 +164,5 @@ TARGETS = (
         _load,
         (Exception,),
     ),
-    Target("archives", "job archives", _archives(), _submit, (Exception,)),
+    Target("archives", "job archives", archives(), _submit, (Exception,)),
 )

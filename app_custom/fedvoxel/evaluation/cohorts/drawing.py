@@ -12,6 +12,7 @@ from fedvoxel.errors import CohortError, GeometryError
 from fedvoxel.evaluation.cohorts.all_cores import on_all_cores
 from fedvoxel.evaluation.cohorts.case_card import CARD_VERSION, CardSubject, CaseCard, card_of
 from fedvoxel.evaluation.cohorts.private_folder import OWNER_ONLY_FILE, private_folder
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_text
 from fedvoxel.records.canonical import sha256_of, sha256_of_file
 from fedvoxel.volumes.layouts import CaseFiles
@@ -97,7 +98,7 @@ def _inputs(order: CardOrder) -> str:
 
 def _kept(path: Path) -> CaseCard | None:
     try:
-        return CaseCard.model_validate_json(path.read_bytes())
+        return CaseCard.model_validate_json(read_plain(path))
     except (OSError, ValueError):
         return None
 

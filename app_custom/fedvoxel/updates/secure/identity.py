@@ -12,6 +12,7 @@ from cryptography import x509
 
 from fedvoxel.errors import ConsortiumError, UpdateError
 from fedvoxel.records.identity import has_signed, is_issued_by, leads_to, name_of, role_of
+from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import check_list, check_list_is_of_now
 
 Lists = tuple[x509.CertificateRevocationList, ...]
@@ -34,7 +35,7 @@ class Signers:
         """
         unsigned = f"a message that {name[:80]} has not signed with a certificate of this consortium"
         try:
-            certificate, *behind = x509.load_pem_x509_certificates(written.encode())
+            certificate, *behind = certificates_in(written.encode())
         except ValueError:
             raise UpdateError(unsigned) from None
         if not leads_to((certificate, *behind), self.root):

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_json
 from fedvoxel.volumes.cohort.folder import JOURNAL
 from fedvoxel.volumes.cohort.manifest import CaseName, FileHashes, ReasonName, Sha256
@@ -115,6 +116,6 @@ def keyed_hash(key: str, *parts: object) -> str:
 
 def _read(path: Path, model: type[EntryT]) -> EntryT | None:
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(read_plain(path))
     except (OSError, ValidationError):
         return None

@@ -1,11 +1,11 @@
 """Reads which NIfTI file is the label of which image series; stays inside the site."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedvoxel.errors import CohortError
+from fedvoxel.volumes.table_file import UNREADABLE, read_rows
 
 _COLUMNS = ("series", "label")
 
@@ -34,10 +34,8 @@ def read_label_table(table: Path) -> LabelTable:
         CohortError: The table cannot be read, lacks a column, or names a series twice.
     """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns, rows = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        columns, rows = read_rows(table)
+    except UNREADABLE as error:
         raise _unusable("a comma-separated UTF-8 table", type(error).__name__) from None
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
