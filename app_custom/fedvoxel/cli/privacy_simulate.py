@@ -62,9 +62,7 @@ def simulate(
     unit: UnitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Computes what a job would cost, before you accept it; or what a plan in numbers would. Nothing is spent.
-
-    The cost is that of all rounds and of the job's spare draws, which are charged whether a crash needs them or not.
+    """Computes what a job, or a plan in numbers, would cost with its spare draws, before you accept it. Spends nothing.
 
     With --kit, exit code 0 says that the budget covers all rounds, 15 that your site would stop before the last one,
     and 13 that it would answer none.
