@@ -58,14 +58,14 @@ class Run:
         return None if "start" in changes else Start(self.seed, tuple(changes.get(_CHANNELS, ())))
 
     def job(self) -> Job:
-        """Returns the job that gives `epsilon` over all its rounds.
+        """Returns the job that gives `epsilon` over all its rounds, and the spare draws that it plans.
 
         The learning rate falls with the square of noise beyond the job's own: what a step gains grows with the rate and
         what its noise costs with the square of rate and noise, so that the best rate does. It looks at no case.
         """
         changes = {key: value for key, value in LEVERS.get(self.lever, {}).items() if key != "start"}
         own = read_job(PROTECTED, changes | {"promises": None})
-        steps = own.rounds.num_rounds * own.privacy.steps_per_round
+        steps = own.privacy.draws(own.rounds.num_rounds) * own.privacy.steps_per_round
         noise, slower = None, 1.0
         if self.epsilon is not None:
             noise = _noise(self.epsilon, own.privacy.delta, own.privacy.sampling_probability, steps)

@@ -140,6 +140,20 @@ def test_simulate_counts_rounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert "epsilon 7.888 at delta 0.001 for each patient (by dp-accounting" in capsys.readouterr().out
 
 
+def test_simulate_counts_spare_draws(capsys: pytest.CaptureFixture[str]) -> None:
+    """Given the budget, the noise is that of all draws that are charged."""
+    few, more = (["--rounds", rounds, "--steps", "1", "--delta", "1e-5"] for rounds in ("20", "30"))
+    all_in, wanted = ["--sampling-probability", "1"], ["--epsilon", "4.866083"]
+    spared = shown_as_json(capsys, "simulate", *few, *all_in, *wanted, "--spare-draws", "10")
+    assert spared == shown_as_json(capsys, "simulate", *more, *all_in, *wanted) | {"most_rounds": spared["most_rounds"]}
+    assert spared["plan"]["draws"] == 30 and spared["plan"]["event"]["noise_multiplier"] == pytest.approx(5, abs=1e-3)
+    assert spared["most_rounds"] == 20
+    told = ["privacy", "simulate", *few, *all_in, "--spare-draws", "10", "--noise-multiplier", "5", *wanted]
+    assert main(told) == 0
+    said = capsys.readouterr().out
+    assert "20 rounds and 10 spare draws of 1 steps" in said and "allows 20 rounds of this kind beside 10 spare" in said
+
+
 def test_simulate_finds_the_noise(capsys: pytest.CaptureFixture[str]) -> None:
     shown = shown_as_json(capsys, "simulate", *QUICK, "--epsilon", "4.866083")
     assert shown["epsilon"] == pytest.approx(4.866, abs=2e-3)

@@ -117,6 +117,24 @@ def test_a_budget_that_covers_a_part(tmp_path: Path, kit: Path, capsys: pytest.C
     assert "would answer 2 of 4 rounds" in told(capsys, CUT, job, "--kit", kit)
 
 
+def test_spare_draws_are_in_the_cost_and_a_budget_may_lack_them(
+    tmp_path: Path, kit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = write(tmp_path, SECTION | {"spare_draws": 2})
+    shown = told_as_json(capsys, 0, job)
+    assert shown["epsilon"] == pytest.approx(planned_epsilon(plan(ROUNDS + 2)))
+    assert (shown["rounds"], shown["spare_draws"], shown["plan"]["draws"]) == (ROUNDS, 2, ROUNDS + 2)
+    assert "over 4 rounds and 2 spare draws; one round alone" in told(capsys, 0, job)
+    for covered, said in ((6, ("fits", 4, 2)), (5, ("fits", 4, 1)), (4, ("fits", 4, 0)), (3, ("cut", 3, 0))):
+        give(kit, planned_epsilon(plan(covered)) + 0.001)
+        decision = told_as_json(capsys, 0 if said[0] == "fits" else CUT, job, "--kit", kit)["decision"]
+        assert (decision["verdict"], decision["rounds"], decision["spare_draws"]) == said
+        assert decision["most_rounds"] == covered - 2
+    words = told(capsys, CUT, job, "--kit", kit)
+    assert "would answer 3 of 4 rounds" in words and "covers 0 of 2 spare draws" in words
+    assert "enough for 1 rounds of this kind in a new run, beside its 2 spare" in words
+
+
 def test_what_earlier_runs_have_spent_counts(tmp_path: Path, kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = open_ledger(kit / "local", kit / "state", "blobs")
     ledger.reserve("earlier", "job", 0, plan(ROUNDS))

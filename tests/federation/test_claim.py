@@ -138,6 +138,15 @@ def test_a_job_in_order_claims_what_its_mechanism_guarantees() -> None:
     assert hospital and claimed(HOSPITAL).guarantee == hospital and claimed(HOSPITAL).text == hospital.said()
 
 
+@pytest.mark.parametrize("privacy", [PRIVACY, HOSPITAL])
+def test_a_draw_that_may_be_lost_is_claimed_like_a_round(privacy: Any) -> None:
+    spared, more = claimed(privacy | {"spare_draws": 3}), claimed(privacy, num_rounds=5)
+    assert spared.guarantee and more.guarantee and spared.guarantee.epsilon == more.guarantee.epsilon
+    assert "2 rounds and 3 spare draws" in spared.text
+    with pytest.raises(ConfigError, match="rounds and spare draws"):
+        claimed(HOSPITAL | {"spare_draws": 1}, num_rounds=10_000)
+
+
 def test_more_rounds_claim_less() -> None:
     few, many = claimed(num_rounds=2).guarantee, claimed(num_rounds=20).guarantee
     assert few and many and few.epsilon < many.epsilon

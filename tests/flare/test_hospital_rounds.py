@@ -17,8 +17,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.errors import LedgerError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
+from fedvoxel.federation.run_state import RunState
 from fedvoxel.flare.messages import TASK_TRAIN, result_reply
 from fedvoxel.flare.run_files import GLOBAL_MODEL_FILE
+from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.privacy import hospital_mechanism
 from fedvoxel.privacy.clipping import clip_update
 from fedvoxel.privacy.events import GaussianEvent
@@ -263,6 +265,39 @@ def test_a_round_that_is_in_the_journal_and_not_in_the_ledger_is_released_once_w
     received, out = entries(tmp_path)
     assert {one.release_id for one in received} == set(ids.values()) and len(received) == 3 and len(out) == 1
     assert out[0].sha256 == sha256_of_file(tmp_path / "job-1" / GLOBAL_MODEL_FILE)
+
+
+def test_a_sum_that_was_noised_and_lost_at_the_server_is_noised_anew_and_released_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own noise was in its memory alone: hospitals send what they have kept, and are charged nothing."""
+    ids = {name: secrets.token_hex(16) for name in SITES}
+    sites = {name: site(lambda release_id=release_id: reply(release_id=release_id)) for name, release_id in ids.items()}
+    section, written, drawn = {**SECTION, "spare_draws": 1}, RunJournal.commit, HospitalMechanism.release
+    noised: list[bytes] = []
+
+    def release(self: HospitalMechanism, total: Any) -> Any:
+        mean = drawn(self, total)
+        noised.append(mean["weight"].tobytes())
+        return mean
+
+    def no_disk(self: RunJournal, state: RunState) -> None:
+        if state.rounds.round:
+            raise OSError("no disk")
+        written(self, state)
+
+    monkeypatch.setattr(HospitalMechanism, "release", release)
+    with monkeypatch.context() as broken:
+        broken.setattr(RunJournal, "commit", no_disk)
+        assert run(tmp_path, section, sites).status == "failed" and entries(tmp_path)[1] == []
+    outcome = run(tmp_path, section, sites)
+    assert outcome.status == "finished" and len(noised) == 2 and noised[0] != noised[1]
+    received, out = entries(tmp_path)
+    assert [one.release_id for one in received] == [*ids.values()] * 2, "the same releases, once for each attempt"
+    assert [one.round for one in out] == [0] and out[0].sha256 == sha256_of_file(tmp_path / "job-1" / GLOBAL_MODEL_FILE)
+    np.testing.assert_array_equal(released(tmp_path), np.frombuffer(noised[1], np.float32).reshape(200, 200))
+    expected = HospitalMechanism(HospitalMechanismConfig.model_validate(SECTION)).guarantee(2)
+    assert outcome.guarantee and expected and outcome.guarantee.epsilon == expected.epsilon, "a round and a spare draw"
 
 
 def test_an_attempt_under_other_noise_is_refused_before_a_site_sends_its_updates_again(

@@ -38,6 +38,7 @@ SECTION = {
     "delta": 1e-3,
     "expected_batch": 1000,
 }
+SPARED = SECTION | {"spare_draws": 1}
 OF_HOSPITALS = {"unit": "hospital", "clip_norm": 1.0, "noise_multiplier": 10.0, "sites": 3, "delta": 1e-3}
 
 
@@ -71,6 +72,12 @@ def test_says_how_many_rounds_the_budget_covers_and_spends_nothing(local: Path) 
     assert covered(local, SECTION, 5) == 0
     grant(local, "blobs", CohortBudget(unit="patient", epsilon=cost(1) + cost(2) + 0.001, delta=1e-2))
     assert covered(local, SECTION, 5) == 2
+
+
+def test_says_how_many_spare_draws_the_budget_covers_beside_the_rounds(local: Path) -> None:
+    assert covered(local, SPARED, 1) == 2, "the round and the spare draw"
+    assert covered(local, SPARED, 3) == 3, "the rounds alone"
+    assert covered(local, SPARED | {"spare_draws": 0}, 1) == 1
 
 
 @pytest.mark.parametrize("privacy", [None, OF_HOSPITALS, SECTION | {"noise_multiplier": None}])
@@ -152,6 +159,9 @@ def job(privacy: Any, rounds: int) -> JobFolder:
     [
         (5, SECTION, True, "covers all 5 rounds"),
         (2, SECTION, True, "covers 2 of the 5 rounds"),
+        (6, SPARED, True, "covers all 5 rounds and 1 of 1 spare draw;"),
+        (5, SPARED, True, "covers all 5 rounds and 0 of 1 spare draw;"),
+        (4, SPARED, True, "covers 4 of the 5 rounds"),
         (0, SECTION, False, "covers 0 of the 5 rounds"),
         (0, None, False, "needs a privacy section with unit 'patient', it has none"),
         (0, OF_HOSPITALS, False, "with unit 'patient', it has hospital"),

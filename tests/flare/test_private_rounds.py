@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedvoxel.errors import BudgetExceededError, ConfigError, LedgerError, TrainingError
 from fedvoxel.flare.private_rounds import PrivateRounds
+from fedvoxel.flare.section_agreement import check_same_section
 from fedvoxel.privacy.charging import most_draws
 from fedvoxel.privacy.events import GaussianEvent, NoiseSharing
 from fedvoxel.privacy.guarantee import PrivacyUnit
@@ -17,6 +18,8 @@ from fedvoxel.privacy.ledger import Ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
+from fedvoxel.privacy.simulation import plan_of
+from fedvoxel.privacy.spending import planned_epsilon
 from fedvoxel.updates.secure.masked import MASKED
 from fedvoxel.updates.update import Arrays
 from fedvoxel.updates.weights_file import from_bytes
@@ -30,6 +33,8 @@ CONFIG = PatientMechanismConfig(
     delta=1e-3,
     expected_batch=4,
 )
+SPARED = CONFIG.model_copy(update={"spare_draws": 1})
+FOUR_DRAWS = plan_of(CONFIG, 4)
 ARRAYS = {"conv.weight": np.full(3, 0.5, np.float32)}
 
 
@@ -65,6 +70,74 @@ def test_what_was_kept_is_not_sent_again_under_a_changed_section(tmp_path: Path)
         other = PrivateRounds(ledger, CONFIG.model_copy(update=changed), "run", "job-2")
         with pytest.raises(LedgerError, match="declared another"):
             other.release(0, num_rounds, Trained())
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: the draw is charged, and nothing of it is kept."""
+
+
+def die() -> tuple[Arrays, int]:
+    raise Killed
+
+
+def test_a_spare_draw_is_for_one_that_is_lost_and_not_for_two(tmp_path: Path) -> None:
+    """Three rounds and a spare draw: all rounds are answered after one loss; a second costs the last round."""
+    for lost in (1, 2):
+        ledger = Ledger(tmp_path / str(lost), "cohort", CohortBudget(unit="patient", epsilon=8.0, delta=1e-3))
+        private = PrivateRounds(ledger, SPARED, "run", "job")
+        private.release(0, 3, Trained())
+        for _ in range(lost):
+            with pytest.raises(Killed):
+                private.release(1, 3, die)
+        again, trained = PrivateRounds(ledger, SPARED, "run", "job-2"), Trained()
+        again.release(1, 3, trained)
+        if lost == 1:
+            ledger.bytes_to_send(again.release(2, 3, trained))
+        else:
+            with pytest.raises(BudgetExceededError, match=r"planned 4 releases and has used them.*spare_draws"):
+                again.release(2, 3, trained)
+        status = ledger.status()
+        assert (status.runs[0].drawn, status.runs[0].kept, trained.times) == (4, 4 - lost, 3 - lost)
+        assert status.spent_epsilon == planned_epsilon(FOUR_DRAWS), "whatever was lost, and from the first draw on"
+
+
+def test_without_a_spare_draw_one_that_is_lost_costs_the_last_round(tmp_path: Path) -> None:
+    private, ledger = rounds(tmp_path)
+    with pytest.raises(Killed):
+        private.release(0, 3, die)
+    private.release(0, 3, Trained())
+    private.release(1, 3, Trained())
+    with pytest.raises(BudgetExceededError, match="planned 3 releases"):
+        private.release(2, 3, Trained())
+    assert ledger.status().spent_epsilon == planned_epsilon(FOUR_DRAWS.model_copy(update={"draws": 3}))
+
+
+@pytest.mark.parametrize("changed", [0, 2])
+def test_a_run_plans_its_spare_draws_once(changed: int, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "cohort", CohortBudget(unit="patient", epsilon=8.0, delta=1e-3))
+    PrivateRounds(ledger, SPARED, "run", "job").release(0, 3, Trained())
+    other = PrivateRounds(ledger, SPARED.model_copy(update={"spare_draws": changed}), "run", "job-2")
+    for index in (0, 1):
+        with pytest.raises(LedgerError, match="declared another draws"):
+            other.release(index, 3, Trained())
+    assert ledger.status().runs[0].drawn == 1
+
+
+def test_server_and_site_plan_the_same_spare_draws() -> None:
+    section = CONFIG.model_dump(mode="json")
+    check_same_section(section, section | {"spare_draws": 0})
+    with pytest.raises(ConfigError, match="another privacy section"):
+        check_same_section(section, section | {"spare_draws": 1})
+
+
+def test_a_budget_that_covers_the_rounds_alone_grants_no_spare_draw(tmp_path: Path) -> None:
+    three = planned_epsilon(FOUR_DRAWS.model_copy(update={"draws": 3}))
+    ledger = Ledger(tmp_path, "cohort", CohortBudget(unit="patient", epsilon=three + 1e-3, delta=1e-3))
+    private = PrivateRounds(ledger, SPARED, "run", "job")
+    for index in range(3):
+        private.release(index, 3, Trained())
+    with pytest.raises(BudgetExceededError, match="granted run run 3 of the 4 releases"):
+        private.release(3, 3, Trained())
 
 
 def test_more_steps_than_were_charged_do_not_leave(tmp_path: Path) -> None:
@@ -166,6 +239,17 @@ def test_a_masked_round_that_is_begun_again_is_drawn_anew_and_charged_again(tmp_
     assert kept[MASKED].tobytes() == b"FVS" + np.array([1, 1, 1]).astype("<i8").tobytes()
     with pytest.raises(BudgetExceededError, match="has used them, those lost to crashes included"):
         private.release(1, 2, lambda: (SHARE, 1), _hide)
+
+
+def test_a_spare_draw_is_for_a_masked_round_that_is_begun_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "cohort", CohortBudget(unit="patient", epsilon=8.0, delta=1e-3))
+    config = SHARED.model_copy(update={"spare_draws": 1})
+    PrivateRounds(ledger, config, "run", "job").release(0, 2, lambda: (SHARE, 1), _hide)
+    again = PrivateRounds(ledger, config, "run", "job-2")
+    for index in range(2):
+        ledger.bytes_to_send(again.release(index, 2, lambda: (SHARE, 1), _hide))
+    run = ledger.status().runs[0]
+    assert (run.drawn, run.kept, run.sent) == (3, 3, 2) and run.epsilon == planned_epsilon(plan_of(SHARED, 3))
 
 
 def test_a_hospitals_part_of_a_sum_is_clipped_before_it_is_masked(tmp_path: Path) -> None:

@@ -107,10 +107,10 @@ def test_a_simulation_agrees_with_the_ledger() -> None:
     plan = plan_of(1, noise_multiplier=10)
     simulation = simulate(plan, 1.0)
     assert (simulation.plan, simulation.epsilon) == (plan, planned_epsilon(plan))
-    most = simulation.most_draws
+    most = simulation.most_rounds
     assert most is not None and planned_epsilon(plan_of(most, 10)) <= 1 < planned_epsilon(plan_of(most + 1, 10))
     assert most_draws(plan, simulation.epsilon / 2) == 0
-    assert simulate(plan).most_draws is None
+    assert simulate(plan).most_rounds is None
 
 
 def test_a_run_is_charged_whole_at_its_first_draw(ledger: Ledger) -> None:

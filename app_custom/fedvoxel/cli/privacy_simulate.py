@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedvoxel.cli.privacy_view import at_most, print_json, show_simulation
+from fedvoxel.privacy.spare_draws import MOST_SPARE_DRAWS, rounds_and_spare
 
 if TYPE_CHECKING:
     from fedvoxel.flare.job_cost import Decision, JobCost
@@ -30,7 +31,13 @@ SamplingOption = Annotated[
     float | None, typer.Option(help="Probability with which each patient takes part in a step; 1 for all.")
 ]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Noisy steps in one round.")]
-RoundsOption = Annotated[int | None, typer.Option(min=1, help="Rounds, and spare ones for draws lost to crashes.")]
+RoundsOption = Annotated[int | None, typer.Option(min=1, help="Rounds of the run.")]
+SpareOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=MOST_SPARE_DRAWS, help="Draws beyond the rounds, for those that crashes cost; 0 unless given."
+    ),
+]
 DeltaOption = Annotated[
     float | None, typer.Option(help="The run's delta; at most a tenth of one over the number of patients.")
 ]
@@ -48,13 +55,14 @@ def simulate(
     sampling_probability: SamplingOption = None,
     steps: StepsOption = None,
     rounds: RoundsOption = None,
+    spare_draws: SpareOption = None,
     delta: DeltaOption = None,
     noise_multiplier: NoiseOption = None,
     epsilon: EpsilonOption = None,
     unit: UnitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Computes what a job would cost, before you accept it; or what a plan in numbers would. Nothing is spent.
+    """Computes what a job, or a plan in numbers, would cost with its spare draws, before you accept it. Spends nothing.
 
     With --kit, exit code 0 says that the budget covers all rounds, 15 that your site would stop before the last one,
     and 13 that it would answer none.
@@ -65,6 +73,7 @@ def simulate(
         "sampling_probability": sampling_probability,
         "steps": steps,
         "rounds": rounds,
+        "spare_draws": spare_draws,
         "delta": delta,
         "noise_multiplier": noise_multiplier,
         "epsilon": epsilon,
@@ -85,16 +94,16 @@ def _of_numbers(numbers: dict[str, Any], as_json: bool) -> None:
     from fedvoxel.privacy.guarantee import ACCOUNTANT
     from fedvoxel.privacy.simulation import simulate as simulated
 
-    plan = _plan(numbers)
-    result = simulated(plan, numbers["epsilon"])
+    spare = numbers["spare_draws"] or 0
+    result = simulated(_plan(numbers, spare), numbers["epsilon"], spare)
     if as_json:
-        cost = {"epsilon": _finite(result.epsilon), "most_rounds": result.most_draws, "accountant": ACCOUNTANT}
-        print_json({"plan": plan.model_dump(mode="json"), **cost})
+        cost = {"epsilon": _finite(result.epsilon), "most_rounds": result.most_rounds, "accountant": ACCOUNTANT}
+        print_json({"plan": result.plan.model_dump(mode="json"), **cost})
         return
     show_simulation(result, numbers["epsilon"])
 
 
-def _plan(numbers: dict[str, Any]) -> "RunPlan":
+def _plan(numbers: dict[str, Any], spare: int) -> "RunPlan":
     from fedvoxel.config import parse_config
     from fedvoxel.privacy.accounting import noise_multiplier as calibrated
     from fedvoxel.privacy.ledger_entries import RunPlan
@@ -103,12 +112,13 @@ def _plan(numbers: dict[str, Any]) -> "RunPlan":
         if numbers[name] is None:
             raise typer.BadParameter("give a job folder, or this and the other numbers", param_hint=_option(name))
     noise, probability = numbers["noise_multiplier"], numbers["sampling_probability"]
+    draws = numbers["rounds"] + spare
     if noise is None:
         if numbers["epsilon"] is None:
             raise typer.BadParameter("give it, or --epsilon, or both", param_hint="--noise-multiplier")
-        noise = calibrated(numbers["epsilon"], numbers["delta"], probability, numbers["rounds"] * numbers["steps"])
+        noise = calibrated(numbers["epsilon"], numbers["delta"], probability, draws * numbers["steps"])
     event = {"noise_multiplier": noise, "sampling_probability": probability, "count": numbers["steps"]}
-    values = {"unit": numbers["unit"] or "patient", "event": event, "draws": numbers["rounds"]}
+    values = {"unit": numbers["unit"] or "patient", "event": event, "draws": draws}
     return parse_config(RunPlan, {**values, "delta": numbers["delta"]}, "the plan")
 
 
@@ -136,6 +146,8 @@ def _job_json(job: Path, cost: "JobCost", decision: "Decision | None") -> dict[s
         "condition": cost.claim.condition,
         "guarantee": claim.guarantee and claim.guarantee.model_dump(mode="json"),
         "channels": [channel.model_dump() for channel in claim.channels],
+        "rounds": cost.rounds,
+        "spare_draws": cost.spare_draws,
         "plan": cost.plan and cost.plan.model_dump(mode="json"),
         "epsilon": _finite(cost.epsilon),
         "epsilon_of_one_round": _finite(cost.epsilon_of_one_round),
@@ -150,10 +162,10 @@ def _show_job(cost: "JobCost", decision: "Decision | None") -> None:
     if plan is None or cost.epsilon is None or cost.epsilon_of_one_round is None:
         typer.echo("Cost: nothing is counted, as the job has no privacy section; nobody is protected.")
     else:
-        alone = at_most(cost.epsilon_of_one_round)
+        alone, whole = at_most(cost.epsilon_of_one_round), rounds_and_spare(cost.rounds, cost.spare_draws)
         typer.echo(
             f"Cost: epsilon {at_most(cost.epsilon)} at delta {plan.delta:g} for each {plan.unit} "
-            f"({NEIGHBOURING[plan.unit]}) over {plan.draws} rounds; one round alone: {alone}"
+            f"({NEIGHBOURING[plan.unit]}) over {whole}; one round alone: {alone}"
         )
     typer.echo(f"Claim: {claim.text}")
     if cost.claim.condition:
@@ -162,23 +174,27 @@ def _show_job(cost: "JobCost", decision: "Decision | None") -> None:
     for channel in claim.channels:
         typer.echo(f"  {channel.status:8}{channel.name}: {channel.why}")
     if decision:
-        _show_decision(decision, plan.draws if plan else decision.rounds)
+        _show_decision(decision, cost)
 
 
-def _show_decision(decision: "Decision", planned: int) -> None:
+def _show_decision(decision: "Decision", cost: "JobCost") -> None:
     said = {
-        "fits": f"your site would answer all {planned} rounds",
-        "cut": f"your site would answer {decision.rounds} of {planned} rounds; the run then goes on without it",
+        "fits": f"your site would answer all {cost.rounds} rounds",
+        "cut": f"your site would answer {decision.rounds} of {cost.rounds} rounds; the run then goes on without it",
         "refused": "your site would answer no round",
     }
     typer.echo(f"Your hospital, cohort {decision.cohort}: {said[decision.verdict]}")
     if decision.reason:
         typer.echo(f"  {decision.reason}")
+    elif cost.spare_draws:
+        typer.echo(
+            f"  its budget covers {decision.spare_draws} of {cost.spare_draws} spare draws, for what crashes cost"
+        )
     if decision.left is not None:
         left = math.floor(decision.left * 1e3) / 1e3
         typer.echo(
             f"  charged to {', '.join(decision.charged)}; epsilon {left:.3f} left, enough for {decision.most_rounds} "
-            "rounds of this kind in a new run"
+            "rounds of this kind in a new run" + (f", beside its {cost.spare_draws} spare" if cost.spare_draws else "")
         )
 
 

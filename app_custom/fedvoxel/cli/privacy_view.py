@@ -69,15 +69,18 @@ def show_unprotected(without_guarantee: Sequence[str], public: Sequence[str]) ->
 def show_simulation(result: "Simulation", wanted_epsilon: float | None) -> None:
     """Prints what a plan costs."""
     from fedvoxel.privacy.guarantee import ACCOUNTANT
+    from fedvoxel.privacy.spare_draws import rounds_and_spare
 
     plan, event = result.plan, result.plan.event
+    draws = rounds_and_spare(plan.draws - result.spare, result.spare)
     typer.echo(
-        f"{plan.draws} rounds of {event.count} steps, noise multiplier {event.noise_multiplier:.4g}, sampling "
-        f"probability {event.sampling_probability:g}: epsilon {at_most(result.epsilon)} at delta {plan.delta:g} for "
+        f"{draws} of {event.count} steps, noise multiplier {event.noise_multiplier:.4g}, sampling probability "
+        f"{event.sampling_probability:g}: epsilon {at_most(result.epsilon)} at delta {plan.delta:g} for "
         f"each {plan.unit} (by {ACCOUNTANT})"
     )
-    if result.most_draws is not None:
-        typer.echo(f"epsilon {wanted_epsilon:g} allows {result.most_draws} rounds of this kind")
+    if result.most_rounds is not None:
+        beside = f" beside {result.spare} spare" if result.spare else ""
+        typer.echo(f"epsilon {wanted_epsilon:g} allows {result.most_rounds} rounds of this kind{beside}")
 
 
 def _runs_table(shown: "LedgerStatus") -> "Table":

@@ -84,7 +84,7 @@ def claim_of(
     choices: str | None = None,
     filters: Sequence[str] = (),
 ) -> Claim:
-    """Returns what a job may claim for as many rounds as are planned.
+    """Returns what a job may claim for as many rounds, and draws that crashes may cost, as are planned.
 
     Args:
         privacy: The job's privacy section, as JSON or parsed; None protects nobody.

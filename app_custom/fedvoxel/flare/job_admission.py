@@ -12,6 +12,7 @@ from fedvoxel.flare.job_kinds import JobContent
 from fedvoxel.governance.job_policy import policy_reasons, read_policy
 from fedvoxel.governance.kit import Kit
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
+from fedvoxel.privacy.spare_draws import spare_granted
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.pem import certificate_in
 
@@ -165,5 +166,5 @@ def _privacy(content: JobContent, kit: Kit) -> tuple[list[str], list[str]]:
     decision = decide(content, cost, kit.folder)
     if decision.verdict == "refused":
         return [decision.reason or "its privacy policy refuses the job"], []
-    planned = cost.plan.draws if cost.plan else decision.rounds
-    return [], [f"its privacy budget covers {decision.rounds} of {planned} rounds (see: fedvoxel privacy simulate)"]
+    covered = f"{decision.rounds} of {cost.rounds} rounds{spare_granted(decision.spare_draws, cost.spare_draws)}"
+    return [], [f"its privacy budget covers {covered} (see: fedvoxel privacy simulate)"]

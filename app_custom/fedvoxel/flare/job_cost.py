@@ -1,8 +1,9 @@
 """What a job would cost a hospital of its patients' privacy, before the hospital takes part. Spends nothing.
 
 Reads the job, the hospital's policy, its ledgers and its lists of cases, and decides as the site itself would when the
-job begins: the run is granted as many rounds as the budget covers, or none. A cohort that is really too small is a
-refusal here alone: a site that declined a job for it would tell how many patients it has. Opens no scan.
+job begins: the run is granted as many rounds, and then spare draws, as the budget covers, or none. A cohort that is
+really too small is a refusal here alone: a site that declined a job for it would tell how many patients it has. Opens
+no scan.
 """
 
 from dataclasses import dataclass
@@ -32,15 +33,23 @@ class JobCost:
 
     Attributes:
         claim: What the job gives, and through which channels it could fail.
+        rounds: How many it plans.
         plan: What each site's ledger would be told; None for a job without a privacy section.
-        epsilon: What all planned rounds cost at `plan.delta`; None without a plan, infinite without noise.
+        epsilon: What all planned rounds and spare draws cost at `plan.delta`; None without a plan, infinite without
+            noise.
         epsilon_of_one_round: What a single round would cost by itself.
     """
 
     claim: JobClaim
+    rounds: int
     plan: RunPlan | None
     epsilon: float | None
     epsilon_of_one_round: float | None
+
+    @property
+    def spare_draws(self) -> int:
+        """Is how many draws it plans beyond its rounds."""
+        return self.plan.draws - self.rounds if self.plan else 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,8 @@ class Decision:
         reason: Why it is refused, or what is worth knowing.
         charged: The cohorts whose ledgers pay.
         left: Epsilon that is left in the scarcest of these ledgers.
-        most_rounds: Rounds of this kind that `left` would cover in a new run.
+        most_rounds: Rounds of this kind that `left` would cover in a new run with as many spare draws.
+        spare_draws: Draws beyond `rounds` that the budget covers, of those that the job plans.
     """
 
     cohort: str
@@ -64,10 +74,11 @@ class Decision:
     charged: tuple[str, ...] = ()
     left: float | None = None
     most_rounds: int | None = None
+    spare_draws: int = 0
 
 
 def cost_of_job(content: JobContent) -> JobCost:
-    """Returns what a job costs for all its planned rounds.
+    """Returns what a job costs for all its planned rounds and spare draws.
 
     Raises:
         ConfigError: The job trains nothing, so that it has no rounds.
@@ -76,11 +87,12 @@ def cost_of_job(content: JobContent) -> JobCost:
     if not isinstance(server, FedAvgArgs):
         raise ConfigError("the job trains nothing: it answers to no budget, and a protected cohort takes no part in it")
     claim = claim_of_job(content.folder, server)
+    rounds = server.rounds.num_rounds
     if server.privacy is None:
-        return JobCost(claim, None, None, None)
-    plan = plan_of(server.privacy, server.rounds.num_rounds)
+        return JobCost(claim, rounds, None, None, None)
+    plan = plan_of(server.privacy, rounds)
     one = planned_epsilon(plan.model_copy(update={"draws": 1}))
-    return JobCost(claim, plan, planned_epsilon(plan), one)
+    return JobCost(claim, rounds, plan, planned_epsilon(plan), one)
 
 
 def decide(content: JobContent, cost: JobCost, kit: Path) -> Decision:
@@ -99,7 +111,7 @@ def decide(content: JobContent, cost: JobCost, kit: Path) -> Decision:
         policy = load_privacy_policy(local)
         entry = policy.of(cohort)
         if cost.plan is None:
-            return _unprotected(entry.unit, cohort, content)
+            return _unprotected(entry.unit, cohort, cost.rounds)
         policy.budget(cohort)
         site = load_site_config(local / SITE_FILE)
         _check_patients(content, site, policy, local)
@@ -108,15 +120,15 @@ def decide(content: JobContent, cost: JobCost, kit: Path) -> Decision:
         return Decision(cohort, "refused", 0, str(problem))
     names = (cohort, *(name for name in also if name in policy.budgets()))
     ledgers = tuple(open_ledger(local, kit / "state", name) for name in names)
-    return _charged(content, cost.plan, cohort, ledgers)
+    return _charged(content, cost.plan, cost.spare_draws, ledgers)
 
 
-def _unprotected(unit: str, cohort: str, content: JobContent) -> Decision:
+def _unprotected(unit: str, cohort: str, rounds: int) -> Decision:
     if unit not in ("none", "public"):
         reason = f"cohort {cohort!r} is protected (unit {unit!r}), and the job has no privacy section"
         return Decision(cohort, "refused", 0, reason)
     said = "no formal guarantee, as the policy has decided" if unit == "none" else "the policy declares it public"
-    return Decision(cohort, "fits", _planned(content), f"cohort {cohort!r}: {said}; nothing is counted")
+    return Decision(cohort, "fits", rounds, f"cohort {cohort!r}: {said}; nothing is counted")
 
 
 def _check_patients(content: JobContent, site: SiteConfig, policy: PrivacyPolicy, local: Path) -> None:
@@ -134,18 +146,15 @@ def _check_patients(content: JobContent, site: SiteConfig, policy: PrivacyPolicy
         PatientMechanism(section).check_cohort(training_patients(site, cohort, local))
 
 
-def _charged(content: JobContent, plan: RunPlan, cohort: str, ledgers: tuple[Ledger, ...]) -> Decision:
+def _charged(content: JobContent, plan: RunPlan, spare: int, ledgers: tuple[Ledger, ...]) -> Decision:
     # Not one of the run's own rounds, so that a run that has begun is asked for one more draw.
     run_key, beyond = content.server.model_dump()["run_key"], plan.draws
-    left = min(ledger.status().remaining_epsilon for ledger in ledgers)
-    names, most = tuple(ledger.cohort for ledger in ledgers), simulate(plan, left).most_draws
+    left, cohort = min(ledger.status().remaining_epsilon for ledger in ledgers), content.client.cohort
+    names, most = tuple(ledger.cohort for ledger in ledgers), simulate(plan, left, spare).most_rounds
     try:
-        rounds = min(ledger.check_draw(run_key, "simulation", beyond, plan) for ledger in ledgers)
+        granted = min(ledger.check_draw(run_key, "simulation", beyond, plan) for ledger in ledgers)
     except FedVoxelError as problem:
         return Decision(cohort, "refused", 0, str(problem), names, left, most)
-    verdict: Literal["fits", "cut"] = "fits" if rounds >= plan.draws else "cut"
-    return Decision(cohort, verdict, rounds, None, names, left, most)
-
-
-def _planned(content: JobContent) -> int:
-    return content.server.rounds.num_rounds if isinstance(content.server, FedAvgArgs) else 0
+    rounds = min(granted, plan.draws - spare)
+    verdict: Literal["fits", "cut"] = "cut" if granted < plan.draws - spare else "fits"
+    return Decision(cohort, verdict, rounds, None, names, left, most, granted - rounds)

@@ -28,6 +28,8 @@ from fedvoxel.flare.session import abort, connected_sites, delete, download, job
 from fedvoxel.governance.job_files import SERVER
 from fedvoxel.governance.job_folder import META_FILE, JobFolder, parse_job, write_job_folder
 from fedvoxel.governance.outbound import PrivateReadiness, SiteReadiness
+from fedvoxel.privacy.sections import read_section
+from fedvoxel.privacy.spare_draws import spare_granted
 
 CONTROLLER = "fedvoxel.flare.job_check.JobCheckController"
 PROBE_RUN_KEY = "job_check"
@@ -182,4 +184,5 @@ def _protected_note(told: PrivateReadiness, job: JobFolder) -> str:
         return f"{who}: the job needs a privacy section with unit {told.protects!r}, it has {unit or 'none'}"
     if told.rounds < planned:
         return f"{who}: its budget covers {told.rounds} of the {planned} rounds"
-    return f"{who}: its budget covers all {planned} rounds; it says nothing about its cases"
+    spare = spare_granted(told.rounds - planned, read_section(section).spare_draws)
+    return f"{who}: its budget covers all {planned} rounds{spare}; it says nothing about its cases"

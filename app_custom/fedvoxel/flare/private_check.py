@@ -1,9 +1,9 @@
 """What a site says about a protected cohort when it is asked whether it could run a job: nothing about its patients.
 
-Whom the policy protects, how many of the job's rounds the cohort's budget covers, and versions: all of it follows from
-the hospital's decision and from earlier runs. Whether the cohort is really large enough, has a usable case, or shares
-patients with another cohort is not looked at, as each would tell how many or which patients there are. Imports no
-torch.
+Whom the policy protects, how many of the job's rounds and spare draws the cohort's budget covers, and versions: all of
+it follows from the hospital's decision and from earlier runs. Whether the cohort is really large enough, has a usable
+case, or shares patients with another cohort is not looked at, as each would tell how many or which patients there are.
+Imports no torch.
 """
 
 from pathlib import Path

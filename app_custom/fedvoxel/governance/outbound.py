@@ -105,7 +105,8 @@ class PrivateReadiness(FrozenModel):
 
     Attributes:
         protects: Whom the hospital's policy protects.
-        rounds: How many of the job's rounds the budget covers; 0 also where the job does not protect that unit.
+        rounds: How many of the job's rounds, and then of its spare draws, the budget covers; 0 also where the job does
+            not protect that unit.
         versions: Version of each package that matters.
     """
 

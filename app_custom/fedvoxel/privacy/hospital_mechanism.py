@@ -30,6 +30,7 @@ from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
 from fedvoxel.privacy.sections import HospitalMechanismConfig
+from fedvoxel.privacy.spare_draws import rounds_and_spare
 from fedvoxel.updates.secure.ring import Ring
 from fedvoxel.updates.update import Arrays, Layout
 
@@ -143,11 +144,11 @@ class HospitalMechanism:
         return self._event(1)
 
     def events(self, rounds: int) -> tuple[GaussianEvent, ...]:
-        """Returns what `rounds` rounds cost together."""
+        """Returns what `rounds` rounds cost together, and no more: `guarantee` counts spare draws too."""
         return (self._event(rounds),) if rounds else ()
 
     def guarantee(self, rounds: int, in_sums: bool = False) -> Guarantee | None:
-        """Returns what may be claimed after `rounds` rounds; None where there is no guarantee.
+        """Returns what may be claimed of `rounds` rounds and the spare draws; None where there is no guarantee.
 
         Args:
             rounds: Rounds of the run.
@@ -155,16 +156,17 @@ class HospitalMechanism:
         """
         if not self._noise.gives_guarantee:
             return None
+        said = rounds_and_spare(rounds, self.config.spare_draws)
         # Here, not above: a trainer adds noise and needs no accountant, which takes a second to import.
         from fedvoxel.privacy.accounting import claim
 
         return claim(
             "hospital",
-            self.events(rounds),
+            self.events(self.config.draws(rounds)),
             self.config.delta,
             adversary=ADVERSARY_OF_SUMS if in_sums else ADVERSARY,
-            composition=f"{rounds} rounds of this job, in each of which every hospital counts as taking part, since no "
-            "round samples them (other jobs add up)",
+            composition=f"{said} of this job, in each of which every hospital counts as taking part, since no round "
+            "samples them (other jobs add up)",
         )
 
     def _event(self, count: int) -> GaussianEvent:

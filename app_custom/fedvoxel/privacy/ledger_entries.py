@@ -30,7 +30,7 @@ class RunPlan(FrozenModel):
     Attributes:
         unit: Who the run's mechanism protects.
         event: What one release does: the noise and sampling of its steps.
-        draws: How often noise is drawn in all: the run's rounds, and some more for draws that a crash may cost.
+        draws: How often noise is drawn in all: the run's rounds, and its `spare_draws` for those that a crash may cost.
         delta: The run's share of the cohort's delta.
     """
 

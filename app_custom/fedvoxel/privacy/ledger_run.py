@@ -69,7 +69,7 @@ def check_plan(run_key: str, run: Run, plan: RunPlan) -> None:
     if len(run.releases) >= run.plan.draws:
         raise BudgetExceededError(
             f"run {run_key} planned {run.plan.draws} releases and has used them, those lost to crashes included; "
-            "start a new run, and plan some more releases than rounds"
+            "start a new run, with spare_draws in its privacy section for what may be lost"
         )
 
 

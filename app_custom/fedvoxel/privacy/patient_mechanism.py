@@ -24,6 +24,7 @@ from fedvoxel.privacy.events import GaussianEvent, NoiseSharing
 from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.privacy.noise import Noise, SecureNoise
 from fedvoxel.privacy.sections import PatientMechanismConfig
+from fedvoxel.privacy.spare_draws import rounds_and_spare
 from fedvoxel.privacy.targets import check_delta
 
 ADVERSARY = (
@@ -132,21 +133,22 @@ class PatientMechanism:
         return self._event(self.config.steps_per_round)
 
     def events(self, rounds: int) -> tuple[GaussianEvent, ...]:
-        """Returns what `rounds` rounds cost together."""
+        """Returns what `rounds` rounds cost together, and no more: `guarantee` counts spare draws too."""
         return (self._event(rounds * self.config.steps_per_round),) if rounds else ()
 
     def guarantee(self, rounds: int) -> Guarantee | None:
-        """Returns what may be claimed after `rounds` rounds; None where there is no guarantee."""
+        """Returns what may be claimed of `rounds` rounds and the spare draws; None where there is no guarantee."""
         if not self._noise.gives_guarantee:
             return None
-        steps = f"{rounds} rounds of {self.config.steps_per_round} steps of this job at one hospital"
+        said = rounds_and_spare(rounds, self.config.spare_draws)
+        steps = f"{said} of {self.config.steps_per_round} steps of this job at one hospital"
         shared = self.config.shared_noise is not None
         # Here, not above: a trainer adds noise and needs no accountant, which takes a second to import.
         from fedvoxel.privacy.accounting import claim
 
         return claim(
             "patient",
-            self.events(rounds),
+            self.events(self.config.draws(rounds)),
             self.config.delta,
             adversary=adversary_of(self.config.shared_noise),
             composition=f"{steps} ({_ONE_SUM if shared else _EACH_BY_ITSELF})",

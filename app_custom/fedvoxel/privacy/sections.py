@@ -14,6 +14,7 @@ from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.privacy.clipping import GRID, MAX_SUMMANDS
 from fedvoxel.privacy.events import MAX_NOISE_MULTIPLIER, MIN_NOISE_MULTIPLIER, NoiseSharing
 from fedvoxel.privacy.share_grid import MIN_SHARE_SIGMA, ShareGrid
+from fedvoxel.privacy.spare_draws import SpareDraws
 from fedvoxel.updates.update import MAX_ABSOLUTE_VALUE
 
 MIN_GRID_SIGMA = 2**26
@@ -24,7 +25,7 @@ MOST_NOISE_OF_FRACTION = 0.05
 throughout (sigma_b = n / 20). With more, the bound follows the noise and not the updates."""
 
 
-class PatientMechanismConfig(FrozenModel):
+class PatientMechanismConfig(SpareDraws):
     """Is a job's privacy section for the unit patient (DP-SGD at each site).
 
     Attributes:
@@ -39,6 +40,8 @@ class PatientMechanismConfig(FrozenModel):
         views_per_patient: Augmented views of a patient in one step, averaged before the clip.
         shared_noise: Has each site add a share of the noise, under secure aggregation, which shows their sum alone; see
             `shared_noise`. None has each site add the whole.
+
+    How many draws its run may lose to crashes is said by `SpareDraws`.
     """
 
     unit: Literal["patient"]
@@ -89,7 +92,7 @@ class AdaptiveClipConfig(FrozenModel):
     greatest_clip_norm: float = Field(gt=0, le=MAX_ABSOLUTE_VALUE)
 
 
-class HospitalMechanismConfig(FrozenModel):
+class HospitalMechanismConfig(SpareDraws):
     """Is a job's privacy section for the unit hospital (noise once, at the server, on the sum).
 
     Attributes:
@@ -101,6 +104,8 @@ class HospitalMechanismConfig(FrozenModel):
         sites: What the sum is divided by: the public number of sites in the job, whoever answered.
         delta: Of the claim.
         adaptive_clip: How the bound adapts; None keeps it.
+
+    How many draws its run may lose to crashes is said by `SpareDraws`.
     """
 
     unit: Literal["hospital"]

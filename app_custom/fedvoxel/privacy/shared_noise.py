@@ -116,7 +116,7 @@ class SharedNoise:
         return self.patients.events(rounds)
 
     def guarantee(self, rounds: int) -> Guarantee | None:
-        """Returns what may be claimed after `rounds` rounds; None where there is no guarantee."""
+        """Returns what may be claimed of `rounds` rounds and the spare draws; None where there is no guarantee."""
         return self.patients.guarantee(rounds)
 
     def _steps(self, array: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -54,6 +54,16 @@ def test_what_is_proved_is_never_above_what_is_claimed(values: dict[str, Any], s
     assert 0.5 < found.auroc < 1
 
 
+@pytest.mark.parametrize("values", [PATIENT, HOSPITAL])
+def test_spare_draws_are_audited_as_they_are_claimed(values: dict[str, Any]) -> None:
+    spared, plain = (
+        audit_mechanism(section(values, spare_draws=2), ROUNDS - 2, 1),
+        audit_mechanism(section(values), ROUNDS, 1),
+    )
+    assert (spared.releases, spared.epsilon_claimed) == (plain.releases, plain.epsilon_claimed)
+    assert spared.epsilon_claimed and not spared.refutes_the_claim
+
+
 def test_sampled_patients_are_audited_with_the_sampling_accounted_for() -> None:
     found = audit_mechanism(section(PATIENT, sampling_probability=0.4, steps_per_round=2), ROUNDS, 1)
     assert found.releases == 10 and not found.refutes_the_claim

@@ -147,19 +147,19 @@ def audit_mechanism(
 
     Args:
         config: The job's privacy section.
-        rounds: Of the whole run.
+        rounds: Of the whole run; its spare draws are made as well, since the claim counts them.
         seed: Of the canaries' coins.
         noise: Other noise than the mechanism's own, for tests.
         told: Told after every step or round.
     """
-    random = np.random.default_rng(seed)
+    random, draws = np.random.default_rng(seed), config.draws(rounds)
     mechanism: PatientMechanism | HospitalMechanism
     if isinstance(config, PatientMechanismConfig):
         mechanism = PatientMechanism(config, noise)
-        scores = patient_scores(mechanism, rounds * config.steps_per_round, random, told=told)
+        scores = patient_scores(mechanism, draws * config.steps_per_round, random, told=told)
     else:
         mechanism = HospitalMechanism(config.model_copy(update={"sites": CANARIES}), noise)
-        scores = hospital_scores(mechanism, rounds, random, told=told)
+        scores = hospital_scores(mechanism, draws, random, told=told)
     return _finding(scores, mechanism, rounds)
 
 
@@ -177,7 +177,7 @@ def guess(scores: Scores, share: float) -> Guesses:
 
 def _finding(scores: Scores, mechanism: PatientMechanism | HospitalMechanism, rounds: int) -> CanaryFinding:
     trials = [guess(part, share) for part in _parts(scores) for share in _SHARES_GUESSED]
-    (event,), delta = mechanism.events(rounds), mechanism.config.delta
+    (event,), delta = mechanism.events(mechanism.config.draws(rounds)), mechanism.config.delta
     proved = max(steinke_epsilon(one, delta, 0.05 / len(trials)) for one in trials)
     claimed: Guarantee | None = None
     if event.noise_multiplier:
