@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
+from cryptography import x509
 from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
