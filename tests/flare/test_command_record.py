@@ -19,7 +19,7 @@ from fedvoxel.flare.command_record import LOOKING, CommandRecord
 from fedvoxel.flare.door_record import MOST_COMMANDS, DoorRecord
 from fedvoxel.records.audit_event import Actor, AuditEvent
 
-JOB = str(uuid.uuid4())
+JOB = "4f0c2f3e-9d57-4a3c-8f0e-6f0d6f1f3a11"
 LEAD = {ConnProps.USER_NAME: "lead@x.example", ConnProps.USER_ROLE: "lead", ConnProps.USER_ORG: "x"}
 MODULES = {
     "job_cmds.JobCommandModule",
