@@ -202,6 +202,10 @@ class TestCheckWithSiteKits:
         code, told, _ = _check(capsys, job, "--site-kit", site)
         assert code == 0 and told["site_kits"][0]["accepted"]
         assert "its privacy budget covers 2 of 4 rounds" in told["site_kits"][0]["reasons"][0]
+        for args in (controller_of(documents)["args"], executor_of(documents)["executor"]["args"]):
+            args["privacy"] = PRIVACY | {"spare_draws": 1}
+        _, told, _ = _check(capsys, write_job(tmp_path / "spared", documents), "--site-kit", site)
+        assert "covers 2 of 4 rounds and 0 of 1 spare draw" in told["site_kits"][0]["reasons"][0]
         grant(site / "local", "blobs", CohortBudget(unit="patient", epsilon=0.01, delta=0.01))
         assert "a single release of the run costs epsilon" in self._refused(capsys, job, site)
 
