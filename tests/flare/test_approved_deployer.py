@@ -19,11 +19,11 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
 from nvflare.lighter.utils import sign_folders
-from nvflare.private.admin_defs import Message
+from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
 from nvflare.private.defs import RequestHeader
 from nvflare.private.fed.client.client_engine_internal_spec import ClientEngineInternalSpec
 from nvflare.private.fed.client.client_req_processors import ClientRequestProcessors
-from nvflare.private.fed.client.training_cmds import DeployProcessor
+from nvflare.private.fed.client.training_cmds import DeleteRunNumberProcessor, DeployProcessor
 
 from fedvoxel.errors import FedVoxelError, LedgerError
 from fedvoxel.flare import approved_deployer
@@ -39,6 +39,8 @@ from fedvoxel.records.revocation import LIST_FILE
 from tests.approval_kits import NOW, PHYSICIAN, SCIENTIST, Hospital, blob_job
 from tests.blob_job import CLIENT, META
 from tests.export.throwaway_root import Root
+
+JOB = "5b1a8d62-7c0f-4d0e-9a43-0d6a2f6c9e10"
 
 
 class Consortium:
@@ -59,9 +61,9 @@ class Consortium:
 
     def deploy(self, job: Path, **meta: Any) -> str:
         """Returns what the site says; empty where it took the job."""
-        told = json.loads((job / META).read_text()) | {"job_id": "j1", "submitter_name": PHYSICIAN} | meta
+        told = json.loads((job / META).read_text()) | {"job_id": JOB, "submitter_name": PHYSICIAN} | meta
         content = zip_directory_to_bytes(str(job / "app"), "")
-        return ApprovedDeployer().deploy(self.workspace, "j1", told, "app", content, FLContext())
+        return ApprovedDeployer().deploy(self.workspace, JOB, told, "app", content, FLContext())
 
     def approve(self, job: Path, name: str = PHYSICIAN) -> None:
         kit = self.hospital.kit
@@ -69,13 +71,13 @@ class Consortium:
 
     @property
     def app(self) -> Path:
-        return Path(self.workspace.get_app_dir("j1"))
+        return Path(self.workspace.get_app_dir(JOB))
 
     def leaving(self) -> None:
         """Is what the job's own process asks before anything leaves."""
         context = FLContext()
         context.set_prop(FLContextKey.WORKSPACE_OBJECT, self.workspace, private=True, sticky=False)
-        context.set_prop(FLContextKey.CURRENT_RUN, "j1", private=True, sticky=False)
+        context.set_prop(FLContextKey.CURRENT_RUN, JOB, private=True, sticky=False)
         check_still_approved(context)
 
 
@@ -92,10 +94,10 @@ def test_a_job_is_put_in_place_once_it_is_approved_and_is_kept_until_then(consor
     assert not consortium.app.exists()
     (arrival,) = Approvals(kit).read().arrivals
     # Not PHYSICIAN, whom the server named: what the signature proves.
-    assert (arrival.submitter, arrival.organisation, arrival.job_id) == (SCIENTIST, "consortium", "j1")
+    assert (arrival.submitter, arrival.organisation, arrival.job_id) == (SCIENTIST, "consortium", JOB)
     assert Approvals(kit).content(arrival.content) == submission_of_folder(job, kit.name)
     (refused,) = [event for _, event in AuditLog(kit.state).read()]
-    assert (refused.kind, refused.outcome, refused.site, refused.job_id) == ("job", "refused", "hospital-a", "j1")
+    assert (refused.kind, refused.outcome, refused.site, refused.job_id) == ("job", "refused", "hospital-a", JOB)
     assert refused.actor and refused.actor.name == SCIENTIST and refused.hashes["content"] == arrival.content
 
     consortium.approve(job)
@@ -145,7 +147,7 @@ def takes(consortium: Consortium, monkeypatch: pytest.MonkeyPatch) -> Callable[.
 
     def take(content: Any, meta: dict[str, Any] | None) -> Message:
         request = Message(topic="deploy", body=content)
-        for key, value in (("JOB_ID", "j1"), ("JOB_META", meta), ("APP_NAME", "app")):
+        for key, value in (("JOB_ID", JOB), ("JOB_META", meta), ("APP_NAME", "app")):
             request.set_header(getattr(RequestHeader, key), value)
         return taker.process(request, Engine(consortium, deployer))
 
@@ -156,7 +158,7 @@ def test_what_flare_refuses_before_it_asks_the_deployer_is_on_record(
     consortium: Consortium, takes: Callable[..., Message]
 ) -> None:
     job, log = consortium.job(), AuditLog(consortium.hospital.kit.state)
-    meta = json.loads((job / META).read_text()) | {"job_id": "j1"}
+    meta = json.loads((job / META).read_text()) | {"job_id": JOB}
     unsigned = zip_directory_to_bytes(str(job / "app"), "")
     consortium.sign(job)
     signed = zip_directory_to_bytes(str(job / "app"), "")
@@ -171,13 +173,40 @@ def test_what_flare_refuses_before_it_asks_the_deployer_is_on_record(
     ):
         takes(content, told)
         *_, event = [event for _, event in log.read()]
-        assert (event.kind, event.outcome, event.site, event.job_id) == ("job", "refused", "hospital-a", "j1")
+        assert (event.kind, event.outcome, event.site, event.job_id) == ("job", "refused", "hospital-a", JOB)
         assert why in event.reason
     before = len(log.read())
     takes(signed, meta)
     consortium.hospital.rule(approvals=1)
     takes(signed, meta)
     assert [event.outcome for _, event in log.read()][before:] == ["done", "refused"], "once each"
+
+
+@pytest.mark.parametrize("folder", ["state", "local", "startup", "5B1A8D62-7C0F-4D0E-9A43-0D6A2F6C9E10"])
+def test_a_server_that_calls_a_job_as_a_folder_of_the_kit_has_nothing_done_there(
+    folder: str, consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the folders of every kit: a job's id in other letters, of which some disk may make the same folder."""
+    kit, context = consortium.hospital.kit, FLContext()
+    remover = DeleteRunNumberProcessor()
+    monkeypatch.setattr(ClientRequestProcessors, "request_processors", [DeployProcessor(), remover])
+    context.set_prop(FLContextKey.WORKSPACE_OBJECT, consortium.workspace, private=True)
+    context.put(ReservedKey.IDENTITY_NAME, "hospital-a", private=True, sticky=False)
+    ApprovedDeployer().handle_event(EventType.SYSTEM_BOOTSTRAP, context)
+    asked: list[str] = []
+    engine = Engine(consortium, ApprovedDeployer())
+    monkeypatch.setattr(engine, "delete_run", lambda job_id: asked.append(job_id) or "", raising=False)
+
+    def remove(job_id: str) -> Message:
+        request = Message(topic="delete_run", body="")
+        request.set_header(RequestHeader.JOB_ID, job_id)
+        return remover.process(request, engine)
+
+    assert remove(folder).get_header(MsgHeader.RETURN_CODE) == ReturnCode.ERROR and asked == []
+    *_, event = [event for _, event in AuditLog(kit.state).read()]
+    assert (event.outcome, event.job_id) == ("refused", folder) and "expected a UUID" in event.reason
+    remove(JOB)
+    assert asked == [JOB]
 
 
 def test_a_site_whose_flare_takes_jobs_in_another_way_does_not_start(
@@ -202,7 +231,7 @@ def test_what_the_deployer_itself_cannot_judge_is_on_record(consortium: Consorti
         (kit.state / "approvals" / "approvals.jsonl").write_text("torn\n")
     assert "cannot tell" in consortium.deploy(job)
     *_, event = [event for _, event in AuditLog(kit.state).read()]
-    assert (event.outcome, event.job_id) == ("refused", "j1") and "cannot tell" in event.reason
+    assert (event.outcome, event.job_id) == ("refused", JOB) and "cannot tell" in event.reason
     assert not consortium.app.exists()
 
 
@@ -306,7 +335,7 @@ def test_a_job_of_a_person_who_was_revoked_is_not_taken_whatever_the_rule(consor
     consortium.hospital.revoke(consortium.scientist)
     assert f"with which {SCIENTIST} signed the job is revoked" in consortium.deploy(job)
     _, refused = [event for _, event in AuditLog(kit.state).read()]
-    assert (refused.kind, refused.outcome, refused.job_id) == ("job", "refused", "j1") and "revoked" in refused.reason
+    assert (refused.kind, refused.outcome, refused.job_id) == ("job", "refused", JOB) and "revoked" in refused.reason
     listed = (kit.startup / LIST_FILE).read_bytes()
     assert take_up_list(kit, listed)
     (kit.startup / LIST_FILE).write_text("torn")

@@ -24,6 +24,7 @@ from nvflare.private.fed.utils.app_deployer import AppDeployer
 
 from fedvoxel.errors import FedVoxelError, JobError
 from fedvoxel.flare.arrived_job import ArrivedJob, arrived_job
+from fedvoxel.flare.job_ids import for_jobs_only
 from fedvoxel.flare.refused_deployment import record_refused, with_record
 from fedvoxel.flare.state_folder import state_folder
 from fedvoxel.flare.taken_job import TakenJob, note_taken
@@ -52,7 +53,10 @@ class ApprovedDeployer(AppDeployer, FLComponent):
         self._recorded: set[str] = set()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Sees to it from the start that what FLARE refuses before it asks here is on record as well."""
+        """Sees to it from the start that what FLARE refuses before it asks here is on record as well.
+
+        And that the server asks for nothing in a folder of the kit that is no job's.
+        """
         if event_type != EventType.SYSTEM_BOOTSTRAP:
             return
         tell = partial(record_refused, state_folder(fl_ctx), str(fl_ctx.get_identity_name() or ""))
@@ -61,6 +65,8 @@ class ApprovedDeployer(AppDeployer, FLComponent):
             raise UnsafeComponentError("expected FLARE's DeployProcessor at this site, found none: not this FLARE")
         for taker in takers:
             taker.process = with_record(taker.process, self._recorded, tell)
+        for one in ClientRequestProcessors.request_processors:
+            one.process = for_jobs_only(one.process, tell)
 
     def deploy(
         self,
