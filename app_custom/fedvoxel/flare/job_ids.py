@@ -5,11 +5,11 @@ folder when it is told to. A server that calls a job `state` would so remove the
 policy.
 """
 
-import uuid
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from nvflare.apis.job_def import is_valid_job_id
 from nvflare.private.admin_defs import Message, error_reply
 from nvflare.private.defs import RequestHeader
 
@@ -17,14 +17,6 @@ Process = Callable[[Message, Any], Message]
 """Is the `process` of one of FLARE's `RequestProcessor`."""
 
 NO_JOB = "the server asks for something with a job whose id is none: expected a UUID"
-
-
-def is_job_id(job_id: object) -> bool:
-    """Says whether this is an id as FLARE gives it: a UUID in its usual form."""
-    try:
-        return isinstance(job_id, str) and str(uuid.UUID(job_id)) == job_id
-    except ValueError:
-        return False
 
 
 def for_jobs_only(process: Process, tell: Callable[[str, str], None]) -> Process:
@@ -38,7 +30,7 @@ def for_jobs_only(process: Process, tell: Callable[[str, str], None]) -> Process
     @wraps(process)
     def processed(request: Message, app_ctx: Any) -> Message:
         job_id = request.get_header(RequestHeader.JOB_ID)
-        if job_id in (None, "") or is_job_id(job_id):
+        if job_id in (None, "") or is_valid_job_id(job_id):
             return process(request, app_ctx)
         tell(str(job_id), NO_JOB)
         return error_reply(NO_JOB)
