@@ -17,6 +17,7 @@ import pytest
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.consortium_processes import RunningConsortium, running_consortium
 from fedvoxel.flare.provisioning import create_consortium
+from fedvoxel.flare.session import COMMAND_TIMEOUT_S, LOGIN_TIMEOUT_S
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.ops.job_session import JobSession
 from fedvoxel.volumes.hippocampus import find_hippocampus, hippocampus_tables
@@ -272,7 +273,8 @@ def log_in(provisioned: Consortium, person: str = SCIENTIST) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # FLARE's connection is given up at a warning that is an error
-        return new_secure_session(person, str(provisioned.kit(person)))
+        kit = str(provisioned.kit(person))
+        return new_secure_session(person, kit, timeout=LOGIN_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Over real processes: a job runs where people have approved it, and who objects is not trained on any more."""
 
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from fedvoxel.volumes.site import SITE_FILE
 from fedvoxel.volumes.split import SplitFractions, split_of
 from tests.consortium_kits import FILE
 
-from .conftest import SCIENTIST, SystemUnderTest, free_port, job_variant, wait_until
+from .conftest import SCIENTIST, SystemUnderTest, free_port, job_variant, log_in, wait_until
 from .tiny_cohorts import describe_cohort
 
 PEOPLE = ("physician@hospital-a.example", "officer@hospital-a.example")
@@ -39,13 +38,9 @@ def _consortium(folder: Path, rows: dict[str, list[str]]) -> Consortium:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory, cohort_rows: dict[str, list[str]]) -> Iterator[SystemUnderTest]:
     """Two hospitals that run."""
-    from nvflare.fuel.flare_api.flare_api import new_secure_session
-
     made = _consortium(tmp_path_factory.mktemp("two"), cohort_rows)
     with running_consortium(made.workspace) as running:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # FLARE's connection is given up at a warning that is an error
-            session = new_secure_session(SCIENTIST, str(made.kit(SCIENTIST)))
+        session = log_in(made)
         try:
             yield SystemUnderTest(running, session, tmp_path_factory.mktemp("downloads"))
         finally:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,11 +118,7 @@ def _check_site(system: SystemUnderTest, site: str, kit: Path) -> None:
 
 
 def test_a_refused_command_is_recorded_with_who_gave_it(audited: SystemUnderTest, tmp_path: Path) -> None:
-    from nvflare.fuel.flare_api.flare_api import new_secure_session
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        session = new_secure_session(OPERATOR, str(audited.kit(OPERATOR)))
+    session = log_in(audited.running.consortium, OPERATOR)
     try:
         with pytest.raises(Exception, match=r"(?i)auth"):
             session.submit_job(str(job_variant(tmp_path, "not_allowed", 1)))

@@ -131,6 +131,7 @@ def test_bad_scans_and_a_bad_disk_cost_their_own_site_only(
     state.write_text("a file where the run's folder should be")
     job_id = system.submit(job_variant(tmp_path, "spoilt", rounds=2, cohort="spoilt"))
     assert system.wait(job_id)["status"] == "FINISHED:COMPLETED"
+    state.unlink()  # other tests look at what lies in this kit
     outcome = system.outcome(job_id)
     others = set(SITES) - {UNWRITABLE}
     assert (outcome.status, outcome.rounds_committed, set(outcome.test)) == ("finished", 2, others)
