@@ -100,10 +100,10 @@ def test_what_is_kept_of_a_round_that_was_not_committed_is_not_believed(
 ) -> None:
     commit = RunJournal.commit
 
-    def dies_in_round_2(self: RunJournal, state: Any) -> None:
+    def dies_in_round_2(self: RunJournal, state: Any, outcome: Any) -> None:
         if state.rounds.round == 3:
             raise Killed
-        commit(self, state)
+        commit(self, state, outcome)
 
     monkeypatch.setattr(RunJournal, "commit", dies_in_round_2)
     with pytest.raises(Killed):
