@@ -131,7 +131,8 @@ def plan(seed: int, jobs: int, faults: int, sites: Sequence[str], kinds: Sequenc
         if not kinds and (unit := unit_of(job)):
             value = LEDGERS[unit][job // (PROTECTED_EVERY * len(LEDGERS)) % 2]
             target = "server" if "server" in value else "site"
-            row.append(_fault(job, each, "corrupt", (target, "trainer.trains", value), chance.choice(list(sites))))
+            # By then the round's own update is kept.
+            row.append(_fault(job, each, "corrupt", (target, "site_job.sends", value), chance.choice(list(sites))))
         made.append(row)
     return made
 
