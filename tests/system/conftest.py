@@ -263,18 +263,18 @@ def made(own_system: SystemUnderTest) -> Consortium:
 def try_log_in(made: Consortium, person: str = SCIENTIST) -> Any:
     """Opens a person's session, or returns None where the server does not let them in."""
     with suppress(Exception):
-        return log_in(made, person)
+        return log_in(made, person, patience_s=5.0)
     return None
 
 
-def log_in(provisioned: Consortium, person: str = SCIENTIST) -> Any:
-    """Opens a person's session with the server; who opens it closes it."""
+def log_in(provisioned: Consortium, person: str = SCIENTIST, patience_s: float = COMMAND_TIMEOUT_S) -> Any:
+    """Opens a person's session with the server, which may take so long; who opens it closes it."""
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # FLARE's connection is given up at a warning that is an error
         kit = str(provisioned.kit(person))
-        return new_secure_session(person, kit, timeout=LOGIN_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
+        return new_secure_session(person, kit, timeout=min(patience_s, LOGIN_TIMEOUT_S), command_timeout=patience_s)
 
 
 @pytest.fixture
