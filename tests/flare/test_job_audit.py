@@ -12,7 +12,7 @@ from fedvoxel.flare.job_audit import job_event
 from tests.approval_kits import NOW, PHYSICIAN, SCIENTIST
 from tests.blob_job import CLIENT
 
-from .test_approved_deployer import Consortium
+from .test_approved_deployer import JOB, Consortium
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def named(consortium: Consortium) -> tuple[str, str] | None:
     """Returns whom the audit names as a job begins, and the role; the server says that it is the physician's."""
     context = FLContext()
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, consortium.workspace, private=True, sticky=False)
-    context.set_prop(FLContextKey.CURRENT_RUN, "j1", private=True, sticky=False)
+    context.set_prop(FLContextKey.CURRENT_RUN, JOB, private=True, sticky=False)
     context.set_prop(FLContextKey.JOB_META, {"submitter_name": PHYSICIAN}, private=True, sticky=False)
     actor = job_event(context, "run").actor
     return (actor.name, actor.role) if actor else None
