@@ -51,6 +51,9 @@ def chaos_job(
     }
     executor = executor_of(documents)["executor"]["args"]
     executor |= {"run_key": run_key, "cohort": cohort_of(unit)}
+    if unit == "patient":
+        for overruled in ("epochs_per_round", "batch_size"):  # by the guarantee's own
+            executor["training"].pop(overruled, None)
     if unit:
         controller["rounds"]["evaluate"] = False
         controller["privacy"] = executor["privacy"] = _PROTECTION[unit]

@@ -18,6 +18,7 @@ import pytest
 
 from benchmarks.chaos import hooks, machines, oracle, sabotage
 from benchmarks.chaos.accounts import ledger_troubles, signature_troubles
+from benchmarks.chaos.job import CLIENT, chaos_job
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, LEDGERS, plan, unit_of
@@ -28,6 +29,7 @@ from benchmarks.chaos.steps import ASKS, BY_NAME, COMMITTED, STEPS, TAKEN
 from benchmarks.chaos.trace import Trace, committed_rounds, lost_rounds, rounds_reached
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
 from fedvoxel.privacy.events import GaussianEvent
+from fedvoxel.privacy.guarantee import PrivacyUnit
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
 from fedvoxel.privacy.policy import CohortBudget, PrivacyPolicy, write_privacy_policy
@@ -36,6 +38,8 @@ from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.records.chain import Chain
+from fedvoxel.training.private_training import refuse_overruled
+from fedvoxel.training.setup import TrainingTask
 from tests.system.network import Network
 
 SITES = ("hospital-a", "hospital-b", "hospital-c")
@@ -380,3 +384,13 @@ def _send_two_rounds(made: Machines, site: str) -> None:
 
 def test_a_log_without_a_root_to_go_by_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
     assert signature_troubles(ended[0])[0].startswith("the audit logs: ")
+
+
+@pytest.mark.parametrize("unit", [None, "patient", "hospital"])
+def test_a_job_of_the_plan_is_one_that_sites_take(tmp_path: Path, unit: PrivacyUnit | None) -> None:
+    client = json.loads((chaos_job(tmp_path, "r", 2, 3, unit=unit) / CLIENT).read_text())
+    said = client["executors"][0]["executor"]["args"]
+    task = TrainingTask.model_validate({name: value for name, value in said.items() if name != "run_key"})
+    assert (task.privacy.unit if task.privacy else None) == unit
+    if unit == "patient":
+        refuse_overruled(task.training)
