@@ -1,7 +1,6 @@
 """A folder to be read: small scans with two label maps and a map of uncertainty, made here."""
 
 import json
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from fedvoxel.review.desk import Desk
 from fedvoxel.review.gate import WayIn
 from fedvoxel.review.links import Links
 from fedvoxel.review.reading_folder import READING_FILE, open_reading_folder
-from fedvoxel.review.server import uvicorn_settings
+from fedvoxel.review.server import listening, uvicorn_settings
 from fedvoxel.review.study import open_study, settings_of
 from fedvoxel.volumes.nifti_writer import write_nifti
 from tests.evaluation.reading.scans import affine_of
@@ -81,7 +80,8 @@ class Page:
     def __init__(
         self, desk: Desk, reader: str | None = "anna", way: Callable[[int], WayIn] = lambda port: Links(Access(), port)
     ) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listening = listening(0)
+        self._listener = self._listening.__enter__()
         self.port = self._listener.getsockname()[1]
         self.host = f"http://127.0.0.1:{self.port}"
         self.way = way(self.port)
@@ -98,7 +98,7 @@ class Page:
         self.client.close()
         self._server.should_exit = True
         self._thread.join()
-        self._listener.close()
+        self._listening.__exit__(None, None, None)
 
     def enter(self, reader: str) -> None:
         self.client.get(f"/enter?token={self.access.invite(reader)}")

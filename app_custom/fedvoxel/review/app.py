@@ -1,5 +1,6 @@
 """Puts the server's pages together: static files, what they ask for, and the gate before all of it."""
 
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
-from fedvoxel.errors import FedVoxelError
+from fedvoxel.errors import FedVoxelError, ReviewError
 from fedvoxel.review.case_record import ConflictError
 from fedvoxel.review.desk import Desk
 from fedvoxel.review.edit_routes import EditRoutes
@@ -20,7 +21,7 @@ from fedvoxel.review.viewer_package import installed_viewer
 from fedvoxel.review.visits import Visits
 
 STATIC = Path(str(files("fedvoxel.review").joinpath("static")))
-_PAGES = {"/": "worklist.html", "/case": "case.html", "/three": "three.html"}
+_PAGES = {"/": "worklist.html", "/three": "three.html"}
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -33,7 +34,7 @@ def make_app(desk: Desk, way: WayIn) -> Gate:
     """
     # Without redirects of its own, which would name the scheme that the proxy used, and not the browser.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    _add_pages(app)
+    _add_pages(app, desk)
     _add_way_out(app, way)
     app.include_router(way.routes())
     visits = Visits()
@@ -59,9 +60,15 @@ def _add_way_out(app: FastAPI, way: WayIn) -> None:
         return notice("Signed out", f"Everything is kept. {way.farewell}", way.back)
 
 
-def _add_pages(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, desk: Desk) -> None:
     for address, page in _PAGES.items():
         app.add_api_route(address, _page(page), methods=["GET"])
+
+    @app.get("/case")
+    def case_page(case: str = "") -> Response:
+        with suppress(ReviewError):  # no such case: the page says so when it asks for it
+            desk.prefetch(case)
+        return FileResponse(STATIC / "case.html", media_type="text/html")
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:

@@ -5,7 +5,6 @@ bytes are, the outcome is an array or a `GeometryError`. Geometry is never guess
 file is refused.
 """
 
-import gzip
 import io
 import math
 from pathlib import Path
@@ -72,22 +71,25 @@ def _read(path: Path) -> tuple[NDArray[Any], Affine]:
         head = stream.read(_NIFTI2_BYTES)
         expected = _expected_bytes(_header(head))
         content = _read_on(stream, head, expected + _ROOM_BYTES)
-    if len(content) < expected:
-        raise geometry_error("truncated", f"expected {expected} bytes, got {len(content)}")
-    return _parse(content)
+    if content.tell() < expected:
+        raise geometry_error("truncated", f"expected {expected} bytes, got {content.tell()}")
+    return _parse(content, head)
 
 
-def _read_on(stream: IO[bytes], head: bytes, limit: int) -> bytes:
+def _read_on(stream: IO[bytes], head: bytes, limit: int) -> io.BytesIO:
     """Reads to the end or `limit` in pieces, so that memory grows with what is there, not with what is claimed."""
-    content = bytearray(head)
-    while len(content) < limit and (piece := stream.read(min(_PIECE_BYTES, limit - len(content)))):
-        content += piece
-    return bytes(content)
+    content = io.BytesIO()
+    content.write(head)
+    while content.tell() < limit and (piece := stream.read(min(_PIECE_BYTES, limit - content.tell()))):
+        content.write(piece)
+    return content
 
 
 def _open(path: Path) -> IO[bytes]:
+    from isal import igzip
+
     if path.name.lower().endswith(".nii.gz"):
-        return cast("IO[bytes]", gzip.open(path, "rb"))
+        return cast("IO[bytes]", igzip.open(path, "rb"))  # reads in half the time that gzip takes
     if path.name.lower().endswith(".nii"):
         return path.open("rb")
     raise geometry_error("unreadable", "expected a file name that ends in .nii or .nii.gz")
@@ -147,12 +149,13 @@ def _require_geometry(header: "Nifti1Header") -> None:
         raise geometry_error("implausible_spacing", "the header has a qform without a voxel size")
 
 
-def _parse(content: bytes) -> tuple[NDArray[Any], Affine]:
+def _parse(content: io.BytesIO, head: bytes) -> tuple[NDArray[Any], Affine]:
     from nibabel.nifti1 import Nifti1Image
     from nibabel.nifti2 import Nifti2Image
 
-    second = _NIFTI2_BYTES in {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
-    image = (Nifti2Image if second else Nifti1Image).from_stream(io.BytesIO(content))
+    second = _NIFTI2_BYTES in {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
+    content.seek(0)
+    image = (Nifti2Image if second else Nifti1Image).from_stream(content)
     affine = np.asarray(image.affine, dtype=np.float64)
     check_affine(affine)
     with np.errstate(all="ignore"):  # what overflows is found as not finite

@@ -33,12 +33,13 @@ def label_facts(shown: NDArray[np.uint8], planes: Mapping[str, Plane]) -> LabelF
     marked = [np.zeros(size, dtype=np.int64) for size in shown.shape]
     slow, *others = memory_axes(shown)
     for place, cut in enumerate(np.moveaxis(shown, (slow, *others), (0, 1, 2))):
-        counts += np.bincount(cut.ravel(order="K"), minlength=CODES)
-        if cut.any():
+        if cut.any():  # counting is slow, and most slices of most label maps are empty
+            counts += np.bincount(cut.ravel(order="K"), minlength=CODES)
             inside = cut > 0
             marked[slow][place] = np.count_nonzero(inside)
             for axis, along in zip(others, (1, 0), strict=True):
                 marked[axis] += inside.sum(axis=along)
+    counts[0] = shown.size - counts[1:].sum()
     largest = {name: _most(marked[plane.axis]) for name, plane in planes.items()}
     return LabelFacts(counts, largest)
 

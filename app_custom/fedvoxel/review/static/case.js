@@ -93,12 +93,12 @@ function build(facts) {
   showPlaces(state, views);
   showActive(state, views);
   showFacts(facts, views);
-  refresh().then(() => {
+  refresh().then(() => requestAnimationFrame(() => { // all is drawn now
     byId("loading").hidden = true;
     document.body.dataset.ready = "yes";
     state.ready = true;
     Object.values(views).forEach((view) => view.prefetch());
-  });
+  }));
 }
 
 function pageActs(state, views, form, correction, measuring) {

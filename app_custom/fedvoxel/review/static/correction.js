@@ -79,7 +79,7 @@ export class CorrectionTool {
     const { state } = this;
     const { view, ...stroke } = drawn;
     this.inTurn(async () => {
-      if (!state.edit.base) await this.beginFrom(state.layer);
+      if (!state.edit.base) await this.begun(state.layer);
       state.layer = "corrected";
       await this.edit({ action: "paint", stroke });
     }).finally(() => {
@@ -101,9 +101,13 @@ export class CorrectionTool {
   }
 
   async beginFrom(candidate) {
+    await this.begun(candidate);
+    this.state.tell("slices");
+  }
+
+  async begun(candidate) {
     this.state.edit = await this.send("begin", { candidate, revision: this.state.edit.revision });
     this.state.layer = "corrected";
-    this.state.tell("slices", "panel");
   }
 
   async edit(what) {
@@ -111,7 +115,6 @@ export class CorrectionTool {
     this.state.edit = answer;
     if (what.action !== "paint") this.goTo(answer);
     await this.refresh();
-    this.state.tell("panel");
   }
 
   goTo({ plane, index }) {
@@ -133,7 +136,10 @@ export class CorrectionTool {
     }).catch(() => { // the message is shown by send
       this.failed += 1;
       this.lost = true;
-    }).finally(() => { this.waiting -= 1; });
+    }).finally(() => {
+      this.waiting -= 1;
+      this.state.tell("panel");
+    });
     return this.queue;
   }
 

@@ -15,6 +15,7 @@ export class PlaneView {
     this.pan = [0, 0];
     this.parts = null;
     this.asked = 0;
+    this.due = false;
     new ResizeObserver(() => this.draw()).observe(this.canvas);
   }
 
@@ -89,15 +90,27 @@ export class PlaneView {
     return { index, image, main, second, heat };
   }
 
-  prefetch() {
+  // One slice after another, and none once something else is asked for: what the reader waits for goes first.
+  async prefetch() {
+    const ticket = this.asked;
     for (const step of [1, -1, 2, -2]) {
       const index = this.index + step;
-      if (index >= 0 && index < this.plane.slices) this.fetched(index).catch(() => {});
+      if (index >= 0 && index < this.plane.slices) await this.fetched(index).catch(() => {});
+      if (ticket !== this.asked) return;
     }
   }
 
+  // Once in the next frame, however many ask: a stroke's points come faster than a machine without a GPU draws.
   draw() {
-    if (!this.parts) return;
+    if (this.due || !this.parts) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      this.drawNow();
+    });
+  }
+
+  drawNow() {
     const ratio = window.devicePixelRatio || 1;
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
