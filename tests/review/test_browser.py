@@ -86,6 +86,18 @@ def test_a_stroke_is_on_disk_before_the_window_is_closed(
     assert again.page.inner_text("#structures li:first-child .volume") == volume
 
 
+def test_nothing_is_fetched_between_the_beginning_of_a_correction_and_its_first_stroke(window: Window) -> None:
+    window.begin()
+    window.page.wait_for_load_state("networkidle")
+    before = len(window.addresses)
+    window.key("b")
+    x, y = window.middle("axial")
+    window.drag((x - 40, y - 40), (x + 40, y - 20))
+    window.page.wait_for_selector("#undo:enabled")
+    asked = [address.split("/")[6:8] for address in window.addresses[before:]]
+    assert asked[:3] == [["begin"], ["edit"], ["label", "corrected"]]
+
+
 def test_paint_with_keys_alone_undo_and_redo(window: Window, tmp_path: Path) -> None:
     window.begin()
     window.key("s", "e", "]", " ")

@@ -43,6 +43,14 @@ def test_a_case_is_told_with_its_planes_and_volumes(folder: Path, tmp_path: Path
     assert facts["uncertainty"] is True and facts["presets"][0]["name"] == "Standard"
 
 
+def test_a_case_is_loaded_while_its_page_is_on_its_way(folder: Path, tmp_path: Path) -> None:
+    desk = desk_of(folder, tmp_path / "study")
+    page = Page(desk)
+    assert list(desk._shown) == []
+    assert page.get(f"/case?case={CASE}").status_code == page.get("/case?case=nobody").status_code == 200
+    assert list(desk._shown) == [CASE]
+
+
 def test_label_maps_arrive_voxel_for_voxel(folder: Path, tmp_path: Path) -> None:
     page = Page(desk_of(folder, tmp_path / "study"))
     page.visit(CASE)
