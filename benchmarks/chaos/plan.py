@@ -56,8 +56,8 @@ LEDGERS: dict[PrivacyUnit, tuple[str, str]] = {
 }
 """What is changed at the end of a job under a privacy section, in turn."""
 
-_OUT_UNTIL_PUT_BACK = ("state/exclusions/", "state/privacy/protected_")
-"""Files without which a hospital takes no part, whatever it costs: whom it may not use, what it has spent."""
+_OUT_UNTIL_PUT_BACK = ("state/audit/", "state/exclusions/", "state/privacy/protected_")
+"""Files without which a hospital takes no part, whatever it costs: what it did, whom it may not use, what it spent."""
 
 _WEIGHTS: dict[Kind, int] = {
     "kill": 40, "power": 8, "partition": 8, "line": 5, "rate": 4, "clock": 8, "disk_full": 9, "corrupt": 26,
@@ -95,7 +95,7 @@ class Fault:
     def leaves_out(self) -> bool:
         """Says whether the hospital has to stay out until a person has put back what was changed."""
         out = self.value.startswith(_OUT_UNTIL_PUT_BACK) and "/releases/" not in self.value
-        return self.kind == "corrupt" and out
+        return self.kind == "corrupt" and self.machine != "server" and out
 
     @property
     def name(self) -> str:

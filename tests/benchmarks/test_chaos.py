@@ -21,7 +21,7 @@ from benchmarks.chaos.accounts import ledger_troubles, signature_troubles
 from benchmarks.chaos.job import CLIENT, chaos_job
 from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
-from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, LEDGERS, plan, unit_of
+from benchmarks.chaos.plan import CORRUPTED, KILLED_AT, LEDGERS, Fault, plan, unit_of
 from benchmarks.chaos.recovery import late
 from benchmarks.chaos.report import page, what_is_seen
 from benchmarks.chaos.results import NOT_REACHED
@@ -384,6 +384,21 @@ def _send_two_rounds(made: Machines, site: str) -> None:
 
 def test_a_log_without_a_root_to_go_by_is_seen(ended: tuple[Machines, Trace, Run]) -> None:
     assert signature_troubles(ended[0])[0].startswith("the audit logs: ")
+
+
+@pytest.mark.parametrize(
+    ("machine", "file", "out"),
+    [
+        ("hospital-a", "state/audit/head.json", True),
+        ("hospital-a", "state/exclusions/*", True),
+        ("hospital-a", LEDGERS["patient"][0], True),
+        ("hospital-a", LEDGERS["patient"][1], False),
+        ("hospital-a", "startup/rootCA.pem", False),
+        ("server", "state/audit/head.json", False),
+    ],
+)
+def test_a_hospital_stays_out_where_it_cannot_say_what_it_did_or_spent(machine: str, file: str, out: bool) -> None:
+    assert Fault(0, 0, "corrupt", machine, "trainer.trains", machine, file).leaves_out == out
 
 
 @pytest.mark.parametrize("unit", [None, "patient", "hospital"])
