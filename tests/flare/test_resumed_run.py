@@ -196,6 +196,40 @@ def test_a_site_that_comes_for_a_later_attempt_takes_part_in_that(tmp_path: Path
     assert [away in record.missing for record in outcome.rounds] == [False, True, False, False]
 
 
+class Told(FakeSites):
+    """Is told in the middle of a round that sites have connected."""
+
+    at: ClassVar[dict[int, str]] = {}
+
+    def broadcast(self, task: Task, fl_ctx: FLContext, *rest: Any) -> None:
+        index = int(FLModelUtils.from_shareable(task.data).current_round or 0)
+        if task.name == TASK_TRAIN and index in self.at:
+            self._controller.job_sites._note("", {"site": self.at[index]}, fl_ctx)
+        super().broadcast(task, fl_ctx, *rest)
+
+
+@pytest.mark.parametrize(("first", "committed"), [("hospital-z", 2), ("a stranger", 4)])
+def test_an_attempt_ends_after_a_round_where_a_site_of_the_run_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, committed: int
+) -> None:
+    away, everybody = "hospital-z", {**ANSWERS, "hospital-z": well_behaved}
+    Dying.at = (TASK_TRAIN, 1)
+    with pytest.raises(Killed):
+        panics_of(tmp_path, everybody, Dying, **SECTION)
+    monkeypatch.setattr(Told, "at", {1: first})
+    panics = panics_of(tmp_path, ANSWERS, Told, **SECTION, job_id="job-2")
+    outcome = load_outcome(state(tmp_path) / OUTCOME_FILE)
+    assert outcome.rounds_committed == committed
+    if committed == 4:
+        assert (panics, outcome.status) == ([], "finished"), "who was never in the run does not end its attempt"
+        return
+    assert panics == ["the run has stopped: hospital-z connected, and is in the run's next attempt"]
+    assert outcome.status == "unfinished"
+    outcome = run_sites(tmp_path, everybody, Told, **SECTION, job_id="job-3")
+    assert outcome.status == "finished" and len(outcome.attempts) == 3
+    assert [away in record.contributed for record in outcome.rounds] == [True, False, True, True]
+
+
 def test_a_run_that_dies_in_its_test_is_only_tested_again(tmp_path: Path) -> None:
     dies(tmp_path, TASK_VALIDATE, 4)
     Dying.asked = []

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
-from nvflare.apis.fl_constant import ReservedKey, RunProcessKey, ServerCommandKey
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey, RunProcessKey, ServerCommandKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.private.admin_defs import Message
 from nvflare.private.fed.server.message_send import ClientReply
 
-from fedvoxel.flare.messages import SITES_CHANGED
+from fedvoxel.flare.messages import SITE_CONNECTED, SITES_CHANGED
 from fedvoxel.flare.returning_sites import ReturningSites
 
 JOB, OTHERS_JOB = "job-1", "job-2"
@@ -41,6 +41,7 @@ class Engine:
         self.enough, self.answer = True, "Start the client app..."
         self.started: list[tuple[str, str]] = []
         self.told: list[str] = []
+        self.answers, self.connected = True, list[tuple[str, str]]()
 
     def register_anew(self, name: str) -> None:
         self.name_to_clients[name] = Client(name, f"second-{name}")
@@ -55,9 +56,14 @@ class Engine:
         self.outcomes.discard((job, site))
 
     def send_app_command(self, job: str, topic: str, data: Any, timeout: float) -> Shareable:
+        reply = Shareable()
+        if topic == SITE_CONNECTED:
+            self.connected.append((job, data["site"]))
+            if self.answers:
+                reply[ServerCommandKey.DATA] = {}
+            return reply
         assert (topic, data) == (SITES_CHANGED, {})
         self.told.append(job)
-        reply = Shareable()
         reply[ServerCommandKey.DATA] = {"sites": list(self.known)}
         return reply
 
@@ -148,3 +154,36 @@ def test_whoever_is_not_registered_is_ignored() -> None:
     _heartbeat(server, engine, "stranger")
     server.handle_event(EventType.CLIENT_HEARTBEAT_RECEIVED, FLContext())
     assert engine.started == []
+
+
+def _offer(server: ReturningSites, job_id: str, *sites: str) -> None:
+    fl_ctx = FLContext()
+    fl_ctx.set_prop(FLContextKey.CURRENT_JOB_ID, job_id, private=True, sticky=False)
+    fl_ctx.set_prop(FLContextKey.JOB_PARTICIPANTS, ["server", *sites], private=True, sticky=False)
+    server.handle_event(EventType.BEFORE_CHECK_CLIENT_RESOURCES, fl_ctx)
+
+
+def test_a_job_is_told_once_of_a_site_that_was_away_when_it_was_offered() -> None:
+    server, engine = ReturningSites(), Engine()
+    _offer(server, JOB, "hospital-a", "hospital-b")
+    _offer(server, OTHERS_JOB, "hospital-a")
+    _offer(server, "waits-for-room", "hospital-a")
+    engine.answers = False
+    _heartbeat(server, engine, "hospital-b")
+    assert engine.connected == [(OTHERS_JOB, "hospital-b")], "its process has just begun, and does not answer"
+    engine.answers = True
+    for _ in range(3):
+        _heartbeat(server, engine, "hospital-b")
+        _heartbeat(server, engine, "hospital-a")
+    assert engine.connected == [(OTHERS_JOB, "hospital-b")] * 2
+    assert engine.started == engine.told == []
+
+
+def test_a_job_that_has_ended_is_told_of_nobody() -> None:
+    server, engine = ReturningSites(), Engine()
+    _offer(server, OTHERS_JOB, "hospital-a")
+    fl_ctx = FLContext()
+    fl_ctx.set_prop(FLContextKey.EVENT_DATA, {"job_id": OTHERS_JOB}, private=True, sticky=False)
+    server.handle_event(EventType.JOB_COMPLETED, fl_ctx)
+    _heartbeat(server, engine, "hospital-b")
+    assert engine.connected == []

@@ -35,7 +35,8 @@ class Attempted(FrozenModel):
 
     Attributes:
         attempts: The FLARE jobs of the run, in order; each goes on after the last round that was committed before it.
-        repeated_rounds: Rounds that were under way when an attempt was interrupted; a later one began them anew.
+        repeated_rounds: Rounds with which later attempts began: they were under way when the one before was
+            interrupted, unless that ended by itself, for a site that was back.
     """
 
     attempts: tuple[Attempt, ...] = ()

@@ -42,6 +42,9 @@ STATS_GROUP = "fedvoxel"
 SITES_CHANGED = "fedvoxel_sites_changed"
 """What the server tells a job's process when a site of the job has registered anew."""
 
+SITE_CONNECTED = "fedvoxel_site_connected"
+"""What it tells when a site is there that was not when the job was offered to all that were."""
+
 NO_ARRAYS = {"arrays": 0}
 """Stands where FLARE's model wants arrays or metrics, and an answer has none."""
 

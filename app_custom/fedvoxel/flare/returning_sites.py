@@ -1,9 +1,12 @@
-"""Takes a site whose machine was restarted back into the jobs that it had a part in, from the server's parent process.
+"""Takes a site that is back into the jobs that it had a part in, from the server's parent process.
 
 A site that starts again registers anew and gets a new token. FLARE knows a running job's sites by the tokens that they
 had at its start: it refuses the returned site's job process, were there one, and starts none. Here the site's new token
 takes the place of the old one in each of its jobs, the job's process is told, and the site is asked to start the job
 that it still holds, by the message that FLARE itself starts jobs with; the site checks it as it does at any start.
+
+A site that was away when the job was offered does not hold it, and FLARE brings nothing to a site later. The job's
+process is told that the site is there: if the site has had a part in the run, that goes on in another job, with it.
 """
 
 import threading
@@ -12,16 +15,16 @@ from typing import Any
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
-from nvflare.apis.fl_constant import RunProcessKey, ServerCommandKey
+from nvflare.apis.fl_constant import FLContextKey, RunProcessKey, ServerCommandKey
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.job_def import Job
+from nvflare.apis.job_def import Job, JobMetaKey
 from nvflare.apis.job_scheduler_spec import DispatchInfo
 from nvflare.apis.shareable import Shareable
 from nvflare.private.admin_defs import MsgHeader, ReturnCode
 from nvflare.private.defs import ERROR_MSG_PREFIX
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 
-from fedvoxel.flare.messages import SITES_CHANGED
+from fedvoxel.flare.messages import SITE_CONNECTED, SITES_CHANGED
 
 _MOST_TRIES = 10
 """One with each heartbeat of the site, which may still be starting when it sends the first."""
@@ -31,10 +34,11 @@ _TELL_TIMEOUT_S = 5.0
 
 @dataclass
 class _Return:
-    """Is a site on its way back into a job."""
+    """Is a site on its way back into a job, which it holds or which was never brought to it."""
 
     job_id: str
     site: str
+    holds_job: bool = True
     tries: int = 0
     busy: bool = False
 
@@ -48,9 +52,18 @@ class ReturningSites(FLComponent):
         self._lock = threading.Lock()
         self._tokens: dict[str, str] = {}
         self._open: dict[tuple[str, str], _Return] = {}
+        self._offered: dict[str, set[str]] = {}
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Looks at who sent a heartbeat."""
+        """Looks at who sent a heartbeat, and to whom FLARE offers a job."""
+        if event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
+            with self._lock:
+                job_id = str(fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID))
+                self._offered[job_id] = set(fl_ctx.get_prop(FLContextKey.JOB_PARTICIPANTS) or ())
+        elif event_type == EventType.JOB_COMPLETED:
+            with self._lock:
+                told = fl_ctx.get_prop(FLContextKey.EVENT_DATA) or {}
+                self._offered.pop(str(told.get(JobMetaKey.JOB_ID.value)), None)
         if event_type != EventType.CLIENT_HEARTBEAT_RECEIVED:
             return
         peer, engine = fl_ctx.get_peer_context(), fl_ctx.get_engine()
@@ -66,6 +79,10 @@ class ReturningSites(FLComponent):
             self._tokens[client.name] = client.token
             for job_id in _put_back(client, engine):
                 self._open[job_id, client.name] = _Return(job_id, client.name)
+            for job_id, offered in self._offered.items():
+                if job_id in engine.run_processes and client.name not in offered:
+                    offered.add(client.name)
+                    self._open[job_id, client.name] = _Return(job_id, client.name, holds_job=False)
             for waiting in list(self._open.values()):
                 if waiting.site == client.name and not waiting.busy:
                     waiting.busy = True
@@ -75,7 +92,7 @@ class ReturningSites(FLComponent):
         """Tries once; the site's next heartbeat tries again where that failed."""
         waiting.tries += 1
         try:
-            trouble = _start_again(waiting, engine)
+            trouble = (_start_again if waiting.holds_job else _tell_connected)(waiting, engine)
         except Exception as error:  # whatever FLARE makes of a site or job that is lost again meanwhile
             trouble = f"unexpected {type(error).__name__}"
         said, key = f"site={waiting.site} job={waiting.job_id}", (waiting.job_id, waiting.site)
@@ -85,7 +102,7 @@ class ReturningSites(FLComponent):
             if (trouble is None or waiting.tries >= _MOST_TRIES) and self._open.get(key) is waiting:
                 del self._open[key]
         if trouble is None:
-            self.logger.info(f"event=site_is_back {said}")
+            self.logger.info(f"event={'site_is_back' if waiting.holds_job else 'site_connected'} {said}")
         else:
             self.logger.warning(f"event=site_not_back {said} try={waiting.tries} of={_MOST_TRIES} reason={trouble}")
 
@@ -119,6 +136,15 @@ def _start_again(waiting: _Return, engine: Any) -> str | None:
     if not isinstance(known, dict) or waiting.site not in known.get("sites", ()):
         return "the job's process does not know the site yet"
     return _ask_to_start(job, waiting.site, engine)
+
+
+def _tell_connected(waiting: _Return, engine: Any) -> str | None:
+    """Tells the job's process that the site is there; returns why that failed, or None."""
+    if waiting.job_id not in engine.run_processes:
+        return None  # it has ended meanwhile
+    reply = engine.send_app_command(waiting.job_id, SITE_CONNECTED, {"site": waiting.site}, _TELL_TIMEOUT_S)
+    noted = isinstance(reply, Shareable) and isinstance(reply.get(ServerCommandKey.DATA), dict)
+    return None if noted else "the job's process does not answer"
 
 
 def _ask_to_start(job: Job, site: str, engine: Any) -> str | None:

@@ -28,7 +28,8 @@ from fedvoxel.federation.slow_sites import SlowSites
 from fedvoxel.federation.waits import OpenQuestion, Wait
 from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
-from fedvoxel.flare.messages import LACKS_MODEL, SITES_CHANGED, error_of, refusal_of
+from fedvoxel.flare.job_sites import JobSites
+from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 from fedvoxel.flare.state_folder import state_folder
 from fedvoxel.flare.versions import meet_sites, tell_versions
@@ -85,6 +86,7 @@ class SiteTasks(ModelController):
         """What all exchanges together have sent and received."""
         self.site_versions: dict[str, str] = {}
         """The release that each site runs, as it told when it last came."""
+        self.job_sites = JobSites()
         self._open = Exchange()
         self._processed = threading.local()
         self._pace: RequestPace
@@ -157,7 +159,7 @@ class SiteTasks(ModelController):
         self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())
         pace_downloads()
-        self.engine.register_app_command(SITES_CHANGED, self._know_sites_again)
+        self.job_sites.listen(self.engine)
         gc.freeze()
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
@@ -168,11 +170,6 @@ class SiteTasks(ModelController):
         """
         sys.modules.setdefault(_TORCH_DOWNLOADS, None)  # type: ignore[arg-type]
         super().stop_controller(fl_ctx)
-
-    def _know_sites_again(self, topic: str, data: Any, fl_ctx: FLContext) -> dict[str, list[str]]:
-        """Asks the server's parent process for the job's sites: one that was restarted has a new token."""
-        self.engine.sync_clients_from_main_process()
-        return {"sites": sorted(client.name for client in self.engine.get_clients())}
 
     def _refusal(self, on_reply: OnReply, site: str, reply: FLModel) -> str | None:
         """Counts a reply and hands it on, and returns why it was refused or None."""

@@ -35,7 +35,7 @@ from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 from fedvoxel.updates.update import Arrays
 
 NOT_HERE = "not in this attempt at the run: it was not connected when the attempt began, or did not take the job"
-"""Why a site of the run is missing from every round of an attempt."""
+"""Why a site of the run is missing from every round of an attempt; the attempt ends once one connects."""
 
 
 class TrainingRun:
@@ -54,6 +54,7 @@ class TrainingRun:
         self._tasks, self._config, self._files = tasks, config, files
         self._journal, self._view, self._privacy = journal, view, privacy
         self._sites: list[str] = []
+        self._first_round = 0
         self.state: Rounds | None = None
         """The rounds as they stand; None where not even a first model was had."""
         self._vetting: Vetting
@@ -74,6 +75,8 @@ class TrainingRun:
             run = self._open(sites, start)
             state = run.rounds
             while not state.finished and not state.out_of_patience:
+                if back := self._back(state):
+                    return "unfinished", f"{', '.join(back)} connected, and is in the run's next attempt"
                 self._one_round(run)
             if config.evaluate:
                 self._score_last(state, sites)
@@ -105,7 +108,7 @@ class TrainingRun:
         files.kept.drop_from(state.round)
         if not kept:
             self._journal.commit(run, files.unfinished(state))
-        self.state = state
+        self.state, self._first_round = state, state.round
         files.audit.began(state.model, self._journal.entry if kept else None)
         files.begin(state)
         self._show_scores(state)
@@ -140,6 +143,16 @@ class TrainingRun:
             recorder.close_round(notes)
         replies.tell(selector)
         self._close_round(run, notes)
+
+    def _back(self, state: Rounds) -> list[str]:
+        """Returns the run's sites that this attempt is to end for, since they are there again.
+
+        It has to have committed a round: so it goes on however often sites come and go.
+        """
+        if state.round == self._first_round:
+            return []
+        waiting = {site for site, why in self._not_here.items() if why == NOT_HERE}
+        return sorted(waiting & self._tasks.job_sites.connected)
 
     @property
     def _not_here(self) -> dict[str, str]:
