@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fedvoxel.errors import ConsortiumError
+from fedvoxel.flare.secure_round import signers_of
 from fedvoxel.governance.fetched_list import take_up_list
 from fedvoxel.governance.holder import Holder
 from fedvoxel.governance.kit import Kit, ServerAddress
@@ -168,6 +169,17 @@ def test_a_new_list_is_in_force_on_a_full_disk_and_kept_once_there_is_room(
     monkeypatch.undo()
     watched.look()
     assert (watched.unkept, watched.version, watched.kept.read_bytes()) == (None, 2, new)
+
+
+def test_secure_sums_go_by_a_list_that_a_full_disk_kept_out_of_the_copies(
+    server: Server, full_disk: Callable[[], None]
+) -> None:
+    server.watch()
+    serial = server.revoke("hospital-a")
+    server.put()
+    full_disk()
+    (in_force,) = signers_of(server.startup, server.state).lists
+    assert in_force.get_revoked_certificate_by_serial_number(serial)
 
 
 def test_a_server_starts_with_a_full_disk_where_the_list_is_good(server: Server, full_disk: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """The server's side of one round of secure aggregation: five exchanges around the training, and one sum."""
 
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from fedvoxel.flare.run_journal import RunJournal
 from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.identity import load_root
-from fedvoxel.records.revocation import LIST_FILE, kept_lists
 from fedvoxel.updates.secure.collector import Collector
 from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.grid import size_of, unflat
@@ -149,7 +149,7 @@ class SecureRound:
 
 
 def signers_of(startup: Path, state: Path) -> Signers:
-    """Returns whose signatures count at the server: by the last good list that its guard has kept, before the kit's.
+    """Returns whose signatures count at the server, by the list in force there: on a full disk, one without a copy too.
 
     Args:
         startup: The kit's `startup/` folder.
@@ -158,8 +158,7 @@ def signers_of(startup: Path, state: Path) -> Signers:
     Raises:
         ConsortiumError: The root or the list cannot be read.
     """
-    kept = WatchedList(startup, state).kept
-    return Signers(load_root(startup / "rootCA.pem"), kept_lists(kept, startup / LIST_FILE))
+    return Signers(load_root(startup / "rootCA.pem"), WatchedList(startup, state).lists_now(datetime.now(UTC)))
 
 
 def _with(message: FLModel, said: dict[str, Any]) -> FLModel:
