@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.widgets.info_collector import GroupInfoCollector, InfoCollector
 
+from fedvoxel.errors import LedgerError
 from fedvoxel.federation.broadcast import fingerprint
 from fedvoxel.flare import executor as executor_module
 from fedvoxel.flare.executor import SiteExecutor
@@ -22,6 +24,7 @@ from fedvoxel.flare.messages import LACKS_MODEL, NO_ARRAYS, STATS_GROUP, error_o
 from fedvoxel.flare.outbound import OutboundFilter
 from fedvoxel.privacy.in_sums import InSums
 from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget
+from fedvoxel.records.audit import AuditLog
 from fedvoxel.training.messages import Message
 from fedvoxel.training.setup import TrainerSetup
 from fedvoxel.updates.weights_file import save_weights
@@ -182,6 +185,34 @@ def test_an_answer_names_the_run_and_the_round_that_it_is_for(hospital: Hospital
     hospital.site.add("open", "p1", NoBudget())
     reply = FLModelUtils.from_shareable(hospital.answer(hospital.executor("open"), "train", current_round=3))
     assert (reply.meta["run_key"], reply.meta["round"]) == ("run", 3)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ("state/audit/head.json", ["done", "done"]),
+        ("local/fedvoxel_site.json", ["done", "refused", "done"]),
+    ],
+)
+def test_a_site_takes_part_once_what_was_damaged_as_the_job_began_is_put_back(
+    hospital: Hospital, damaged: str, said: list[str]
+) -> None:
+    hospital.site.add("protected", "p1", BUDGET)
+    hospital.answer(hospital.executor("protected", SECTION), "train", total_rounds=2)
+    path = hospital.root / damaged
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    executor = hospital.executor("protected", SECTION)
+    for _ in range(2):
+        with suppress(LedgerError):  # where the refusal cannot be written either, the filter lets nothing leave
+            assert "declined" in error_of(hospital.answer(executor, "train", current_round=1, total_rounds=2))
+    path.write_bytes(whole)
+    if "audit" not in damaged:
+        log = AuditLog(hospital.root / "state")
+        assert [event.outcome for _, event in log.read() if event.kind == "job"] == said[:-1], "refused once"
+    reply = FLModelUtils.from_shareable(hospital.answer(executor, "train", current_round=1, total_rounds=2))
+    assert reply.meta["round"] == 1
+    assert [event.outcome for _, event in AuditLog(hospital.root / "state").read() if event.kind == "job"] == said
 
 
 @pytest.mark.parametrize("task", ["validate", "check", "submit_model"])

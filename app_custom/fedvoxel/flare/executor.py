@@ -88,7 +88,8 @@ class SiteExecutor(Executor):
         self._updates: SiteUpdates | None = None
         self._secure: SecureAnswers | None = None
         self._task_hash = ""
-        self._problem: str | None = None
+        self._begun = False
+        self._refused: str | None = None
         self._progress: dict[str, Any] = {}
         self._section: PatientMechanismConfig | HospitalMechanismConfig | None = None
         self._private: PrivateAnswers | None = None
@@ -98,8 +99,7 @@ class SiteExecutor(Executor):
         if event_type == EventType.START_RUN:
             use_pieces()
             tell_versions(fl_ctx)
-            self._open(fl_ctx)
-            self._problem = begun_job(fl_ctx, self.cohort, self.run_key, self._problem)
+            self._begin(fl_ctx)
             answer_countersigning(fl_ctx)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
@@ -131,7 +131,23 @@ class SiteExecutor(Executor):
         told = private_readiness(_local(fl_ctx), self.cohort, self.privacy, num_rounds)
         return None if told is None else result_reply(told, {}, difference=False)
 
-    def _open(self, fl_ctx: FLContext) -> None:
+    def _begin(self, fl_ctx: FLContext) -> str | None:
+        """Begins the run here unless it has begun, and returns why it cannot, which the audit log says once.
+
+        It is tried with the run's start and with every task: what was wrong, a damaged ledger say, may have been put
+        back meanwhile.
+        """
+        if self._begun:
+            return None
+        problem = None if self._process else self._open(fl_ctx)
+        if problem is None or problem != self._refused:
+            told = begun_job(fl_ctx, self.cohort, self.run_key, problem)
+            self._refused, problem = problem if told == problem else None, told
+        self._begun = problem is None
+        return problem
+
+    def _open(self, fl_ctx: FLContext) -> str | None:
+        """Starts the run's trainer, and returns why it cannot be started."""
         try:
             said = ("cohort", "classes", "plan", "training", "privacy")
             task = parse_config(TrainingTask, {name: getattr(self, name) for name in said}, "the job")
@@ -148,14 +164,14 @@ class SiteExecutor(Executor):
             self._private = PrivateAnswers(self._updates.codec)
             self._task_hash = sha256_of(task.model_dump(mode="json"))
             self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, self._task_hash)
-            self._process = TrainerProcess(setup, log_file, compute.threads)
-            self._process.start()
-        except FedVoxelError as error:
-            self._problem = str(error)
-            self.log_error(fl_ctx, f"event=job_refused reason={error}", fire_event=False)
-        except OSError as error:
-            self._problem = _file_trouble(error)
-            self.log_error(fl_ctx, f"event=job_refused errno={error.errno}", fire_event=False)
+            process = TrainerProcess(setup, log_file, compute.threads)
+            process.start()
+        except (FedVoxelError, OSError) as error:
+            problem = _file_trouble(error) if isinstance(error, OSError) else str(error)
+            self.log_error(fl_ctx, f"event=job_refused reason={problem}", fire_event=False)
+            return problem
+        self._process = process
+        return None
 
     def _protection(self, fl_ctx: FLContext) -> "PrivateRounds | None":
         """Returns what the hospital's policy asks for as it stands now; see `private_rounds`."""
@@ -170,8 +186,9 @@ class SiteExecutor(Executor):
             raise ConfigError("the site's own file cannot be used; `fedvoxel site check` there says why") from None
 
     def _execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        if self._problem or not self._process or not self._folder:
-            raise ConfigError(self._problem or "the run has not started")
+        problem = self._begin(fl_ctx)
+        if problem or not self._process or not self._folder:
+            raise ConfigError(problem or "the run has not started")
         rounds = self._protection(fl_ctx)
         if task_name == TASK_SUBMIT_MODEL:
             return result_reply({}, load_local_model(self._folder, self.cohort), difference=False)
