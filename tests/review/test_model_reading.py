@@ -263,7 +263,7 @@ def test_a_calibrated_model_shows_calibrated_doubt_and_what_is_estimated(tmp_pat
         desk = desk_on(model, tmp_path / "cohort", tmp_path / f"{name}-study")
         case = desk.reading.cases[0].case
         said[name] = Page(desk).visit(case)["remarks"]
-        shown[name] = desk.at("anna", case).shown.volumes.uncertainty
+        shown[name] = desk.at("anna", case).shown.uncertainty()
     assert said["plain"] == [RELEASE]
     estimates = " ".join(said["calibrated"])
     assert " hippocampus as the model found it: volume " in estimates and "estimated Dice" in estimates

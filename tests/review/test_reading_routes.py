@@ -51,6 +51,42 @@ def test_a_case_is_loaded_while_its_page_is_on_its_way(folder: Path, tmp_path: P
     assert list(desk._shown) == [CASE]
 
 
+def test_the_first_case_without_an_answer_is_loaded_while_the_worklist_is_looked_at(
+    folder: Path, tmp_path: Path
+) -> None:
+    desk = desk_of(folder, tmp_path / "study")
+    page = Page(desk)
+    facts = page.visit(CASE)
+    answer = {"visit": facts["visit"], "active_s": 1.0, "said": said(model="accept", manual="accept")}
+    assert page.post(f"/api/cases/{CASE}/answer", answer).status_code == 200
+    desk._shown.clear()
+    assert page.get("/").status_code == 200
+    assert list(desk._shown) == [OTHER]
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [("damaged", "too early"), ("exchanged", "was exchanged since the case was opened"), ("of another grid", "grid")],
+)
+def test_a_map_of_uncertainty_that_is_not_to_be_trusted_is_not_shown_and_the_case_is(
+    folder: Path, tmp_path: Path, what: str, text: str
+) -> None:
+    page, path = Page(desk_of(folder, tmp_path / "study")), folder / CASE / "unsure.nii.gz"
+    whole, image = path.read_bytes(), nibabel.load(path)
+    if what == "damaged":
+        path.write_bytes(whole[:-50])
+    elif what == "of another grid":
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), image.affine), path)
+    assert page.visit(CASE)["uncertainty"] is True
+    if what == "exchanged":
+        nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.float32), image.affine), path)
+    answer = page.get(f"/api/cases/{CASE}/uncertainty/axial/12.png")
+    assert answer.status_code == 422 and text in answer.json()["error"] and str(folder) not in answer.text
+    path.write_bytes(whole)
+    if what == "exchanged":
+        assert page.get(f"/api/cases/{CASE}/uncertainty/axial/12.png").status_code == 200, "it is tried anew"
+
+
 def test_label_maps_arrive_voxel_for_voxel(folder: Path, tmp_path: Path) -> None:
     page = Page(desk_of(folder, tmp_path / "study"))
     page.visit(CASE)

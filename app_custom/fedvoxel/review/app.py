@@ -3,7 +3,6 @@
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,7 +20,6 @@ from fedvoxel.review.viewer_package import installed_viewer
 from fedvoxel.review.visits import Visits
 
 STATIC = Path(str(files("fedvoxel.review").joinpath("static")))
-_PAGES = {"/": "worklist.html", "/three": "three.html"}
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -61,14 +59,20 @@ def _add_way_out(app: FastAPI, way: WayIn) -> None:
 
 
 def _add_pages(app: FastAPI, desk: Desk) -> None:
-    for address, page in _PAGES.items():
-        app.add_api_route(address, _page(page), methods=["GET"])
+    @app.get("/")
+    def worklist(request: Request) -> Response:
+        desk.prefetch_open(request.state.reader)  # loaded while the reader looks for the button
+        return _page("worklist.html")
 
     @app.get("/case")
     def case_page(case: str = "") -> Response:
         with suppress(ReviewError):  # no such case: the page says so when it asks for it
             desk.prefetch(case)
-        return FileResponse(STATIC / "case.html", media_type="text/html")
+        return _page("case.html")
+
+    @app.get("/three")
+    def three() -> Response:
+        return _page("three.html")
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
@@ -85,11 +89,8 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
         return FileResponse(path, media_type="text/javascript")
 
 
-def _page(name: str) -> Any:
-    def page() -> Response:
-        return FileResponse(STATIC / name, media_type="text/html")
-
-    return page
+def _page(name: str) -> Response:
+    return FileResponse(STATIC / name, media_type="text/html")
 
 
 async def _said(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from fedvoxel.errors import FedVoxelError, ReviewError
 from fedvoxel.review.case_record import CaseRecord
@@ -49,6 +50,13 @@ class Desk:
         following = order[order.index(case) + 1 :]
         if following:
             self.prefetch(following[0])
+
+    def prefetch_open(self, reader: str) -> None:
+        """Loads the first case that the reader has not answered, if its record can be read."""
+        for case in self.study.order(reader):
+            with suppress(FedVoxelError):
+                if self.reading.case(case).waiting is None and self.record(reader, case).read().status != "done":
+                    return self.prefetch(case)
 
     def record(self, reader: str, case: str) -> CaseRecord:
         """Returns the record of a reader's work on a case."""

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,12 +17,13 @@ from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.reading.doubt import doubt_of
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.names import Sha256
-from fedvoxel.review.reading import MODEL, CaseSource, CaseVolumes
+from fedvoxel.review.reading import MODEL, CaseSource, CaseVolumes, UncertaintyMap
 from fedvoxel.review.reading_folder import uncertainty_on
 from fedvoxel.volumes.nifti_file import read_nifti
 from fedvoxel.volumes.nifti_label import label_on
 from fedvoxel.volumes.nifti_writer import write_nifti
 from fedvoxel.volumes.restoring import values_on_original
+from fedvoxel.volumes.volume import Volume
 
 _LABEL, _UNCERTAINTY, _DONE = "label.nii.gz", "uncertainty.nii.gz", "done.json"
 _QUEUED = "Waits for the model"
@@ -98,17 +100,19 @@ class ModelCase:
         volumes.require_read_from(done.read_from)
         codes = {code: code for code in range(1, self._structures + 1)}
         label = label_on(volumes.image, *read_nifti(self._folder / _LABEL, "label", "missing_label"), codes)
-        doubt = read_nifti(self._folder / _UNCERTAINTY, "uncertainty", "missing_label")
         return CaseVolumes(
             image=volumes.image,
             labels={MODEL: label, **volumes.labels},
             read_from=volumes.read_from,
-            uncertainty=uncertainty_on(volumes.image, *doubt),
+            uncertainty=UncertaintyMap(partial(self._uncertainty, volumes.image)),
             modality=volumes.modality,
             remarks=volumes.remarks,
             of_model=done.remarks,
             origin=volumes.origin,
         )
+
+    def _uncertainty(self, image: Volume) -> NDArray[np.float32]:
+        return uncertainty_on(image, *read_nifti(self._folder / _UNCERTAINTY, "uncertainty", "missing_label"))
 
     def _predict(self, model: Model) -> None:
         model.predictor.bound.require_preparing((self._base.claimed_voxels(),))

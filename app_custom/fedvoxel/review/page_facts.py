@@ -44,7 +44,7 @@ def case_facts(desk: Desk, reader: str, case: str) -> dict[str, Any]:
         "candidates": candidates,
         "volumes_ml": {name: opened.volumes_ml(name) for name in candidates},
         "largest": {name: shown.facts[which].largest for name, which in opened.terms.candidates.items()},
-        "uncertainty": shown.uncertainty is not None and not settings.blinded,
+        "uncertainty": shown.volumes.uncertainty is not None and not settings.blinded,
         "heat": [list(colour) for _, colour in HEAT],
         "error_types": ERROR_TYPES,
         "remarks": _remarks(desk, shown.volumes),

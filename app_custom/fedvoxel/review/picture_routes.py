@@ -44,9 +44,10 @@ class PictureRoutes:
     def uncertainty(self, request: Request, case: str, plane: str, index: int) -> Response:
         """Returns a slice of the uncertainty as a coloured PNG; to a blinded reader none."""
         shown = self._desk.at(request.state.reader, case).shown
-        if shown.uncertainty is None or self._desk.study.settings.blinded:
+        found = None if self._desk.study.settings.blinded else shown.uncertainty()
+        if found is None:
             raise ReviewError("this case has no map of uncertainty")
-        return _png(heat_png(slice_of(shown.uncertainty, shown.plane(plane, index), index)))
+        return _png(heat_png(slice_of(found, shown.plane(plane, index), index)))
 
     def label(self, request: Request, case: str, name: str, plane: str, index: int) -> Response:
         """Returns a slice of a label map: a byte for each voxel, row by row."""

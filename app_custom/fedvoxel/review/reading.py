@@ -4,7 +4,8 @@ Where they come from (a folder, a site's cohort, a model at work) is each source
 when a case is opened, and not before.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -49,6 +50,26 @@ class DicomOrigin:
     image: "DicomVolume"
 
 
+class UncertaintyMap:
+    """Is a map of uncertainty that is read when it is first looked at, so that its case is shown before."""
+
+    def __init__(self, read: Callable[[], NDArray[np.float32]]) -> None:
+        """Takes how it is read: float32 (X, Y, Z) in [0, 1], on the image's own grid."""
+        self._read, self._lock = read, threading.Lock()
+        self._voxels: NDArray[np.float32] | None = None
+
+    def voxels(self) -> NDArray[np.float32]:
+        """Returns the map.
+
+        Raises:
+            FedVoxelError: It cannot be read or trusted; it is tried anew with the next look.
+        """
+        with self._lock:
+            if self._voxels is None:
+                self._voxels = self._read()
+            return self._voxels
+
+
 @dataclass(frozen=True, eq=False)
 class CaseVolumes:
     """Holds what is shown of a case, all on the image's own grid.
@@ -57,7 +78,7 @@ class CaseVolumes:
         image: The image.
         labels: uint8 (X, Y, Z) for each candidate; 1 + i is structure i.
         read_from: SHA-256 of the files, or of the UIDs of series and instances, that image and labels were read from.
-        uncertainty: float32 (X, Y, Z) in [0, 1], or None.
+        uncertainty: Where the model is unsure, or None.
         modality: DICOM Modality, or None where it is not known.
         remarks: What a reader must know of the image, one sentence each.
         of_model: What is known of the label map "model", one sentence each; it would unblind.
@@ -71,7 +92,7 @@ class CaseVolumes:
     image: Volume
     labels: Mapping[str, NDArray[np.uint8]]
     read_from: Sha256
-    uncertainty: NDArray[np.float32] | None = None
+    uncertainty: UncertaintyMap | None = None
     modality: str | None = None
     remarks: tuple[str, ...] = ()
     of_model: tuple[str, ...] = ()
@@ -80,10 +101,8 @@ class CaseVolumes:
     def __post_init__(self) -> None:
         """Refuses what is not on the image's grid."""
         shapes = {label.shape for label in self.labels.values()}
-        if self.uncertainty is not None:
-            shapes.add(self.uncertainty.shape)
         if shapes - {self.image.shape}:
-            raise geometry_error("shape_mismatch", "a label or uncertainty map is not on the image's grid")
+            raise geometry_error("shape_mismatch", "a label map is not on the image's grid")
 
     def require_read_from(self, kept: str | None) -> None:
         """Refuses the case where something that is kept of it was made of other images or label maps.

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +15,7 @@ from fedvoxel.errors import ReviewError
 from fedvoxel.evaluation.reading.windows import WindowPreset
 from fedvoxel.export.description import Structure
 from fedvoxel.records.canonical import sha256_of, sha256_of_file
-from fedvoxel.review.reading import CORRECTED, CandidateName, CaseName, CaseVolumes, Reading
+from fedvoxel.review.reading import CORRECTED, CandidateName, CaseName, CaseVolumes, Reading, UncertaintyMap
 from fedvoxel.volumes.nifti_file import claimed_voxels, read_nifti
 from fedvoxel.volumes.nifti_label import label_on
 from fedvoxel.volumes.refusal import geometry_error
@@ -100,30 +101,40 @@ class FolderCase:
         Raises:
             GeometryError: A file is missing, cannot be trusted, or is not on the image's grid.
         """
-        files = {**self.listed.labels, _UNCERTAINTY: self.listed.uncertainty}
+        files = dict(self.listed.labels)
         # Unpacking takes most of the time, and several files can be unpacked at once.
         with ThreadPoolExecutor(max_workers=_FILES_AT_ONCE) as pool:
             reading = pool.submit(read_nifti, self.folder / self.listed.image, "image", "missing_image")
-            others = {name: pool.submit(self._read, file) for name, file in files.items() if file is not None}
+            others = {name: pool.submit(self._read, file) for name, file in files.items()}
             image = Volume(*reading.result())
-            uncertainty = others.pop(_UNCERTAINTY, None)
             codes = {code: code for code in range(1, self.structures + 1)}
             labels = {name: label_on(image, *other.result(), codes) for name, other in others.items()}
-            doubt = None if uncertainty is None else uncertainty_on(image, *uncertainty.result())
-        read = {name: file for name, file in {"": self.listed.image, **files}.items() if file is not None}
-        read_from = sha256_of({name: sha256_of_file(self.folder / file) for name, file in read.items()})
-        return CaseVolumes(image, labels, read_from, doubt, self.listed.modality)
+        uncertainty = {_UNCERTAINTY: self.listed.uncertainty} if self.listed.uncertainty else {}
+        read = {"": self.listed.image, **files, **uncertainty}
+        sha256 = {name: sha256_of_file(self.folder / file) for name, file in read.items()}
+        doubt = UncertaintyMap(partial(self._uncertainty, image, sha256[_UNCERTAINTY])) if uncertainty else None
+        return CaseVolumes(image, labels, sha256_of(sha256), doubt, self.listed.modality)
 
     def _read(self, file: str) -> tuple[NDArray[Any], Affine]:
         return read_nifti(self.folder / file, "label", "missing_label")
+
+    def _uncertainty(self, image: Volume, sha256: str) -> NDArray[np.float32]:
+        path = self.folder / str(self.listed.uncertainty)
+        found = uncertainty_on(image, *read_nifti(path, "uncertainty", "missing_label"))
+        if sha256_of_file(path) != sha256:
+            raise ReviewError("the map of uncertainty was exchanged since the case was opened: begin in another folder")
+        return found
 
 
 def uncertainty_on(image: Volume, voxels: NDArray[Any], affine: Affine) -> NDArray[np.float32]:
     """Returns a map of uncertainty that was read, as float32.
 
     Raises:
-        GeometryError: affine_mismatch, if it does not lie on the image; non_finite, if a value is not in [0, 1].
+        GeometryError: affine_mismatch or shape_mismatch, if it does not lie on the image; non_finite, if a value is
+            not in [0, 1].
     """
+    if voxels.shape != image.shape:
+        raise geometry_error("shape_mismatch", "the uncertainty map is not on the image's grid")
     if not np.allclose(affine, image.affine, atol=_SAME_MM):
         raise geometry_error("affine_mismatch", "the uncertainty map does not lie on the image")
     values = np.asarray(voxels, dtype=np.float32)

@@ -24,7 +24,6 @@ class ShownCase:
         image: The image.
         labels: The label map of each candidate.
         facts: What is known of each of them.
-        uncertainty: The map of uncertainty, or None.
     """
 
     volumes: CaseVolumes
@@ -33,7 +32,15 @@ class ShownCase:
     image: NDArray[np.float32]
     labels: Mapping[str, NDArray[np.uint8]]
     facts: Mapping[str, LabelFacts]
-    uncertainty: NDArray[np.float32] | None
+
+    def uncertainty(self) -> NDArray[np.float32] | None:
+        """Returns the map of uncertainty, or None.
+
+        Raises:
+            FedVoxelError: It cannot be read or trusted.
+        """
+        found = self.volumes.uncertainty
+        return None if found is None else displayed(found.voxels(), self.volumes.image.affine)
 
     def plane(self, name: str, index: int) -> Plane:
         """Returns the plane of that name.
@@ -64,5 +71,4 @@ def shown_case(volumes: CaseVolumes, presets: tuple[WindowPreset, ...]) -> Shown
         image=displayed(volumes.image.voxels, affine),
         labels=labels,
         facts={name: label_facts(label, planes) for name, label in labels.items()},
-        uncertainty=None if volumes.uncertainty is None else displayed(volumes.uncertainty, affine),
     )

@@ -98,6 +98,8 @@ function build(facts) {
     document.body.dataset.ready = "yes";
     state.ready = true;
     Object.values(views).forEach((view) => view.prefetch());
+    // The server reads the map now, and not when the reader wants to see it.
+    if (facts.uncertainty) slices.heat("axial", views.axial.index).catch(() => {});
   }));
 }
 
