@@ -72,6 +72,9 @@ class Server(ServerEngineSpec):
     def get_clients(self) -> list[Client]:
         return [Client(site, "") for site in self.sites]
 
+    def notify_dead_job(self, job_id: str, client_name: str, reason: str) -> None:
+        """Is FLARE's word to a job's process that it holds a site for dead."""
+
     def submit(self, status: RunStatus, controller: str = TRAINING, **meta: Any) -> str:
         """Stores a job that somebody has signed, as it stands; returns its id."""
         content = io.BytesIO()
@@ -183,6 +186,43 @@ def test_a_run_whose_job_process_died_goes_on(status: RunStatus, ended: str, ser
     server.attempt(job_id, ended=ended)
     server.ended(job_id)
     assert len(server.others(job_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "goes_on"),
+    [
+        ("client dead", RunStatus.FINISHED_ABNORMAL, True),
+        ("client dead", RunStatus.FINISHED_ABORTED, False),
+        ("missing job on client", RunStatus.FINISHED_ABNORMAL, False),
+    ],
+)
+def test_a_run_that_flare_aborted_since_its_sites_could_not_be_reached_goes_on(
+    reason: str, status: RunStatus, goes_on: bool, server: Server
+) -> None:
+    component, job_id = server.begun(), server.submit(status)
+    server.notify_dead_job(job_id, SITES[0], reason)
+    server.attempt(job_id, ended="aborted")
+    component._look(server.context, [job_id])
+    following = server.others(job_id)
+    assert len(following) == goes_on
+    if goes_on:
+        assert "lost_sites" in server.meta(job_id) and "lost_sites" not in server.meta(following[0])
+        server.restart()
+        assert server.others(job_id, *following) == []
+
+
+def test_nothing_is_begun_as_long_as_no_site_is_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id)
+    looks: list[float] = []
+
+    def nobody_for_long() -> list[Client]:
+        looks.append(time.monotonic())
+        return [Client(SITES[0], "")] if looks[-1] - looks[0] > 3 * next_attempt._SITES_WAIT_S else []
+
+    monkeypatch.setattr(server, "get_clients", nobody_for_long)
+    server.ended(job_id)
+    assert len(server.others(job_id)) == 1 and looks[-1] - looks[0] > 3 * next_attempt._SITES_WAIT_S
 
 
 def test_the_server_looks_when_flare_could_not_start_a_job(server: Server) -> None:

@@ -34,6 +34,9 @@ _NEVER_RAN = (_FAILED_TO_RUN, RunStatus.FINISHED_CANT_SCHEDULE.value)
 ORPHANED = "orphaned"
 """Marks, in what FLARE keeps of a job, that it was said to run when the server started."""
 
+LOST_SITES = "lost_sites"
+"""Marks a job of which FLARE could not reach sites, and which it then ended by itself."""
+
 STUCK = f"{MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before another round was committed"
 """Why a run is given up that brings nothing any more."""
 
@@ -106,9 +109,9 @@ def _is_open(entry: JournalEntry, job: Mapping[str, Any]) -> bool:
     """Says whether a run has not ended.
 
     Nobody has aborted it where a job aborts itself, since its server dies, or FLARE does, since one of the sites was
-    away for the moment in which the job was started there.
+    away for the moment in which the job was started there, or since too few sites could be reached.
     """
-    by_itself = job.get(ORPHANED) or job.get(JobMetaKey.STATUS.value) == _FAILED_TO_RUN
+    by_itself = job.get(ORPHANED) or job.get(LOST_SITES) or job.get(JobMetaKey.STATUS.value) == _FAILED_TO_RUN
     return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(by_itself))
 
 

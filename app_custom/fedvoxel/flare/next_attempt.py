@@ -7,7 +7,7 @@ from typing import Any
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import Job, JobMetaKey
 
-from fedvoxel.flare.interrupted_runs import ORPHANED, Metas
+from fedvoxel.flare.interrupted_runs import LOST_SITES, ORPHANED, Metas
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
 
 _OF_ONE_JOB = (
@@ -58,7 +58,7 @@ def submit_again(jobs: Any, job: Job, fl_ctx: FLContext) -> str:
     Raises:
         StorageException: The copy cannot be stored.
     """
-    dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, RESUME_WAITS, ORPHANED}
+    dropped = {key.value for key in _OF_ONE_JOB} | {RESUMED_AS, RESUME_WAITS, ORPHANED, LOST_SITES}
     meta = {str(key): value for key, value in job.meta.items() if key not in dropped}
     made = jobs.clone(job.job_id, meta | {JobMetaKey.CLONED_FROM.value: job.job_id}, fl_ctx)
     new = str(made[JobMetaKey.JOB_ID.value])
@@ -81,7 +81,9 @@ class SitesWait:
         self._seen, self._ends = frozenset(), {job: self._ends.get(job, now + _SITES_WAIT_S) for job in jobs}
 
     def is_over(self, job_id: str, sites: Set[str], connected: Set[str]) -> bool:
-        """Says whether a job's sites are all connected, or were waited for long enough.
+        """Says whether a job's sites are all connected, or those that are not were waited for long enough.
+
+        Without any of them nothing could be begun, however long that lasts.
 
         Args:
             job_id: The job.
@@ -91,8 +93,10 @@ class SitesWait:
         now = time.monotonic()
         if connected != self._seen:
             self._seen, self._since = connected, now
+        if not (sites & connected if sites else connected):
+            return False
         if now >= self._ends[job_id]:
             return True
         if sites:
             return sites <= connected
-        return bool(connected) and now - self._since > _SITES_WAIT_S / 6
+        return now - self._since > _SITES_WAIT_S / 6

@@ -38,6 +38,7 @@ from fedvoxel.flare.interrupted_runs import (
     interrupted_runs,
     is_training_job,
 )
+from fedvoxel.flare.lost_sites import LostSites
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
 from fedvoxel.flare.next_attempt import FOR_A_LOOK, SitesWait, promises, submit_again
 from fedvoxel.flare.round_journal import RoundJournal
@@ -68,7 +69,7 @@ class Resumption(FLComponent):
         super().__init__()
         self._orphans: list[str] | None = None
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._stop, self._sites_wait = threading.Event(), SitesWait()
+        self._stop, self._sites_wait, self._lost_sites = threading.Event(), SitesWait(), LostSites()
         self._engine: Any = None
         self._workspace: Workspace
         self._runs: Path
@@ -80,6 +81,7 @@ class Resumption(FLComponent):
             self._engine, self._workspace = fl_ctx.get_engine(), workspace_of(fl_ctx)
             self._runs, self._restored = state_folder(fl_ctx) / "runs", state_folder(fl_ctx) / RESTORED_MARK
             outlive_errors(self._engine.job_runner)
+            self._lost_sites.listen(self._engine)
             self._find_orphans(fl_ctx)
         elif event_type == EventType.SYSTEM_START and self._engine:
             threading.Thread(target=self._work, name="fedvoxel-resumption", daemon=True).start()
@@ -126,6 +128,7 @@ class Resumption(FLComponent):
         """
         done = [self._carefully("of a damaged journal", partial(fail_damaged, self._runs))]
         metas = {job.job_id: job.meta for job in self._jobs.get_all_jobs(fl_ctx)}
+        self._lost_sites.mark(self._jobs, metas, fl_ctx)
         runs = {run.last_job: run for run in interrupted_runs(self._runs, metas)}
         begun = begun_jobs(self._runs) | set(runs)
         lost = [job for job in metas if job not in begun and self._died_early(fl_ctx, metas[job], job in ended)]

@@ -45,8 +45,8 @@ OnReply = Callable[[str, FLModel], None]
 
 _ABORTED = (
     "the run was aborted: by a person (FLARE's status is then ABORTED), or by FLARE because fewer sites were left than "
-    "the job's min_clients, for example for job processes that could not run for a class that is not on the sites' "
-    "allow-list; their logs say why"
+    "the job's min_clients. Where their lines were cut, it goes on by itself; where their job processes could not run, "
+    "for a class that is not on the sites' allow-list say, their logs say why"
 )
 
 
