@@ -1,4 +1,4 @@
-"""A hospital whose line is cut for a minute goes on in the same job when it is back; the others do not wait for it."""
+"""Lines that are cut for a minute: a hospital's costs its part in some rounds, the server's no committed round."""
 
 import json
 import subprocess
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fedvoxel.federation.outcome import load_outcome
+from fedvoxel.federation.outcome import RunOutcome, load_outcome
 from tests.blob_job import META, controller_of, give_blobs, job_documents, write_job
 from tests.system.conftest import wait_until
 from tests.system.network import environment, why_not
-from tests.system.networked import HOSPITALS, SCIENTIST, NetworkedConsortium, networked
+from tests.system.networked import HOSPITALS, SCIENTIST, SERVER, NetworkedConsortium, networked
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
 
@@ -82,3 +82,30 @@ def test_a_site_whose_line_is_cut_for_a_minute_goes_on_in_the_same_job(tmp_path:
     assert watch.waits("works on it")
     given_up = [seen["sites"][CUT] for seen in watch.progress() if seen["sites"][CUT]["state"] == "missing"]
     assert {each["reason"] for each in given_up} == {"lost its connection"}
+
+
+def test_a_run_goes_on_by_itself_when_the_servers_line_is_back(tmp_path: Path) -> None:
+    documents = job_documents(epochs_per_round=30)
+    controller_of(documents)["args"]["rounds"] |= {"num_rounds": 12}
+    with networked(tmp_path) as consortium:
+        for hospital in HOSPITALS:
+            give_blobs(consortium.kits[hospital])
+        run = consortium.kits[SERVER] / "state" / "runs" / controller_of(documents)["args"]["run_key"]
+        job = write_job(tmp_path / "job", documents)
+        assert _start(consortium, ["job", "submit", job], tmp_path / "submit.log").wait(120) == 0
+
+        def outcome() -> RunOutcome | None:
+            return load_outcome(run / "outcome.json") if (run / "outcome.json").is_file() else None
+
+        wait_until(lambda: (told := outcome()) and told.rounds_committed >= 2, 180, "two rounds are committed")
+        cable = consortium.network.cable("server")
+        subprocess.run(["ip", "link", "set", cable, "down"], check=True)
+        wait_until(lambda: (told := outcome()) and told.status == "aborted", 180, "FLARE has aborted the job")
+        committed = outcome()
+        subprocess.run(["ip", "link", "set", cable, "up"], check=True)
+        wait_until(
+            lambda: (told := outcome()) and told.status not in ("aborted", "unfinished"), 300, "the run has ended"
+        )
+        ended = outcome()
+    assert committed and ended and (ended.status, ended.rounds_committed) == ("finished", 12), ended
+    assert [one.first_round for one in ended.attempts] == [0, committed.rounds_committed]
