@@ -130,7 +130,8 @@ def test_a_sites_ledger_goes_on_without_loss(left: Path) -> None:
     before = ledger.status()
     assert [(run.run_key, run.drawn, run.kept) for run in before.runs] == [(RUN, 2, 2)]
     assert before.spent_epsilon > 0
-    assert before.spent_epsilon == Chain(path).read()[-1].body["spent_epsilon"]
+    # Other processors round otherwise in the accountant's transforms.
+    assert before.spent_epsilon == pytest.approx(Chain(path).read()[-1].body["spent_epsilon"], rel=1e-9)
     for index in range(2):
         release_id = ledger.kept(RUN, index, PLAN)
         assert release_id and ledger.bytes_to_send(release_id) == update(index)

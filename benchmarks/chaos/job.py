@@ -8,6 +8,9 @@ from tests.blob_job import CLIENT, SERVER, controller_of, executor_of, job_docum
 
 ROUND_TIMEOUT_S = 60.0
 
+_SPARE_DRAWS = 30
+"""For the rounds that faults have sites draw twice."""
+
 _PROTECTION: dict[PrivacyUnit, dict[str, Any]] = {
     "patient": {
         "unit": "patient",
@@ -17,8 +20,16 @@ _PROTECTION: dict[PrivacyUnit, dict[str, Any]] = {
         "steps_per_round": 4,
         "delta": 1e-3,
         "expected_batch": 4,
+        "spare_draws": _SPARE_DRAWS,
     },
-    "hospital": {"unit": "hospital", "clip_norm": 0.5, "noise_multiplier": 3.0, "sites": 3, "delta": 1e-3},
+    "hospital": {
+        "unit": "hospital",
+        "clip_norm": 0.5,
+        "noise_multiplier": 3.0,
+        "sites": 3,
+        "delta": 1e-3,
+        "spare_draws": _SPARE_DRAWS,
+    },
 }
 
 

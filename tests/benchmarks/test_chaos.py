@@ -393,6 +393,7 @@ def test_a_log_without_a_root_to_go_by_is_seen(ended: tuple[Machines, Trace, Run
         ("hospital-a", "state/exclusions/*", True),
         ("hospital-a", LEDGERS["patient"][0], True),
         ("hospital-a", LEDGERS["patient"][1], False),
+        ("hospital-a", "state/runs/{run}/patients/*.json*", True),
         ("hospital-a", "startup/rootCA.pem", False),
         ("server", "state/audit/head.json", False),
     ],
