@@ -59,8 +59,7 @@ LEDGERS: dict[PrivacyUnit, tuple[str, str]] = {
 _OUT_UNTIL_PUT_BACK = (
     "state/audit/", "state/exclusions/", "state/privacy/protected_", "state/runs/{run}/patients/",
 )  # fmt: skip
-"""Files without which a hospital takes no part, whatever it costs: what it did, whom it may not use and whom it has used,
-what it has spent."""
+"""Files without which a hospital takes no part: what it did, whom it may not use, whom it has used, what it spent."""
 
 _WEIGHTS: dict[Kind, int] = {
     "kill": 40, "power": 8, "partition": 8, "line": 5, "rate": 4, "clock": 8, "disk_full": 9, "corrupt": 26,

@@ -192,6 +192,7 @@ def test_a_run_whose_job_process_died_goes_on(status: RunStatus, ended: str, ser
     ("reason", "status", "goes_on"),
     [
         ("client dead", RunStatus.FINISHED_ABNORMAL, True),
+        ("client dead", RunStatus.FINISHED_EXECUTION_EXCEPTION, True),
         ("client dead", RunStatus.FINISHED_ABORTED, False),
         ("missing job on client", RunStatus.FINISHED_ABNORMAL, False),
     ],

@@ -24,8 +24,8 @@ from fedvoxel.governance.job_folder import SERVER_FILE
 Metas = Mapping[str, Mapping[str, Any]]
 """What FLARE keeps of each job, by its id."""
 
-_DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
-"""FLARE's status of a job under which a process died."""
+DIED = (RunStatus.FINISHED_ABNORMAL.value, RunStatus.FINISHED_EXECUTION_EXCEPTION.value)
+"""FLARE's status of a job under which a process died, or that it ended by itself."""
 
 _FAILED_TO_RUN = RunStatus.FAILED_TO_RUN.value
 _NEVER_RAN = (_FAILED_TO_RUN, RunStatus.FINISHED_CANT_SCHEDULE.value)
@@ -88,7 +88,7 @@ def interrupted_runs(runs: Path, jobs: Metas) -> Iterator[InterruptedRun]:
         while last in follow:
             last, unbegun = follow[last], unbegun + 1
         status = str(jobs.get(last, {}).get(JobMetaKey.STATUS.value))
-        if status in (*_DIED, *_NEVER_RAN):
+        if status in (*DIED, *_NEVER_RAN):
             yield InterruptedRun(folder, entry, last, unbegun)
 
 

@@ -10,9 +10,9 @@ from functools import wraps
 from typing import Any
 
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.job_def import JobMetaKey, RunStatus
+from nvflare.apis.job_def import JobMetaKey
 
-from fedvoxel.flare.interrupted_runs import LOST_SITES
+from fedvoxel.flare.interrupted_runs import DIED, LOST_SITES
 
 _UNREACHED = "client dead"
 """FLARE's reason where it has not heard of a site for long; there are others for a site that is there."""
@@ -44,8 +44,7 @@ class LostSites:
             StorageException: It cannot be kept.
             OSError: The same.
         """
-        ended = RunStatus.FINISHED_ABNORMAL.value
-        for job_id in [job for job in self._jobs if metas.get(job, {}).get(JobMetaKey.STATUS.value) == ended]:
+        for job_id in [job for job in self._jobs if metas.get(job, {}).get(JobMetaKey.STATUS.value) in DIED]:
             jobs.update_meta(job_id, {LOST_SITES: True}, fl_ctx)
             metas[job_id][LOST_SITES] = True
             self._jobs.discard(job_id)
