@@ -1,4 +1,4 @@
-"""Verifies a pack offline: who signed it, every file against its hash, and what a file that is gone was evidence for."""
+"""Verifies a pack offline: who signed it, each file against its hash, and what a file that is gone was evidence for."""
 
 import hashlib
 from collections.abc import Sequence

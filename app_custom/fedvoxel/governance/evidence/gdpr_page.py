@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from fedvoxel.governance.evidence.artefact import KINDS, Artefact
 from fedvoxel.governance.evidence.datasheet_page import facts_of
-from fedvoxel.governance.evidence.page_words import artefact_table, answer_rows, plain, table, told
+from fedvoxel.governance.evidence.page_words import answer_rows, artefact_table, plain, table, told
 
 _MEASURES = ("server_audit_log", "server_policy", "site_policy", "privacy_ledger", "approvals", "job", "package")
 
@@ -39,7 +39,7 @@ def _lines(artefacts: Sequence[Artefact], answers: dict[str, str]) -> Iterator[s
             f"- people who submitted the job, named in logs: {told(job.get('submitted_by'))} (the server's audit log)",
         ],
         "(d) Recipients, and what reached them": [
-            f"- the server received {run['bytes_up']} bytes of updates, and sent {run['bytes_down']} bytes (the outcome)",
+            f"- the server received {run['bytes_up']} bytes of updates and sent {run['bytes_down']} (the outcome)",
             *_channels(run["channels"]),
         ],
         "(d), (e) Recipients outside, third countries": _asked(("transfers",), answers),

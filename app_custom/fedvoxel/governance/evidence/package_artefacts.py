@@ -1,7 +1,7 @@
 """The model's package, as somebody has opened it, and what the index of releases says of it.
 
-Opening a package needs what a server does not have; so the command opens it, and hands on what it found. A package or an
-index that cannot be trusted is an error there.
+Opening a package needs what a server does not have; so the command opens it, and hands on what it found. A package or
+an index that cannot be trusted is an error there.
 """
 
 import hashlib

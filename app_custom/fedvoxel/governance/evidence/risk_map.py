@@ -1,7 +1,8 @@
 """The 72 subcategories of NIST's AI RMF 1.0, each with the artefacts that support it. Evidence for, never compliance.
 
-A subcategory that asks for something only a person can say is evidenced once that was answered, and "human input needed"
-until then, whatever artefacts there are. Any other is evidenced by an artefact that was verified, and by nothing else.
+A subcategory that asks for something only a person can say is evidenced once that was answered, and "human input
+needed" until then, whatever artefacts there are. Any other is evidenced by an artefact that was verified, and by
+nothing else.
 Which artefact supports what, and why, stands in `nist_ai_rmf_support.json`; the statements are NIST's own.
 """
 
@@ -77,8 +78,8 @@ class RiskMap(FrozenModel):
     framework: str
     source: str
     note: str = (
-        "Evidence for these subcategories, as far as it was found. It is no statement of conformity: whether an outcome "
-        "is achieved is for people to judge."
+        "Evidence for these subcategories, as far as it was found. It is no statement of conformity: whether an "
+        "outcome is achieved is for people to judge."
     )
     coverage: Coverage
     subcategories: tuple[Cell, ...]
