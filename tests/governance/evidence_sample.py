@@ -15,13 +15,10 @@ from fedvoxel.export.trust import read_trust
 from fedvoxel.federation.channels import Channel
 from fedvoxel.federation.cohort_statistics import merge_statistics
 from fedvoxel.federation.outcome import ModelFile, RoundRecord, RunOutcome, write_outcome
-from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.audited_files import job_hash, policy_hash
 from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.countersigning import countersign, question_for, taken
-from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.log_notes import ServerNotes, SiteNotes
-from fedvoxel.governance.submission import submission_of
 from fedvoxel.privacy.events import GaussianEvent
 from fedvoxel.privacy.ledger import open_ledger
 from fedvoxel.privacy.ledger_entries import RunPlan
@@ -58,6 +55,16 @@ CLIENT = {
         }
     ]
 }
+PROVENANCE = {
+    "privacy": {"start_from": None},
+    "network": {"name": "UNet"},
+    "run_versions": {"fedvoxel": "0.2.0"},
+    "export_versions": {"onnx": "1.20"},
+}
+CARD = "# Hippocampus\n" + "".join(
+    f"\n## {heading}\n\nAs it is.\n"
+    for heading in ("Intended use", "Limitations", "What it finds", "What it was made for", "How good it is")
+)
 
 
 @dataclass(frozen=True)
@@ -123,8 +130,8 @@ def _write_run(workspace: Path) -> None:
 
 
 def _statistics() -> dict[str, Any]:
-    lengths = dict.fromkeys("xyz", {"q05": 0.9, "q25": 0.95, "q50": 1.0, "q75": 1.05, "q95": 1.1})
-    sizes = dict.fromkeys("xyz", {"q05": 30.0, "q25": 33.0, "q50": 36.0, "q75": 40.0, "q95": 44.0})
+    lengths = {axis: {"q05": 0.9, "q25": 0.95, "q50": 1.0, "q75": 1.05, "q95": 1.1} for axis in "xyz"}
+    sizes = {axis: {"q05": 30.0, "q25": 33.0, "q50": 36.0, "q75": 40.0, "q95": 44.0} for axis in "xyz"}
     grey = {"q05": 0.0, "q25": 1.0, "q50": 2.0, "q75": 3.0, "q95": 4.0}
     told = {
         "schema_version": 1,
@@ -156,16 +163,6 @@ def _decide(consortium: Consortium, run: Path) -> None:
     ledger.bytes_to_send(release.release_id)
 
 
-def approve(sample: Sample, person: Path) -> str:
-    """Has a person of hospital-a approve the job, and the hospital's log know its content; returns the content."""
-    kit = open_kit(sample.kit(A))
-    submission = submission_of({"name": "hippocampus_fedavg"}, sample.run / "workspace" / "app_server")
-    Approvals(kit).decide(load_identity(person / "startup"), submission, "approved", "", datetime.now(UTC))
-    came = AuditEvent(kind="job", outcome="done", job_id=JOB, site=A, hashes={"content": submission.sha256})
-    AuditLog(kit.state).record([came])
-    return submission.sha256
-
-
 def _event(kind: str, outcome: str = "done", **values: Any) -> AuditEvent:
     return AuditEvent.model_validate({"kind": kind, "outcome": outcome, "run_key": RUN, "job_id": JOB, **values})
 
@@ -190,6 +187,8 @@ def _log(consortium: Consortium, run: Path, results: Path) -> None:
     server.record([_event("run", "finished", hashes={"model": sha(10), "outcome": outcome})])
     told = AuditEvent(kind="run", outcome="finished", job_id="job-2", hashes={"outcome": statistics})
     server.record([told])
+    for site, log in logs.items():
+        log.record([AuditEvent(kind="job", outcome="done", job_id="job-2", site=site, cohort=COHORT)])
     _sign(consortium, server, logs)
 
 
@@ -212,8 +211,9 @@ def _package(consortium: Consortium, run: Path, folder: Path) -> Package:
         "audit_head": None,
     }
     members = {
-        "provenance.json": json.dumps({"schema_version": 1, "origin": origin, "privacy": {"start_from": None}}),
-        "sbom.cdx.json": json.dumps({"bomFormat": "CycloneDX", "components": []}),
+        "provenance.json": json.dumps({"schema_version": 1, "origin": origin, **PROVENANCE}),
+        "sbom.cdx.json": json.dumps({"bomFormat": "CycloneDX", "components": [{"name": "numpy"}]}),
+        "docs/model_card.md": CARD,
         "calibration.json": made_calibration(model).model_dump_json(),
     }
     contents = {name: text.encode() for name, text in members.items()}

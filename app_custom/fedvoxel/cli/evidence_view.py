@@ -33,7 +33,8 @@ def show_pack(console: "Console", pack: "Pack", pseudonyms: Mapping[str, str]) -
     console.print(
         f"NIST AI RMF 1.0: {counts.evidenced_by_artefacts} of {counts.subcategories} subcategories evidenced by "
         f"verified artefacts, {counts.evidenced_by_statement_only} by statements alone; "
-        f"{counts.human_input_needed} need human input, {counts.not_evidenced} are not evidenced. Evidence, not compliance.",
+        f"{counts.human_input_needed} need human input, {counts.not_evidenced} are not evidenced. This is evidence, "
+        "not compliance.",
         highlight=False,
     )
     named = ", ".join(

@@ -89,7 +89,7 @@ class Inventory(FrozenModel):
         "Hospitals go by pseudonym. Unverified: found, and nothing at hand that was signed or chained says that it is "
         "the one. Missing: not found, and nothing is said in its place."
     )
-    artefacts: Annotated[tuple[Entry, ...], Field(max_length=2000)]
+    artefacts: Annotated[tuple[Entry, ...], Field(max_length=20_000)]
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def datasheet(site: str, artefacts: Sequence[Artefact], answers: dict[str, str])
 def _lines(site: str, artefacts: Sequence[Artefact], answers: dict[str, str]) -> Iterator[str]:
     run, job, statistics = (facts_of(artefacts, kind) for kind in ("outcome", "job", "cohort_statistics"))
     yield from (f"# Datasheet of {site}", "")
-    yield f"Run {plain(run['run_key'])}. Scans stayed at the hospital. Numbers about fewer than "
-    yield f"{run['minimum_cases']} cases are left out, and so is what the run does not disclose (“{NOT_TOLD}”)."
+    yield f"Run {plain(run['run_key'])}. Numbers about fewer than {run['minimum_cases']} cases are left out, and so is"
+    yield f"what the run does not disclose (“{NOT_TOLD}”)."
     yield from ("", "## In this run", "", *_in_run(run["sites"][site], job), "")
     yield from ("## How good the model is on its unseen cases", "", *_scores(run["sites"][site]), "")
     yield from ("## What its cohort statistics disclose", "", *_statistics(site, statistics), "")
@@ -59,8 +59,8 @@ def facts_of(artefacts: Sequence[Artefact], kind: str, site: str = "") -> dict[s
 
 def _in_run(site: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
     yield f"- cohort: {told(job.get('cohort'))}; classes: {told(job.get('classes'))}"
-    yield f"- rounds to which it contributed: {told(site['rounds_contributed'])}; missing in: "
-    yield f"  {told(site['rounds_missing'])}; refused in: {told(site['rounds_refused'])}"
+    missing, refused = told(site["rounds_missing"]), told(site["rounds_refused"])
+    yield f"- rounds with its update: {told(site['rounds_contributed'])}; missing: {missing}; refused: {refused}"
     yield f"- training cases, as of its last contribution: {told(site['training_cases'])}"
     yield f"- cases that it could not use: {told(site['unusable_cases'])}"
 

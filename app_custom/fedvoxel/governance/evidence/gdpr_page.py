@@ -25,9 +25,9 @@ def gdpr_record(artefacts: Sequence[Artefact], answers: dict[str, str]) -> str:
 def _lines(artefacts: Sequence[Artefact], answers: dict[str, str]) -> Iterator[str]:
     run, job = facts_of(artefacts, "outcome"), facts_of(artefacts, "job")
     yield from ("# Record of processing: a draft", "")
-    yield f"Federated training, run {plain(run['run_key'])}, job {plain(run['job_id'])}, from {run['started']} to "
-    yield f"{run['finished']}. After Article 30(1) of the GDPR. It is no legal advice, and complete only once people "
-    yield "have answered what is asked."
+    yield f"Federated training, run {plain(run['run_key'])}, job {plain(run['job_id'])}."
+    yield f"From {run['started']} to {run['finished']}. After Article 30(1) of the GDPR. It is no legal advice, and"
+    yield "complete only once people have answered what is asked."
     sections: dict[str, list[str]] = {
         "(a) Controller, representative, data protection officer": _asked(
             ("controller", "data_protection_officer"), answers

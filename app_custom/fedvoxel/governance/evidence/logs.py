@@ -34,10 +34,20 @@ class Logs:
         return sum(1 for report in self.sites.values() if not report.flaws)
 
     def events(self, site: str = "") -> Iterator[AuditEvent]:
-        """Yields what a log says that can be trusted and that somebody else confirms; nothing where there is none."""
+        """Yields what a log says that can be trusted: of the server's, only what a hospital has signed for."""
         report = self.sites.get(site) if site else self.server
-        if report is not None and not report.flaws and report.checked.signatures + self.held > 0:
-            yield from (event for _, event in report.checked.lines)
+        if report is not None and not report.flaws:
+            signed_for = len(report.entries) if site else report.checked.covered
+            yield from (event for entry, event in report.checked.lines if entry.index < signed_for)
+
+    def cohorts(self, job_id: str) -> set[str]:
+        """Returns which cohorts the hospitals' logs say that a job was about."""
+        said = (event for site in self.sites for event in self.events(site))
+        return {event.cohort for event in said if event.job_id == job_id and event.cohort}
+
+    def job_of(self, outcome: str) -> str | None:
+        """Returns the job whose result has this hash, as the server's log says."""
+        return next((event.job_id for event in self.events() if event.hashes.get("outcome") == outcome), None)
 
     def names(self, name: HashName, sha256: str, site: str = "", job_id: str = "") -> bool:
         """Says whether a log that can be trusted names something by its hash.
@@ -96,11 +106,11 @@ def _server_verdict(logs: Logs) -> Verdict:
     report = logs.server
     if report is None or report.flaws:
         return _flawed(report)
-    if not report.checked.signatures and not logs.held:
-        return unverified("its chain is unbroken, and no hospital's signature or log confirms it")
-    held = f", and held against the logs of {logs.held} hospitals" if logs.held else ""
-    signed = f"{report.checked.signatures} signatures of {len(report.checked.signed_by)} hospitals count"
-    return verified(f"its chain is unbroken, {signed}{held}")
+    if not report.checked.signatures:
+        return unverified("its chain is unbroken, and no hospital has signed for it")
+    held = f"; held against the logs of {logs.held} hospitals" if logs.held else ""
+    signed = f"hospitals have signed for {report.checked.covered} of {len(report.entries)} entries"
+    return verified(f"its chain is unbroken, and {signed}{held}")
 
 
 def _site_verdict(name: str, logs: Logs) -> Verdict:

@@ -17,7 +17,7 @@ PURPOSE = "evidence pack"
 """What a pack's signature is for."""
 
 LARGEST_FILE_BYTES = 64 * 1024**2
-MOST_FILES = 2000
+MOST_FILES = 20_000
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,150}"
 FileName = Annotated[str, StringConstraints(pattern=f"^((artefacts|package)/)?{_PART}$")]

@@ -5,13 +5,13 @@ an index that cannot be trusted is an error there.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fedvoxel.errors import PackageError
 from fedvoxel.export.origin import PROVENANCE, read_model_origin
+from fedvoxel.export.signature import read_object
 from fedvoxel.governance.evidence.artefact import (
     Artefact,
     Entry,
@@ -84,6 +84,30 @@ def package_artefacts(subject: Subject, package: PackageFacts | None) -> list[Ar
     return [whole, *(_member(kind, package, strange) for kind in MEMBERS), _release(package, strange)]
 
 
+def _card_is_whole(content: bytes) -> bool:
+    """Says whether a model card has the sections for which it is taken as evidence."""
+    return all(f"\n## {heading}\n".encode() in content for heading in _CARD_SECTIONS)
+
+
+def _names_components(content: bytes) -> bool:
+    return bool(_object(content).get("components"))
+
+
+def _names_origin(content: bytes) -> bool:
+    return all(_object(content).get(key) for key in ("network", "run_versions", "export_versions"))
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        return read_object(content, "a member of the package")
+    except PackageError:
+        return {}
+
+
+_CARD_SECTIONS = ("Intended use", "Limitations", "What it finds", "What it was made for", "How good it is")
+_SAYS_ENOUGH = {"model_card": _card_is_whole, "sbom": _names_components, "provenance": _names_origin}
+"""By kind of member: whether it says that for which it is taken as evidence."""
+
 _RELEASE = Source("release", "index of releases: index.jsonl")
 
 
@@ -91,7 +115,7 @@ def _stranger(subject: Subject, package: PackageFacts) -> Verdict | None:
     """Returns why the package is not this run's, or None."""
     try:
         origin = read_model_origin(package.members.get("provenance", b""))
-        outcome = json.loads(package.members["provenance"])["origin"]["outcome_sha256"]
+        outcome = _object(package.members["provenance"])["origin"]["outcome_sha256"]
     except (PackageError, KeyError):
         return unverified("the package does not say which run it is of")
     run = subject.outcome
@@ -106,7 +130,8 @@ def _member(kind: str, package: PackageFacts, strange: Verdict | None) -> Artefa
     if content is None:
         return missing(source, "the package has none")
     verdict = strange or verified("the package's signed manifest names this hash")
-    made = found(source, hashlib.sha256(content).hexdigest(), verdict)
+    shows = (kind,) if _SAYS_ENOUGH.get(kind, bool)(content) else ("package",)
+    made = found(source, hashlib.sha256(content).hexdigest(), verdict, None, *shows)
     place = f"package/{MEMBERS[kind].rpartition('/')[2]}"
     return Artefact(Entry.model_validate({**made.entry.model_dump(), "file": place}), copy=content)
 

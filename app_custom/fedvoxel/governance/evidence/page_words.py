@@ -16,7 +16,7 @@ def told(value: Any) -> str:
     if value is None:
         return NOT_TOLD
     if isinstance(value, dict):
-        return ", ".join(f"{name} {told(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{plain(str(name))} {told(one)}" for name, one in value.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(told, value)) or "none"
     return plain(str(value))

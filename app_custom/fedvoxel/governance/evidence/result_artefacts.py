@@ -73,11 +73,21 @@ class Results:
             objection = unverified("no server's audit log that can be trusted names this hash as a job's result")
         return found(source, sha256, objection or verified("the server's audit log names this hash"), facts)
 
-    def _statistics(self, path: Path) -> tuple[dict[str, Any], None]:
+    def _statistics(self, path: Path) -> tuple[dict[str, Any], Verdict | None]:
         summary, names = load_json_config(CohortSummary, path, "the cohort statistics"), self.subject.pseudonyms
         told = {names[site]: _site_facts(found) for site, found in summary.sites.items() if site in names}
         below = sorted(names[site] for site in summary.below_minimum if site in names)
-        return {"sites": dict(sorted(told.items())), "below_minimum": below}, None
+        return {"sites": dict(sorted(told.items())), "below_minimum": below}, self._of_cohort(sha256_of_file(path))
+
+    def _of_cohort(self, sha256: str) -> Verdict | None:
+        """Returns why a result may be about other data than the run, or None."""
+        job_id, ours = self.logs.job_of(sha256), self.logs.cohorts(self.subject.outcome.job_id)
+        theirs = self.logs.cohorts(job_id) if job_id else set()
+        if job_id is None or (ours and ours == theirs):
+            return None
+        if ours and theirs:
+            return unverified("the hospitals' logs say that it is about another cohort")
+        return unverified("no hospital's log at hand says about which cohort it is")
 
     def _cross_site(self, path: Path) -> tuple[dict[str, Any], Verdict | None]:
         table, names = load_json_config(CrossSiteTable, path, "the cross-site table"), self.subject.pseudonyms

@@ -45,10 +45,12 @@ def _has_scores(facts: dict[str, Any]) -> bool:
 
 def _named(is_named: bool, logs: Logs) -> Verdict:
     if is_named:
-        return verified("the server's audit log names this hash for this job")
+        return verified(
+            "the server's audit log names this hash for this job, in an entry that hospitals have signed for"
+        )
     if next(logs.events(), None) is None:
         return unverified("there is no server's audit log that can be trusted and could name this hash")
-    return unverified("the server's audit log does not name this hash for this job")
+    return unverified("the server's audit log, as far as hospitals have signed for it, does not name this hash")
 
 
 def _model(subject: Subject, model: ModelFile, outcome_counts: bool) -> Artefact:

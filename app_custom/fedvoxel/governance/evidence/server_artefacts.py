@@ -37,9 +37,9 @@ def _policy(kit: Kit) -> Artefact:
     findings = check_policy(kit)
     wrong = sum(finding.level == "error" for finding in findings)
     if wrong:
-        verdict = unverified(f"`fedvoxel site check` finds {wrong} errors in it")
+        verdict = unverified(f"fedvoxel site check finds {wrong} errors in it")
     else:
-        verdict = verified("`fedvoxel site check` finds no error in it as it stands now; no log names it")
+        verdict = verified("fedvoxel site check finds no error in it as it stands now; no log names it")
     return found(source, policy_hash(kit.local), verdict, policy_facts(kit, findings))
 
 

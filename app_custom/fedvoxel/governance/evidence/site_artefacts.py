@@ -14,7 +14,7 @@ from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.site_policy import check_policy
 from fedvoxel.privacy.ledger import LEDGER_FILE, open_ledger
 from fedvoxel.privacy.ledger_status import LedgerStatus
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, PrivacyPolicy, load_privacy_policy
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, load_privacy_policy
 from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import sha256_of_file
 
@@ -84,10 +84,11 @@ class _Site:
             verdict = unverified("the hospital's policy, of which it is part, is not verified")
         used = sorted({event.cohort for event in self._events() if event.cohort in privacy.cohorts})
         facts = {"cohorts": {name: privacy.cohorts[name].model_dump(mode="json") for name in used}}
-        return [found(source, sha256_of_file(path), verdict, facts), *self._ledgers(privacy, used)]
-
-    def _ledgers(self, privacy: PrivacyPolicy, used: list[str]) -> list[Artefact]:
         budgets = [name for name in used if isinstance(privacy.cohorts[name], CohortBudget)]
+        shows = ["privacy_policy", "privacy_budget"] if budgets else ["privacy_policy"]
+        return [found(source, sha256_of_file(path), verdict, facts, *shows), *self._ledgers(budgets)]
+
+    def _ledgers(self, budgets: list[str]) -> list[Artefact]:
         if not budgets:
             why = "the hospital's log names no cohort of this job that has a budget"
             return [missing(_source("privacy_ledger", self.pseudonym), why)]
@@ -106,10 +107,13 @@ class _Site:
             status = ledger.status()
         except (LedgerError, ConfigError):
             return found(source, sha256, unverified("it cannot be trusted; see: fedvoxel privacy verify"))
+        facts = _ledger_facts(status, self.subject.outcome.run_key)
         verdict = verified("its chain is unbroken, and the hospital's log names one of its entries for this job")
         if noted is None:
             verdict = unverified("its chain is unbroken, and no log at hand names one of its entries for this job")
-        return found(source, sha256, verdict, _ledger_facts(status, self.subject.outcome.run_key))
+        elif facts["this_run"] is None:
+            verdict = unverified("its chain is unbroken, and it charges nothing to this run")
+        return found(source, sha256, verdict, facts)
 
     def _approvals(self) -> Artefact:
         source = _source("approvals", self.pseudonym)
