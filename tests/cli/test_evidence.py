@@ -1,4 +1,4 @@
-"""`fedvoxel evidence`: writes a pack, says what is missing and what to do next; 17 at one that is not what was signed."""
+"""`fedvoxel evidence`: writes a pack, says what is missing and what to do next; 17 at one that was changed."""
 
 import json
 from pathlib import Path

@@ -19,7 +19,7 @@ from fedvoxel.federation.outcome import load_outcome
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.audit_report import log_file, verify_log
 from fedvoxel.governance.consortium import load_consortium
-from fedvoxel.governance.evidence.artefact import KINDS, Artefact
+from fedvoxel.governance.evidence.artefact import KINDS, Artefact, Entry
 from fedvoxel.governance.evidence.checking import PackReport, check_pack
 from fedvoxel.governance.evidence.collecting import collect
 from fedvoxel.governance.evidence.form import FORM, QUESTIONS, blank_form, read_form
@@ -37,8 +37,11 @@ from fedvoxel.records.audit_event import AuditEvent
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.records.identity import load_identity
 from tests.approval_kits import Hospital, blob_submission
+from tests.consortium_kits import small_consortium
 from tests.export.throwaway_root import Root
+from tests.flare.test_controller import run_sites, well_behaved
 from tests.sample_run import CASES, private_outcome, site_score
+from tests.signed_log import sign_log
 
 from .audited_logs import rewrite
 from .evidence_sample import COHORT, JOB, OFFICER, A, B, Sample, evidence_sample
@@ -200,6 +203,19 @@ def test_no_page_tells_a_number_about_a_few_cases(sample: Sample, made: Path) ->
     assert "14 test cases" in large and "validation not told" in large and "| cord | 14 | 0.8712 |" in large
 
 
+def test_statistics_with_a_smaller_minimum_are_not_repeated(own: Sample, tmp_path: Path) -> None:
+    path = own.results / "workspace" / "cohort_statistics.json"
+    values = json.loads(path.read_text())
+    values["sites"][A]["minimum_cases"] = 2
+    write_json(path, values)
+    artefacts = found(own, A, B)
+    site = subject_of(own).pseudonyms[A]
+    assert one(artefacts, "cohort_statistics").facts["not_repeated"] == [site]
+    packed(own, tmp_path / "out", artefacts)
+    assert "none is repeated here" in (tmp_path / "out" / f"datasheet_{site}.md").read_text()
+    assert "61" not in numbers_in(tmp_path / "out", "artefacts/cohort_statistics.json")
+
+
 @pytest.mark.parametrize(("of_class", "told"), [(14, True), (4, False), (10, False), (9, True)])
 def test_a_class_that_few_cases_have_or_lack_is_not_told(of_class: int, told: bool) -> None:
     score = site_score(14)
@@ -271,6 +287,17 @@ def test_another_consortiums_root_and_a_missing_manifest_are_refused(sample: Sam
 
 
 # ------------------------------------------------------------------ what counts
+
+
+def test_what_the_controller_itself_records_is_what_is_looked_for(tmp_path: Path) -> None:
+    consortium = small_consortium(tmp_path)
+    kit = consortium.server_kit
+    outcome = run_sites(kit, {A: well_behaved, B: well_behaved})
+    trust, now = read_trust(kit), datetime.now(UTC)
+    sign_log(kit / "state", {A: load_identity(consortium.kit(A) / "startup")}, trust, now, tmp_path / "own")
+    artefacts = collect(Subject(kit / "job-1", kit / "job-1", outcome, open_kit(kit), {}, trust, now), None, [])
+    checks = [one(artefacts, kind).entry.check for kind in ("outcome", "model", "server_audit_log", "job")]
+    assert checks == ["verified", "verified", "verified", "missing"]
 
 
 def test_the_catalogue_is_nists_and_the_map_fits_it() -> None:
@@ -490,10 +517,14 @@ def test_a_folder_with_anything_else_is_left_alone(
 
 
 def test_copies_of_kits_without_keys_are_enough(own: Sample) -> None:
+    def entries() -> list[Entry]:
+        return [each.entry for each in found(own, A, B, package=package_of(own))]
+
+    before = entries()
     for kit, key in ((own.server, "server.key"), (own.kit(A), "client.key"), (own.kit(B), "client.key")):
         (kit / "startup" / key).unlink()
-    checks = [each.entry.check for each in found(own, A, B, package=package_of(own))]
-    assert checks.count("verified") == 20 and "unverified" not in checks
+        (kit / "local" / "fedvoxel_site.json").unlink(missing_ok=True)
+    assert entries() == before and "unverified" not in {entry.check for entry in before}
 
 
 def test_kits_of_others_are_refused(sample: Sample) -> None:

@@ -81,6 +81,8 @@ def _statistics(site: str, statistics: dict[str, Any]) -> list[str]:
         return ["No cohort statistics were found."]
     if site in statistics["below_minimum"]:
         return ["The hospital has fewer cases than its own minimum, and told nothing else."]
+    if site in statistics["not_repeated"]:
+        return ["The hospital tells numbers about fewer cases than a pack does, so that none is repeated here."]
     said = statistics["sites"].get(site)
     if said is None:
         return ["The statistics do not include this hospital."]

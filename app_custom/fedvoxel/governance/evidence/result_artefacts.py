@@ -16,7 +16,7 @@ from fedvoxel.federation.cross_site import CROSS_SITE_FILE, CrossSiteTable
 from fedvoxel.federation.reader_study.result import RESULT_FILE, ReaderStudyResult
 from fedvoxel.governance.evidence.artefact import Artefact, Source, Verdict, found, missing, unverified, verified
 from fedvoxel.governance.evidence.logs import Logs
-from fedvoxel.governance.evidence.outcome_facts import score_facts
+from fedvoxel.governance.evidence.outcome_facts import MINIMUM_CASES, score_facts
 from fedvoxel.governance.evidence.subject import Subject
 from fedvoxel.records.canonical import sha256_of_file
 
@@ -75,9 +75,11 @@ class Results:
 
     def _statistics(self, path: Path) -> tuple[dict[str, Any], Verdict | None]:
         summary, names = load_json_config(CohortSummary, path, "the cohort statistics"), self.subject.pseudonyms
-        told = {names[site]: _site_facts(found) for site, found in summary.sites.items() if site in names}
+        ours = {names[site]: one for site, one in summary.sites.items() if site in names}
+        told = {site: _site_facts(one) for site, one in sorted(ours.items()) if one.minimum_cases >= MINIMUM_CASES}
         below = sorted(names[site] for site in summary.below_minimum if site in names)
-        return {"sites": dict(sorted(told.items())), "below_minimum": below}, self._of_cohort(sha256_of_file(path))
+        facts = {"sites": told, "below_minimum": below, "not_repeated": sorted(set(ours) - set(told))}
+        return facts, self._of_cohort(sha256_of_file(path))
 
     def _of_cohort(self, sha256: str) -> Verdict | None:
         """Returns why a result may be about other data than the run, or None."""
@@ -119,7 +121,7 @@ class Results:
 
 
 def _site_facts(site: SiteStatistics) -> dict[str, Any]:
-    """Returns what a hospital told, which has hidden what is about too few cases itself."""
+    """Returns what a hospital told that has hidden what is about too few cases itself."""
     return {
         "minimum_cases": site.minimum_cases,
         "cases": site.cases,
