@@ -176,7 +176,7 @@ def _log(consortium: Consortium, run: Path, results: Path) -> None:
     ledger = open_ledger(consortium.kit(A) / "local", consortium.kit(A) / "state", COHORT).status().head
     for number, (site, log) in enumerate(logs.items()):
         policy = policy_hash(consortium.kit(site) / "local")
-        begun = _event("job", site=site, cohort=COHORT, hashes={"job": app, "policy": policy})
+        begun = _event("job", site=site, cohort=COHORT, hashes={"job": app, "policy": policy, "cohort": sha(77)})
         hashes = {"answer": sha(number), "policy": policy} | ({"ledger_head": ledger} if site == A else {})
         said = {"task": "train", "round": 0, "site": site, "cohort": COHORT}
         log.record([begun, _event("answer", **said, hashes=hashes)])

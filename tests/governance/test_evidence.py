@@ -43,7 +43,7 @@ from tests.flare.test_controller import run_sites, well_behaved
 from tests.sample_run import CASES, private_outcome, site_score
 from tests.signed_log import sign_log
 
-from .audited_logs import rewrite
+from .audited_logs import rewrite, sha
 from .evidence_sample import COHORT, JOB, OFFICER, A, B, Sample, evidence_sample
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)*(?!\w)")
@@ -200,6 +200,7 @@ def test_no_page_tells_a_number_about_a_few_cases(sample: Sample, made: Path) ->
     page = (made / f"datasheet_{small}.md").read_text()
     assert "too few cases" in page and "could not use: not told" in page and "fewer cases than its own minimum" in page
     large = (made / f"datasheet_{subject_of(sample).pseudonyms[A]}.md").read_text()
+    assert f"hash of cohort {COHORT} in the hospital's log: `{sha(77)}`" in large
     assert "14 test cases" in large and "validation not told" in large and "| cord | 14 | 0.8712 |" in large
 
 

@@ -39,7 +39,8 @@ def _lines(site: str, artefacts: Sequence[Artefact], answers: dict[str, str]) ->
     yield from (f"# Datasheet of {site}", "")
     yield f"Run {plain(run['run_key'])}. Numbers about fewer than {run['minimum_cases']} cases are left out, and so is"
     yield f"what the run does not disclose (“{NOT_TOLD}”)."
-    yield from ("", "## In this run", "", *_in_run(run["sites"][site], job), "")
+    log = facts_of(artefacts, "site_audit_log", site)
+    yield from ("", "## In this run", "", *_in_run(run["sites"][site], job), *_cohort(log), "")
     yield from ("## How good the model is on its unseen cases", "", *_scores(run["sites"][site]), "")
     yield from ("## What its cohort statistics disclose", "", *_statistics(site, statistics), "")
     yield from ("## Privacy", "", f"- the run says: {plain(run['privacy'])}", *_privacy(site, artefacts), "")
@@ -63,6 +64,12 @@ def _in_run(site: dict[str, Any], job: dict[str, Any]) -> Iterator[str]:
     yield f"- rounds with its update: {told(site['rounds_contributed'])}; missing: {missing}; refused: {refused}"
     yield f"- training cases, as of its last contribution: {told(site['training_cases'])}"
     yield f"- cases that it could not use: {told(site['unusable_cases'])}"
+
+
+def _cohort(log: dict[str, Any]) -> Iterator[str]:
+    """Says by which hash the hospital's log names its cohort, keyed so that nobody else can work it out."""
+    for name, sha256 in log.get("cohorts", {}).items():
+        yield f"- hash of cohort {plain(name)} in the hospital's log: `{sha256}`"
 
 
 def _scores(site: dict[str, Any]) -> list[str]:

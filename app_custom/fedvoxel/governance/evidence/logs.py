@@ -141,5 +141,6 @@ def _facts(report: LogReport, subject: Subject) -> dict[str, Any]:
         "signed_for_by_site": {names[site]: count for site, count in checked.signed_by.items() if site in names},
         "not_signed": dict(sorted(checked.not_signed.items())),
         "accepted_gaps": len(checked.accepted),
+        "cohorts": {event.cohort: event.hashes["cohort"] for event in ours if "cohort" in event.hashes},
         "of_this_run": dict(sorted(Counter(f"{event.kind} {event.outcome}" for event in ours).items())),
     }
