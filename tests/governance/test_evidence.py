@@ -313,7 +313,12 @@ def test_the_catalogue_is_nists_and_the_map_fits_it() -> None:
     shown = set(KINDS) | {"privacy_channels", "privacy_guarantee", "privacy_budget", "start_model", "test_scores"}
     assert set(support["supports"]) <= shown | {"released"}
     assert all(set(why) <= set(known) and all(why.values()) for why in support["supports"].values())
-    assert set(support["asks"]) <= set(known)
+    supported, asking = {one for why in support["supports"].values() for one in why}, set(support["asks"])
+    assert asking <= set(known) and not supported & asking
+    page = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text()
+    assert f"{len(known) - len(supported) - len(asking)} of the {len(known)} have neither" in page
+    assert f"{len(supported)} can be evidenced by artefacts, and {len(asking)} ask for people" in page
+    assert f"has {len(QUESTIONS)} questions" in page
     assert all(set(fields) <= set(QUESTIONS) for fields in support["asks"].values())
 
 
@@ -418,6 +423,12 @@ def test_a_member_that_says_too_little_supports_nothing(sample: Sample, tmp_path
     assert not by(risks, "model_card") and not by(risks, "sbom") and by(risks, "provenance")
 
 
+def test_a_job_that_names_no_task_supports_nothing(own: Sample, tmp_path: Path) -> None:
+    write_json(own.run / "workspace" / "app_server" / "config" / "config_fed_client.json", {"executors": []})
+    job = one(found(own, A, B), "job")
+    assert job.entry.shows == ("files",) and "network" not in job.facts and job.facts["files"]
+
+
 def test_reports_that_nobody_signs_are_listed_and_do_not_count(sample: Sample, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     for name in ("report.json", "audit.json", "to_share.json"):
@@ -482,6 +493,8 @@ def test_an_answer_evidences_what_asks_for_it_alone_and_is_counted_apart(sample:
     assert (out / FORM).read_text() == answered and checked(sample, out).holds
     assert "Article 9(2)(j) with a national law" in (out / "gdpr_record.md").read_text()
     assert "stated by a person, checked by nobody" in (out / "nist_ai_rmf.md").read_text()
+    (out / FORM).unlink()
+    assert [(each.id, each.now) for each in checked(sample, out).turned] == [("GOVERN 1.1", "human input needed")]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ def _job(subject: Subject, logs: Logs) -> Artefact:
     if not app.is_dir():
         return missing(source, "the job's files are not in the downloaded job")
     sha256, job_id = job_hash(app), subject.outcome.job_id
-    return found(source, sha256, _named(logs.names("job", sha256, job_id=job_id), logs), _job_facts(app, job_id, logs))
+    facts = _job_facts(app, job_id, logs)
+    shows = "job" if facts.get("classes") and facts.get("network") else "files"
+    return found(source, sha256, _named(logs.names("job", sha256, job_id=job_id), logs), facts, shows)
 
 
 def _job_facts(app: Path, job_id: str, logs: Logs) -> dict[str, Any]:
