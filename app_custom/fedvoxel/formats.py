@@ -49,6 +49,7 @@ _RUN = "the job's result, and state/runs/"
 _COHORT = "the cohort's folder"
 _PACKAGE = "a package"
 _REVIEW = "a reading's folder"
+_EVIDENCE = "a pack of evidence"
 
 
 def _events_of_all_kinds(answer: Content) -> Content:
@@ -103,6 +104,9 @@ FORMATS: tuple[Format, ...] = (
     Format("evaluation.own_score.OwnScore", "a hospital's score"),
     Format("evaluation.report.Report", "a report's folder"),
     Format("evaluation.uncertainty.own_calibration.OwnCalibration", "a hospital's own calibration"),
+    Format("governance.evidence.artefact.Inventory", _EVIDENCE),
+    Format("governance.evidence.manifest.PackManifest", _EVIDENCE),
+    Format("governance.evidence.risk_map.RiskMap", _EVIDENCE),
     Format("evaluation.reading.finished.FinishedReading", _REVIEW),
     Format("review.export_folder.ExportedFiles", _REVIEW),
     Format("review.model_case._Done", _REVIEW),

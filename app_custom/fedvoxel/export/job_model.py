@@ -1,6 +1,5 @@
 """The model of a finished job, with all that is known of it; what cannot be exported is refused here."""
 
-import hmac
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from fedvoxel.config import parse_config, read_json
 from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.export.description import ModelDescription
+from fedvoxel.export.pseudonyms import pseudonyms_of
 from fedvoxel.federation.outcome import OUTCOME_FILE, ModelFile, RunOutcome
 from fedvoxel.records.canonical import sha256_of_file
 from fedvoxel.training.setup import TrainingTask
@@ -80,7 +80,7 @@ def read_job_model(workspace: Path, outcome: RunOutcome, task: TrainingTask, cho
         round=outcome.best_round if is_best else outcome.rounds_committed - 1,
         tested=is_best or best is None,
         weights=weights,
-        pseudonyms=_pseudonyms((workspace / OUTCOME_FILE).read_bytes(), outcome.sites),
+        pseudonyms=pseudonyms_of((workspace / OUTCOME_FILE).read_bytes(), outcome.sites),
     )
 
 
@@ -117,9 +117,3 @@ def _check_is_common(task: TrainingTask, choice: ModelChoice) -> None:
             "values and would segment badly anywhere, and the hospitals' own layers never leave them; train without "
             "site_local to export a model"
         )
-
-
-def _pseudonyms(outcome: bytes, sites: tuple[str, ...]) -> dict[str, str]:
-    """Returns "site-1", "site-2", ... in an order that only who has the outcome can work out."""
-    in_order = sorted(sites, key=lambda site: hmac.digest(outcome, site.encode(), "sha256"))
-    return {site: f"site-{1 + index}" for index, site in enumerate(in_order)}

@@ -1,0 +1,551 @@
+"""A pack says what artefacts say, finds every change, counts only what was verified, and never fills in a blank."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedvoxel.errors import ConfigError, PackageError
+from fedvoxel.export.package import open_package
+from fedvoxel.export.trust import Trust, read_trust
+from fedvoxel.federation.outcome import load_outcome
+from fedvoxel.governance.approvals import Approvals
+from fedvoxel.governance.audit_report import log_file, verify_log
+from fedvoxel.governance.consortium import load_consortium
+from fedvoxel.governance.evidence.artefact import KINDS, Artefact, Entry
+from fedvoxel.governance.evidence.checking import PackReport, check_pack
+from fedvoxel.governance.evidence.collecting import collect
+from fedvoxel.governance.evidence.form import FORM, QUESTIONS, blank_form, read_form
+from fedvoxel.governance.evidence.logs import Logs
+from fedvoxel.governance.evidence.outcome_facts import outcome_facts, score_facts
+from fedvoxel.governance.evidence.pack import write_pack
+from fedvoxel.governance.evidence.package_artefacts import MEMBERS, PackageFacts
+from fedvoxel.governance.evidence.risk_map import RiskMap, _data
+from fedvoxel.governance.evidence.site_artefacts import site_artefacts
+from fedvoxel.governance.evidence.subject import Subject
+from fedvoxel.governance.kit import open_kit
+from fedvoxel.records.atomic import write_json
+from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.audit_event import AuditEvent
+from fedvoxel.records.canonical import sha256_of_file
+from fedvoxel.records.identity import load_identity
+from tests.approval_kits import Hospital, blob_submission
+from tests.consortium_kits import small_consortium
+from tests.export.throwaway_root import Root
+from tests.flare.test_controller import run_sites, well_behaved
+from tests.sample_run import CASES, private_outcome, site_score
+from tests.signed_log import sign_log
+
+from .audited_logs import rewrite, sha
+from .evidence_sample import COHORT, JOB, OFFICER, A, B, Sample, evidence_sample
+
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)*(?!\w)")
+"""A number by itself: a hash or a name has digits too, and is none."""
+
+WORDS = re.compile(r"Articles? \d+(\(\d+\))?( and \d+)?|SHA-256")
+"""Words with numbers that no artefact says: those of the law, and a hash's name."""
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return evidence_sample(tmp_path_factory.mktemp("evidence"))
+
+
+@pytest.fixture
+def own(sample: Sample, tmp_path: Path) -> Sample:
+    """A copy of everything, to be changed."""
+    before = sample.run.parents[1]
+    after = Path(shutil.copytree(before, tmp_path / "all"))
+    moved = [after / path.relative_to(before) for path in (sample.run, sample.package, sample.index, sample.results)]
+    workspace = after / sample.consortium.workspace.relative_to(before)
+    return Sample(load_consortium(workspace), *moved)
+
+
+def subject_of(sample: Sample, *sites: str) -> Subject:
+    workspace = sample.run / "workspace"
+    outcome, server = load_outcome(workspace / "outcome.json"), open_kit(sample.server)
+    kits = {name: open_kit(sample.kit(name)) for name in sites}
+    return Subject(sample.run, workspace, outcome, server, kits, read_trust(sample.server), datetime.now(UTC))
+
+
+def package_of(sample: Sample, **changes: Any) -> PackageFacts:
+    opened = open_package(sample.package, read_trust(sample.server))
+    members = {kind: opened.member(name) for kind, name in MEMBERS.items()}
+    facts = PackageFacts(opened.sha256, "hippocampus 1.0.0", str(opened.signed_by), "2026-03-02T09:30:00Z", members)
+    return replace(facts, **changes)
+
+
+def found(sample: Sample, *sites: str, package: PackageFacts | None = None) -> list[Artefact]:
+    return collect(subject_of(sample, *sites), package, [sample.results])
+
+
+def packed(sample: Sample, out: Path, artefacts: list[Artefact] | None = None) -> RiskMap:
+    artefacts = found(sample, A, B, package=package_of(sample)) if artefacts is None else artefacts
+    signer = load_identity(sample.kit(OFFICER) / "startup")
+    return write_pack(subject_of(sample), artefacts, signer, out).risks
+
+
+@pytest.fixture(scope="module")
+def made(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("packs") / "pack"
+    packed(sample, out)
+    return out
+
+
+@pytest.fixture
+def pack(made: Path, tmp_path: Path) -> Path:
+    """A copy of the pack, to be tampered with."""
+    return Path(shutil.copytree(made, tmp_path / "pack"))
+
+
+def checked(sample: Sample, pack: Path) -> PackReport:
+    return check_pack(pack, read_trust(sample.server), datetime.now(UTC))
+
+
+def files_in(pack: Path) -> list[Path]:
+    return sorted(path for path in pack.rglob("*") if path.is_file())
+
+
+def one(artefacts: list[Artefact], kind: str, site: str = "") -> Artefact:
+    return next(each for each in artefacts if each.entry.kind == kind and site in ("", each.entry.site))
+
+
+def by(risks: RiskMap, kind: str) -> set[str]:
+    return {cell.id for cell in risks.subcategories if kind in {each.kind for each in cell.by}}
+
+
+# ------------------------------------------------------------------ what is in it
+
+
+def test_every_kind_is_found_or_listed_as_missing_with_a_reason(made: Path) -> None:
+    entries = json.loads((made / "artefacts.json").read_text())["artefacts"]
+    assert {entry["kind"] for entry in entries} == set(KINDS)
+    assert all(entry["said"] for entry in entries)
+    for entry in entries:
+        missing = entry["check"] == "missing"
+        assert (entry["sha256"] is None, entry["file"] is None) == (missing, missing)
+    checks = {entry["kind"]: entry["check"] for entry in entries if entry["site"] in ("", "site-1")}
+    unfound = {"server_ledger", "approvals", "cross_site", "reader_study", "results_report", "privacy_audit"}
+    assert {kind for kind, check in checks.items() if check == "missing"} >= unfound
+    assert checks["outcome"] == checks["job"] == checks["model_card"] == checks["cohort_statistics"] == "verified"
+
+
+def test_the_hash_of_every_entry_is_that_of_the_artefact(sample: Sample, made: Path) -> None:
+    artefacts, workspace = found(sample, A, B, package=package_of(sample)), sample.run / "workspace"
+    ledger = sample.kit(A) / "state" / "privacy" / COHORT / "ledger.jsonl"
+    site = subject_of(sample).pseudonyms[A]
+    assert one(artefacts, "outcome").entry.sha256 == sha256_of_file(workspace / "outcome.json")
+    assert one(artefacts, "model").entry.sha256 == sha256_of_file(workspace / "global_model.npz")
+    assert one(artefacts, "server_audit_log").entry.sha256 == sha256_of_file(log_file(sample.server))
+    assert one(artefacts, "site_audit_log", site).entry.sha256 == sha256_of_file(log_file(sample.kit(A)))
+    assert one(artefacts, "privacy_ledger", site).entry.sha256 == sha256_of_file(ledger)
+    for kind in MEMBERS:
+        entry = one(artefacts, kind).entry
+        assert entry.file and entry.sha256 == sha256_of_file(made / entry.file)
+
+
+def test_every_file_is_in_the_manifest_with_its_hash_and_the_signature_counts(sample: Sample, made: Path) -> None:
+    report = checked(sample, made)
+    assert report.holds and not report.turned and report.signed_by.name == OFFICER
+    for path in files_in(made):
+        name = path.relative_to(made).as_posix()
+        if name not in ("manifest.json", "signature.json"):
+            assert report.manifest.files[name].sha256 == sha256_of_file(path)
+
+
+def test_no_hospitals_name_and_no_path_of_the_machine_is_in_it(sample: Sample, made: Path) -> None:
+    for path in files_in(made):
+        content = path.read_text()
+        for word in (A, B, "hospital_a", str(sample.run.parents[1]), str(Path.home()), "physician"):
+            assert word not in content, (path.name, word)
+
+
+def numbers_in(pack: Path, *names: str) -> set[str]:
+    """Returns the numbers in files of a pack."""
+    return {number for name in names for number in NUMBER.findall((pack / name).read_text())}
+
+
+def numbers_on(page: Path) -> set[str]:
+    """Returns the numbers on a page, without those of the law."""
+    return set(NUMBER.findall(WORDS.sub("", page.read_text().replace("\\", ""))))
+
+
+def test_the_pages_say_no_number_that_their_artefacts_do_not_say(made: Path) -> None:
+    statements = [path.relative_to(made).as_posix() for path in files_in(made) if path.parent.name == "artefacts"]
+    common = {f"artefacts/{kind}.json" for kind in ("outcome", "job", "cohort_statistics")}
+    sources = {"nist_ai_rmf.md": ["nist_ai_rmf.json"], "gdpr_record.md": [*common]}
+    for site in ("site-1", "site-2"):
+        sources[f"datasheet_{site}.md"] = [*common, *(name for name in statements if site in name)]
+    assert {path.name for path in files_in(made) if path.suffix == ".md"} - {"model_card.md"} == set(sources)
+    for page, names in sources.items():
+        assert numbers_on(made / page) <= numbers_in(made, "artefacts.json", *names), page
+
+
+def test_a_number_that_no_artefact_says_would_be_seen(pack: Path) -> None:
+    page = pack / "datasheet_site-1.md"
+    page.write_text(page.read_text() + "\nDice 0.9137 in 3 of 71 cases.\n")
+    known = numbers_in(pack, "artefacts.json", "artefacts/outcome.json", "artefacts/cohort_statistics.json")
+    assert numbers_on(page) - known >= {"0.9137", "71"}
+
+
+def test_no_page_tells_a_number_about_a_few_cases(sample: Sample, made: Path) -> None:
+    small = subject_of(sample).pseudonyms[B]
+    page = (made / f"datasheet_{small}.md").read_text()
+    assert "too few cases" in page and "could not use: not told" in page and "fewer cases than its own minimum" in page
+    large = (made / f"datasheet_{subject_of(sample).pseudonyms[A]}.md").read_text()
+    assert f"hash of cohort {COHORT} in the hospital's log: `{sha(77)}`" in large
+    assert "14 test cases" in large and "validation not told" in large and "| cord | 14 | 0.8712 |" in large
+
+
+def test_statistics_with_a_smaller_minimum_are_not_repeated(own: Sample, tmp_path: Path) -> None:
+    path = own.results / "workspace" / "cohort_statistics.json"
+    values = json.loads(path.read_text())
+    values["sites"][A]["minimum_cases"] = 2
+    write_json(path, values)
+    artefacts = found(own, A, B)
+    site = subject_of(own).pseudonyms[A]
+    assert one(artefacts, "cohort_statistics").facts["not_repeated"] == [site]
+    packed(own, tmp_path / "out", artefacts)
+    assert "none is repeated here" in (tmp_path / "out" / f"datasheet_{site}.md").read_text()
+    assert "61" not in numbers_in(tmp_path / "out", "artefacts/cohort_statistics.json")
+
+
+@pytest.mark.parametrize(("of_class", "told"), [(14, True), (4, False), (10, False), (9, True)])
+def test_a_class_that_few_cases_have_or_lack_is_not_told(of_class: int, told: bool) -> None:
+    score = site_score(14)
+    some = score.classes["cord"].model_copy(update={"cases": of_class})
+    facts = score_facts(score.model_copy(update={"classes": {"cord": some}}))
+    assert facts and ("cord" in facts["classes"]) is told
+
+
+def test_a_run_under_a_guarantee_says_it_whole_and_tells_no_scores() -> None:
+    run = private_outcome()
+    facts = outcome_facts(run, {site: f"site-{place}" for place, site in enumerate(CASES, start=1)})
+    assert run.guarantee and facts["guarantee"]["epsilon"] == run.guarantee.epsilon and facts["channels"]
+    assert all(site["test"] is None and site["training_cases"] is None for site in facts["sites"].values())
+
+
+# ------------------------------------------------------------------ what is found
+
+
+def test_one_byte_changed_in_any_file_is_found(sample: Sample, pack: Path) -> None:
+    for path in files_in(pack):
+        before = path.read_bytes()
+        place = len(before) // 2
+        path.write_bytes(before[:place] + bytes([before[place] ^ 1]) + before[place + 1 :])
+        if path.name in ("manifest.json", "signature.json"):
+            with pytest.raises(PackageError):
+                checked(sample, pack)
+        else:
+            assert checked(sample, pack).changed == (path.relative_to(pack).as_posix(),)
+        path.write_bytes(before)
+    assert checked(sample, pack).holds
+
+
+def test_each_artefact_that_is_removed_turns_exactly_its_cells(sample: Sample, pack: Path) -> None:
+    cells = json.loads((pack / "nist_ai_rmf.json").read_text())["subcategories"]
+    turned = 0
+    for entry in json.loads((pack / "artefacts.json").read_text())["artefacts"]:
+        if entry["file"] is None:
+            continue
+        before = (pack / entry["file"]).read_bytes()
+        (pack / entry["file"]).unlink()
+        report = checked(sample, pack)
+        own = {
+            cell["id"] for cell in cells if cell["by"] and {each["sha256"] for each in cell["by"]} == {entry["sha256"]}
+        }
+        expected = {cell["id"] for cell in cells if cell["id"] in own and cell["status"] == "evidenced"}
+        assert report.missing == (entry["file"],)
+        assert {each.id for each in report.turned} == expected, entry["kind"]
+        assert {each.now for each in report.turned} <= {"not evidenced"}
+        turned += len(expected)
+        (pack / entry["file"]).write_bytes(before)
+    assert turned > 10
+
+
+def test_a_file_that_was_added_is_found_and_a_pack_without_inventory_evidences_nothing(
+    sample: Sample, pack: Path
+) -> None:
+    (pack / "artefacts" / "more.json").write_text("{}")
+    assert checked(sample, pack).strange == ("artefacts/more.json",)
+    (pack / "artefacts.json").unlink()
+    assert checked(sample, pack).risks is None
+
+
+def test_another_consortiums_root_and_a_missing_manifest_are_refused(sample: Sample, pack: Path) -> None:
+    with pytest.raises(PackageError, match="another consortium"):
+        check_pack(pack, Trust(Root(around=datetime.now(UTC)).certificate), datetime.now(UTC))
+    (pack / "manifest.json").unlink()
+    with pytest.raises(PackageError, match=r"manifest\.json cannot be read"):
+        checked(sample, pack)
+
+
+# ------------------------------------------------------------------ what counts
+
+
+def test_what_the_controller_itself_records_is_what_is_looked_for(tmp_path: Path) -> None:
+    consortium = small_consortium(tmp_path)
+    kit = consortium.server_kit
+    outcome = run_sites(kit, {A: well_behaved, B: well_behaved})
+    trust, now = read_trust(kit), datetime.now(UTC)
+    sign_log(kit / "state", {A: load_identity(consortium.kit(A) / "startup")}, trust, now, tmp_path / "own")
+    artefacts = collect(Subject(kit / "job-1", kit / "job-1", outcome, open_kit(kit), {}, trust, now), None, [])
+    checks = [one(artefacts, kind).entry.check for kind in ("outcome", "model", "server_audit_log", "job")]
+    assert checks == ["verified", "verified", "verified", "missing"]
+
+
+def test_the_catalogue_is_nists_and_the_map_fits_it() -> None:
+    catalogue, support = _data("nist_ai_rmf_1_0.json"), _data("nist_ai_rmf_support.json")
+    known = catalogue["subcategories"]
+    functions = [identifier.split()[0] for identifier in known]
+    counts = {name: functions.count(name) for name in ("GOVERN", "MAP", "MEASURE", "MANAGE")}
+    assert counts == {"GOVERN": 19, "MAP": 18, "MEASURE": 22, "MANAGE": 13} and len(known) == 72
+    assert known["GOVERN 1.2"] == (
+        "The characteristics of trustworthy AI are integrated into organizational policies, processes, and procedures."
+    )
+    shown = set(KINDS) | {"privacy_channels", "privacy_guarantee", "privacy_budget", "start_model", "test_scores"}
+    assert set(support["supports"]) <= shown | {"released"}
+    assert all(set(why) <= set(known) and all(why.values()) for why in support["supports"].values())
+    supported, asking = {one for why in support["supports"].values() for one in why}, set(support["asks"])
+    assert asking <= set(known) and not supported & asking
+    page = (Path(__file__).parents[2] / "docs" / "evidence.md").read_text()
+    assert f"{len(known) - len(supported) - len(asking)} of the {len(known)} have neither" in page
+    assert f"{len(supported)} can be evidenced by artefacts, and {len(asking)} ask for people" in page
+    assert f"has {len(QUESTIONS)} questions" in page
+    assert all(set(fields) <= set(QUESTIONS) for fields in support["asks"].values())
+
+
+def test_the_coverage_counts_what_the_cells_say(made: Path) -> None:
+    found_map = json.loads((made / "nist_ai_rmf.json").read_text())
+    states = [cell["status"] for cell in found_map["subcategories"]]
+    counts = found_map["coverage"]
+    assert counts["subcategories"] == len(states) == 72
+    assert counts["evidenced"] == counts["evidenced_by_artefacts"] == states.count("evidenced") > 20
+    assert counts["human_input_needed"] == states.count("human input needed") == 21
+    assert counts["not_evidenced"] == states.count("not evidenced")
+    assert "Evidence for these subcategories" in found_map["note"] and "no statement of conformity" in found_map["note"]
+
+
+def test_without_package_kits_and_results_their_cells_are_not_evidenced(sample: Sample, tmp_path: Path) -> None:
+    whole = packed(sample, tmp_path / "whole")
+    bare = packed(sample, tmp_path / "bare", collect(subject_of(sample), None, []))
+    gone = {"model_card", "sbom", "provenance", "calibration", "site_policy", "privacy_policy", "privacy_ledger"}
+    gone |= {"site_audit_log", "cohort_statistics"}
+    lost = {cell.id for cell in whole.subcategories if cell.by and {each.kind for each in cell.by} <= gone}
+    now = {cell.id: cell.status for cell in bare.subcategories}
+    assert lost and {now[identifier] for identifier in lost} == {"not evidenced"}
+    kept = {cell.id for cell in whole.subcategories if cell.status == "evidenced"} - lost
+    assert {now[identifier] for identifier in kept} == {"evidenced"}
+    assert not any(by(bare, kind) for kind in gone)
+
+
+def test_without_a_log_that_can_be_trusted_the_run_is_found_and_counts_for_nothing(own: Sample) -> None:
+    rewrite(log_file(own.server), lambda bodies: [body for body in bodies if body["kind"] != "round"])
+    artefacts = found(own, A, B, package=package_of(own))
+    for kind in ("server_audit_log", "outcome", "model", "job", "site_audit_log", "cohort_statistics"):
+        assert one(artefacts, kind).entry.check == "unverified", kind
+    shutil.rmtree(own.server / "state" / "audit")
+    artefacts = found(own, package=package_of(own))
+    assert one(artefacts, "server_audit_log").entry.check == "missing"
+    assert "no server's audit log" in one(artefacts, "outcome").entry.said
+
+
+def test_an_entry_that_no_hospital_has_signed_for_proves_nothing(own: Sample) -> None:
+    changed = own.run / "workspace" / "outcome.json"
+    values = json.loads(changed.read_text())
+    write_json(changed, values | {"job_name": "another_name"})
+    sha256 = sha256_of_file(changed)
+    late = AuditEvent(kind="run", outcome="finished", run_key="evidence_run", job_id=JOB, hashes={"outcome": sha256})
+    AuditLog(own.server / "state").record([late])
+    entry = one(found(own, A, B), "outcome").entry
+    assert entry.check == "unverified" and "as far as hospitals have signed for it" in entry.said
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("global_model.npz", "model"), ("app_server/config/config_fed_client.json", "job")]
+)
+def test_a_file_of_the_run_that_was_changed_counts_for_nothing(own: Sample, name: str, kind: str) -> None:
+    path = own.run / "workspace" / name
+    path.write_bytes(path.read_bytes() + b" ")
+    assert one(found(own), kind).entry.check == "unverified"
+    shutil.rmtree(path.parent if kind == "job" else own.run / "workspace" / "app_server")
+
+
+def test_a_policy_that_has_changed_since_is_not_the_one_that_was_in_force(own: Sample, tmp_path: Path) -> None:
+    site = subject_of(own).pseudonyms[A]
+    write_json(own.kit(A) / "local" / "more.json", {"later": True})
+    artefacts = found(own, A, B)
+    assert "changed since" in one(artefacts, "site_policy", site).entry.said
+    assert one(artefacts, "privacy_policy", site).entry.check == "unverified"
+    risks = packed(own, tmp_path / "out", artefacts)
+    assert not by(risks, "site_policy") & {"GOVERN 1.3"} and "GOVERN 1.3" not in by(risks, "privacy_policy")
+    assert next(cell for cell in risks.subcategories if cell.id == "GOVERN 1.3").found_unverified == ("privacy_policy",)
+
+
+def test_a_cohort_without_a_budget_is_no_evidence_of_one(sample: Sample) -> None:
+    artefacts, names = found(sample, A, B), subject_of(sample).pseudonyms
+    assert "privacy_budget" in one(artefacts, "privacy_policy", names[A]).entry.shows
+    assert "privacy_budget" not in one(artefacts, "privacy_policy", names[B]).entry.shows
+    assert one(artefacts, "privacy_ledger", names[B]).entry.check == "missing"
+
+
+def test_a_ledger_that_was_cut_or_that_no_log_names_is_not_verified(own: Sample) -> None:
+    site, ledger = subject_of(own).pseudonyms[A], own.kit(A) / "state" / "privacy" / COHORT / "ledger.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-1]))
+    entry = one(found(own, A, B), "privacy_ledger", site).entry
+    assert entry.check == "unverified" and "privacy verify" in entry.said
+
+
+@pytest.mark.parametrize("change", [{"members": {}}, {"members": {"provenance": b"{}"}}])
+def test_a_package_that_does_not_say_which_run_counts_for_nothing(sample: Sample, change: dict[str, Any]) -> None:
+    artefacts = found(sample, package=package_of(sample, **change))
+    assert one(artefacts, "package").entry.said == "the package does not say which run it is of"
+
+
+def test_a_package_of_another_run_counts_for_nothing(sample: Sample, own: Sample) -> None:
+    outcome = own.run / "workspace" / "outcome.json"
+    write_json(outcome, json.loads(outcome.read_text()) | {"job_name": "another"})
+    artefacts = found(own, package=package_of(sample))
+    assert {one(artefacts, kind).entry.check for kind in ("package", *MEMBERS)} == {"unverified"}
+    assert "another run" in one(artefacts, "sbom").entry.said
+
+
+def test_a_member_that_says_too_little_supports_nothing(sample: Sample, tmp_path: Path) -> None:
+    members = dict(package_of(sample).members) | {"model_card": b"# Bright\n", "sbom": b'{"components": []}'}
+    risks = packed(sample, tmp_path / "out", found(sample, package=package_of(sample, members=members)))
+    assert not by(risks, "model_card") and not by(risks, "sbom") and by(risks, "provenance")
+
+
+def test_a_job_that_names_no_task_supports_nothing(own: Sample, tmp_path: Path) -> None:
+    write_json(own.run / "workspace" / "app_server" / "config" / "config_fed_client.json", {"executors": []})
+    job = one(found(own, A, B), "job")
+    assert job.entry.shows == ("files",) and "network" not in job.facts and job.facts["files"]
+
+
+def test_reports_that_nobody_signs_are_listed_and_do_not_count(sample: Sample, tmp_path: Path) -> None:
+    reports = tmp_path / "reports"
+    for name in ("report.json", "audit.json", "to_share.json"):
+        write_json(reports / name, {"dice": 0.9})
+    artefacts = collect(subject_of(sample), None, [reports])
+    risks = packed(sample, tmp_path / "out", artefacts)
+    for kind in ("results_report", "privacy_audit", "evaluation"):
+        assert "signed by nobody" in one(artefacts, kind).entry.said and not by(risks, kind)
+
+
+def test_statistics_of_another_cohort_do_not_count(own: Sample) -> None:
+    assert one(found(own, A, B), "cohort_statistics").entry.check == "verified"
+    assert "about which cohort" in one(found(own), "cohort_statistics").entry.said
+    for site in (A, B):
+        other = AuditEvent(kind="job", outcome="done", job_id="job-2", site=site, cohort="another")
+        AuditLog(own.kit(site) / "state").record([other])
+    assert "another cohort" in one(found(own, A, B), "cohort_statistics").entry.said
+
+
+def test_what_people_of_the_hospital_approved_counts_and_a_refusal_takes_it_back(
+    sample: Sample, tmp_path: Path
+) -> None:
+    hospital, job = Hospital(tmp_path), blob_submission()
+    person, kit = hospital.person(), hospital.kit
+    AuditLog(kit.state).record(
+        [AuditEvent(kind="job", outcome="done", job_id=JOB, site=A, hashes={"content": job.sha256})]
+    )
+    Approvals(kit).decide(person, job, "approved", "", datetime.now(UTC))
+    subject = replace(subject_of(sample), sites={A: kit})
+
+    def record() -> Artefact:
+        report = verify_log(log_file(kit.folder), None, None, datetime.now(UTC))
+        return one(site_artefacts(subject, Logs(None, {A: report})), "approvals", subject.pseudonyms[A])
+
+    assert record().entry.check == "verified" and record().facts["approved_by_people"] == 1
+    assert "physician" not in json.dumps(record().statement)
+    Approvals(kit).decide(person, job, "refused", "no", datetime.now(UTC))
+    assert record().entry.check == "unverified"
+
+
+# ------------------------------------------------------------------ what only people can say
+
+
+def test_a_blank_form_is_no_evidence(made: Path) -> None:
+    assert (made / FORM).read_text() == blank_form() and read_form(blank_form().encode()) == {}
+    cells = json.loads((made / "nist_ai_rmf.json").read_text())["subcategories"]
+    assert {cell["status"] for cell in cells if cell["asks"]} == {"human input needed"}
+    assert "human input needed" in (made / "gdpr_record.md").read_text()
+
+
+def test_an_answer_evidences_what_asks_for_it_alone_and_is_counted_apart(sample: Sample, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    before = packed(sample, out)
+    answered = blank_form().replace("\nlegal_basis:\n", "\nlegal_basis: Article 9(2)(j) with a national law\n")
+    answered = answered.replace("\nreview_plan:\n", "\nreview_plan:   \n")
+    (out / FORM).write_text(answered)
+    after = packed(sample, out)
+    pairs = zip(before.subcategories, after.subcategories, strict=True)
+    assert {cell.id for old, cell in pairs if old.status != cell.status} == {"GOVERN 1.1"}
+    assert after.coverage.evidenced_by_statement_only == 1
+    assert after.coverage.evidenced_by_artefacts == before.coverage.evidenced_by_artefacts
+    assert (out / FORM).read_text() == answered and checked(sample, out).holds
+    assert "Article 9(2)(j) with a national law" in (out / "gdpr_record.md").read_text()
+    assert "stated by a person, checked by nobody" in (out / "nist_ai_rmf.md").read_text()
+    (out / FORM).unlink()
+    assert [(each.id, each.now) for each in checked(sample, out).turned] == [("GOVERN 1.1", "human input needed")]
+
+
+@pytest.mark.parametrize(
+    "text", ["intended: x\n", "- a\n", "team: [a, b]\n", "team: true\n", "team: a: b\n", 'team: "' + "x" * 4001 + '"\n']
+)
+def test_a_form_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"human_input\.yml"):
+        read_form(text.encode())
+
+
+# ------------------------------------------------------------------ where it goes
+
+
+def test_a_pack_is_renewed_in_place_and_leaves_nothing_old(sample: Sample, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    packed(sample, out)
+    packed(sample, out, collect(subject_of(sample), None, []))
+    assert checked(sample, out).holds and not (out / "package" / "sbom.cdx.json").exists()
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda out: (out / "mine.txt").write_text("x"), lambda out: (out / "manifest.json").unlink()]
+)
+def test_a_folder_with_anything_else_is_left_alone(
+    sample: Sample, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    out = tmp_path / "out"
+    packed(sample, out)
+    spoil(out)
+    before = {path: hashlib.sha256(path.read_bytes()).digest() for path in files_in(out)}
+    with pytest.raises(ConfigError, match="--out holds"):
+        packed(sample, out)
+    assert {path: hashlib.sha256(path.read_bytes()).digest() for path in files_in(out)} == before
+
+
+def test_copies_of_kits_without_keys_are_enough(own: Sample) -> None:
+    def entries() -> list[Entry]:
+        return [each.entry for each in found(own, A, B, package=package_of(own))]
+
+    before = entries()
+    for kit, key in ((own.server, "server.key"), (own.kit(A), "client.key"), (own.kit(B), "client.key")):
+        (kit / "startup" / key).unlink()
+        (kit / "local" / "fedvoxel_site.json").unlink(missing_ok=True)
+    assert entries() == before and "unverified" not in {entry.check for entry in before}
+
+
+def test_kits_of_others_are_refused(sample: Sample) -> None:
+    subject, admin = subject_of(sample), open_kit(sample.kit(OFFICER))
+    with pytest.raises(ConfigError, match="expected the server's kit"):
+        replace(subject, server=admin)
+    with pytest.raises(ConfigError, match="expected a hospital's kit"):
+        replace(subject, sites={A: admin})
+    with pytest.raises(ConfigError, match="no part in run"):
+        replace(subject, sites={"hospital-z": open_kit(sample.kit(A))})
