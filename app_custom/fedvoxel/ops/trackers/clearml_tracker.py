@@ -1,16 +1,25 @@
-"""ClearML: an offline session, a ZIP that `clearml-task`'s Python or ClearML's page imports later.
+"""ClearML: an offline session, a ZIP that ClearML's Python imports later.
 
-Nothing is sent from here, and no key is asked for. Each session holds the whole run, and its ZIP takes the place of the
-one before.
+Nothing is sent from here, and no key is asked for. The client is told to look at neither the repository nor anything
+that this process has loaded. Each session holds the whole run, and its ZIP takes the place of the one before.
 """
 
+import io
 import shutil
+import tempfile
+from contextlib import redirect_stdout
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fedvoxel.ops.trackers.content import Point, TrackedRun
-from fedvoxel.records.atomic import copy_file, write_bytes
+from fedvoxel.records.atomic import copy_file
+
+_LOOKED_AT = (
+    "catboost", "detect_repository", "fastai", "gradio", "hydra", "joblib", "jsonargparse", "lightgbm", "matplotlib",
+    "megengine", "pytorch", "scikit", "tensorboard", "tensorflow", "tfdefines", "xgboost",
+)  # fmt: skip
+"""What ClearML's client would look at by itself; each has to be named to be left alone."""
 
 
 class ClearmlTracker:
@@ -30,17 +39,19 @@ class ClearmlTracker:
         from clearml import Task
 
         Task.set_offline(True)
-        self._task = Task.init(
-            project_name=self._project,
-            task_name=run.name,
-            task_type=Task.TaskTypes.training,
-            tags=[run.key],
-            reuse_last_task_id=False,
-            auto_connect_frameworks=False,
-            auto_connect_arg_parser=False,
-            auto_connect_streams=False,
-            auto_resource_monitoring=False,
-        )
+        # It tells of each session on standard output, which belongs to the command.
+        with redirect_stdout(io.StringIO()):
+            self._task = Task.init(
+                project_name=self._project,
+                task_name=run.name,
+                task_type=Task.TaskTypes.training,
+                tags=[run.key],
+                reuse_last_task_id=False,
+                auto_connect_frameworks=dict.fromkeys(_LOOKED_AT, False),
+                auto_connect_arg_parser=False,
+                auto_connect_streams=False,
+                auto_resource_monitoring=False,
+            )
         self._handle = handle or f"{run.key}-{run.id[:8]}"
         return self._handle
 
@@ -61,15 +72,15 @@ class ClearmlTracker:
 
     def log_file(self, name: str, content: bytes) -> None:
         """Puts a file into the session as an artefact."""
-        beside = Path(self._task.get_offline_mode_folder()) / "fedvoxel" / name
-        write_bytes(beside, content)
-        self._task.upload_artifact(name, artifact_object=str(beside), wait_on_upload=True)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).write_bytes(content)
+            self._task.upload_artifact(name, artifact_object=str(Path(folder) / name), wait_on_upload=True)
 
     def finish(self, run: TrackedRun) -> str:
         """Closes the session and puts its ZIP into the folder."""
         written = Path(self._task.get_offline_mode_folder())
-        self._task.flush(wait_for_uploads=True)
-        self._task.close()
+        with redirect_stdout(io.StringIO()):
+            self._task.close()
         packed, target = written.with_name(f"{written.name}.zip"), self._folder / f"{self._handle}.zip"
         copy_file(packed, target)
         packed.unlink()

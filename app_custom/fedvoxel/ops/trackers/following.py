@@ -28,29 +28,37 @@ def follow(
         TrackerError: The run has ended, and the tracker does not take the rest.
         ConfigError: The record could not be read even once.
     """
-    run, said = look(), ""
+    run, troubles = look(), _Troubles(trouble)
     while True:
         try:
             sent(run, sender.send(run, files=run.ended))
-            said = ""
+            troubles.over("tracker")
         except TrackerError as error:
             if run.ended:
                 raise
-            if str(error) != said:
-                trouble(said := str(error))
+            troubles.tell("tracker", str(error))
         if run.ended:
             return
         time.sleep(pause_s)
-        run, said = _look_again(look, run, said, trouble)
+        try:
+            run = look()
+            troubles.over("record")
+        except ConfigError as error:
+            # A server whose disk is full has no outcome for a while.
+            troubles.tell("record", str(error))
 
 
-def _look_again(
-    look: Callable[[], TrackedRun], run: TrackedRun, said: str, trouble: Callable[[str], None]
-) -> tuple[TrackedRun, str]:
-    """Returns the run as it is now, or as it was: a server whose disk is full has no outcome for a while."""
-    try:
-        return look(), said
-    except ConfigError as error:
-        if str(error) != said:
-            trouble(str(error))
-        return run, str(error)
+class _Troubles:
+    """Tells each trouble once, until it is over."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: dict[str, str] = {}
+
+    def tell(self, what: str, text: str) -> None:
+        if self._told.get(what) != text:
+            self._tell(text)
+        self._told[what] = text
+
+    def over(self, what: str) -> None:
+        self._told.pop(what, None)

@@ -29,6 +29,7 @@ SWITCHES = {
     "WANDB_DISABLE_GIT": "true",
     "CLEARML_OFFLINE_MODE": "1",
     "CLEARML_LOG_LEVEL": "ERROR",
+    "CLEARML_WORKER_NAME": "fedvoxel",
 }
 """Variables that keep the clients from telling their makers, and anybody else, more than what is sent on purpose."""
 

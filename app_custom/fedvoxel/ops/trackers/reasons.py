@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from fedvoxel.errors import FedVoxelError, TrackerError
 
-_NOTHING_LOST = "The run goes on as if nothing were; give the command again, and what is missing there is sent"
+_NOTHING_LOST = "Nothing is lost: give the command again, and what is missing there is sent"
 
 
 @contextmanager
