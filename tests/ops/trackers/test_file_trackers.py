@@ -39,7 +39,9 @@ def test_csv_holds_every_value_once(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "out").iterdir()
     heading, *rows = _table(folder / "metrics.csv")
     assert heading == ["metric", "round", "value"]
-    assert sorted(Point(metric, int(index), float(value)) for metric, index, value in rows) == sorted(run.content.points)
+    assert sorted(Point(metric, int(index), float(value)) for metric, index, value in rows) == sorted(
+        run.content.points
+    )
     assert dict(_table(folder / "tags.csv")[1:]) == run.content.tags  # type: ignore[arg-type]
     assert dict(_table(folder / "params.csv")[1:]) == run.content.params  # type: ignore[arg-type]
     assert (folder / "outcome.json").read_bytes() == run.content.files["outcome.json"]
@@ -58,9 +60,7 @@ def test_tensorboard_shows_every_value_at_its_round(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "out").iterdir()
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
     events.Reload()
-    found = {
-        (name, event.step): event.value for name in events.Tags()["scalars"] for event in events.Scalars(name)
-    }
+    found = {(name, event.step): event.value for name in events.Tags()["scalars"] for event in events.Scalars(name)}
     assert found == {(one.metric, one.round): pytest.approx(one.value, rel=1e-6) for one in run.content.points}
     assert sum(len(events.Scalars(name)) for name in events.Tags()["scalars"]) == len(run.content.points)
     (text,) = (event.tensor_proto.string_val[0].decode() for event in events.Tensors("parameters"))

@@ -11,7 +11,7 @@ from tests.ops.trackers.fake_tracker import SECRET
 ADDRESS = f"https://user:{SECRET}@tracker.example"
 
 
-class Mlflows(Exception):
+class MlflowsError(Exception):
     """An error as MLflow's client has them."""
 
     def __init__(self, status: int) -> None:
@@ -33,18 +33,18 @@ def _behind_mlflow(cause: Exception) -> Exception:
         try:
             raise cause
         except Exception:
-            raise Mlflows(500)  # noqa: B904 - as MLflow's client does
-    except Mlflows as error:
+            raise MlflowsError(500)  # noqa: B904 - as MLflow's client does
+    except MlflowsError as error:
         return error
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (Mlflows(401), r"refused the login or token \(HTTP 401\)"),
+        (MlflowsError(401), r"refused the login or token \(HTTP 401\)"),
         (_http(403), r"refused the login or token \(HTTP 403\)"),
         (_http(503), "answered HTTP 503"),
-        (Mlflows(404), "answered HTTP 404"),
+        (MlflowsError(404), "answered HTTP 404"),
         (_behind_mlflow(requests.ConnectionError(ADDRESS)), "cannot be reached"),
         (_behind_mlflow(requests.ReadTimeout(ADDRESS)), "did not answer in time"),
         (
@@ -54,7 +54,7 @@ def _behind_mlflow(cause: Exception) -> Exception:
         (requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "no"))), "cannot be reached"),  # type: ignore[arg-type]
         (TimeoutError(), "did not answer in time"),
         (OSError(28, "No space left on device", ADDRESS), "No space left on device"),
-        (Mlflows(500), "its client raised Mlflows"),
+        (MlflowsError(500), "its client raised MlflowsError"),
         (ValueError(ADDRESS), "its client raised ValueError"),
     ],
 )

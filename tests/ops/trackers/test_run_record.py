@@ -14,7 +14,7 @@ from fedvoxel.federation.run_figures import round_figures
 from fedvoxel.ops.trackers.content import Point
 from fedvoxel.ops.trackers.run_record import find_record
 from tests.blob_job import CLIENT, SERVER, job_documents
-from tests.finished_job import JOB_ID, blob_task, finished_job
+from tests.finished_job import blob_task, finished_job
 from tests.ops.trackers.fake_tracker import under_way
 from tests.sample_run import STARTED, private_outcome, sample_outcome
 
@@ -44,7 +44,9 @@ def test_a_downloaded_job_with_its_words(tmp_path: Path) -> None:
 
 def test_an_outcome_alone_is_enough(tmp_path: Path) -> None:
     write_outcome(sample_outcome(), tmp_path / "outcome.json")
-    run = find_record(str(tmp_path / "outcome.json")).read({"model_card.md": b"# card"}, {"package": "hippocampus 1.0.0"})
+    run = find_record(str(tmp_path / "outcome.json")).read(
+        {"model_card.md": b"# card"}, {"package": "hippocampus 1.0.0"}
+    )
     assert sorted(run.content.files) == ["model_card.md", "outcome.json"]
     tags = run.content.tags
     assert tags["status"] == "finished" and tags["job_id"] == sample_outcome().job_id and tags["attempts"] == "1"
@@ -123,11 +125,12 @@ def test_a_record_that_goes_away_is_told(tmp_path: Path) -> None:
 def test_words_of_any_shape_are_taken(tmp_path: Path) -> None:
     write_outcome(sample_outcome(), tmp_path / "outcome.json")
     documents: dict[str, Any] = {
-        CLIENT: {"executors": [7, {"executor": {"args": {"long": "x" * 900, "lr:0": 1, "none": None, "list": [1, 2]}}}]},
+        CLIENT: {
+            "executors": [7, {"executor": {"args": {"long": "x" * 900, "lr:0": 1, "none": None, "list": [1, 2]}}}]
+        },
         SERVER: ["no object"],
     }
     _configure(tmp_path / "app_server" / "config", documents)
     params = find_record(str(tmp_path)).read().content.params
     assert len(params["job.long"]) == 500 and params["job.lr_00003a0"] == "1" and params["job.list"] == "[1, 2]"
     assert "job.none" not in params
-    assert JOB_ID not in params.values()

@@ -7,8 +7,8 @@ that this process has loaded. Each session holds the whole run, and its ZIP take
 import io
 import shutil
 import tempfile
-from contextlib import redirect_stdout
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,6 @@
 """Which trackers there are, where they are, and what must be so before anything is sent there."""
 
+import logging
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -80,7 +81,11 @@ class Place:
 
 
 def set_switches() -> None:
-    """Sets `SWITCHES`, and `PATIENCE` where nobody has; to be called by a command, before a client is imported."""
+    """Sets `SWITCHES`, and `PATIENCE` where nobody has; to be called by a command, before a client is imported.
+
+    What the clients' HTTP library says of each try is silenced: the command says in one line what came of all.
+    """
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     os.environ.update(SWITCHES)
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)

@@ -17,6 +17,7 @@ from fedvoxel.evaluation.job_result import open_job_result
 from fedvoxel.federation.lineage import Runs
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.federation.run_figures import end_figures, part, round_figures
+from fedvoxel.governance.job_folder import CLIENT_FILE, SERVER_FILE
 from fedvoxel.ops.trackers.content import Content, Point, TrackedRun
 from fedvoxel.records.names import RUN_KEY
 
@@ -32,7 +33,7 @@ class Record:
 
     Attributes:
         outcome: The file.
-        configs: Folders where the job's configuration may lie, the first that has it counts.
+        configs: Folders where the job's configuration may lie; the first that has a file of it counts.
     """
 
     outcome: Path
@@ -67,12 +68,11 @@ class Record:
             raise ConfigError(f"the run's outcome cannot be read: {error.strerror or type(error).__name__}") from None
 
     def _job_words(self) -> Iterator[tuple[str, str]]:
-        found = next((folder for folder in self.configs if (folder / "config_fed_client.json").is_file()), None)
-        if found is None:
-            return
-        for name in ("config_fed_server.json", "config_fed_client.json"):
-            for arguments in _arguments(read_json(found / name, f"the job's {name}")):
-                yield from _flat("job", arguments)
+        for name in (SERVER_FILE, CLIENT_FILE):
+            found = next((folder / name for folder in self.configs if (folder / name).is_file()), None)
+            if found:
+                for arguments in _arguments(read_json(found, f"the job's {name}")):
+                    yield from _flat("job", arguments)
 
 
 def find_record(run: str, server: Path | None = None) -> Record:

@@ -77,10 +77,11 @@ class Sender:
         for name, content in new.files.items():
             self._tracker.log_file(name, content)
             self._note(self._sent_with(files=self._sent.files | {name: hash_of(content)}))
-        # Last: the status says that all of a run is there.
+        # Last, as the status says that all of a run is there; and noted when the session has ended, with which the
+        # tracker takes the run for ended too.
         if new.tags:
             self._tracker.log_tags(new.tags)
-            self._note(self._sent_with(tags=self._sent.tags | dict(new.tags)))
+            self._sent = self._sent_with(tags=self._sent.tags | dict(new.tags))
 
     def _sent_with(self, **changes: object) -> Sent:
         return self._sent.model_copy(update=changes)
