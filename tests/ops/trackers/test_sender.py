@@ -1,6 +1,7 @@
 """What is sent when: once, again after a failure, and never with a secret in what is said."""
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,25 @@ def test_a_secret_in_an_error_goes_nowhere(
     shown = "".join(traceback.format_exception(caught.value)) + capsys.readouterr().err + caplog.text
     kept = "".join(path.read_text() for path in file.path.parent.iterdir()) if file.path.parent.exists() else ""
     assert SECRET not in shown + kept
+
+
+def test_many_values_go_in_steps_that_are_each_noted(file: SentFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker, rounds = FakeTracker(), 1200
+    taken = tracker.log_points
+
+    def breaks_at_the_second(points: Sequence[Point]) -> None:
+        tracker.fails_at = "points" if tracker.points() else None
+        taken(points)
+
+    monkeypatch.setattr(tracker, "log_points", breaks_at_the_second)
+    with pytest.raises(TrackerError):
+        _send(tracker, file, rounds)
+    first = len(tracker.points())
+    assert 0 < first <= 1000, "no more than MLflow takes at once"
+    monkeypatch.setattr(tracker, "log_points", taken)
+    tracker.fails_at = None
+    _send(tracker, file, rounds)
+    assert [point.round for point in tracker.points()] == list(range(rounds)), "each once"
 
 
 def test_a_session_that_must_be_whole_gets_all_of_the_run(file: SentFile) -> None:

@@ -16,7 +16,7 @@ RUN_ID_TAG = "fedvoxel.run_id"
 """By which a run is found again that was begun, and whose begin could not be noted."""
 
 _BATCH = 100
-"""MLflow takes at most 100 parameters and tags in a call, and 1000 metrics."""
+"""MLflow takes at most 100 parameters or tags in a call."""
 
 T = TypeVar("T")
 
@@ -67,8 +67,8 @@ class MlflowTracker:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        for some in _batches([Metric(one.metric, one.value, now, one.round) for one in points]):
-            self._client.log_batch(self._run_id, metrics=some)
+        metrics = [Metric(one.metric, one.value, now, one.round) for one in points]
+        self._client.log_batch(self._run_id, metrics=metrics)
 
     def log_file(self, name: str, content: bytes) -> None:
         """Uploads a text file, in place of one of the same name."""

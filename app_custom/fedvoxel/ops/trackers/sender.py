@@ -13,6 +13,9 @@ from fedvoxel.ops.trackers.reasons import in_our_words
 from fedvoxel.ops.trackers.sent import Sent, SentFile
 from fedvoxel.ops.trackers.tracker import Tracker
 
+_POINTS_AT_ONCE = 500
+"""Values in one step; MLflow takes at most 1000."""
+
 
 class Sender:
     """Keeps one session with a tracker, which begins with the first thing that is new."""
@@ -71,9 +74,10 @@ class Sender:
         if new.params:
             self._tracker.log_params(new.params)
             self._note(self._sent_with(params=self._sent.params | dict(new.params)))
-        if new.points:
-            self._tracker.log_points(new.points)
-            self._note(self._sent_with(points=_added(self._sent, new.points)))
+        for begin in range(0, len(new.points), _POINTS_AT_ONCE):
+            some = new.points[begin : begin + _POINTS_AT_ONCE]
+            self._tracker.log_points(some)
+            self._note(self._sent_with(points=_added(self._sent, some)))
         for name, content in new.files.items():
             self._tracker.log_file(name, content)
             self._note(self._sent_with(files=self._sent.files | {name: hash_of(content)}))
