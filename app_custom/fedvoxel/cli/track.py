@@ -95,17 +95,13 @@ def run(
     to be trusted or of another run; 3 for an option or a missing package.
     """
     from fedvoxel.ops.trackers.places import Place, set_switches
-    from fedvoxel.ops.trackers.run_record import find_record
+    from fedvoxel.ops.trackers.run_record import RecordReader, find_record
     from fedvoxel.ops.trackers.sender import Sender
     from fedvoxel.ops.trackers.sent import SentFile, default_folder
 
     set_switches()
     record, place = find_record(run, server), Place(to, out, url, project)
-    beside = _package_facts(package, root, crl, record.read().key)
-
-    def look() -> "TrackedRun":
-        return record.read(*beside)
-
+    look = RecordReader(record, *_package_facts(package, root, crl, record.read().key))
     file = SentFile(state or default_folder(), look().id, place.words)
     tracker = place.tracker()
     with file.held():

@@ -12,7 +12,7 @@ from fedvoxel.federation.attempts import Attempt
 from fedvoxel.federation.outcome import RunOutcome, write_outcome
 from fedvoxel.federation.run_figures import round_figures
 from fedvoxel.ops.trackers.content import Point
-from fedvoxel.ops.trackers.run_record import find_record
+from fedvoxel.ops.trackers.run_record import RecordReader, find_record
 from tests.blob_job import CLIENT, SERVER, job_documents
 from tests.finished_job import blob_task, finished_job
 from tests.ops.trackers.fake_tracker import under_way
@@ -120,6 +120,21 @@ def test_a_record_that_goes_away_is_told(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(ConfigError, match="the run's outcome is missing"):
         record.read()
+
+
+def test_a_record_is_read_again_only_if_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "outcome.json"
+    write_outcome(under_way(1), path)
+    look = RecordReader(find_record(str(path)), {}, {"package": "knee 1.0.0"})
+    first = look()
+    assert look() is first and first.content.tags["package"] == "knee 1.0.0"
+    write_outcome(under_way(2), path)
+    assert {point.round for point in look().content.points} == {0, 1}
+    path.unlink()
+    with pytest.raises(ConfigError, match="is missing"):
+        look()
+    write_outcome(sample_outcome(), path)
+    assert look().ended
 
 
 def test_words_of_any_shape_are_taken(tmp_path: Path) -> None:

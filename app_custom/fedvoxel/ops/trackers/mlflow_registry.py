@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from fedvoxel.errors import ConfigError
 from fedvoxel.export.manifest import ONNX, ONNX_INPUT, ONNX_OUTPUT
 from fedvoxel.export.model_card import MODEL_CARD
 from fedvoxel.export.package import Package
@@ -54,7 +55,8 @@ class Registry:
         """Registers a package, unless it is there, and sets the states and aliases of its model as the index says.
 
         Raises:
-            TrackerError: MLflow did not take it, or its client lacks a package.
+            TrackerError: MLflow did not take it.
+            ConfigError: onnx is not installed.
             PackageError: The package has changed meanwhile.
         """
         name = package.description.name
@@ -113,8 +115,12 @@ class Registry:
 
 
 def _onnx_of(package: Package, folder: Path) -> Any:
-    import onnx
-
+    try:
+        import onnx
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "this needs onnx, which is not installed; install it: pip install 'fedvoxel[export]'"
+        ) from None
     for name in (ONNX, _ONNX_DATA):
         if name in package.names:
             (folder / name).write_bytes(package.member(name))

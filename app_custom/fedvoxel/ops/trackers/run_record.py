@@ -75,6 +75,32 @@ class Record:
                     yield from _flat("job", arguments)
 
 
+class RecordReader:
+    """Reads a record again only where its file has changed: a long run's is large, and looked at every few seconds."""
+
+    def __init__(self, record: Record, files: dict[str, bytes], tags: dict[str, str]) -> None:
+        """Reads nothing yet; for the arguments see `Record.read`."""
+        self._record, self._beside = record, (files, tags)
+        self._seen: tuple[int, ...] = ()
+        self._run: TrackedRun | None = None
+
+    def __call__(self) -> TrackedRun:
+        """Returns the run as it stands; raises as `Record.read` does."""
+        # Looked at before it is read: what changes meanwhile is read the next time.
+        seen = self._now()
+        if self._run is None or not seen or seen != self._seen:
+            self._run = self._record.read(*self._beside)
+            self._seen = seen
+        return self._run
+
+    def _now(self) -> tuple[int, ...]:
+        try:
+            status = self._record.outcome.stat()
+        except OSError:
+            return ()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 def find_record(run: str, server: Path | None = None) -> Record:
     """Finds a run's record.
 
