@@ -17,8 +17,8 @@ class TensorBoardTracker:
 
     def __init__(self, folder: Path) -> None:
         """Touches no file; each run has a folder in `folder`."""
-        self._folder, self._writer = folder, None
-        self._here = folder
+        self._folder = self._here = folder
+        self._writer: Any = None
 
     def start(self, run: TrackedRun, handle: str | None) -> str:
         """Opens a new event file in the run's folder, whose name is the handle."""
@@ -26,7 +26,7 @@ class TensorBoardTracker:
 
         handle = handle or f"{run.key}-{run.id[:8]}"
         self._here = self._folder / handle
-        self._writer: Any = EventFileWriter(str(self._here))
+        self._writer = EventFileWriter(str(self._here))
         return handle
 
     def log_params(self, params: Mapping[str, str]) -> None:
@@ -59,7 +59,7 @@ class TensorBoardTracker:
     def _add_table(self, title: str, words: Mapping[str, str]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.text.summary_v2 import text_pb  # type: ignore[attr-defined]
+        from tensorboard.plugins.text.summary_v2 import text_pb
 
         rows = "\n".join(f"| {_cell(name)} | {_cell(value)} |" for name, value in words.items())
         summary: Summary = text_pb(title, f"| name | value |\n| --- | --- |\n{rows}")
