@@ -49,43 +49,49 @@ Project = Annotated[str, typer.Option(help="MLflow's experiment; the project at 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
 
 
+JobOrRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB_OR_RUN",
+        help="The folder that download_job made, or an outcome.json; with --server a run's key or a job's id.",
+        show_default=False,
+    ),
+]
+To = Annotated[
+    Literal["mlflow", "wandb", "clearml", "tensorboard", "csv"], typer.Option(help="Which tracker.", show_default=False)
+]
+Server = Annotated[Path | None, typer.Option(help="The server's kit, on its machine: its runs, also one under way.")]
+Out = Annotated[Path, typer.Option(help="Folder of the files for W&B, ClearML, TensorBoard, CSV.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Send after every round until the run ends.")]
+Interval = Annotated[float, typer.Option(min=0.2, help="Seconds between two looks at a run under way.")]
+OfRun = Annotated[
+    Path | None, typer.Option(help="The package exported of the run; its model card is sent too. Needs --root.")
+]
+RootOfPackage = Annotated[
+    Path | None, typer.Option(envvar="FEDVOXEL_ROOT", help="Whose signature counts; a root certificate or a kit.")
+]
+State = Annotated[
+    Path | None, typer.Option(help="Where to note what was sent; a folder in your state folder by default.")
+]
+
+
 @app.command(
     epilog="Example: fedvoxel track hippocampus-2026-03 --server kits/server.example --to mlflow "
     "--url https://mlflow.example --follow"
 )
 def run(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="JOB_OR_RUN",
-            help="The folder that download_job made, or an outcome.json; with --server a run's key or a job's id.",
-            show_default=False,
-        ),
-    ],
-    to: Annotated[
-        Literal["mlflow", "wandb", "clearml", "tensorboard", "csv"],
-        typer.Option(help="Which tracker.", show_default=False),
-    ],
-    server: Annotated[
-        Path | None, typer.Option(help="The server's kit, on its machine: its runs, also one under way.")
-    ] = None,
+    run: JobOrRun,
+    to: To,
+    server: Server = None,
     url: Url = None,
     project: Project = "fedvoxel",
-    out: Annotated[Path, typer.Option(help="Folder of the files for W&B, ClearML, TensorBoard, CSV.")] = Path(
-        "tracking"
-    ),
-    follow: Annotated[bool, typer.Option("--follow", help="Send after every round until the run ends.")] = False,
-    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks at a run under way.")] = 5.0,
-    package: Annotated[
-        Path | None, typer.Option(help="The package exported of the run; its model card is sent too. Needs --root.")
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(envvar="FEDVOXEL_ROOT", help="Whose signature counts; a root certificate or a kit.")
-    ] = None,
+    out: Out = Path("tracking"),
+    follow: Follow = False,
+    interval: Interval = 5.0,
+    package: OfRun = None,
+    root: RootOfPackage = None,
     crl: RevocationList = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Where to note what was sent; a folder in your state folder by default.")
-    ] = None,
+    state: State = None,
     as_json: AsJson = False,
 ) -> None:
     """Sends what the tracker does not have yet: parameters, metrics of each round, tags, outcome.json.
@@ -105,8 +111,7 @@ def run(
     file = SentFile(state or default_folder(), look().id, place.words)
     tracker = place.tracker()
     with file.held():
-        sender = Sender(tracker, file)
-        report = _send(look, sender, interval if follow else None)
+        report = _send(look, Sender(tracker, file), interval if follow else None)
     _show(tracker.name, report, as_json)
 
 
