@@ -289,7 +289,7 @@ def test_the_registry_says_what_the_index_says(server: str, tmp_path: Path, kit:
     def register(path: Path) -> dict[str, Any]:
         words = ["register", path, "--url", server, "--releases", index, "--root", kit, "--project", "models", *seen]
         done = track(tmp_path / "home", *words, "--json")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0 and done.stderr == "", done.stderr
         said: dict[str, Any] = json.loads(done.stdout)
         return said
 

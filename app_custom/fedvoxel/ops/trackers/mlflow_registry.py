@@ -5,7 +5,9 @@ description, its identity as a tag. Aliases say which version is the newest of e
 says its own; both follow the index, whatever somebody has set at MLflow by hand.
 """
 
+import io
 import tempfile
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -65,7 +67,9 @@ class Registry:
             versions = self._versions(name)
             new = package.sha256 not in versions
             if new:
-                versions[package.sha256] = self._add(package)
+                # MLflow tells of each step on standard error, where the command has one line for what goes wrong.
+                with redirect_stderr(io.StringIO()):
+                    versions[package.sha256] = self._add(package)
             self._describe(package, versions[package.sha256])
             for sha256, version in versions.items():
                 state = releases.state_of(sha256) or UNKNOWN
