@@ -27,7 +27,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A state folder of the test's own; what a command sets in the environment goes with the test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in (*SWITCHES, *places.PATIENCE):
+        # Set first, so that it is known to be taken back.
         monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     for name in ("MLFLOW_TRACKING_URI", "FEDVOXEL_ROOT", "FEDVOXEL_CRL"):
         monkeypatch.delenv(name, raising=False)
 
