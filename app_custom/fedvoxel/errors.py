@@ -163,3 +163,9 @@ class ReviewError(FedVoxelError):
     """Says that a reading cannot be shown, or that what a reader sent does not fit what is kept of the case."""
 
     exit_code = 19
+
+
+class TrackerError(FedVoxelError):
+    """Says that a tracker did not take what it was sent; the run is not touched, and a later call sends the rest."""
+
+    exit_code = 27

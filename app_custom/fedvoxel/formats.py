@@ -92,6 +92,7 @@ FORMATS: tuple[Format, ...] = (
     Format("export.manifest.Manifest", _PACKAGE),
     Format("export.provenance.Provenance", _PACKAGE),
     Format("export.signature.Signature", _PACKAGE),
+    Format("ops.trackers.sent.Sent", "the user's own state folder"),
     Format("volumes.cohort.journal.JournalCase", _COHORT),
     Format("volumes.cohort.journal.JournalStudy", _COHORT),
     Format("volumes.cohort.manifest.Manifest", _COHORT),

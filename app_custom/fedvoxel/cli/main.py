@@ -30,6 +30,7 @@ NOUNS = {
     "cohort": "List which scans a site can use, which it cannot, and why.",
     "job": "Export, check and submit training jobs.",
     "watch": "Show rounds, sites, Dice and time left while a job runs.",
+    "track": "Send a run's record to MLflow, W&B, ClearML, TensorBoard or CSV.",
     "results": "Report what a finished job is worth to each hospital.",
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",
