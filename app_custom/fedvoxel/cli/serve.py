@@ -1,6 +1,7 @@
 """`fedvoxel serve`: lets programs use a signed model over the network, here or on a cluster."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
@@ -91,6 +92,63 @@ def start(
     start_server(answerer, place, lambda rest, grpc: _say_ready(answerer, place, (rest, grpc), as_json))
     if not as_json:
         typer.echo("Ended.")
+
+
+@app.command(
+    epilog="Example: fedvoxel serve manifest hippocampus-1.0.0.fvpkg --root kits/hospital-a --image "
+    "registry.example/fedvoxel-serve:0.2.0 --storage pvc://models/hippocampus --out hippocampus.yaml"
+)
+def manifest(
+    package: o.PackageFile,
+    *,
+    root: Root,
+    crl: RevocationList = None,
+    releases: Index = None,
+    allow_unknown: Unknown = False,
+    image: Annotated[str, typer.Option("--image", help="The container image (Containerfile, target serve).")],
+    storage: Annotated[
+        str, typer.Option("--storage", help="Where KServe finds the package: pvc://NAME/FOLDER, s3://..., gs://...")
+    ],
+    namespace: Annotated[str | None, typer.Option("--namespace", help="Where it runs.")] = None,
+    releases_claim: Annotated[
+        str | None,
+        typer.Option("--releases-claim", metavar="CLAIM", help="The volume claim that holds the index of releases."),
+    ] = None,
+    memory_mb: o.Memory = 4096,
+    cores: Annotated[int, typer.Option("--cores", min=1, help="Most cores of the pod.")] = 4,
+    out: Annotated[Path | None, typer.Option("--out", help="Write it there; else on standard output.")] = None,
+) -> None:
+    """Write the InferenceService with which KServe serves a package on a cluster, after the package is verified here.
+
+    The root certificate and the revocation list go into the manifest: the pod verifies the package with them again.
+
+    Exit codes: 3 if an option is wrong or --out cannot be written; 8 if root or list is not in order; 17 if the package
+    is not to be trusted.
+    """
+    from fedvoxel.export.package import open_package
+    from fedvoxel.serving.manifest import Deployment, manifest_of, trust_files_of
+
+    deployment = Deployment(image, storage, namespace, memory_mb, cores, releases_claim)
+    trust = read(root, crl)
+    verified = open_package(package, trust)
+    for remark in remarks_on_release(verified, releases, trust, allow_unknown):
+        typer.echo(f"warning: {remark}", err=True)
+    text = manifest_of(verified, trust_files_of(trust), deployment)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    _write(out, text)
+    typer.echo(f"{out} is written. Next: put {package.name} at {storage}, then: kubectl apply -f {out}")
+
+
+def _write(path: Path, text: str) -> None:
+    from fedvoxel.errors import ConfigError
+    from fedvoxel.records.atomic import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise ConfigError(f"expected --out as a file that can be written, got: {error.strerror}") from None
 
 
 def _say_ready(answerer: "Answerer", place: "Place", ports: tuple[int, int], as_json: bool) -> None:

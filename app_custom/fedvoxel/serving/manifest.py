@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.export.package import Package
+from fedvoxel.export.trust import Trust
 
 HTTP_PORT, GRPC_PORT = 8080, 8081
 _USER = 10001
@@ -22,6 +24,8 @@ _HEADROOM_MB = 512
 _TRUST, _RELEASES, _MODELS = "/etc/fedvoxel", "/releases", "/mnt/models"
 
 _SCRATCH = ("tmp", "/tmp")  # noqa: S108  # a volume of the pod's own, mounted there
+_LONGEST_NAME = 50
+"""KServe adds to it, and 63 characters are the most that a cluster takes."""
 _CONTAINER = "kserve-container"
 _STORAGE = re.compile(r"(pvc|s3|gs|hf|https|hdfs|webhdfs|oci)://[^\s]+")
 _IMAGE = re.compile(r"[a-z0-9][\w.\-/:@]{0,300}")
@@ -75,20 +79,38 @@ class TrustFiles:
     crl: str | None = None
 
 
+def trust_files_of(trust: Trust) -> TrustFiles:
+    """Returns the files that hold whose signatures count here."""
+    lists = [] if trust.crl is None else [trust.crl, *trust.newer]
+    crl = "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in lists)
+    return TrustFiles(trust.root.public_bytes(Encoding.PEM).decode("ascii"), crl or None)
+
+
+class _Readable(yaml.SafeDumper):
+    """Writes a text of several lines as several lines: who applies a manifest can compare the root certificate."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Returns a text's node."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Readable.add_representer(str, _Readable.represent_str)
+
+
 def manifest_of(package: Package, trust: TrustFiles, deployment: Deployment) -> str:
     """Returns the manifest, two YAML documents: what the package is verified against, and the InferenceService."""
     name = package.description.name.replace("_", "-").strip("-")
-    name = name if name[0].isalpha() else f"model-{name}"
+    name = (name if name[0].isalpha() else f"model-{name}")[:_LONGEST_NAME].strip("-")
     documents = [
         _config_map(f"{name}-trust", trust, deployment),
         inference_service(name, package, trust, deployment),
     ]
-    return yaml.safe_dump_all(documents, sort_keys=False)
+    return yaml.dump_all(documents, Dumper=_Readable, sort_keys=False)
 
 
 def inference_service(name: str, package: Package, trust: TrustFiles, deployment: Deployment) -> dict[str, Any]:
     """Returns the InferenceService (serving.kserve.io/v1beta1)."""
-    labels = {"app.kubernetes.io/managed-by": "fedvoxel", "fedvoxel/version": package.description.version}
+    labels = {"app.kubernetes.io/managed-by": "fedvoxel", "app.kubernetes.io/version": package.description.version}
     annotations = {
         # Without Knative, which takes one port only.
         "serving.kserve.io/deploymentMode": "RawDeployment",

@@ -21,17 +21,21 @@ def start_server(answerer: Answerer, place: Place, on_ready: Callable[[int, int]
         ConfigError: KServe is not installed, or the address or a port cannot be used.
     """
     with listening(place) as listener:
-        _load()
+        load_kserve()
         from fedvoxel.serving.package_server import serve
 
         serve(answerer, place, listener, on_ready)
 
 
-def _load() -> None:
-    """Loads KServe."""
+def load_kserve() -> None:
+    """Loads KServe, so that what needs it can be imported.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
     with _no_arguments():
         try:
-            import kserve  # noqa: F401  # only so that what needs it can be imported
+            import kserve  # noqa: F401
         except ImportError as error:
             found = f"expected the package kserve, which is not installed or not whole ({error.name})"
             raise ConfigError(f"{found}; install it with: pip install '.[dicom,clinic,serve]'") from None
