@@ -53,8 +53,8 @@ def markdown(rows: Sequence[Values], conditions: Mapping[str, Any], machine: Map
     """Returns the report's text."""
     lines = ["# Asking a model over the network", "", "`python -m benchmarks.serving`", ""]
     lines += [
-        f"{conditions['network']}, {conditions['repeats']} turns of {conditions['requests']} requests by one client and "
-        f"by {conditions['clients']}, {conditions['threads']} threads; medians.",
+        f"{conditions['network']}, {conditions['repeats']} turns of {conditions['requests']} requests by one client "
+        f"and by {conditions['clients']}, {conditions['threads']} threads; medians.",
         "",
     ]
     lines += ["| voxels | system | ms | times ONNX Runtime's | requests/s | times ONNX Runtime's | overhead ms |"]

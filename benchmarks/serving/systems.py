@@ -1,6 +1,4 @@
-"""Ways to have one image segmented, each as a function from the image to the label, and the copy that none can do
-without.
-"""
+"""Ways to have one image segmented, each a function from image to label; and the copy that none can do without."""
 
 import json
 import socket
@@ -147,19 +145,20 @@ def _copy(side: int) -> Iterator[Segment]:
     """Sends the image's bytes to another process, which sends as many as a label has: what no server can do without."""
     voxels = side**3
     command = [sys.executable, "-c", _ECHO, str(4 * voxels), str(voxels)]
-    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
-        with socket.create_connection(("127.0.0.1", int(_first_line(process)))) as connection:
-            buffer, turn = memoryview(bytearray(voxels)), threading.Lock()
+    with ExitStack() as stack:
+        process = stack.enter_context(_ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
+        connection = stack.enter_context(socket.create_connection(("127.0.0.1", int(_first_line(process)))))
+        buffer, turn = memoryview(bytearray(voxels)), threading.Lock()
 
-            def segment(image: Image) -> Label:
-                with turn:
-                    connection.sendall(image.tobytes())
-                    at = 0
-                    while at < voxels:
-                        at += connection.recv_into(buffer[at:])
-                    return np.frombuffer(buffer, np.uint8).reshape(image.shape)
+        def segment(image: Image) -> Label:
+            with turn:
+                connection.sendall(image.tobytes())
+                at = 0
+                while at < voxels:
+                    at += connection.recv_into(buffer[at:])
+                return np.frombuffer(buffer, np.uint8).reshape(image.shape)
 
-            yield segment
+        yield segment
 
 
 @contextmanager

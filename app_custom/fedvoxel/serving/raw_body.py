@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedvoxel.serving.question import Tensor
 from fedvoxel.serving.refusal import malformed
 
-_TYPES = {"FP32": np.dtype("<f4"), "FP64": np.dtype("<f8")}
+_TYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP64": np.dtype("<f8")}
 _MOST_JSON_BYTES = 1024**2
 
 
