@@ -17,6 +17,7 @@ from benchmarks import ROOT
 from benchmarks.serving.model import AFFINE, NAME, model_of
 from fedvoxel.serving.answer import Answerer
 from fedvoxel.serving.question import Question
+from fedvoxel.serving.standing import Standing
 from fedvoxel.volumes.plan import IntensityPlan, scale_intensity
 
 Image = NDArray[np.float32]
@@ -75,7 +76,7 @@ def _plain(onnx: Path, threads: int) -> Segment:
 
 
 def _in_process(onnx: Path, side: int, threads: int) -> Segment:
-    answerer = Answerer(model_of(onnx, side, threads))
+    answerer = Answerer(model_of(onnx, side, threads), Standing(tuple))
 
     def segment(image: Image) -> Label:
         question = Question(image[np.newaxis], AFFINE[np.newaxis], is_batch=False, modality="MR", outputs=("label",))

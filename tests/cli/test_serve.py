@@ -54,7 +54,7 @@ def test_a_package_is_served_on_this_machine_alone(
     assert main(["serve", str(package), *trust]) == 0
     ((answerer, place),) = started
     assert place == Place("127.0.0.1", 8080, 8081) and answerer.model.predictor.bound.limit_mb == 4096
-    assert "No index of releases" in answerer.remarks[0]
+    assert "No index of releases" in answerer.standing.remarks()[0]
     said = capsys.readouterr()
     assert "hippocampus 1.0.0 is served by REST at http://127.0.0.1:4711, by gRPC at 127.0.0.1:4712" in said.out
     assert "Next: curl" in said.out and "whoever reaches" not in said.err

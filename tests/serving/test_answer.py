@@ -17,11 +17,16 @@ from fedvoxel.evaluation.inference.run import Job, predict_nifti
 from fedvoxel.serving.answer import Answerer
 from fedvoxel.serving.question import OUTPUTS
 from fedvoxel.serving.refusal import refusal_of
+from fedvoxel.serving.standing import Standing
 from tests.evaluation.inference.bright_studies import SHAPE, bright_model, levels
 from tests.evaluation.inference.calibration_sample import bright_calibration
 from tests.serving.asked import AFFINE, SIZE, codes_of, image_of, question
 
 OTHER_GRID = {"plan": {"spacing_mm": (1.5, 1.5, 1.5), "orientation": "LPI"}}
+
+
+def answerer(model: Model, *remarks: str) -> Answerer:
+    return Answerer(model, Standing(lambda: remarks))
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def test_the_label_is_the_one_of_predict_voxel_for_voxel(tmp_path: Path, changes
     model = bright_model(tmp_path, **changes)
     image = image_of(codes_of())
     label, summary = predicted(model, tmp_path, image)
-    answer = Answerer(model, ("Said before.",)).answer(question(image, parameters={"quick": False}))
+    answer = answerer(model, "Said before.").answer(question(image, parameters={"quick": False}))
     np.testing.assert_array_equal(answer.tensors["label"], label)
     assert answer.tensors["label"].dtype == np.uint8
     (said,) = answer.results
@@ -57,7 +62,7 @@ def test_the_label_is_the_one_of_predict_voxel_for_voxel(tmp_path: Path, changes
 
 
 def test_probabilities_and_entropy_lie_on_the_images_own_grid(tmp_path: Path) -> None:
-    answer = Answerer(bright_model(tmp_path, **OTHER_GRID)).answer(question(image_of(codes_of()), *OUTPUTS))
+    answer = answerer(bright_model(tmp_path, **OTHER_GRID)).answer(question(image_of(codes_of()), *OUTPUTS))
     probabilities, entropy = answer.tensors["probabilities"], answer.tensors["entropy"]
     assert list(answer.tensors) == list(OUTPUTS)
     assert probabilities.shape == (3, *SIZE) and probabilities.dtype == np.float32
@@ -70,10 +75,10 @@ def test_probabilities_and_entropy_lie_on_the_images_own_grid(tmp_path: Path) ->
 
 def test_several_images_are_answered_each_as_if_it_were_alone(model: Model) -> None:
     images = [image_of(codes_of(seed)) for seed in range(3)]
-    answer = Answerer(model).answer(question(np.stack(images)))
+    answer = answerer(model).answer(question(np.stack(images)))
     assert answer.tensors["label"].shape == (3, *SIZE) and answer.tensors["volumes_ml"].shape == (3, 2)
     for index, image in enumerate(images):
-        alone = Answerer(model).answer(question(image))
+        alone = answerer(model).answer(question(image))
         np.testing.assert_array_equal(answer.tensors["label"][index], alone.tensors["label"])
         assert answer.results[index] == alone.results[0]
 
@@ -86,13 +91,13 @@ def test_a_calibrated_model_says_how_far_it_can_be_trusted(tmp_path: Path) -> No
     image, affine = image_of(levels((SHAPE[2], SHAPE[1], SHAPE[0]))), np.diag([0.75, 1.25, 3.0, 1.0])
     _, summary = predicted(model, tmp_path, image, affine)
     asked = question(image, parameters={"quick": False}, affine=affine)
-    (said,) = Answerer(model, ("Said before.",)).answer(asked).results
+    (said,) = answerer(model, "Said before.").answer(asked).results
     assert said["assessment"] == summary["assessment"] and said["remarks"] == summary["remarks"]
     assert said["structures"][0]["interval_ml"] == summary["structures"][0]["interval_ml"]
-    (quick,) = Answerer(model).answer(question(image, parameters={"quick": True}, affine=affine)).results
+    (quick,) = answerer(model).answer(question(image, parameters={"quick": True}, affine=affine)).results
     assert quick["assessment"]["structures"]["anterior hippocampus"]["estimated_dice"] is None
     smooth = np.add.outer(np.add.outer(np.arange(40), np.arange(40)), np.arange(40)).astype(np.float32)
-    refused(lambda: Answerer(model).answer(question(smooth)), "unlike_training", "unlike those")
+    refused(lambda: answerer(model).answer(question(smooth)), "unlike_training", "unlike those")
 
 
 def refused(ask: Callable[[], Any], reason: str, said: str, is_clients: bool = True) -> None:
@@ -110,7 +115,7 @@ def test_another_modality_or_body_part_is_refused_in_the_words_of_predict(model:
         ({"modality": "DOE^JANE"}, "wrong_modality", "not another modality"),
         ({"body_part": "KNEE"}, "wrong_body_part", "the header says KNEE"),
     ):
-        refused(lambda asked=parameters: Answerer(model).answer(question(image, parameters=asked)), reason, said)  # type: ignore[misc]
+        refused(lambda asked=parameters: answerer(model).answer(question(image, parameters=asked)), reason, said)  # type: ignore[misc]
 
 
 def test_what_is_no_volume_is_refused(model: Model) -> None:
@@ -126,7 +131,7 @@ def test_what_is_no_volume_is_refused(model: Model) -> None:
         ({"images": holed[:, :1]}, "not_3d"),
     ):
         with pytest.raises(GeometryError) as caught:
-            Answerer(model).answer(replace(good, **change))  # type: ignore[arg-type]
+            answerer(model).answer(replace(good, **change))  # type: ignore[arg-type]
         assert caught.value.reason == reason and refusal_of(caught.value).is_clients
 
 
@@ -135,8 +140,8 @@ def test_an_image_that_does_not_fit_is_refused_before_it_is_prepared(model: Mode
     small = replace(model, predictor=replace(model.predictor, bound=bound))
     large = np.broadcast_to(np.float32(1), (256, 256, 256))
     before = resident_bytes()
-    refused(lambda: Answerer(small).answer(question(large)), "too_large_for_memory", "preparing the image")
-    refused(lambda: Answerer(small).answer(question(large, *OUTPUTS)), "too_large_for_memory", "the reply")
+    refused(lambda: answerer(small).answer(question(large)), "too_large_for_memory", "preparing the image")
+    refused(lambda: answerer(small).answer(question(large, *OUTPUTS)), "too_large_for_memory", "the reply")
     assert resident_bytes() - before < 16 * MIB
 
 
@@ -148,7 +153,7 @@ def test_a_model_that_fails_is_no_fault_of_the_client(model: Model) -> None:
             return np.full((len(batch), 3, *batch.shape[2:]), np.nan, np.float32)
 
     broken = replace(model, predictor=replace(model.predictor, runtime=Broken()))
-    refused(lambda: Answerer(broken).answer(question(image_of(codes_of()))), "not_finite", "not finite", False)
+    refused(lambda: answerer(broken).answer(question(image_of(codes_of()))), "not_finite", "not finite", False)
 
 
 def test_of_what_nobody_expected_the_kind_alone_is_told() -> None:
@@ -160,6 +165,6 @@ def test_of_what_nobody_expected_the_kind_alone_is_told() -> None:
 
 
 def test_it_says_which_package_speaks(model: Model) -> None:
-    about = Answerer(model).about()
+    about = answerer(model).about()
     assert about["package_sha256"] == model.package.sha256 and about["use"] == "research use only"
     assert json.loads(json.dumps(about)) == about

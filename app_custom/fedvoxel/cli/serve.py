@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from fedvoxel.cli import predict_options as o
-from fedvoxel.cli.trust_options import Index, RevocationList, Root, Unknown, read, remarks_on_release
+from fedvoxel.cli.trust_options import Index, RevocationList, Root, Unknown, read, remarks_of_index, remarks_on_release
 
 if TYPE_CHECKING:
     from fedvoxel.serving.answer import Answerer
@@ -80,14 +80,16 @@ def start(
     from fedvoxel.evaluation.uncertainty.own_calibration import with_own_calibration
     from fedvoxel.serving.answer import Answerer
     from fedvoxel.serving.place import Place
+    from fedvoxel.serving.standing import Standing
     from fedvoxel.serving.starting import start_server
 
     place = Place(bind, http_port, grpc_port)
     trust = read(root, crl)
     model = opened_model(package, trust, memory_mb, threads, runtime)
     model = model if calibration is None else with_own_calibration(model, calibration)
-    answerer = Answerer(model, remarks_on_release(model.package, releases, trust, allow_unknown))
-    for warning in (*answerer.remarks, *([place.warning] if place.warning else [])):
+    remarks = remarks_on_release(model.package, releases, trust, allow_unknown)
+    answerer = Answerer(model, Standing(lambda: remarks_of_index(model.package, releases, trust, allow_unknown)))
+    for warning in (*remarks, *([place.warning] if place.warning else [])):
         typer.echo(f"warning: {warning}", err=True)
     start_server(answerer, place, lambda rest, grpc: _say_ready(answerer, place, (rest, grpc), as_json))
     if not as_json:

@@ -20,6 +20,7 @@ from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.inference.suitability import ImageFacts, known_body_part, remarks_on
 from fedvoxel.evaluation.reading.doubt import doubt_of
 from fedvoxel.serving.question import Output, Question
+from fedvoxel.serving.standing import Standing
 from fedvoxel.volumes.restoring import values_on_original
 from fedvoxel.volumes.volume import Volume
 
@@ -51,11 +52,11 @@ class Answerer:
 
     Attributes:
         model: The model.
-        remarks: What a reader of every result must know, one sentence each.
+        standing: Whether its package may be used, and what a reader of every result must know.
     """
 
     model: Model
-    remarks: tuple[str, ...] = ()
+    standing: Standing
 
     def answer(self, question: Question) -> Answer:
         """Finds the structures in the images of a request.
@@ -63,11 +64,14 @@ class Answerer:
         Raises:
             GeometryError: An image is no volume that can be trusted.
             PredictionError: It is not for this model, does not fit into memory, or the model fails.
+            PackageError: The package was withdrawn since, or nobody knows.
         """
+        remarks = self.standing.remarks()
         self._require_room(question)
-        found = [
-            self._one(image, affine, question) for image, affine in zip(question.images, question.affines, strict=True)
-        ]
+        found = []
+        for image, affine in zip(question.images, question.affines, strict=True):
+            self.model.predictor.bound.require_preparing(image.shape)
+            found.append(self._one(Volume(image, affine), question, remarks))
         tensors = {name: _joined([one[name] for one, _ in found], question.is_batch) for name in question.outputs}
         return Answer(tensors, tuple(said for _, said in found))
 
@@ -85,13 +89,11 @@ class Answerer:
         }
 
     def _one(
-        self, image: NDArray[np.float32], affine: NDArray[np.float64], question: Question
+        self, volume: Volume, question: Question, standing: tuple[str, ...]
     ) -> tuple[dict[Output, NDArray[Any]], dict[str, Any]]:
         predictor = self.model.predictor
-        predictor.bound.require_preparing(image.shape)
-        volume = Volume(image, affine)
         facts = ImageFacts.of(question.modality, known_body_part(question.body_part), volume.shape, volume.affine)
-        remarks = (*self.remarks, *remarks_on(facts, predictor.description.input))
+        remarks = (*standing, *remarks_on(facts, predictor.description.input))
         judged = judge(self.model, predictor.predict(volume), views=not question.quick)
         said = {
             "structures": [_structure(finding) for finding in judged.findings],
