@@ -81,7 +81,6 @@ def start(
     from fedvoxel.serving.answer import Answerer
     from fedvoxel.serving.place import Place
     from fedvoxel.serving.standing import Standing
-    from fedvoxel.serving.starting import start_server
 
     place = Place(bind, http_port, grpc_port)
     trust = read(root, crl)
@@ -91,9 +90,7 @@ def start(
     answerer = Answerer(model, Standing(lambda: remarks_of_index(model.package, releases, trust, allow_unknown)))
     for warning in (*remarks, *([place.warning] if place.warning else [])):
         typer.echo(f"warning: {warning}", err=True)
-    start_server(answerer, place, lambda rest, grpc: _say_ready(answerer, place, (rest, grpc), as_json))
-    if not as_json:
-        typer.echo("Ended.")
+    _serve(answerer, place, as_json)
 
 
 @app.command(
@@ -136,21 +133,29 @@ def manifest(
     for remark in remarks_on_release(verified, releases, trust, allow_unknown):
         typer.echo(f"warning: {remark}", err=True)
     text = manifest_of(verified, trust_files_of(trust), deployment)
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    _write(out, text)
-    typer.echo(f"{out} is written. Next: put {package.name} at {storage}, then: kubectl apply -f {out}")
+    _hand_out(text, out, f"put {package.name} at {storage}")
 
 
-def _write(path: Path, text: str) -> None:
+def _hand_out(text: str, path: Path | None, next_step: str) -> None:
     from fedvoxel.errors import ConfigError
     from fedvoxel.records.atomic import write_text
 
+    if path is None:
+        typer.echo(text, nl=False)
+        return
     try:
         write_text(path, text)
     except OSError as error:
         raise ConfigError(f"expected --out as a file that can be written, got: {error.strerror}") from None
+    typer.echo(f"{path} is written. Next: {next_step}, then: kubectl apply -f {path}")
+
+
+def _serve(answerer: "Answerer", place: "Place", as_json: bool) -> None:
+    from fedvoxel.serving.starting import start_server
+
+    start_server(answerer, place, lambda rest, grpc: _say_ready(answerer, place, (rest, grpc), as_json))
+    if not as_json:
+        typer.echo("Ended.")
 
 
 def _say_ready(answerer: "Answerer", place: "Place", ports: tuple[int, int], as_json: bool) -> None:
