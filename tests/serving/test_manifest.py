@@ -96,9 +96,9 @@ def typed(value: Any, kind: str) -> Any:
         return value
     if kind == "object":
         return value
-    if found := re.fullmatch(r"list\[(.*)\]", kind):
+    if found := re.fullmatch(r"[lL]ist\[(.*)\]", kind):
         return [typed(one, found[1]) for one in value]
-    if found := re.fullmatch(r"dict\(str, (.*)\)", kind):
+    if found := re.fullmatch(r"[dD]ict[(\[]str, (.*)[)\]]", kind):
         return {name: typed(one, found[1]) for name, one in value.items()}
     model = getattr(kserve, kind, None) or getattr(client, kind)
     names = {json_name: name for name, json_name in model.attribute_map.items()}
@@ -112,9 +112,19 @@ def through_kserves_types(service: dict[str, Any]) -> Any:
     from fedvoxel.serving.starting import load_kserve
 
     load_kserve()
-    from kubernetes import client
+    return plain(typed(service, "V1beta1InferenceService"))
 
-    return client.ApiClient().sanitize_for_serialization(typed(service, "V1beta1InferenceService"))
+
+def plain(value: Any) -> Any:
+    """What a typed object says, in the words of a manifest."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if not hasattr(value, "attribute_map"):
+        return value
+    said = {word: getattr(value, name) for name, word in value.attribute_map.items()}
+    return {word: plain(one) for word, one in said.items() if one is not None}
 
 
 @needs_kserve
