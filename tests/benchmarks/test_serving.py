@@ -46,8 +46,8 @@ def test_the_report_has_a_line_for_each_system() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    importlib.util.find_spec("kserve") is None,
-    reason="needs the extra `serve`, which wants an environment of its own: docs/serving.md",
+    any(importlib.util.find_spec(name) is None for name in ("kserve", "monai", "onnxscript")),
+    reason="needs the extras serve, site and export, in an environment of their own: docs/serving.md",
 )
 def test_the_benchmark_runs(tmp_path: Path) -> None:
     size = ["--sides", "32", "--requests", "2", "--repeats", "1", "--clients", "2", "--threads", "1"]
