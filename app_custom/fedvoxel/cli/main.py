@@ -34,6 +34,7 @@ NOUNS = {
     "results": "Report what a finished job is worth to each hospital.",
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",
+    "serve": "Serve a signed model to other programs over REST and gRPC (KServe).",
     "evaluate": "Judge a signed model on a hospital's own cases; subgroups, worst cases, against another.",
     "calibrate": "Learn how far a model can be trusted on your own patients.",
     "experiment": "Compare jobs over the same hospitals and seeds.",

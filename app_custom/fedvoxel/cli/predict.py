@@ -66,7 +66,7 @@ def predict(
     """
     asked = asked_for(Asked(study, pacs, query, site, store, everybody, new_study))
     trust = read(root, crl)
-    model = _calibrated(_model(package, trust, memory_mb, threads, runtime), calibration)
+    model = _calibrated(opened_model(package, trust, memory_mb, threads, runtime), calibration)
     remarks = remarks_on_release(model.package, releases, trust, allow_unknown)
     _run(asked, _job(model, out, series, remarks, (not quick, maps, explain, eight_bit)), as_json)
 
@@ -102,7 +102,14 @@ def _calibrated(model: "Model", own: Path | None) -> "Model":
     return model if own is None else with_own_calibration(model, own)
 
 
-def _model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":
+def opened_model(package: Path, trust: "Trust", memory_mb: int, threads: int | None, runtime: str) -> "Model":
+    """Returns the model of a package, with what the command line says of memory, cores and runtime.
+
+    Raises:
+        ConfigError: There is no such runtime.
+        PackageError: The package is not to be trusted.
+        PredictionError: Its model cannot be used.
+    """
     from fedvoxel.evaluation.inference.memory import MemoryBound
     from fedvoxel.evaluation.inference.model import Choice, open_model
     from fedvoxel.export.package import open_package

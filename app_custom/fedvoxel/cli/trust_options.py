@@ -59,6 +59,15 @@ def remarks_on_release(package: "Package", index: Path | None, trust: "Trust", a
     """
     if trust.crl is None:
         typer.echo("note: no revocation list was given (--crl): nobody looked for revoked certificates", err=True)
+    return remarks_of_index(package, index, trust, allow_unknown)
+
+
+def remarks_of_index(package: "Package", index: Path | None, trust: "Trust", allow_unknown: bool) -> tuple[str, ...]:
+    """Returns the same, and says nothing on standard error.
+
+    Raises:
+        PackageError: It may not be used, or the index is not to be trusted.
+    """
     if index is None:
         return ("No index of releases was consulted: nobody looked whether this model was released or withdrawn.",)
     from fedvoxel.export.releases import Releases

@@ -1,0 +1,1 @@
+"""What it costs to ask a model over the network."""
