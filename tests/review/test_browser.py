@@ -257,7 +257,7 @@ def test_a_program_that_ended_is_said_and_nothing_is_lost(window: Window, server
 
 
 def test_a_case_that_cannot_be_shown_is_said_in_a_line(window: Window, folder: Path) -> None:
-    (folder / "case-000000000002" / "manual.nii.gz").write_bytes(b"no compressed file")
+    (folder / "case-000000000002" / "manual.nii.gz").write_bytes(b"broken")
     window.page.click("a[href*=case-000000000002]")
     window.page.wait_for_selector("#trouble:visible")
     assert "NIfTI" in window.page.inner_text("#trouble")

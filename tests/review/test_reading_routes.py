@@ -434,7 +434,7 @@ def test_a_blinded_reader_is_told_nothing_that_unblinds(folder: Path, tmp_path: 
 
 
 def test_a_case_that_cannot_be_shown_says_why_and_the_others_go_on(folder: Path, tmp_path: Path) -> None:
-    (folder / CASE / "model.nii.gz").write_bytes(b"no compressed file")
+    (folder / CASE / "model.nii.gz").write_bytes(b"broken")
     page = Page(desk_of(folder, tmp_path / "study"))
     answer = page.post(f"/api/cases/{CASE}/visit")
     assert answer.status_code == 422 and "NIfTI" in answer.json()["error"] and str(folder) not in answer.text

@@ -52,7 +52,7 @@ def test_unreadable_scan_of_a_decathlon_set_is_refused_later(tmp_path: Path) -> 
     for number in range(6):
         write_nifti(made / "imagesTr" / f"h{number}.nii.gz", image_voxels(seed=number) * np.float32(10.0**number))
         write_nifti(made / "labelsTr" / f"h{number}.nii.gz", label_voxels())
-    (made / "imagesTr" / "h0.nii.gz").write_bytes(b"no compressed file")
+    (made / "imagesTr" / "h0.nii.gz").write_bytes(b"broken")
     items = [{"image": f"imagesTr/h{number}.nii.gz", "label": f"labelsTr/h{number}.nii.gz"} for number in range(6)]
     (made / "dataset.json").write_text(json.dumps({"training": items}))
     tables = hippocampus_tables(made, tmp_path)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_GZIP = b"\x1f\x8b"
+"""Source: RFC 1952, section 2.3.1."""
 _KNOWN_CODES = range(1, 6)
 _PIECE_BYTES = 2**20
 _ROOM_BYTES = 2**24  # for header extensions, and for what some writers leave after the voxels
@@ -89,6 +91,10 @@ def _open(path: Path) -> IO[bytes]:
     from isal import igzip
 
     if path.name.lower().endswith(".nii.gz"):
+        with path.open("rb") as stream:
+            begins = stream.read(len(_GZIP))
+        if begins not in (b"", _GZIP):  # isal takes a short file of anything for one that ends too early
+            raise geometry_error("unreadable", "expected a NIfTI file that is compressed, as its name says")
         return cast("IO[bytes]", igzip.open(path, "rb"))  # reads in half the time that gzip takes
     if path.name.lower().endswith(".nii"):
         return path.open("rb")
