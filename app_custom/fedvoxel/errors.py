@@ -4,6 +4,8 @@ A message says what was expected, what came, and what to do. It never holds a pa
 identifier, voxel, or the path of a source file: cases are named by pseudonym and counts.
 """
 
+from collections.abc import Iterator
+
 
 class FedVoxelError(Exception):
     """Is the root of every error that a user can act on."""
@@ -169,3 +171,16 @@ class TrackerError(FedVoxelError):
     """Says that a tracker did not take what it was sent; the run is not touched, and a later call sends the rest."""
 
     exit_code = 27
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Returns an error and everything that it was made from, as urllib3 and requests nest them."""
+    waiting, seen = [error], set()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        nested = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        waiting += [item for item in nested if isinstance(item, BaseException)]

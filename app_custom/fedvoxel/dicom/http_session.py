@@ -18,7 +18,7 @@ from fedvoxel.dicom.certificates import existing_file, private_file, read_secret
 from fedvoxel.dicom.faults import DicomReason, dicom_error
 from fedvoxel.dicom.pacs_config import DicomwebConfig
 from fedvoxel.dicom.quiet import quiet
-from fedvoxel.errors import DicomError
+from fedvoxel.errors import DicomError, causes_of
 
 MAX_ANSWER_BYTES = 2**26
 """Size of an answer that is not a stream of instances."""
@@ -121,7 +121,7 @@ def http_fault(status: int) -> DicomError:
 
 
 def _connection_fault(error: BaseException) -> DicomError:
-    chain = list(_causes(error))
+    chain = list(causes_of(error))
     tls = [cause for cause in chain if isinstance(cause, ssl.SSLError)]
     if tls:
         words = [getattr(cause, "verify_message", "") or cause.reason for cause in tls]
@@ -144,16 +144,3 @@ _CONNECTION_FAULTS: tuple[tuple[tuple[type[BaseException], ...], DicomReason, st
         "the PACS broke the connection off",
     ),
 )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Returns an error and everything that it was made from, as urllib3 and requests nest them."""
-    waiting, seen = [error], set()
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        nested = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
-        waiting += [item for item in nested if isinstance(item, BaseException)]

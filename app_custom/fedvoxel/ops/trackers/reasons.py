@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fedvoxel.errors import FedVoxelError, TrackerError
+from fedvoxel.errors import FedVoxelError, TrackerError, causes_of
 
 _NOTHING_LOST = "Nothing is lost: give the command again, and what is missing there is sent"
 
@@ -29,7 +29,7 @@ def in_our_words(tracker: str) -> Iterator[None]:
 
 def reason_of(error: BaseException) -> str:
     """Returns why a client failed, as its error and those behind it tell by their kinds and numbers alone."""
-    chain = list(_behind(error))
+    chain = list(causes_of(error))
     kinds = [type(one).__name__ for one in chain]
     status = next((found for found in map(_status_of, chain) if found), None)
     if status in (401, 403):
@@ -42,19 +42,6 @@ def reason_of(error: BaseException) -> str:
         return f"it answered HTTP {status}"
     said = next((one.strerror for one in chain if isinstance(one, OSError) and one.strerror), None)
     return said or f"its client raised {kinds[0]}"
-
-
-def _behind(error: BaseException) -> Iterator[BaseException]:
-    """Yields an error and those that led to it; urllib3 and requests keep theirs in `reason` and in the arguments."""
-    seen, waiting = set(), [error]
-    while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        linked = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
-        waiting.extend(each for each in linked if isinstance(each, BaseException))
 
 
 def _status_of(error: BaseException) -> int | None:
