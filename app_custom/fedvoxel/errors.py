@@ -51,6 +51,10 @@ class UpdateError(FedVoxelError):
     exit_code = 6
 
 
+class SilentSitesError(UpdateError):
+    """Says that too few sites answered, of which enough may another time: they were silent, and none was refused."""
+
+
 class TrainingError(FedVoxelError):
     """Says that a trainer could not finish its task (crash, abort, out of memory, non-finite loss)."""
 

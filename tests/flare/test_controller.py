@@ -22,6 +22,8 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from fedvoxel.errors import UpdateError
+from fedvoxel.federation import rounds as rounds_module
 from fedvoxel.federation.absences import Absences
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.federation.sent_bytes import BesideRounds
@@ -37,6 +39,7 @@ from tests.private_section import PRIVACY
 
 HOSTILE = "hospital-b"
 GOOD = ("hospital-a", "hospital-c")
+SILENT = {"min_sites": 3, "round_timeout_s": 0.5}
 MODEL = {"weight": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float32)}
 META = {"case_count": 5, "validation": {"cases": 2, "dice": {"organ": 0.5}}, "loss": 0.3}
 TEST_SCORE = {"score": {"cases": 2, "classes": {"organ": {"cases": 2, "dice_mean": 0.5}}}}
@@ -692,7 +695,7 @@ def test_a_site_that_fails_after_the_last_round_is_missing_in_validation_and_tes
 
 
 def test_a_run_that_fails_before_says_of_nobody_that_they_were_not_tested(tmp_path: Path) -> None:
-    outcome = run(tmp_path, in_training(), min_sites=3, round_timeout_s=0.5)
+    outcome = run(tmp_path, in_training(error_reply("out of memory")), min_sites=3)
     assert (outcome.status, outcome.unvalidated, outcome.untested) == ("failed", None, None)
 
 
@@ -701,6 +704,39 @@ def test_too_few_sites_fail_the_run_with_everyones_reason(tmp_path: Path) -> Non
     assert (outcome.status, outcome.rounds_committed, outcome.model) == ("failed", 0, None)
     assert outcome.reason and "2 of the 3 sites" in outcome.reason and "out of memory" in outcome.reason
     assert outcome.rounds[0].missing == {HOSTILE: "out of memory"}
+
+
+def test_a_run_goes_on_where_too_few_answered_since_sites_were_silent(tmp_path: Path) -> None:
+    panics = panics_of(tmp_path, dict.fromkeys(GOOD, well_behaved) | {HOSTILE: in_training()}, **SILENT)
+    assert "2 of the 3 sites" in panics[0] and "no reply within" in panics[0] and "when enough sites are" in panics[0]
+    outcome = load_outcome(tmp_path / "state/runs/a_run" / OUTCOME_FILE)
+    assert (outcome.status, outcome.rounds_committed) == ("unfinished", 0)
+    assert run(tmp_path, well_behaved, job_id="job-2", **SILENT).status == "finished"
+
+
+def test_a_run_goes_on_where_nobody_gave_a_first_model_since_sites_were_silent(tmp_path: Path) -> None:
+    panics = panics_of(tmp_path, dict.fromkeys(GOOD, lambda task: []), **SILENT)
+    assert "no site could build the initial model" in panics[0] and "when enough sites are" in panics[0]
+    assert run(tmp_path, well_behaved, job_id="job-2", **SILENT).status == "finished"
+
+
+@pytest.mark.parametrize("wrong", [error_reply("out of memory"), update(math.nan)])
+def test_a_silent_site_does_not_keep_a_run_going_that_lacks_others(wrong: Shareable, tmp_path: Path) -> None:
+    """Had the silent one answered, the round would still have lacked the other."""
+    sites = {GOOD[0]: well_behaved, GOOD[1]: in_training(), HOSTILE: in_training(wrong)}
+    outcome = run_sites(tmp_path, sites, **SILENT)
+    assert outcome.status == "failed" and outcome.reason and "1 of the 3 sites" in outcome.reason
+
+
+def test_a_model_that_nobody_should_hold_fails_the_run_also_where_a_site_was_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absurd(arrays: Any) -> None:
+        raise UpdateError("absurd values")
+
+    monkeypatch.setattr(rounds_module, "check_values", absurd)
+    outcome = run(tmp_path, in_training(), round_timeout_s=0.5)
+    assert outcome.status == "failed" and "absurd values" in str(outcome.reason)
 
 
 def test_a_long_list_of_reasons_still_makes_an_outcome(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from fedvoxel.errors import JobError, UpdateError
 from fedvoxel.federation.waits import Wait
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.line_check import LineCheck
 from fedvoxel.flare.line_probe import line_folder
-from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.governance.job_folder import JobFolder, read_job_folder
 from tests.blob_job import job_documents, write_job
 

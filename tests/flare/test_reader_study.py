@@ -8,8 +8,9 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.reader_study.result import ReaderStudyResult
 from fedvoxel.federation.waits import Wait
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.reader_study import ReaderStudyController
-from fedvoxel.flare.site_tasks import Gathered, OnReply
+from fedvoxel.flare.site_tasks import OnReply
 from tests.federation.reader_study.test_answers import PACKAGE, answer_values, verdicts
 
 FEW = {"schema_version": 1, "minimum_cases": 5, "below_minimum": True}

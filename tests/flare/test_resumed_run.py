@@ -10,9 +10,9 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.messages import TASK_INITIALIZE, TASK_TRAIN, TASK_VALIDATE
+from fedvoxel.flare.not_here import NOT_HERE
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_audit import RunAudit
-from fedvoxel.flare.training_run import NOT_HERE
 from fedvoxel.governance.audit_report import verify_log
 from fedvoxel.governance.shut_out import REVOKED
 from fedvoxel.records.atomic import write_json

@@ -117,7 +117,7 @@ class Server(ServerEngineSpec):
 
     def attempt(
         self, job_id: str, committed: int = 2, ended: Any = "unfinished", first: tuple[int, ...] = (0,),
-        run_key: str = "a_run", sites: tuple[str, ...] = SITES,
+        run_key: str = "a_run", sites: tuple[str, ...] = SITES, min_sites: int = 1,
     ) -> Path:  # fmt: skip
         """Writes the journal and the outcome of a run whose last attempt is this job; returns the run's folder."""
         folder = self.folder / "state" / "runs" / run_key
@@ -126,7 +126,7 @@ class Server(ServerEngineSpec):
             Attempt(job_id=name, started=BEGAN, first_round=each) for name, each in zip(ids, first, strict=True)
         ]
         entry = JournalEntry(run_key=run_key, run_id="0" * 32, job="0" * 64, sites=sites, committed=committed,
-                             ended=ended, attempts=tuple(attempts))  # fmt: skip
+                             min_sites=min_sites, ended=ended, attempts=tuple(attempts))  # fmt: skip
         journal = RoundJournal(folder / "journal")
         with journal.writing():
             journal.write(entry)
@@ -224,6 +224,25 @@ def test_nothing_is_begun_as_long_as_no_site_is_there(server: Server, monkeypatc
     monkeypatch.setattr(server, "get_clients", nobody_for_long)
     server.ended(job_id)
     assert len(server.others(job_id)) == 1 and looks[-1] - looks[0] > 3 * next_attempt._SITES_WAIT_S
+
+
+@pytest.mark.parametrize("shut_out", [False, True])
+def test_nothing_is_begun_with_fewer_sites_than_a_round_needs_unless_more_cannot_come(
+    shut_out: bool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = server.submit(RunStatus.FINISHED_ABNORMAL)
+    server.attempt(job_id, min_sites=2)
+    write_json(server.folder / "state/certificates/shut_out.json", SITES[1:] if shut_out else [])
+    looks: list[float] = []
+
+    def one_for_long() -> list[Client]:
+        looks.append(time.monotonic())
+        return [Client(site, "") for site in SITES[: 1 + (looks[-1] - looks[0] > 3 * next_attempt._SITES_WAIT_S)]]
+
+    monkeypatch.setattr(server, "get_clients", one_for_long)
+    server.ended(job_id)
+    assert len(server.others(job_id)) == 1
+    assert (looks[-1] - looks[0] > 3 * next_attempt._SITES_WAIT_S) != shut_out
 
 
 def test_the_server_looks_when_flare_could_not_start_a_job(server: Server) -> None:

@@ -17,10 +17,11 @@ from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.fetching import size_bytes
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.scoring import Scoring
 from fedvoxel.flare.site_codec import SiteCodec
-from fedvoxel.flare.site_tasks import Gathered, OnReply
+from fedvoxel.flare.site_tasks import OnReply
 from fedvoxel.flare.site_updates import SiteUpdates
 from fedvoxel.training.messages import Message
 from fedvoxel.updates.update import Update

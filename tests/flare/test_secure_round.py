@@ -43,7 +43,7 @@ from fedvoxel.updates.secure.terms import Terms
 from tests.approval_kits import Hospital
 from tests.updates.secure.secure_sites import TASK, authority, startup
 
-from .test_controller import FakeSites, from_peer, run_sites, well_behaved
+from .test_controller import FakeSites, from_peer, panics_of, run_sites, well_behaved
 
 SITES = [f"site-{index}" for index in range(5)]
 LIAR = "site-2"
@@ -100,13 +100,15 @@ def _run(
     rounds: int = 2,
     sites: Sequence[str] = SITES,
     lists: Mapping[str, bytes] | None = None,
-) -> RunOutcome:
+    run: Any = run_sites,
+) -> Any:
+    """Returns the run's outcome; or its panics, where `run` is `panics_of`."""
     shutil.copytree(startup(SITES[0]), folder / "startup", dirs_exist_ok=True)
     for place, content in (lists or {}).items():
         (folder / place / LIST_FILE).write_bytes(content)
     kind: Any = partial(SecureSites, folder=folder / "kits", lies=lies)
     section = {"secure_aggregation": {"bits": 16, "dropouts": 1}, "max_cases_per_site": 100, "num_rounds": rounds}
-    return run_sites(folder, dict.fromkeys(sites, well_behaved), kind, min_sites=3, **section)
+    return run(folder, dict.fromkeys(sites, well_behaved), kind, min_sites=3, **section)
 
 
 def _changed(key: str, **values: Any) -> Lie:
@@ -319,11 +321,11 @@ def test_a_site_that_comes_back_stays_out_where_a_sum_without_it_was_to_be_signe
     assert outcome.model and whole.model and outcome.model.sha256 == whole.model.sha256
 
 
-def test_too_few_of_those_who_may_have_signed_end_the_run_before_anybody_trains(tmp_path: Path) -> None:
+def test_too_few_of_those_who_may_have_signed_end_the_attempt_before_anybody_trains(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         _run(tmp_path, _missed(SITES[4]) | {(SITES[3], TASK_SECURE_REVEAL): _dies(0)}, 1)
-    outcome = _run(tmp_path, {}, 1, [SITES[0], SITES[1], SITES[4]])
-    assert outcome.status == "failed" and "2 of the 4 sites that an earlier attempt asked" in str(outcome.reason)
+    panics = _run(tmp_path, {}, 1, [SITES[0], SITES[1], SITES[4]], run=panics_of)
+    assert "2 of the 4 sites that an earlier attempt asked" in panics[0] and "when enough sites are" in panics[0]
     assert len(_noted(tmp_path, SITES[0]).attempts) == 1, "nothing was masked"
     assert _run(tmp_path, {}, 1).status == "finished"
 

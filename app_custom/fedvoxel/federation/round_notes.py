@@ -1,6 +1,6 @@
 """What is noted of one round while it is open: what came, from whom, and who gave no usable answer and why."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,6 +37,7 @@ class RoundNotes:
         filters: What a filter of the job said that it did to a site's update.
         update_hashes: Of each accepted update as it was received, see `updates.array_hash`.
         slow: What is to be said of sites whose reply took unusually long.
+        silent: Those of the missing of whom nothing came, and who may answer another time.
     """
 
     seconds: float = 0.0
@@ -58,6 +59,7 @@ class RoundNotes:
     codecs: dict[Literal["up", "down"], str] = field(default_factory=dict)
     not_selected: dict[str, str] = field(default_factory=dict)
     slow: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     contribution: RoundContribution | None = None
 
     @property
@@ -78,8 +80,20 @@ class RoundNotes:
         else:
             self.refused[site] = reason
 
-    def miss(self, reasons: Mapping[str, str]) -> None:
-        """Notes sites that gave no answer."""
+    def may_pass(self, sites: Collection[str], needed: int) -> bool:
+        """Says of a round that lacks updates whether it need not another time, since silent sites may answer then.
+
+        Args:
+            sites: All sites of the run.
+            needed: How many a round needs.
+        """
+        missing, refused = self.missing | self.afterwards.missing, self.refused | self.afterwards.refused
+        lost = {*refused, *self.evaluation_only, *(missing.keys() - self.silent)}
+        return not self.silent <= lost and len(set(sites) - lost) >= needed
+
+    def miss(self, reasons: Mapping[str, str], silent: Collection[str] = ()) -> None:
+        """Notes sites that gave no answer; of those that are silent nothing came, and something may another time."""
+        self.silent.update(silent)
         later = {site: reason for site, reason in reasons.items() if site in self.contributed}
         self.afterwards = self.afterwards.then(Absences(missing=later))
         self.missing |= {site: reason for site, reason in reasons.items() if site not in later}

@@ -85,7 +85,7 @@ class FedAvgController(SiteTasks):
                     return RunFiles(self.fl_ctx, self.run_key, sites, Planned()).again()
                 attempt = self.run_key, self.fl_ctx.get_job_id(), journal.entry.committed
                 privacy = server_privacy(self.privacy, state_folder(self.fl_ctx), attempt, len(sites))
-                journal.begin(sites)
+                journal.begin(sites, config.min_sites)
                 planned, entry = Planned(config.num_rounds, claim, start), journal.entry
                 files = RunFiles(self.fl_ctx, self.run_key, entry.sites, planned, entry.attempts, journal.outcome)
             except (FedVoxelError, OSError) as error:

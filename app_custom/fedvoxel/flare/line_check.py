@@ -14,8 +14,9 @@ from fedvoxel.errors import JobError, UpdateError
 from fedvoxel.federation.line import MeasuredLine
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.fetching import size_bytes
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_CHECK, TASK_INITIALIZE
-from fedvoxel.flare.site_tasks import Gathered, OnReply
+from fedvoxel.flare.site_tasks import OnReply
 from fedvoxel.updates.update import Arrays, check_values
 
 EMPTY_QUESTIONS = 3

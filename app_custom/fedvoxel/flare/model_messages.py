@@ -7,8 +7,9 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.waits import Wait
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.messages import NO_ARRAYS
-from fedvoxel.flare.site_tasks import Gathered, OnReply
+from fedvoxel.flare.site_tasks import OnReply
 from fedvoxel.updates.compression.payload import PAYLOAD, as_array
 
 Ask = Callable[..., Gathered]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Set
+from dataclasses import dataclass
 from typing import Any
 
 from nvflare.apis.fl_context import FLContext
@@ -66,6 +67,24 @@ def submit_again(jobs: Any, job: Job, fl_ctx: FLContext) -> str:
     return new
 
 
+@dataclass(frozen=True)
+class Needed:
+    """Says which sites a run's next attempt is to have.
+
+    Attributes:
+        sites: All of the run that may take part; empty where the run has not got so far as to know them.
+        least: How many of them its rounds need.
+    """
+
+    sites: Set[str] = frozenset()
+    least: int = 1
+
+    def without(self, out: Set[str]) -> "Needed":
+        """Returns this without sites that are shut out; with too few left, the run is to go on and say so."""
+        left = self.sites - out
+        return Needed(left, max(1, min(self.least, len(left))))
+
+
 class SitesWait:
     """Knows of some jobs, which wait all at the same time, whether that was long enough."""
 
@@ -80,20 +99,22 @@ class SitesWait:
         now = time.monotonic()
         self._seen, self._ends = frozenset(), {job: self._ends.get(job, now + _SITES_WAIT_S) for job in jobs}
 
-    def is_over(self, job_id: str, sites: Set[str], connected: Set[str]) -> bool:
+    def is_over(self, job_id: str, needed: Needed, connected: Set[str]) -> bool:
         """Says whether a job's sites are all connected, or those that are not were waited for long enough.
 
-        Without any of them nothing could be begun, however long that lasts.
+        With fewer of them than its rounds need, nothing could be done, however long that lasts.
 
         Args:
             job_id: The job.
-            sites: Its run's; without any, at least one has to be connected, and no more have come lately.
+            needed: Whom it needs; where that is nobody in particular, at least one has to be connected, and no more
+                have come lately.
             connected: Who is connected now.
         """
+        sites = needed.sites
         now = time.monotonic()
         if connected != self._seen:
             self._seen, self._since = connected, now
-        if not (sites & connected if sites else connected):
+        if len(sites & connected if sites else connected) < needed.least:
             return False
         if now >= self._ends[job_id]:
             return True

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.selection import Selector
 from fedvoxel.federation.waits import Wait
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.messages import TASK_TRAIN
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
-from fedvoxel.flare.site_tasks import Gathered
 
 Ask = Callable[..., Gathered]
 
@@ -38,5 +38,5 @@ class PlainRound:
         config = self._state.config
         wait = Wait(config.round_timeout_s, enough, config.grace_s, config.site_timeout_s)
         gathered = messages.exchange(self._ask, TASK_TRAIN, sites, wait, replies.noting(replies.take))
-        replies.notes.miss(gathered.missing)
+        replies.notes.miss(gathered.missing, gathered.silent)
         replies.notes.slow |= gathered.slow

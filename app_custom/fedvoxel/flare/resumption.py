@@ -40,7 +40,7 @@ from fedvoxel.flare.interrupted_runs import (
 )
 from fedvoxel.flare.lost_sites import LostSites
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
-from fedvoxel.flare.next_attempt import FOR_A_LOOK, SitesWait, promises, submit_again
+from fedvoxel.flare.next_attempt import FOR_A_LOOK, Needed, SitesWait, promises, submit_again
 from fedvoxel.flare.round_journal import RoundJournal
 from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.flare.start_check import hold_back, let_start, why_not
@@ -137,7 +137,7 @@ class Resumption(FLComponent):
         done += [self._carefully(job, partial(self._jobs.update_meta, job, words[job], fl_ctx)) for job in words]
         if all(done):
             ended.clear()  # the promise says from now on that there is something to do
-        ready: dict[str, set[str]] = {}
+        ready: dict[str, Needed] = {}
         for job, run in goes_on.items():
             done.append(self._or_says_why(fl_ctx, job, partial(self._prepare, fl_ctx, job, run, ready)))
         return self._submit_when_back(fl_ctx, ready) and all(done)
@@ -203,7 +203,7 @@ class Resumption(FLComponent):
         self._jobs.set_status(job_id, RunStatus.FINISHED_ABNORMAL, fl_ctx)
         self.log_warning(fl_ctx, f"event=orphan_ended job={job_id}", fire_event=False)
 
-    def _prepare(self, fl_ctx: FLContext, job_id: str, run: InterruptedRun | None, ready: dict[str, set[str]]) -> None:
+    def _prepare(self, fl_ctx: FLContext, job_id: str, run: InterruptedRun | None, ready: dict[str, Needed]) -> None:
         """Adds a job to those that wait for nothing but their sites; ends a run that cannot go on."""
         job = self._job(fl_ctx, job_id)
         why = STUCK if run and run.is_stuck else why_not(self._jobs, job, fl_ctx)
@@ -217,9 +217,9 @@ class Resumption(FLComponent):
             check_room(run.folder)
             RoundJournal(run.folder / JOURNAL).check_free()
         self._jobs.update_meta(job_id, {RESUMED_AS: "", RESUME_WAITS: _FOR_SITES}, fl_ctx)
-        ready[job_id] = set(run.entry.sites) if run else set()
+        ready[job_id] = Needed(set(run.entry.sites), run.entry.min_sites) if run else Needed()
 
-    def _submit_when_back(self, fl_ctx: FLContext, ready: dict[str, set[str]]) -> bool:
+    def _submit_when_back(self, fl_ctx: FLContext, ready: dict[str, Needed]) -> bool:
         """Submits the next attempts when their sites are connected again; who is shut out is not waited for.
 
         Returns:
@@ -230,9 +230,8 @@ class Resumption(FLComponent):
         while ready and not self._stop.is_set():
             connected = {client.name for client in self._engine.get_clients()}
             out = read_shut_out(self._runs.parent)
-            for job_id in [
-                job for job, sites in ready.items() if self._sites_wait.is_over(job, sites - out, connected)
-            ]:
+            wait = self._sites_wait
+            for job_id in [job for job, need in ready.items() if wait.is_over(job, need.without(out), connected)]:
                 done &= self._or_says_why(fl_ctx, job_id, partial(self._submit_again, fl_ctx, job_id))
                 del ready[job_id]
             if ready and (not self._ended.empty() or self._stop.wait(_LOOK_S)):

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
@@ -48,6 +48,7 @@ class JournalEntry(FrozenModel):
         run_id: Names the run apart from any other that had or will have its key.
         job: Hash of the words of its job.
         sites: All sites of the run.
+        min_sites: How many of them a round needs; 1 where an older release has written.
         number: Counts the entries.
         attempts: Its FLARE jobs, in order.
         committed: Rounds that are committed.
@@ -63,6 +64,7 @@ class JournalEntry(FrozenModel):
     run_id: RunId
     job: Sha256
     sites: tuple[str, ...]
+    min_sites: PositiveInt = 1
     number: NonNegativeInt = 0
     attempts: tuple[Attempt, ...] = ()
     committed: NonNegativeInt = 0

@@ -31,10 +31,16 @@ class RoundReplies:
     """Hands what sites reply to one round on to the run's rounds, notes and view."""
 
     def __init__(
-        self, rounds: Rounds, vetting: Vetting, recorder: RunRecorder, view: RunView, receipts: Receipts | None = None
+        self,
+        rounds: Rounds,
+        notes: RoundNotes,
+        vetting: Vetting,
+        recorder: RunRecorder,
+        view: RunView,
+        receipts: Receipts | None = None,
     ) -> None:
         """Starts with no reply; `receipts` notes every accepted update of a job with a privacy section."""
-        self.notes = RoundNotes()
+        self.notes = notes
         self.seconds: dict[str, float] = {}
         """Seconds from the start of the round to each accepted update."""
         self._started = time.monotonic()

@@ -117,8 +117,8 @@ class RunJournal:
         found = self._files.read()
         return found is not None and found.job == self._job and bool(found.attempts) and found.ended == "unfinished"
 
-    def begin(self, sites: Iterable[str]) -> None:
-        """Writes that this attempt begins, with these sites.
+    def begin(self, sites: Iterable[str], min_sites: int) -> None:
+        """Writes that this attempt begins, with these sites, of which a round needs `min_sites`.
 
         Raises:
             LockedError: The journal stays locked.
@@ -126,9 +126,8 @@ class RunJournal:
         """
         attempt = Attempt(job_id=self._job_id, started=datetime.now(UTC), first_round=self.entry.committed)
         attempts, all_sites = (*self.entry.attempts, attempt), sorted({*self.entry.sites, *sites})
-        self.entry = self._files.write(
-            self.entry.changed(attempts=attempts, sites=tuple(all_sites), ended="unfinished"),
-        )
+        begun = {"attempts": attempts, "sites": tuple(all_sites), "min_sites": min_sites, "ended": "unfinished"}
+        self.entry = self._files.write(self.entry.changed(**begun))
 
     def state(self) -> Snapshot | None:
         """Returns the state to go on from; None where there is none yet."""

@@ -17,9 +17,9 @@ from fedvoxel.federation.reply_values import read_validation
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.federation.waits import Wait
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.messages import TASK_VALIDATE
 from fedvoxel.flare.model_messages import ModelMessages
-from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.updates.update import Arrays
 
 Ask = Callable[..., Gathered]

@@ -13,6 +13,7 @@ from fedvoxel.federation.attempts import attempt_at
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.agreement import agreed_on
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.messages import (
     NO_ARRAYS,
     TASK_SECURE_CONFIRM,
@@ -24,7 +25,6 @@ from fedvoxel.flare.messages import (
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
 from fedvoxel.flare.run_journal import RunJournal
-from fedvoxel.flare.site_tasks import Gathered
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.identity import load_root
 from fedvoxel.updates.secure.collector import Collector
@@ -113,7 +113,7 @@ class SecureRound:
         if len(found) < needed:
             raise UpdateError(
                 f"{len(found)} of the {len(in_sum)} sites that an earlier attempt asked to sign this round's sum have "
-                f"announced keys, {needed} are needed; submit the same job again once they are back"
+                f"announced keys, {needed} are needed"
             )
         return found
 
@@ -128,7 +128,7 @@ class SecureRound:
         if lacking:
             again = self._send(TASK_TRAIN, _with(messages.whole(), said), lacking, take)
             gathered = gathered.asked_again(lacking, again)
-        self._replies.notes.miss(gathered.missing)
+        self._replies.notes.miss(gathered.missing, gathered.silent)
         self._replies.notes.slow |= gathered.slow
 
     def _exchange(
@@ -137,7 +137,7 @@ class SecureRound:
         meta |= {"attempt": self._attempt}
         message = FLModel(metrics=dict(NO_ARRAYS), meta=meta, current_round=self._state.round)
         gathered = self._send(task, message, sites, lambda site, reply: take(site, reply.meta.get(key)))
-        self._replies.notes.miss(gathered.missing)
+        self._replies.notes.miss(gathered.missing, gathered.silent)
 
     def _send(
         self, task: str, message: FLModel, sites: Collection[str], take: Callable[[str, FLModel], None]

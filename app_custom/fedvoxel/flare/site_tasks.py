@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,8 +27,9 @@ from fedvoxel.federation.slow_sites import SlowSites
 from fedvoxel.federation.waits import OpenQuestion, Wait
 from fedvoxel.flare.exchange import Exchange, LineBytes
 from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
+from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.job_sites import JobSites
-from fedvoxel.flare.messages import LACKS_MODEL, error_of, refusal_of
+from fedvoxel.flare.messages import error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 from fedvoxel.flare.state_folder import state_folder
 from fedvoxel.flare.versions import meet_sites, tell_versions
@@ -48,32 +48,6 @@ _ABORTED = (
     "the job's min_clients. Where their lines were cut, it goes on by itself; where their job processes could not run, "
     "for a class that is not on the sites' allow-list say, their logs say why"
 )
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """Says which sites gave no usable reply, and why: `missing` gave none, `refused` a wrong one.
-
-    Attributes:
-        slow: What is to be said of sites whose reply took unusually long.
-    """
-
-    missing: dict[str, str]
-    refused: dict[str, str]
-    slow: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def lacking(self) -> list[str]:
-        """Are the sites that have to be sent the whole model."""
-        return [site for site, reason in self.missing.items() if reason == LACKS_MODEL]
-
-    def asked_again(self, sites: Collection[str], again: "Gathered") -> "Gathered":
-        """Returns this with what came of asking some of the sites a second time in place of the first."""
-        missing, refused = (
-            {site: reason for site, reason in absent.items() if site not in sites}
-            for absent in (self.missing, self.refused)
-        )
-        return Gathered(missing | again.missing, refused | again.refused, self.slow | again.slow)
 
 
 class SiteTasks(ModelController):
@@ -131,12 +105,16 @@ class SiteTasks(ModelController):
             question = OpenQuestion(sites, wait)
             slow = self._wait_for(task_name, question, good, refused)
             self.cancel_all_tasks()
-        failed, absent = dict(exchange.failed), [site for site in sites if site not in good and site not in refused]
-        out = read_shut_out(state_folder(self.fl_ctx))
-        missing = {site: failed.get(site) or (REVOKED if site in out else question.why(site)) for site in absent}
+        absent = self._absent(exchange, question, [site for site in sites if site not in good and site not in refused])
+        return Gathered(absent.missing, refused, slow, absent.silent)
+
+    def _absent(self, exchange: Exchange, question: OpenQuestion, sites: Collection[str]) -> Gathered:
+        """Returns why these sites gave no reply, and who of them was only silent."""
+        failed, out = dict(exchange.failed), read_shut_out(state_folder(self.fl_ctx))
+        missing = {site: failed.get(site) or (REVOKED if site in out else question.why(site)) for site in sites}
         for site, reason in missing.items():
-            self.warning(f"event=site_missing site={site} task={task_name} reason={reason}")
-        return Gathered(missing, refused, slow)
+            self.warning(f"event=site_missing site={site} task={exchange.task_name} reason={reason}")
+        return Gathered(missing, {}, silent=frozenset(sites) - failed.keys() - out)
 
     def is_away(self, site: str) -> bool:
         """Says whether FLARE has found a site disconnected, or its certificate is revoked."""

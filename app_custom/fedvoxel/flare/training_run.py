@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, UpdateError
 from fedvoxel.federation.absences import Absences
+from fedvoxel.federation.quorum import telling_silence
 from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.round_worth import RoundWorth
 from fedvoxel.federation.rounds import Rounds
@@ -18,6 +19,7 @@ from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.first_model import first_model
+from fedvoxel.flare.not_here import NOT_HERE, reasons_of
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
@@ -31,11 +33,7 @@ from fedvoxel.flare.server_privacy import ServerPrivacy
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start
 from fedvoxel.flare.state_folder import startup_folder, state_folder
-from fedvoxel.governance.shut_out import REVOKED, read_shut_out
 from fedvoxel.updates.update import Arrays
-
-NOT_HERE = "not in this attempt at the run: it was not connected when the attempt began, or did not take the job"
-"""Why a site of the run is missing from every round of an attempt; the attempt ends once one connects."""
 
 
 class TrainingRun:
@@ -77,7 +75,9 @@ class TrainingRun:
             while not state.finished and not state.out_of_patience:
                 if back := self._back(state):
                     return "unfinished", f"{', '.join(back)} connected, and is in the run's next attempt"
-                self._one_round(run)
+                notes = RoundNotes()
+                with telling_silence(state, notes, self._journal.entry.sites):
+                    self._one_round(run, notes)
             if config.evaluate:
                 self._score_last(state, sites)
         except JobError as error:
@@ -122,11 +122,10 @@ class TrainingRun:
         finally:
             recorder.first_model_up = self._tasks.line.taken().up
 
-    def _one_round(self, run: RunState) -> None:
+    def _one_round(self, run: RunState, notes: RoundNotes) -> None:
         state, selector, recorder = run.rounds, run.selector, run.recorder
         index = state.round
-        replies = RoundReplies(state, self._vetting, recorder, self._view, self._privacy.receipts)
-        notes = replies.notes
+        replies = RoundReplies(state, notes, self._vetting, recorder, self._view, self._privacy.receipts)
         self._view.show(phase="training", round=index, round_started=time.time())
         choice = selector.choose(index, self._tasks.is_away)
         notes.not_selected = dict(choice.left_out)
@@ -139,7 +138,7 @@ class TrainingRun:
         finally:
             # However it ended, the record and the audit have who gave no usable answer.
             notes.contribution_bytes_down = self._tasks.line.taken().down
-            notes.miss(self._not_here)
+            notes.miss(self._not_here, self._not_come)
             recorder.close_round(notes)
         replies.tell(selector)
         self._close_round(run, notes)
@@ -151,15 +150,18 @@ class TrainingRun:
         """
         if state.round == self._first_round:
             return []
-        waiting = {site for site, why in self._not_here.items() if why == NOT_HERE}
-        return sorted(waiting & self._tasks.job_sites.connected)
+        return sorted(self._not_come & self._tasks.job_sites.connected)
 
     @property
     def _not_here(self) -> dict[str, str]:
         """Are the run's sites that no message of this attempt reaches, each with the reason."""
-        gone = sorted(set(self._journal.entry.sites) - set(self._sites))
-        out = read_shut_out(state_folder(self._tasks.fl_ctx)) if gone else ()
-        return {site: REVOKED if site in out else NOT_HERE for site in gone}
+        gone = set(self._journal.entry.sites) - set(self._sites)
+        return reasons_of(gone, state_folder(self._tasks.fl_ctx))
+
+    @property
+    def _not_come(self) -> set[str]:
+        """Are those of them who may be in the next attempt."""
+        return {site for site, why in self._not_here.items() if why == NOT_HERE}
 
     def _train(self, state: Rounds, selector: Selector, sites: Sequence[str], replies: RoundReplies) -> None:
         started, notes = time.monotonic(), replies.notes

@@ -16,6 +16,7 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import UpdateError
 from fedvoxel.federation.outcome import load_outcome, write_outcome
 from fedvoxel.federation.recorder import RunRecorder
+from fedvoxel.federation.round_notes import RoundNotes
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.federation.run_identity import RunIdentity
@@ -187,7 +188,7 @@ def _take(reply: FLModel, folder: Path) -> None:
     vetting = Vetting("run", {}, private=False)
     vetting.begins(state.model)
     recorder = RunRecorder(_IDENTITY, AuditLog(folder / "state").record)
-    replies = RoundReplies(state, vetting, recorder, RunView())
+    replies = RoundReplies(state, RoundNotes(), vetting, recorder, RunView())
     refused = None
     try:
         replies.noting(replies.take)("hospital-b", reply)
