@@ -267,6 +267,14 @@ def test_a_word_of_somebody_elses_that_stands_in_the_record_does_not_count(
     assert "0 of 1" in str(declined(hospital, approvals=1))
 
 
+def test_a_signed_statement_whose_parts_are_no_words_does_not_count(hospital: Hospital) -> None:
+    physician, kept = hospital.person(), Approvals(hospital.kit)
+    statement = {"site": "hospital-a", "content": [JOB.sha256], "job": "blobs", "word": "approved", "reason": ""}
+    signature = sign(physician, "job approval", canonical_json(statement), NOW)
+    kept._chain.append({"kind": "decided", "statement": statement, "signature": signature.model_dump(mode="json")})
+    assert kept.read().contents == ()
+
+
 def test_a_kept_job_that_was_changed_is_not_shown(hospital: Hospital) -> None:
     says(hospital, hospital.person())
     kept = Approvals(hospital.kit)

@@ -134,7 +134,7 @@ class Approvals:
                 signer = named_signer(signature, _PURPOSE, signed)
             else:
                 signer = verify(signature, _PURPOSE, signed, trust, now)
-            if statement.pop("site") != self._kit.name or self._objection(signer):
+            if statement.pop("site") != self._kit.name or self._objection(signer) or not _are_words(statement):
                 return None
             return Decision(person=signer.name, at=signature.signed_at, **statement)
         except (PackageError, ConfigError, KeyError, TypeError, ValueError):
@@ -189,8 +189,12 @@ def _is_about(entry: Entry, content: str | None) -> bool:
     return content is None or (isinstance(statement, dict) and statement.get("content") == content)
 
 
+def _are_words(values: dict[str, Any]) -> bool:
+    return all(isinstance(value, str) for value in values.values())
+
+
 def _said(entry: Entry, kind: type[Arrival]) -> dict[str, Any]:
     values = {name: entry.body.get(name) for name in kind.__dataclass_fields__}
-    if not all(isinstance(value, str) for value in values.values()):
+    if not _are_words(values):
         raise LedgerError(f"line {entry.index + 1} of the approvals is none of this version; update fedvoxel")
     return values

@@ -159,7 +159,15 @@ def _no_file(kind: str, folder: Path) -> None:
     check_backup(path, None)
 
 
-TARGETS = (
-    Target("backup", "backups", st.deferred(_files), _restore, (BackupError,), bytes_origins=_backup()),
-    Target("what_is_no_file", "backups", st.sampled_from(_ODD), _no_file, (BackupError,)),
-)
+def _files_or_none() -> st.SearchStrategy[bytes | str]:
+    return st.one_of(_files(), st.sampled_from(_ODD))
+
+
+def _act(given: bytes | str, folder: Path) -> None:
+    if isinstance(given, str):
+        _no_file(given, folder)
+    else:
+        _restore(given, folder)
+
+
+TARGETS = (Target("backup", "backups", st.deferred(_files_or_none), _act, (BackupError,), bytes_origins=_backup()),)
