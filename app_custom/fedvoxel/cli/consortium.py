@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedvoxel.cli import consortium_certificates as certificates
+from fedvoxel.cli import consortium_report as quarter
 from fedvoxel.cli import consortium_withdrawal as withdrawal
 from fedvoxel.cli.authority_options import KeyFolder, PassphraseFile, read_passphrase
 from fedvoxel.governance.consortium import Consortium, authority_folder
@@ -29,6 +30,7 @@ for _name, _command, _example in (
     ("list", certificates.list_certificates, f"list {_OPERATOR}"),
     ("leaver", certificates.leaver, f"leaver hospital-c {_OPERATOR}"),
     ("withdraw", withdrawal.withdraw, f"withdraw hospital-c --state fl.consortium.example {_OPERATOR}"),
+    ("report", quarter.report, "report fl.consortium.example --quarter 2026-Q4 --releases releases"),
     (
         "verify-withdrawal",
         withdrawal.verify_withdrawal,

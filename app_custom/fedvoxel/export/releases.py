@@ -86,7 +86,9 @@ class Releases:
         """
         self.folder = folder
         entries = _read(folder)
-        self._states = states_of(entries, trust, now or datetime.now(UTC))
+        self.statements = statements_of(entries, trust, now or datetime.now(UTC))
+        """All that it says, in order: a package each time that it got a state."""
+        self._states = {one.sha256: one for one in self.statements}
         Seen(seen).remember(folder, entries)
 
     @property
@@ -143,14 +145,14 @@ class Releases:
         return f"{name} is {found.state}, says {found.by} on {found.at:%Y-%m-%d}: {found.reason}"
 
 
-def states_of(entries: Sequence[Entry], trust: Trust, now: datetime) -> dict[str, Release]:
-    """Returns what some entries say of each package, having verified all of them.
+def statements_of(entries: Sequence[Entry], trust: Trust, now: datetime) -> tuple[Release, ...]:
+    """Returns what some entries say, in order, having verified all of them.
 
     Raises:
         PackageError: One was not signed for its place by who may say so, or says what may not follow.
         ConsortiumError: The revocation list is out of date.
     """
-    states: dict[str, Release] = {}
+    said, states = list[Release](), dict[str, Release]()
     for entry in entries:
         line = entry.index + 1
         try:
@@ -160,8 +162,14 @@ def states_of(entries: Sequence[Entry], trust: Trust, now: datetime) -> dict[str
             check_evidence(release.state, release.reader_study, required_by(entries))
         except (PackageError, ReleaseGateError) as error:
             raise PackageError(f"line {line} of the index of releases does not hold: {error}") from None
+        said.append(release)
         states[release.sha256] = release
-    return states
+    return tuple(said)
+
+
+def states_of(entries: Sequence[Entry], trust: Trust, now: datetime) -> dict[str, Release]:
+    """Returns what some entries say last of each package; raises what `statements_of` does."""
+    return {one.sha256: one for one in statements_of(entries, trust, now)}
 
 
 def required_by(entries: Sequence[Entry]) -> ReaderStudyRequirement | None:

@@ -11,14 +11,19 @@ from typing import Any
 
 
 def render_page(
-    template: str, script: str | None = None, *, room: str = "cohorts", own_style: str | None = None, **values: Any
+    template: str,
+    script: str | None = None,
+    *,
+    room: str = "evaluation/cohorts",
+    own_style: str | None = None,
+    **values: Any,
 ) -> str:
     """Renders a template of this package as HTML.
 
     Args:
         template: The template's file.
         script: The script's file, or None for a page without any.
-        room: The folder of `evaluation` that template, script and own style lie in.
+        room: The folder of the package that template, script and own style lie in.
         own_style: A file with rules beside those that all pages share, or None.
         values: What the template shows; escaped.
     """
@@ -26,7 +31,7 @@ def render_page(
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    style = _part("cohorts", "page_style.html") + (_part(room, own_style) if own_style else "")
+    style = _part("evaluation/cohorts", "page_style.html") + (_part(room, own_style) if own_style else "")
     code = _part(room, script) if script else ""
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
     return environment.from_string(_part(room, template)).render(
@@ -38,7 +43,7 @@ def render_page(
 
 
 def _part(room: str, name: str) -> str:
-    return files("fedvoxel.evaluation").joinpath(room, name).read_text(encoding="utf-8")
+    return files("fedvoxel").joinpath(room, name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -67,7 +67,7 @@ def render_judgement(judgement: Judgement, views: Views) -> str:
     charts = [dice_chart(judgement), volume_chart(judgement), confidence_chart(judgement)] if judgement.cases else []
     return render_page(
         "judgement_template.html",
-        room="judgement",
+        room="evaluation/judgement",
         own_style="judgement_style.html",
         one=judgement,
         labels=labels,
