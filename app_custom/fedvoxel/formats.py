@@ -68,6 +68,7 @@ FORMATS: tuple[Format, ...] = (
     Format("volumes.exclusions._Anchor", "local/fedvoxel_exclusions.json"),
     Format("governance.approval_policy.ApprovalPolicy", "local/fedvoxel_approval.json"),
     Format("governance.countersigning.Question", "what a site countersigns"),
+    Format("governance.incidents.statement.IncidentStatement", "state/incidents/incidents.jsonl"),
     Format("governance.withdrawal_certificate.WithdrawalStatement", "a certificate of withdrawal"),
     Format("governance.consortium.ConsortiumRecord", "the consortium's workspace"),
     Format("flare.consortium_processes._Running", "the consortium's workspace"),

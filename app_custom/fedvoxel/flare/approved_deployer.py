@@ -33,12 +33,14 @@ from fedvoxel.governance.approval_policy import load_approval_policy
 from fedvoxel.governance.approval_record import Arrival
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.audited_files import job_hash, policy_hash
+from fedvoxel.governance.incidents.switches import is_halted
 from fedvoxel.governance.kit import Kit, open_kit
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import Actor, AuditEvent, HashName
 
 _UNUSABLE = "this site cannot tell whether the job is approved; its own log says why"
 """What leaves where the site's own files are not in order: the reason itself names them."""
+_HALTED = "all jobs are stopped at this site for an incident"
 _NOT_PLACED = "FLARE did not put it in place; the site's own log says why"
 
 _logger = logging.getLogger(__name__)
@@ -124,6 +126,8 @@ def _judged(kit: Kit, job_id: str, meta: dict[str, Any], app_data: bytes) -> tup
     A job whose signature does not count, or that nobody could look at, is declined without more of it.
     """
     event = AuditEvent(kind="job", outcome="done", job_id=job_id, site=kit.name)
+    if is_halted(kit.state):
+        return None, event.model_copy(update={"outcome": "refused", "reason": _HALTED})
     with tempfile.TemporaryDirectory(prefix="fedvoxel-arrived-") as scratch:
         policy = load_approval_policy(kit.local)
         # FLARE has unpacked and checked these bytes once before it asks, and does both again after.

@@ -67,7 +67,7 @@ class FedAvgController(SiteTasks):
         except (FedVoxelError, OSError) as error:
             status, reason = "failed", f"{write_trouble(error)}; {NO_OUTCOME}"
         self._view.show(phase="done", status=status, reason=reason)
-        if status in ("failed", "unfinished"):
+        if status in ("failed", "unfinished") or (status == "aborted" and not self.abort_signal.triggered):
             # FLARE ends a panicking job as one that died, which is what an unfinished run is gone on with after.
             self.panic(f"the run {'failed' if status == 'failed' else 'has stopped'}: {reason}")
 

@@ -44,8 +44,9 @@ from fedvoxel.flare.site_audit import RUN_PROPERTY, answer_countersigning
 from fedvoxel.flare.site_memory import begin_training
 from fedvoxel.flare.site_protection import check_in_sums, may_be_watched, private_rounds, terms_of
 from fedvoxel.flare.site_updates import SiteUpdates, public_header
-from fedvoxel.flare.state_folder import run_state_folder, workspace_of
+from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspace_of
 from fedvoxel.flare.versions import check_server, tell_versions
+from fedvoxel.governance.incidents.switches import check_not_halted, is_halted
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
 from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
@@ -186,6 +187,7 @@ class SiteExecutor(Executor):
             raise ConfigError("the site's own file cannot be used; `fedvoxel site check` there says why") from None
 
     def _execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+        check_not_halted(state := state_folder(fl_ctx))
         problem = self._begin(fl_ctx)
         if problem or not self._process or not self._folder:
             raise ConfigError(problem or "the run has not started")
@@ -207,7 +209,7 @@ class SiteExecutor(Executor):
             begin_training(self._folder, self.cohort, run_id, self._task_hash)
         progress, kept = self._progress.update, None if rounds else SiteState(self._folder, self.cohort).checkpoint_file
         asking = partial(self._process.ask_on, checkpoint=kept)
-        ask = partial(asking, should_stop=lambda: abort_signal.triggered, on_progress=progress)
+        ask = partial(asking, should_stop=lambda: abort_signal.triggered or is_halted(state), on_progress=progress)
         if task_name == TASK_TRAIN and rounds and self._secure and self._private:
             return self._private.answer(rounds, model, ask, self._secure)
         if task_name == TASK_TRAIN and self._updates and self._secure:

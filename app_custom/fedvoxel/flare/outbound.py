@@ -31,6 +31,7 @@ from fedvoxel.flare.site_audit import record_answer, record_refusal
 from fedvoxel.flare.state_folder import workspace_of
 from fedvoxel.flare.still_approved import check_still_approved
 from fedvoxel.flare.versions import server_declined
+from fedvoxel.governance.incidents.switches import check_not_halted
 from fedvoxel.governance.outbound import Answer, ArraysKind, admit, check_difference, check_in_sums, check_minimum
 from fedvoxel.privacy.policy import CohortBudget, NoBudget, PublicCohort, load_privacy_policy
 from fedvoxel.records.audit import AuditLog
@@ -73,6 +74,7 @@ class OutboundFilter(Filter):
 
         Raises:
             UpdateError: Nothing of it may.
+            JobError: All jobs are stopped here for an incident.
             ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave, or the job is
                 not, or no more, what its people have approved, or that could not be looked at.
             LedgerError: The release is not in the ledger, or the ledger or the audit log cannot be trusted or written.
@@ -81,6 +83,7 @@ class OutboundFilter(Filter):
         log = self._log = self._log or AuditLog(local.parent / "state")
         cohort = str(fl_ctx.get_prop(COHORT_PROPERTY))
         try:
+            check_not_halted(local.parent / "state")
             check_still_approved(fl_ctx)
             reply = self._admitted(shareable, fl_ctx, cohort, local)
         except FedVoxelError as error:

@@ -33,7 +33,8 @@ from fedvoxel.flare.messages import error_of, refusal_of
 from fedvoxel.flare.pacing import RequestPace, pace_downloads
 from fedvoxel.flare.state_folder import state_folder
 from fedvoxel.flare.versions import meet_sites, tell_versions
-from fedvoxel.governance.shut_out import REVOKED, read_shut_out
+from fedvoxel.governance.incidents.kept_out import kept_out
+from fedvoxel.governance.incidents.switches import QUARANTINED, check_not_halted, quarantined
 
 _TIDY_EVERY_S = 0.5
 """FLARE's messages hold themselves, and their buffers, in reference cycles; they are looked for so often."""
@@ -77,8 +78,7 @@ class SiteTasks(ModelController):
         Raises:
             JobError: The run was aborted meanwhile.
         """
-        exchange, good = Exchange(task_name=task_name), set[str]()
-        refused: dict[str, str] = {}
+        exchange, good, refused = Exchange(task_name=task_name), set[str](), dict[str, str]()
         fetching = Fetches(self.engine.get_cell(), size_bytes(model.params))
         with self.line.sending(exchange, model), fetching as fetches:
 
@@ -93,6 +93,9 @@ class SiteTasks(ModelController):
             def receive(reply: FLModel) -> bool:
                 site = str(reply.meta["client_name"])
                 fail = partial(exchange.failed.setdefault, site)
+                if site in quarantined(state_folder(self.fl_ctx)):
+                    fail(QUARANTINED)
+                    return False
                 if site in exchange.answered or not fetches.add(reply, partial(take, site), fail):
                     self.warning(f"event=late_reply site={site} task={task_name}")
                     return False
@@ -101,7 +104,8 @@ class SiteTasks(ModelController):
 
             exchange.receive, self._open = receive, exchange
             timeout_s = int(wait.timeout_s) + 1
-            self.broadcast_model(model, task_name, sorted(sites), 0, timeout_s, blocking=False, callback=receive)
+            if asked := sorted(set(sites) - quarantined(state_folder(self.fl_ctx))):  # FLARE takes nobody for everybody
+                self.broadcast_model(model, task_name, asked, 0, timeout_s, blocking=False, callback=receive)
             question = OpenQuestion(sites, wait)
             slow = self._wait_for(task_name, question, good, refused)
             self.cancel_all_tasks()
@@ -110,15 +114,15 @@ class SiteTasks(ModelController):
 
     def _absent(self, exchange: Exchange, question: OpenQuestion, sites: Collection[str]) -> Gathered:
         """Returns why these sites gave no reply, and who of them was only silent."""
-        failed, out = dict(exchange.failed), read_shut_out(state_folder(self.fl_ctx))
-        missing = {site: failed.get(site) or (REVOKED if site in out else question.why(site)) for site in sites}
+        failed, out = dict(exchange.failed), kept_out(state_folder(self.fl_ctx))
+        missing = {site: failed.get(site) or out.get(site) or question.why(site) for site in sites}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={exchange.task_name} reason={reason}")
-        return Gathered(missing, {}, silent=frozenset(sites) - failed.keys() - out)
+        return Gathered(missing, {}, silent=frozenset(sites) - failed.keys() - out.keys())
 
     def is_away(self, site: str) -> bool:
-        """Says whether FLARE has found a site disconnected, or its certificate is revoked."""
-        out = read_shut_out(state_folder(self.fl_ctx))
+        """Says whether FLARE has found a site disconnected, its certificate is revoked, or it is in quarantine."""
+        out = kept_out(state_folder(self.fl_ctx))
         return site in out or bool(self.communicator.get_client_disconnect_time(site))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -172,6 +176,7 @@ class SiteTasks(ModelController):
                 tidied = time.monotonic()
             if self.abort_signal.triggered:
                 raise JobError(_ABORTED)
+            check_not_halted(state_folder(self.fl_ctx))
             came, bad = exchange.fetched[come:], {*refused, *exchange.failed}
             come += len(came)
             question.came(came)

@@ -21,12 +21,15 @@ from fedvoxel.errors import ConsortiumError, FedVoxelError, JobError
 from fedvoxel.flare.interrupted_runs import UNREADABLE
 from fedvoxel.flare.job_signer import signer_of
 from fedvoxel.flare.state_folder import startup_folder, state_folder
+from fedvoxel.governance.incidents.switches import is_halted
 from fedvoxel.governance.watched_list import WatchedList
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
 
 _HELD_BACK = "the server cannot look at who signed the job; its log says why"
 _NOT_ENDED = "the server has not ended yet what ran before it was started or put back; its log says why"
+
+_HALTED = "all jobs are stopped at the server for an incident"
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +43,9 @@ def let_start(fl_ctx: FLContext) -> bool:
     Returns:
         Whether the job was left as it is. What prevents the look holds it back, and FLARE asks again later.
     """
+    if is_halted(state_folder(fl_ctx)):
+        _block(fl_ctx, _HALTED)
+        return True
     before = fl_ctx.get_prop(FLContextKey.JOB_BLOCK_REASON)
     # FLARE starts a job although a component has failed: it is held back until it was looked at.
     _block(fl_ctx, _HELD_BACK)

@@ -92,6 +92,14 @@ def read_shut_out(state: Path) -> frozenset[str]:
     return names or frozenset()
 
 
+def read_seen(state: Path) -> frozenset[str]:
+    """Returns everybody who has ever come to a server, by name; nobody where no note of that can be read."""
+    try:
+        return frozenset(load_json_config(_Seen, state / "certificates" / _SEEN, "the note of who came").serials)
+    except ConfigError:
+        return frozenset()
+
+
 def _names_in(path: Path) -> frozenset[str] | None:
     """Returns the names in a note of who is shut out; None where it is missing or damaged."""
     try:
