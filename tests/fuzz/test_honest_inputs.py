@@ -14,7 +14,7 @@ from tests.bad_archives import archive_of
 from tests.export.throwaway_root import NOW
 from tests.fuzz.der import pem
 from tests.fuzz.spoiled import files_of
-from tests.fuzz.targets import authority, backups, certificates, cohort_lists, countersignatures, doors
+from tests.fuzz.targets import authority, backups, certificates, cohort_lists, countersignatures, doors, incidents
 from tests.fuzz.targets import server_state as server
 from tests.fuzz.targets import site_state as site
 
@@ -65,6 +65,7 @@ HONEST: dict[str, tuple[Callable[[Any, Path], None], Callable[[], Any]]] = {
     "run at a site": (site._remember, lambda: (_NOTHING,)),
     "exclusions": (site._leave_out, lambda: _NOTHING),
     "approvals": (site._admit, lambda: _NOTHING),
+    "incidents": (incidents._stop, lambda: _NOTHING),
     "lists": (cohort_lists._list, lambda: _NOTHING),
 }
 

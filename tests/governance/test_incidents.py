@@ -189,6 +189,7 @@ def test_what_was_never_declared_stops_nothing(place: Place) -> None:
 def test_jobs_stop_also_where_the_record_is_damaged(place: Place) -> None:
     it = place.who(IT)
     say(place.kit, it, "declared")
+    assert not standing(place.kit, read(place.kit))["halted"]
     record = place.kit.state / "incidents/incidents.jsonl"
     record.write_text(record.read_text().replace("stolen", "st0len"))
     with pytest.raises(LedgerError):
@@ -236,6 +237,31 @@ def test_a_statement_that_nobody_signed_makes_the_record_untrusted(place: Place)
     body = json.loads((place.kit.state / "incidents/incidents.jsonl").read_text())["body"]
     log._chain.append({**body, "statement": {**body["statement"], "text": "all is well"}})
     with pytest.raises(LedgerError, match="line 2 of the record of incidents does not hold"):
+        read(place.kit)
+
+
+@pytest.mark.parametrize("lines", [(1, 1), (1, 0), (0, 0)])
+def test_nobody_repeats_what_a_person_has_said(lines: tuple[int, int], place: Place) -> None:
+    it = place.who(IT)
+    for word in ("declared", "halted"):
+        say(place.kit, it, word)
+    path = place.kit.state / "incidents/incidents.jsonl"
+    bodies = [json.loads(line)["body"] for line in path.read_text().splitlines()]
+    for file in path.parent.glob("*.json*"):
+        file.unlink()
+    chain = IncidentLog(place.kit)._chain
+    for index in lines:
+        chain.append(bodies[index])
+    with pytest.raises(LedgerError, match=r"another place|begins with its declaration"):
+        read(place.kit)
+
+
+def test_a_record_of_another_kit_is_none_of_this_one(place: Place) -> None:
+    say(place.server, place.who(IT), "declared")
+    for name in ("incidents.jsonl", "head.json"):
+        (place.kit.state / "incidents").mkdir(parents=True, exist_ok=True)
+        (place.kit.state / "incidents" / name).write_bytes((place.server.state / "incidents" / name).read_bytes())
+    with pytest.raises(LedgerError, match=r"of the record of server\.example"):
         read(place.kit)
 
 

@@ -8,7 +8,7 @@ from tests.fuzz.target import Target
 MODULES = (
     *("messages", "secure", "answers", "fobs", "jobs", "kits", "packages", "ledgers", "images", "pages"),
     *("commands", "configs", "doors", "certificates", "authority", "backups", "countersignatures"),
-    *("server_state", "site_state", "cohort_lists"),
+    *("server_state", "site_state", "cohort_lists", "incidents"),
 )
 """The modules of this folder that hold targets."""
 

@@ -5,7 +5,8 @@ but a member declares, notes and closes; the project's administrator alone stops
 its own hospital's people do: all but members declare, note and close; its administrator stops all jobs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from fedvoxel.governance.shut_out import read_seen
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import Actor, AuditEvent
 from fedvoxel.records.chain import Chain
-from fedvoxel.records.chain_entry import Entry
+from fedvoxel.records.chain_entry import FIRST, Entry
 from fedvoxel.records.chain_lock import require_owner
 from fedvoxel.records.identity import Identity
 
@@ -71,38 +72,58 @@ class IncidentLog:
             LedgerError: The record cannot be trusted, or a line of it is no statement that somebody signed.
             ConsortiumError: The kit's root or its revocation list cannot be used.
         """
-        found: dict[str, list[Said]] = {}
-        entries = self._chain.read()
-        trust = read_trust(self._kit.folder) if entries else None
-        for entry in entries:
-            one = _said(entry, trust, now)
-            found.setdefault(one.statement.incident, []).append(one)
-        return tuple(Incident(tuple(said)) for said in found.values())
+        return self._incidents(self._chain.read(), now)
 
     def say(self, identity: Identity, statement: IncidentStatement, now: datetime) -> None:
-        """Does what a statement says, signs it and keeps it; to stop comes before anything is written.
+        """Does what a statement says, signs it for its place in the record, and keeps it.
+
+        To stop comes before anything is read, waited for or written.
 
         Raises:
             ConsortiumError: The person may not say that here.
             JobError: There is no such incident, it is over, or it holds something that has to be undone first.
             LedgerError: The record, or the audit log, cannot be trusted or written.
-            OSError: The disk is full.
+            OSError: A switch cannot be set.
         """
         require_owner(self._kit.state / FOLDER, "the record of incidents")
-        signature = sign(identity, PURPOSE, statement.content, now)
-        signer = self._signer(signature, statement, now)
+        signer = self._signer(sign(identity, PURPOSE, statement.content, now), statement, now)
+        with self._stopped_first(statement), self._chain.writing() as chain:
+            incidents = self._incidents(chain.entries, now)
+            self._check(statement, incidents)
+            last = chain.entries[-1].hash if chain.entries else FIRST
+            placed = statement.model_copy(update={"previous": last})
+            if placed.word == "quarantined":
+                set_quarantined(self._kit.state, {*kept_out(incidents), placed.site})
+            self._audit(signer, placed)
+            signature = sign(identity, PURPOSE, placed.content, now)
+            said = placed.model_dump(mode="json", exclude_defaults=True)
+            chain.append({"statement": said, "signature": signature.model_dump(mode="json")})
+            self._undo(placed, self._incidents(chain.entries, now))
+
+    @contextmanager
+    def _stopped_first(self, statement: IncidentStatement) -> Iterator[None]:
+        """Has all jobs stop at once where that is said, and run on where it could not be said."""
+        stopped = is_halted(self._kit.state)
+        if statement.word == "halted":
+            halt(self._kit.state)
         try:
-            incidents = self.read(now)
-        except LedgerError:
-            if statement.word == "halted":  # to stop needs no record in which one could look
-                halt(self._kit.state)
+            yield
+        except JobError:
+            if statement.word == "halted" and not stopped:
+                lift(self._kit.state)
             raise
-        self._check(statement, incidents)
-        self._turn_on(statement, incidents)
-        self._audit(signer, statement)
-        said = statement.model_dump(mode="json", exclude_defaults=True)
-        self._chain.append({"statement": said, "signature": signature.model_dump(mode="json")})
-        self._turn_off(statement, self.read(now))
+
+    def _incidents(self, entries: Sequence[Entry], now: datetime) -> tuple[Incident, ...]:
+        trust = read_trust(self._kit.folder) if entries else None
+        found: dict[str, list[Said]] = {}
+        for entry in entries:
+            one = _said(entry, trust, now)
+            if one.statement.keeper != self._kit.name:
+                raise _broken(entry, f"it is of the record of {one.statement.keeper}")
+            if (one.statement.word == "declared") == (one.statement.incident in found):
+                raise _broken(entry, "an incident begins with its declaration, and is declared once")
+            found.setdefault(one.statement.incident, []).append(one)
+        return tuple(Incident(tuple(said)) for said in found.values())
 
     def _signer(self, signature: Signature, statement: IncidentStatement, now: datetime) -> Signer:
         try:
@@ -146,13 +167,7 @@ class IncidentLog:
         )
         AuditLog(self._kit.state).record([event])
 
-    def _turn_on(self, statement: IncidentStatement, incidents: Sequence[Incident]) -> None:
-        if statement.word == "halted":
-            halt(self._kit.state)
-        if statement.word == "quarantined":
-            set_quarantined(self._kit.state, {*kept_out(incidents), statement.site})
-
-    def _turn_off(self, statement: IncidentStatement, incidents: Sequence[Incident]) -> None:
+    def _undo(self, statement: IncidentStatement, incidents: Sequence[Incident]) -> None:
         if statement.word == "lifted" and not any(one.halts for one in incidents):
             lift(self._kit.state)
         if statement.word == "released":
@@ -176,13 +191,19 @@ def _said(entry: Entry, trust: Any, now: datetime) -> Said:
         signature = parse_config(Signature, entry.body["signature"], "the signature")
         signer = named_signer(signature, PURPOSE, statement.content)
     except (ConfigError, PackageError, KeyError) as problem:
-        raise LedgerError(f"line {entry.index + 1} of the record of incidents does not hold: {problem}") from None
+        raise _broken(entry, str(problem)) from None
+    if statement.previous != entry.previous:
+        raise _broken(entry, "it was signed for another place")
     try:
         verify(signature, PURPOSE, statement.content, trust, now)
         counts = True
     except PackageError:
         counts = False
     return Said(statement, str(signer), signature.signed_at, counts)
+
+
+def _broken(entry: Entry, why: str) -> LedgerError:
+    return LedgerError(f"line {entry.index + 1} of the record of incidents does not hold: {why}")
 
 
 def _objection(kit: Kit, signer: Signer, word: Word) -> str | None:

@@ -9,6 +9,8 @@ from pydantic import StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.records.canonical import canonical_json
+from fedvoxel.records.chain_entry import FIRST
+from fedvoxel.records.names import Sha256
 
 PURPOSE = "incident"
 """What such a statement's signature is for."""
@@ -40,6 +42,7 @@ class IncidentStatement(FrozenModel):
         severity: How bad it is; when it is declared, and where a note has changed that.
         site: The site that is kept out, or no longer.
         text: Why, or what; in words that name no patient.
+        previous: Hash of the entry before it in the record, so that nobody can say it again in a signer's name.
     """
 
     schema_version: Literal[1] = 1
@@ -50,6 +53,7 @@ class IncidentStatement(FrozenModel):
     severity: Severity | None = None
     site: str = ""
     text: Line
+    previous: Sha256 = FIRST
 
     @model_validator(mode="after")
     def _says_what_its_word_needs(self) -> Self:
