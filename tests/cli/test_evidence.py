@@ -93,6 +93,16 @@ def test_what_cannot_be_trusted_or_is_not_what_was_asked_for_is_an_error(
     assert "expected a pack" in capsys.readouterr().err
 
 
+def test_a_person_stands_for_a_report(sample: Sample, tmp_path: Path, capsys: Captured) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("{}")
+    assert main(["evidence", "vouch", str(report), "--sign", str(sample.kit(LEAD))]) == 0
+    assert f"{LEAD} (lead) stands for report.json" in capsys.readouterr().out
+    assert (tmp_path / "report.json.signature").is_file()
+    assert main(["evidence", "vouch", str(report), "--sign", str(sample.kit(A))]) == 17
+    assert main(["evidence", "vouch", str(sample.package), "--sign", str(sample.kit(LEAD))]) == 3
+
+
 def test_the_server_does_not_sign_a_pack(sample: Sample, tmp_path: Path) -> None:
     given = words(sample, tmp_path / "pack")
     given[given.index("--sign") + 1] = str(sample.server)

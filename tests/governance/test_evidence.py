@@ -30,6 +30,7 @@ from fedvoxel.governance.evidence.package_artefacts import MEMBERS, PackageFacts
 from fedvoxel.governance.evidence.risk_map import RiskMap, _data
 from fedvoxel.governance.evidence.site_artefacts import site_artefacts
 from fedvoxel.governance.evidence.subject import Subject
+from fedvoxel.governance.evidence.vouching import REPORTS, vouch
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.audit import AuditLog
@@ -44,7 +45,7 @@ from tests.sample_run import CASES, private_outcome, site_score
 from tests.signed_log import sign_log
 
 from .audited_logs import rewrite, sha
-from .evidence_sample import COHORT, JOB, OFFICER, A, B, Sample, evidence_sample
+from .evidence_sample import COHORT, JOB, LEAD, OFFICER, RUN, A, B, Sample, evidence_sample
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)*(?!\w)")
 """A number by itself: a hash or a name has digits too, and is none."""
@@ -311,7 +312,8 @@ def test_the_catalogue_is_nists_and_the_map_fits_it() -> None:
         "The characteristics of trustworthy AI are integrated into organizational policies, processes, and procedures."
     )
     shown = set(KINDS) | {"privacy_channels", "privacy_guarantee", "privacy_budget", "start_model", "test_scores"}
-    assert set(support["supports"]) <= shown | {"released"}
+    shown |= {"released", "gains", "attacks", "accounting_tested", "subgroups"}
+    assert set(support["supports"]) <= shown
     assert all(set(why) <= set(known) and all(why.values()) for why in support["supports"].values())
     supported, asking = {one for why in support["supports"].values() for one in why}, set(support["asks"])
     assert asking <= set(known) and not supported & asking
@@ -429,14 +431,78 @@ def test_a_job_that_names_no_task_supports_nothing(own: Sample, tmp_path: Path) 
     assert job.entry.shows == ("files",) and "network" not in job.facts and job.facts["files"]
 
 
+OF_REPORTS = {
+    "results_report": {"MAP 3.1", "MEASURE 2.1"},
+    "privacy_audit": {"MEASURE 2.7", "MEASURE 2.10", "MEASURE 2.13"},
+    "evaluation": {"MEASURE 2.11"},
+}
+
+
+def reports_of(sample: Sample, folder: Path, **changes: str) -> Path:
+    """Writes the reports that commands write about the run and its package."""
+    run = {"run_key": RUN, "job_id": JOB} | changes
+    gains = [{"site": A, "against": "local", "class_name": None, "verdict": "gained"}]
+    write_json(folder / "report.json", {"run": run, "gains": gains})
+    write_json(folder / "audit.json", {**run, "site": A, "membership": {}, "canaries": {}, "inversion": None})
+    package = {"package_sha256": open_package(sample.package, read_trust(sample.server)).sha256} | changes
+    judged = {"model": package, "below_minimum": False, "structures": [{}], "groups": [{"kind": "sex"}]}
+    write_json(folder / "to_share.json", judged)
+    return folder
+
+
+def vouched(sample: Sample, reports: Path) -> Path:
+    for name in REPORTS:
+        vouch(reports / name, load_identity(sample.kit(LEAD) / "startup"), datetime.now(UTC))
+    return reports
+
+
+def collected(sample: Sample, reports: Path) -> list[Artefact]:
+    return collect(subject_of(sample), package_of(sample), [reports])
+
+
 def test_reports_that_nobody_signs_are_listed_and_do_not_count(sample: Sample, tmp_path: Path) -> None:
-    reports = tmp_path / "reports"
-    for name in ("report.json", "audit.json", "to_share.json"):
-        write_json(reports / name, {"dice": 0.9})
-    artefacts = collect(subject_of(sample), None, [reports])
+    artefacts = collected(sample, reports_of(sample, tmp_path / "reports"))
     risks = packed(sample, tmp_path / "out", artefacts)
-    for kind in ("results_report", "privacy_audit", "evaluation"):
+    for kind in OF_REPORTS:
         assert "signed by nobody" in one(artefacts, kind).entry.said and not by(risks, kind)
+
+
+def test_a_report_counts_where_a_person_stands_for_it(sample: Sample, tmp_path: Path) -> None:
+    artefacts = collected(sample, vouched(sample, reports_of(sample, tmp_path / "reports")))
+    risks = packed(sample, tmp_path / "out", artefacts)
+    for kind, identifiers in OF_REPORTS.items():
+        entry = one(artefacts, kind).entry
+        assert entry.check == "verified" and LEAD in entry.said and by(risks, kind) == identifiers
+    assert A not in json.dumps([dict(one(artefacts, kind).facts) for kind in OF_REPORTS])
+
+
+def test_a_report_that_was_changed_after_it_was_signed_does_not_count(sample: Sample, tmp_path: Path) -> None:
+    reports = vouched(sample, reports_of(sample, tmp_path / "reports"))
+    for name in REPORTS:
+        (reports / name).write_text((reports / name).read_text() + "\n")
+    (reports / "audit.json.signature").write_text("{}")
+    for kind in OF_REPORTS:
+        entry = one(collected(sample, reports), kind).entry
+        assert entry.check == "unverified" and "does not count" in entry.said
+
+
+def test_a_report_about_something_else_does_not_count(sample: Sample, tmp_path: Path) -> None:
+    other = {"job_id": "another", "package_sha256": "0" * 64}
+    reports = vouched(sample, reports_of(sample, tmp_path / "reports", **other))
+    for kind in OF_REPORTS:
+        entry = one(collected(sample, reports), kind).entry
+        assert entry.check == "unverified" and "about another run" in entry.said
+
+
+def test_sites_and_other_files_are_not_vouched_for(sample: Sample, tmp_path: Path) -> None:
+    reports, site = reports_of(sample, tmp_path), load_identity(sample.kit(A) / "startup")
+    with pytest.raises(PackageError, match="a person stands"):
+        vouch(reports / "report.json", site, datetime.now(UTC))
+    write_json(tmp_path / "other.json", {})
+    (tmp_path / "audit.json").write_text("no JSON")
+    for name in ("other.json", "audit.json"):
+        with pytest.raises(ConfigError):
+            vouch(tmp_path / name, load_identity(sample.kit(LEAD) / "startup"), datetime.now(UTC))
 
 
 def test_statistics_of_another_cohort_do_not_count(own: Sample) -> None:

@@ -107,6 +107,25 @@ def verify(
         raise PackageError(f"the pack is not what was signed: {bad} files are gone, changed or were added")
 
 
+@app.command(epilog="Example: fedvoxel evidence vouch report/report.json --sign kits/scientist@consortium.example")
+def vouch(
+    report: Annotated[Path, typer.Argument(help="report.json, audit.json or to_share.json.", show_default=False)],
+    sign: Annotated[Path, typer.Option(help="Your kit: you stand for the report.", show_default=False)],
+) -> None:
+    """Signs that a report of `results`, `privacy audit` or `evaluate` is what the command wrote for you.
+
+    A pack counts such a report as evidence. It is your word: whoever reads it sees your name. Exit code 3 for another
+    file, 17 if your certificate does not count.
+    """
+    from fedvoxel.governance.evidence.vouching import signature_of
+    from fedvoxel.governance.evidence.vouching import vouch as put_name_to
+    from fedvoxel.records.identity import load_identity
+
+    signer = put_name_to(report, load_identity(sign / "startup"), datetime.now(UTC))
+    typer.echo(f"{signer} stands for {report.name}: {signature_of(report)}")
+    typer.echo("Next: name its folder with --result when you give fedvoxel evidence.")
+
+
 def _subject(run: Path, kit: Path, site_kits: list[Path]) -> "Subject":
     from fedvoxel.evaluation.job_result import open_job_result
     from fedvoxel.export.trust import read_trust

@@ -1,7 +1,7 @@
 """Results of other jobs and commands about the same model: statistics, cross-site scores, reader study, reports.
 
-What a job of this server made is verified by the hash in its audit log. A report that somebody made with a command is
-signed by nobody, so that it is found, hashed, and stays unverified.
+What a job of this server made is verified by the hash in its audit log; a report that somebody made with a command, by
+that person's signature beside it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedvoxel.config import load_json_config, read_json
+from fedvoxel.config import load_json_config
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.cohort_statistics import CohortSummary, SiteStatistics
 from fedvoxel.federation.cross_site import CROSS_SITE_FILE, CrossSiteTable
@@ -17,15 +17,12 @@ from fedvoxel.federation.reader_study.result import RESULT_FILE, ReaderStudyResu
 from fedvoxel.governance.evidence.artefact import Artefact, Source, Verdict, found, missing, unverified, verified
 from fedvoxel.governance.evidence.logs import Logs
 from fedvoxel.governance.evidence.outcome_facts import MINIMUM_CASES, score_facts
+from fedvoxel.governance.evidence.report_artefacts import report_artefact
 from fedvoxel.governance.evidence.subject import Subject
+from fedvoxel.governance.evidence.vouching import REPORTS
 from fedvoxel.records.canonical import sha256_of_file
 
 _STATISTICS_FILE = "cohort_statistics.json"
-_REPORTS = {
-    "results_report": ("report.json", "fedvoxel results"),
-    "privacy_audit": ("audit.json", "fedvoxel privacy audit"),
-    "evaluation": ("to_share.json", "fedvoxel evaluate"),
-}
 _PLACES = (".", "workspace", "report", "*/workspace")
 
 
@@ -51,7 +48,8 @@ class Results:
             "reader_study": (RESULT_FILE, self._reader_study),
         }
         made = [self._of_job(kind, name, reader) for kind, (name, reader) in read.items()]
-        return made + [self._report(kind, *words) for kind, words in _REPORTS.items()]
+        reports = {name: next(self._places(name), None) for name in REPORTS}
+        return made + [report_artefact(path, name, self.subject, self.package) for name, path in reports.items()]
 
     def _places(self, name: str) -> Iterator[Path]:
         for folder in self.folders:
@@ -108,16 +106,6 @@ class Results:
         pooled = study.pooled.model_dump(mode="json") if study.pooled else None
         strange = study.package != self.package
         return {**facts, "pooled": pooled}, unverified("its readers read another package") if strange else None
-
-    def _report(self, kind: str, name: str, command: str) -> Artefact:
-        source, path = Source(kind, f"report: {name}"), next(self._places(name), None)
-        if path is None:
-            return missing(source, f"none was found; make one with `{command}` and name its folder with --result")
-        try:
-            read_json(path, "the report")
-        except ConfigError:
-            return found(source, sha256_of_file(path), unverified("it is no JSON"))
-        return found(source, sha256_of_file(path), unverified(f"made by whoever ran `{command}`, and signed by nobody"))
 
 
 def _site_facts(site: SiteStatistics) -> dict[str, Any]:

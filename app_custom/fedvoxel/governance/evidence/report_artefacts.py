@@ -1,0 +1,79 @@
+"""Reports that people made with a command: verified where a person has signed that it is theirs, and about this run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedvoxel.config import read_json
+from fedvoxel.errors import ConfigError, ConsortiumError, PackageError
+from fedvoxel.governance.evidence.artefact import Artefact, Source, Verdict, found, missing, unverified, verified
+from fedvoxel.governance.evidence.subject import Subject
+from fedvoxel.governance.evidence.vouching import REPORTS, voucher_of
+from fedvoxel.records.canonical import sha256_of_file
+
+_KINDS = {"report.json": "results_report", "audit.json": "privacy_audit", "to_share.json": "evaluation"}
+
+
+def report_artefact(path: Path | None, name: str, subject: Subject, package: str | None) -> Artefact:
+    """Returns a report as an artefact; as missing where there is none.
+
+    Args:
+        path: The file; None where there is none.
+        name: What it is called.
+        subject: The run that it has to be about.
+        package: Identity of this run's package; None where it is not known.
+    """
+    source, command = Source(_KINDS[name], f"report: {name}"), REPORTS[name]
+    if path is None:
+        return missing(source, f"none was found; make one with `{command}` and name its folder with --result")
+    sha256 = sha256_of_file(path)
+    try:
+        values = read_json(path, "the report")
+        shows, facts = _READ[name](values, subject, package)
+    except ConfigError:
+        return found(source, sha256, unverified("it is no JSON"))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return found(source, sha256, unverified("it is not what the command writes, or is about another run"))
+    return found(source, sha256, _verdict(path, command, subject), facts, source.kind, *shows)
+
+
+def _verdict(path: Path, command: str, subject: Subject) -> Verdict:
+    try:
+        signer = voucher_of(path, subject.trust, subject.now)
+    except (PackageError, ConsortiumError) as problem:
+        return unverified(f"it is signed, and the signature does not count: {problem}")
+    if signer is None:
+        return unverified(f"made by whoever ran `{command}`, and signed by nobody; see fedvoxel evidence vouch")
+    return verified(f"{signer} has signed that it is what `{command}` wrote; nothing else says so")
+
+
+def _results(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
+    _check_run(values["run"], subject)
+    gains = [gain for gain in values["gains"] if gain["against"] == "local" and gain["class_name"] is None]
+    names = subject.pseudonyms
+    facts = {names[gain["site"]]: str(gain["verdict"])[:100] for gain in gains}
+    return (["gains"] if gains else []), {"against_training_alone": facts}
+
+
+def _audit(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
+    _check_run(values, subject)
+    done = [name for name in ("membership", "canaries", "inversion") if values[name] is not None]
+    shows = [*(["attacks"] if done else []), *(["accounting_tested"] if "canaries" in done else [])]
+    return shows, {"site": subject.pseudonyms[values["site"]], "attacks": done}
+
+
+def _evaluation(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
+    if package is None or values["model"]["package_sha256"] != package:
+        raise ValueError("another package")
+    if values["below_minimum"] is True:
+        return [], {"below_minimum": True}
+    kinds = sorted({str(row["kind"])[:40] for row in values["groups"]})
+    return (["subgroups"] if kinds else []), {"structures": len(values["structures"]), "groups": kinds}
+
+
+def _check_run(told: Any, subject: Subject) -> None:
+    if not subject.of_this_run(told["run_key"], told["job_id"]):
+        raise ValueError("another run")
+
+
+_READ = {"report.json": _results, "audit.json": _audit, "to_share.json": _evaluation}

@@ -1,0 +1,81 @@
+"""A person's signature beside a report: that this file is what the command wrote about their own run or cohort."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from fedvoxel.errors import ConfigError, PackageError
+from fedvoxel.export.signature import LARGEST_BYTES, read_signature, sign, verify
+from fedvoxel.export.trust import Signer, Trust
+from fedvoxel.plain_file import NotPlainError, read_plain
+from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.canonical import canonical_json
+from fedvoxel.records.identity import Identity
+
+PURPOSE = "report"
+"""What such a signature is for."""
+
+REPORTS = {
+    "report.json": "fedvoxel results",
+    "audit.json": "fedvoxel privacy audit",
+    "to_share.json": "fedvoxel evaluate",
+}
+"""The files that a person may stand for, and the commands that write them."""
+
+
+def signature_of(report: Path) -> Path:
+    """Returns where the signature of a report lies."""
+    return report.with_name(f"{report.name}.signature")
+
+
+def vouch(report: Path, identity: Identity, now: datetime) -> Signer:
+    """Signs a report, and returns who has.
+
+    Args:
+        report: The file.
+        identity: Who signs.
+        now: The present (aware).
+
+    Raises:
+        ConfigError: It is none of the reports that a person may stand for, or cannot be read.
+        PackageError: The certificate does not count, or the signature cannot be written.
+    """
+    content = _content(report)
+    signature = sign(identity, PURPOSE, content, now)
+    signer = verify(signature, PURPOSE, content, Trust(identity.root), now)
+    if signer.role is None:
+        raise PackageError(f"{signer.name} is a site: a person stands for a report, with a kit of their own")
+    try:
+        write_bytes(signature_of(report), canonical_json(signature.model_dump(mode="json")))
+    except OSError as error:
+        raise PackageError(f"the signature cannot be written ({error.strerror or type(error).__name__})") from None
+    return signer
+
+
+def voucher_of(report: Path, trust: Trust, now: datetime) -> Signer | None:
+    """Returns who stands for a report; None where nobody does.
+
+    Raises:
+        ConfigError: The report cannot be read.
+        PackageError: There is a signature, and it does not count.
+        ConsortiumError: The revocation list is out of date.
+    """
+    place = signature_of(report)
+    if not place.is_file():
+        return None
+    try:
+        signature = read_signature(read_plain(place, LARGEST_BYTES), "the report's signature")
+    except NotPlainError:
+        raise PackageError("the report's signature cannot be read") from None
+    return verify(signature, PURPOSE, _content(report), trust, now)
+
+
+def _content(report: Path) -> bytes:
+    if report.name not in REPORTS:
+        raise ConfigError(f"expected one of {', '.join(REPORTS)}, got {report.name}")
+    try:
+        content = read_plain(report)
+        json.loads(content)
+    except (OSError, ValueError, RecursionError):
+        raise ConfigError(f"{report.name} is missing, cannot be read, or is no JSON") from None
+    return content
