@@ -177,6 +177,12 @@ class TrackerError(FedVoxelError):
     exit_code = 27
 
 
+class DriftError(FedVoxelError):
+    """Says that a model in use meets images, or finds volumes, that are not like those that it was calibrated on."""
+
+    exit_code = 28
+
+
 def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Returns an error and everything that it was made from, as urllib3 and requests nest them."""
     waiting, seen = [error], set()

@@ -37,6 +37,7 @@ NOUNS = {
     "serve": "Serve a signed model to other programs over REST and gRPC (KServe).",
     "evaluate": "Judge a signed model on a hospital's own cases; subgroups, worst cases, against another.",
     "calibrate": "Learn how far a model can be trusted on your own patients.",
+    "drift": "Watch whether a model in use still meets what it was calibrated on.",
     "experiment": "Compare jobs over the same hospitals and seeds.",
     "review": "Look at results in the browser; accept, correct or reject them.",
     "export": "Export a job's model as one signed package; check, show and unpack packages.",

@@ -14,7 +14,8 @@ from fedvoxel.errors import CohortError, ConfigError
 from fedvoxel.evaluation.inference.model import Model
 from fedvoxel.evaluation.uncertainty.examination import Progress
 from fedvoxel.evaluation.uncertainty.hospital_sums import HospitalCases
-from fedvoxel.export.calibration import check_structures
+from fedvoxel.export.calibration import calibration_of, check_structures
+from fedvoxel.export.package import Package
 from fedvoxel.federation.calibration.answers import MINIMUM_PATIENTS, FirstAnswer, SecondAnswer
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.fitting import make_calibration, make_plan
@@ -38,7 +39,12 @@ class OwnCalibration(FrozenModel):
 
 
 def with_own_calibration(model: Model, path: Path) -> Model:
-    """Returns a model that speaks by the calibration that a hospital has made for itself.
+    """Returns a model that speaks by the calibration that a hospital has made for itself; see `own_calibration_of`."""
+    return replace(model, calibration=own_calibration_of(model.package, path))
+
+
+def own_calibration_of(package: Package, path: Path) -> Calibration:
+    """Returns what counts of a package where a hospital has calibrated it for itself.
 
     Of a package with a calibration only the volume intervals, and the number of patients that they are of, change; one
     without takes the whole.
@@ -47,13 +53,13 @@ def with_own_calibration(model: Model, path: Path) -> Model:
         ConfigError: It is missing, malformed, or was made with another package.
     """
     own = load_json_config(OwnCalibration, path, "the calibration (of `fedvoxel calibrate`)")
-    if own.package_sha256 != model.package.sha256:
+    if own.package_sha256 != package.sha256:
         raise ConfigError(
             "the calibration was made with another package or version: run fedvoxel calibrate with this one"
         )
-    check_structures(own.calibration, model.package.description, "the calibration")
-    packed = model.calibration
-    return replace(model, calibration=own.calibration if packed is None else _with_volumes(packed, own.calibration))
+    check_structures(own.calibration, package.description, "the calibration")
+    packed = calibration_of(package)
+    return own.calibration if packed is None else _with_volumes(packed, own.calibration)
 
 
 def package_cases(model: Model, site_file: Path, cohort: str) -> HospitalCases:

@@ -1,0 +1,99 @@
+"""Whether the newest predictions of a package show that images or findings have changed since it was calibrated."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt
+
+from fedvoxel.config import FrozenModel
+from fedvoxel.errors import ConfigError
+from fedvoxel.evaluation.drift.signs import Sign, sign_of_images, sign_of_unusual, sign_of_volume, sure_signs
+from fedvoxel.evaluation.drift.summaries import Signal, Signals
+from fedvoxel.federation.calibration.calibration import Calibration
+from fedvoxel.federation.calibration.limits import WARN_COVERAGE
+
+LEAST_IMAGES = 20
+"""With fewer nothing is said: an alarm would be chance, and its absence no comfort."""
+
+LEVEL = 0.01
+"""Probability of an alarm where nothing has changed, at most, each time that one looks."""
+
+Verdict = Literal["stable", "drift", "too few"]
+
+
+class Watch(FrozenModel):
+    """Is what was found.
+
+    Attributes:
+        package: Identity of the package.
+        images: How many were looked at.
+        verdict: What may be said.
+        signs: All that were asked, each with its chance.
+        alarms: Those that matter and are no chance.
+        doubtful: Of structures that have an estimate of their Dice: how many images have one below 0.7, by structure.
+        unassessed: Images of the package of which nothing is known, since it was used without a calibration.
+        unreadable: Summaries that could not be read.
+    """
+
+    package: str
+    images: NonNegativeInt
+    verdict: Verdict
+    signs: tuple[Sign, ...] = ()
+    alarms: tuple[Sign, ...] = ()
+    doubtful: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    unassessed: NonNegativeInt = 0
+    unreadable: NonNegativeInt = 0
+
+
+def watch(signals: Signals, calibration: Calibration | None, package: str, last: int, doubtful: float) -> Watch:
+    """Returns what the newest predictions show.
+
+    Args:
+        signals: What predictions have left.
+        calibration: The package's; None for one without.
+        package: Identity of the package.
+        last: How many of the newest to look at.
+        doubtful: Below this estimated Dice a result is doubtful.
+
+    Raises:
+        ConfigError: The package has no calibration, and nothing says what its images were like.
+    """
+    if calibration is None:
+        raise ConfigError(
+            "the package has no calibration, so that nothing says what its images were like: calibrate it before it is "
+            "released (docs/uncertainty.md)"
+        )
+    newest = signals.newest(last)
+    few = len(newest) < LEAST_IMAGES
+    signs = [] if few else _signs(newest, calibration)
+    alarms = sure_signs(signs, LEVEL)
+    names = calibration.plan.structures
+    low = {
+        name: sum(one.dice.get(code, 1.0) < doubtful for one in newest)
+        for code, name in enumerate(names, start=1)
+        if not few and any(code in one.dice for one in newest)
+    }
+    return Watch(
+        package=package,
+        images=len(newest),
+        verdict="too few" if few else "drift" if alarms else "stable",
+        signs=tuple(signs),
+        alarms=tuple(alarms),
+        doubtful=low,
+        unassessed=signals.unassessed,
+        unreadable=signals.unreadable,
+    )
+
+
+def _signs(newest: Sequence[Signal], calibration: Calibration) -> list[Sign]:
+    unusual = sum(one.unusual for one in newest)
+    signs = [
+        sign_of_images([one.distance for one in newest], calibration.distances),
+        sign_of_unusual(unusual, len(newest), 1 - WARN_COVERAGE),
+    ]
+    plan = calibration.plan
+    for code, name in enumerate(plan.structures, start=1):
+        usual, volumes = plan.log_volumes[name], [one.volumes_ml[code] for one in newest if code in one.volumes_ml]
+        if usual is not None and len(volumes) >= LEAST_IMAGES:
+            signs.append(sign_of_volume(name, volumes, usual, plan.reference.cases))
+    return signs
