@@ -46,6 +46,7 @@ NOUNS = {
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "backup": "Back up a kit or a consortium's workspace, check a backup, put it back.",
     "audit": "Check, show and export the log of who did what, and who was refused.",
+    "monitor": "Serve a kit's state to Prometheus.",
     "incident": "Declare an incident, stop all jobs, keep a site out; show the record.",
     "evidence": "Write and verify a signed pack for auditors from what a run left.",
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",
