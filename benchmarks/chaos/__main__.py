@@ -6,7 +6,9 @@ not done again; the report is written after every job.
 """
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,5 +111,14 @@ def _say(said: str) -> None:
     print(said, flush=True)
 
 
+def ended() -> int:
+    """Returns `main`'s exit code, or one of its own where an error has cut it off: then it is gone on with."""
+    try:
+        return main()
+    except Exception:
+        traceback.print_exc()
+        return os.EX_SOFTWARE
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended())

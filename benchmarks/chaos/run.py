@@ -25,6 +25,9 @@ BEGINS_WITHIN_S = 180.0
 TRIED_IN = 2
 """Jobs in which a fault's step may fail to be passed."""
 
+_SUBMITTED_AFTER = 2
+"""How often machines that take no job are switched off and on, before the campaign ends with an error."""
+
 GIVEN_UP_AFTER_S = 90.0
 """So long after FLARE has ended a run's last job, without an outcome and without another job that is to follow, nobody
 is taken to go on with it: longer than a server takes to start."""
@@ -87,12 +90,7 @@ class Campaign:
         """Runs a job until its faults are over or it has ended, and returns the faults that are left."""
         number = faults[0].job
         unit = unit_of(number)
-        try:
-            run = self._submit(f"chaos-{number:02d}", unit)
-        except RuntimeError as error:
-            self.say(str(error))
-            self._repair()
-            run = self._submit(f"chaos-{number:02d}", unit)
+        run = self._submitted(f"chaos-{number:02d}", unit)
         if not self._has_begun(run):
             append(self.results, self._judge_job(run, number) | {"needed_person": "the job did not begin"})
             self._repair()
@@ -111,6 +109,20 @@ class Campaign:
         if ended["needed_person"]:
             self._repair()
         return faults
+
+    def _submitted(self, name: str, unit: PrivacyUnit | None) -> Run:
+        """Submits a job; on machines that do not take it, again after they were switched off and on.
+
+        Raises:
+            RuntimeError: They never take it.
+        """
+        for _ in range(_SUBMITTED_AFTER):
+            try:
+                return self._submit(name, unit)
+            except RuntimeError as error:
+                self.say(str(error))
+                self._repair()
+        return self._submit(name, unit)
 
     def _strike(self, run: Run, fault: Fault) -> Result | None:
         """Lets one fault strike and judges what came of it.
@@ -183,9 +195,12 @@ class Campaign:
         return outcome is not None and outcome.status == "finished"
 
     def _is_over(self, run: Run) -> bool:
-        """Says whether the run has ended by its own account, or all its jobs have for so long that none will follow."""
+        """Says whether the run has ended by its own account, or all its jobs have for so long that none will follow.
+
+        Nobody aborts a job here but FLARE, when it cannot reach the sites: the server goes on with that.
+        """
         outcome = oracle.outcome_of(self.machines, run)
-        if outcome is not None and outcome.status != "unfinished":
+        if outcome is not None and outcome.status not in ("unfinished", "aborted"):
             return True
         if oracle.open_jobs(self.machines, run):
             self._idle_since.pop(run.key, None)

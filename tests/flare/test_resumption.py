@@ -206,7 +206,10 @@ def test_a_run_that_flare_aborted_since_its_sites_could_not_be_reached_goes_on(
     component._look(server.context, [job_id])
     following = server.others(job_id)
     assert len(following) == goes_on
+    outcome = load_outcome(server.folder / "state/runs/a_run" / OUTCOME_FILE)
+    assert outcome.status == ("unfinished" if goes_on else "aborted"), "it says what becomes of the run"
     if goes_on:
+        assert "could not be reached" in str(outcome.reason)
         assert "lost_sites" in server.meta(job_id) and "lost_sites" not in server.meta(following[0])
         server.restart()
         assert server.others(job_id, *following) == []

@@ -42,6 +42,11 @@ STUCK = f"{MOST_WITHOUT_PROGRESS} attempts in a row were interrupted before anot
 
 _GIVEN_UP = "given up: {}; {} rounds are committed, and submitting the same job again goes on after them"
 
+_GOES_ON = {
+    "status": "unfinished",
+    "reason": "FLARE has ended the job, since its sites could not be reached; the run goes on once they can be",
+}
+
 UNREADABLE = (zipfile.BadZipFile, zlib.error, AttributeError, EOFError, RuntimeError, TypeError, ValueError)
 """What reading a stored job may end with whose bytes have changed."""
 
@@ -154,6 +159,30 @@ def give_up(run: InterruptedRun, why: str) -> None:
         outcome = outcome_of(run.folder, run.entry)
         _fail(outcome, _GIVEN_UP.format(why, run.entry.committed), run.folder)
         journal.write(run.entry.changed(ended="failed"))
+
+
+def make_ready(run: InterruptedRun) -> None:
+    """Checks that a run can go on, and has it be unfinished where FLARE has ended its last job by itself.
+
+    Raises:
+        DiskFullError: The server's disk has no room for it.
+        JobError: A job of the run is running after all, or has since it was looked at.
+        ConfigError: The journal is damaged.
+        LockedError: A backup keeps it locked.
+        OSError: The files cannot be written.
+    """
+    check_room(run.folder)
+    journal = RoundJournal(run.folder / JOURNAL)
+    journal.check_free()
+    if run.entry.ended != "aborted":
+        return
+    with journal.writing():
+        if journal.read() != run.entry:
+            raise JobError("a job has gone on with the run meanwhile")
+        outcome = outcome_of(run.folder, run.entry)
+        if outcome and outcome.status == "aborted":
+            write_outcome(outcome.model_copy(update=_GOES_ON), run.folder / OUTCOME_FILE)
+        journal.write(run.entry.changed(ended="unfinished"))
 
 
 def fail_damaged(runs: Path) -> None:

@@ -32,17 +32,15 @@ from fedvoxel.flare.interrupted_runs import (
     STUCK,
     InterruptedRun,
     begun_jobs,
-    check_room,
     fail_damaged,
     give_up,
     interrupted_runs,
     is_training_job,
+    make_ready,
 )
 from fedvoxel.flare.lost_sites import LostSites
 from fedvoxel.flare.messages import RESUME_WAITS, RESUMED_AS
 from fedvoxel.flare.next_attempt import FOR_A_LOOK, Needed, SitesWait, promises, submit_again
-from fedvoxel.flare.round_journal import RoundJournal
-from fedvoxel.flare.run_journal import JOURNAL
 from fedvoxel.flare.start_check import hold_back, let_start, why_not
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
@@ -214,8 +212,7 @@ class Resumption(FLComponent):
             self.log_error(fl_ctx, f"event=run_given_up job={job_id} reason={why}", fire_event=False)
             return
         if run:
-            check_room(run.folder)
-            RoundJournal(run.folder / JOURNAL).check_free()
+            make_ready(run)
         self._jobs.update_meta(job_id, {RESUMED_AS: "", RESUME_WAITS: _FOR_SITES}, fl_ctx)
         ready[job_id] = Needed(set(run.entry.sites), run.entry.min_sites) if run else Needed()
 
