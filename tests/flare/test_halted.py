@@ -109,6 +109,21 @@ def test_no_job_is_started_until_the_stop_ends(tmp_path: Path, monkeypatch: pyte
     assert server.ask_to_start(job_id) is None
 
 
+def test_a_job_that_waits_for_long_is_not_given_up_by_flare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scheduler ends a job at the tenth try, and asks ever more rarely until then."""
+    server = SignedServer(tmp_path, monkeypatch)
+    server.restart()
+    server.component._find_orphans(server.context)
+    job_id = server.submit_signed(RunStatus.SUBMITTED)
+    halt(tmp_path / "state")
+    for _ in range(15):
+        assert server.started_by_flare() is None
+    meta = server.meta(job_id)
+    assert meta["status"] == "SUBMITTED" and meta["schedule_count"] == 1 and len(meta["schedule_history"]) == 2
+    lift(tmp_path / "state")
+    assert server.started_by_flare() == job_id
+
+
 # ------------------------------------------------------------------ at a site
 
 

@@ -44,7 +44,7 @@ def let_start(fl_ctx: FLContext) -> bool:
         Whether the job was left as it is. What prevents the look holds it back, and FLARE asks again later.
     """
     if is_halted(state_folder(fl_ctx)):
-        _block(fl_ctx, _HALTED)
+        _hold(fl_ctx, _HALTED)
         return True
     before = fl_ctx.get_prop(FLContextKey.JOB_BLOCK_REASON)
     # FLARE starts a job although a component has failed: it is held back until it was looked at.
@@ -55,7 +55,7 @@ def let_start(fl_ctx: FLContext) -> bool:
     try:
         reason = why_not(jobs, job, fl_ctx)
     except ConsortiumError as problem:
-        _block(fl_ctx, str(problem))
+        _hold(fl_ctx, str(problem))
         _logger.error("event=job_held_back job=%s reason=%s", job.job_id, problem)
         return True
     _block(fl_ctx, reason or before)
@@ -67,7 +67,7 @@ def let_start(fl_ctx: FLContext) -> bool:
 
 def hold_back(fl_ctx: FLContext) -> None:
     """Has FLARE not start the job that it asks about, as long as jobs of before the server's start have not ended."""
-    _block(fl_ctx, _NOT_ENDED)
+    _hold(fl_ctx, _NOT_ENDED)
 
 
 def why_not(jobs: Any, job: Job, fl_ctx: FLContext) -> str | None:
@@ -99,6 +99,14 @@ def _unpack(jobs: Any, job: Job, app: str, folder: Path, fl_ctx: FLContext) -> N
         unzip_all_from_bytes(jobs.get_app(job, app, fl_ctx), str(folder))
     except (*UNREADABLE, KeyError):
         raise JobError("what the server has stored of the job cannot be read any more") from None
+
+
+def _hold(fl_ctx: FLContext, reason: str) -> None:
+    """Blocks a job for as long as that takes: FLARE ends one at the tenth try, and asks ever more rarely until then."""
+    meta = fl_ctx.get_prop(FLContextKey.JOB_META)
+    meta[JobMetaKey.SCHEDULE_COUNT.value] = 0
+    meta[JobMetaKey.SCHEDULE_HISTORY.value] = meta.get(JobMetaKey.SCHEDULE_HISTORY.value, [])[-1:]
+    _block(fl_ctx, reason)
 
 
 def _block(fl_ctx: FLContext, reason: str | None) -> None:
