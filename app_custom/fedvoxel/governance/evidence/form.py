@@ -15,6 +15,7 @@ FORM = "human_input.yml"
 
 QUESTIONS: dict[str, str] = {
     "intended_use": "What the model is for, who uses it, in which setting, and which laws apply there.",
+    "population": "Which patients it is for, and where it must not be used.",
     "goals": "Which goal of the organisation it serves, and of what value that is.",
     "controller": "Name and contact of the controller (for joint controllers, each).",
     "data_protection_officer": "Contact of the data protection officer.",
@@ -30,6 +31,8 @@ QUESTIONS: dict[str, str] = {
     "feedback": "How users and patients report problems, and what becomes of it.",
     "review_plan": "Who reviews the model and its risks in use, how, and how often.",
     "incidents": "To whom incidents are reported, by whom, and within what time.",
+    "funding": "Who has paid for it.",
+    "publications": "Peer-reviewed publications about it, or that there are none.",
     "decommissioning": "How and by whom the model is taken out of use.",
 }
 """The form's questions by field."""

@@ -14,6 +14,7 @@ from fedvoxel.export.signature import moment, sign, verify
 from fedvoxel.export.trust import Trust
 from fedvoxel.export.written import text_of_json
 from fedvoxel.governance.evidence.artefact import Artefact, Inventory
+from fedvoxel.governance.evidence.chai_card import chai_card
 from fedvoxel.governance.evidence.collecting import form_entry
 from fedvoxel.governance.evidence.datasheet_page import datasheet
 from fedvoxel.governance.evidence.form import FORM, form_in, read_form
@@ -34,11 +35,12 @@ from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.identity import Identity
 
-INVENTORY, RISK_MAP, RISK_PAGE, RECORD = (
+INVENTORY, RISK_MAP, RISK_PAGE, RECORD, CARD = (
     "artefacts.json",
     "nist_ai_rmf.json",
     "nist_ai_rmf.md",
     "gdpr_record.md",
+    "chai_model_card.xml",
 )
 """The names of a pack's files."""
 
@@ -89,7 +91,7 @@ def _pages(
 ) -> dict[str, bytes]:
     pages = {RISK_PAGE: risk_page(risks, inventory), RECORD: gdpr_record(artefacts, answers)}
     pages |= {f"datasheet_{site}.md": datasheet(site, artefacts, answers) for site in inventory.sites}
-    made = {name: page.encode() for name, page in pages.items()}
+    made = {name: page.encode() for name, page in pages.items()} | {CARD: chai_card(artefacts, answers)}
     made[INVENTORY] = text_of_json(inventory.model_dump(mode="json"))
     made[RISK_MAP] = text_of_json(risks.model_dump(mode="json"))
     return made
