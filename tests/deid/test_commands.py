@@ -53,6 +53,17 @@ def test_the_statement_is_printed_or_written(site: Path, capsys: pytest.CaptureF
     assert main(["cohort", "conformance", *named, "--out", str(site.parent / "liver.pdf")]) == 3
 
 
+def test_a_statement_for_a_law_is_printed_or_written(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--site", str(site), "--cohort", "liver", "--law"]
+    assert main(["cohort", "conformance", *named, "hipaa"]) == 0
+    shown = capsys.readouterr().out
+    assert "Safe Harbor" in shown and "Left to people: (H)" in shown and KEY not in shown
+    assert main(["cohort", "conformance", *named, "pdpa", "--out", str(site.parent / "pdpa.md")]) == 0
+    assert "PDPC" in (site.parent / "pdpa.md").read_text()
+    assert main(["cohort", "conformance", *named, "pdpa", "--out", str(site.parent / "pdpa.csv")]) == 3
+    assert main(["cohort", "conformance", *named, "gdpr"]) == 2
+
+
 def test_a_folder_is_cleaned_to_look_at(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = site.parent / "dicom", site.parent / "clean"
     store(source, "SEG")
