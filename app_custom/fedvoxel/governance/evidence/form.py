@@ -31,6 +31,8 @@ QUESTIONS: dict[str, str] = {
     "feedback": "How users and patients report problems, and what becomes of it.",
     "review_plan": "Who reviews the model and its risks in use, how, and how often.",
     "incidents": "To whom incidents are reported, by whom, and within what time.",
+    "changes": "Which changes to the model are planned, and within which bounds.",
+    "acceptance": "How good a changed model has to be, on which cases, before it is released.",
     "funding": "Who has paid for it.",
     "publications": "Peer-reviewed publications about it, or that there are none.",
     "decommissioning": "How and by whom the model is taken out of use.",

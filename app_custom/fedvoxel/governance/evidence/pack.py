@@ -27,6 +27,7 @@ from fedvoxel.governance.evidence.manifest import (
     files_of,
     read_pack_manifest,
 )
+from fedvoxel.governance.evidence.pccp_page import pccp_draft
 from fedvoxel.governance.evidence.risk_map import RiskMap, risk_map
 from fedvoxel.governance.evidence.risk_page import risk_page
 from fedvoxel.governance.evidence.subject import Subject
@@ -35,11 +36,12 @@ from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.identity import Identity
 
-INVENTORY, RISK_MAP, RISK_PAGE, RECORD, CARD = (
+INVENTORY, RISK_MAP, RISK_PAGE, RECORD, PLAN, CARD = (
     "artefacts.json",
     "nist_ai_rmf.json",
     "nist_ai_rmf.md",
     "gdpr_record.md",
+    "pccp_draft.md",
     "chai_model_card.xml",
 )
 """The names of a pack's files."""
@@ -90,6 +92,7 @@ def _pages(
     inventory: Inventory, risks: RiskMap, artefacts: Sequence[Artefact], answers: dict[str, str]
 ) -> dict[str, bytes]:
     pages = {RISK_PAGE: risk_page(risks, inventory), RECORD: gdpr_record(artefacts, answers)}
+    pages[PLAN] = pccp_draft(artefacts, answers)
     pages |= {f"datasheet_{site}.md": datasheet(site, artefacts, answers) for site in inventory.sites}
     made = {name: page.encode() for name, page in pages.items()} | {CARD: chai_card(artefacts, answers)}
     made[INVENTORY] = text_of_json(inventory.model_dump(mode="json"))
