@@ -9,10 +9,11 @@ from pathlib import Path
 from benchmarks.chaos import accounts, oracle
 from benchmarks.chaos.faults import Aftermath, stopped_at, strike
 from benchmarks.chaos.job import chaos_job
-from benchmarks.chaos.machines import BOOTED_WITHIN_S, SERVER, Machines
+from benchmarks.chaos.machines import Machines
 from benchmarks.chaos.oracle import Run
 from benchmarks.chaos.plan import Fault, unit_of
 from benchmarks.chaos.recovery import again_after, whole_round_after
+from benchmarks.chaos.repair import off_and_on
 from benchmarks.chaos.results import Result, append, not_reached, unfinished
 from benchmarks.chaos.steps import ASKS
 from benchmarks.chaos.trace import Trace, committed_rounds
@@ -93,7 +94,7 @@ class Campaign:
         run = self._submitted(f"chaos-{number:02d}", unit)
         if not self._has_begun(run):
             append(self.results, self._judge_job(run, number) | {"needed_person": "the job did not begin"})
-            self._repair()
+            off_and_on(self.machines, self.say)
             return faults
         while faults and not self._is_over(run):
             result = self._strike(run, faults[0])
@@ -107,7 +108,7 @@ class Campaign:
         ended = self._judge_job(run, number)
         append(self.results, ended)
         if ended["needed_person"]:
-            self._repair()
+            off_and_on(self.machines, self.say)
         return faults
 
     def _submitted(self, name: str, unit: PrivacyUnit | None) -> Run:
@@ -121,7 +122,7 @@ class Campaign:
                 return self._submit(name, unit)
             except RuntimeError as error:
                 self.say(str(error))
-                self._repair()
+                off_and_on(self.machines, self.say)
         return self._submit(name, unit)
 
     def _strike(self, run: Run, fault: Fault) -> Result | None:
@@ -245,17 +246,3 @@ class Campaign:
         since, sites = len(self.trace.lines), len(self.machines.sites)
         job = chaos_job(self.machines.folder / "jobs", key, self.rounds, sites, self.epochs, unit)
         return Run(key, self.machines.submit(job), since, self.rounds, unit)
-
-    def _repair(self) -> None:
-        """Does what a person would: switches everything off and on again."""
-        self.say("switching all machines off and on")
-        for machine in self.machines.names:
-            self.machines.mend(machine)
-            self.machines.free(machine)
-            self.machines.set_clock(machine, 0)
-            self.machines.power_off(machine)
-        console = self.machines.console(SERVER)
-        console.write_text("")
-        for machine in self.machines.names:
-            self.machines.boot(machine)
-        wait_until(self.machines.all_registered, BOOTED_WITHIN_S)
