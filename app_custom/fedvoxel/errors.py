@@ -51,6 +51,10 @@ class UpdateError(FedVoxelError):
     exit_code = 6
 
 
+class TooFewError(UpdateError):
+    """Says that fewer sites have answered than a round needs."""
+
+
 class SilentSitesError(UpdateError):
     """Says that too few sites answered, of which enough may another time: they were silent, and none was refused."""
 

@@ -36,7 +36,7 @@ def test_images_like_those_of_the_calibration_end_with_0(tmp_path: Path, capsys:
     filled(tmp_path, opened := package(tmp_path), 60)
     assert drift(tmp_path, opened) == 0
     told = capsys.readouterr().out
-    assert "The newest 60 images" in told and "PSI" in told and "drift" not in told
+    assert "The newest 60 images" in told and "farther away" in told and "drift" not in told
 
 
 def test_other_images_end_with_28(tmp_path: Path, capsys: Captured) -> None:
@@ -54,8 +54,13 @@ def test_few_images_are_no_alarm(tmp_path: Path, capsys: Captured) -> None:
 
 
 def test_a_package_without_calibration_is_refused_with_what_to_do(tmp_path: Path, capsys: Captured) -> None:
-    assert drift(tmp_path, package(tmp_path, calibrated=False)) == 3
+    filled(tmp_path, opened := package(tmp_path, calibrated=False), 1)
+    assert drift(tmp_path, opened) == 3
     assert "calibrate it before it is released" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_no_stable_model(tmp_path: Path, capsys: Captured) -> None:
+    assert drift(tmp_path, package(tmp_path)) == 3 and "predict" in capsys.readouterr().err
 
 
 def test_help_shows_an_example(capsys: Captured) -> None:

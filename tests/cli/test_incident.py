@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.errors import DiskFullError
 from fedvoxel.governance.incidents.switches import halt, is_halted, lift, quarantined
+from fedvoxel.records.audit import AuditLog
 from tests.governance.test_incidents import ADMIN, IT, MEMBER, Place
 
 Captured = pytest.CaptureFixture[str]
@@ -76,7 +78,18 @@ def test_jobs_stop_though_the_record_is_damaged_and_that_is_said(place: Place, c
     name = declared(place, capsys)
     (place.server.state / "incidents" / "incidents.jsonl").write_text("[]\n")
     assert incident(place, "halt", name) == 12
-    assert "stopped all the same" in capsys.readouterr().err and is_halted(place.server.state)
+    assert "All jobs are stopped here" in capsys.readouterr().err and is_halted(place.server.state)
+
+
+def test_jobs_stop_with_the_declaration_though_nothing_can_be_written(
+    place: Place, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise DiskFullError("the disk is full")
+
+    monkeypatch.setattr(AuditLog, "record", full)
+    assert incident(place, "declare", "--kind", "outage", "--severity", "low", "--halt") == DiskFullError.exit_code
+    assert "All jobs are stopped here" in capsys.readouterr().err and is_halted(place.server.state)
 
 
 def test_switches_that_somebody_set_by_hand_are_seen(place: Place, capsys: Captured) -> None:

@@ -731,8 +731,12 @@ def test_a_silent_site_does_not_keep_a_run_going_that_lacks_others(wrong: Sharea
 def test_a_model_that_nobody_should_hold_fails_the_run_also_where_a_site_was_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looked_at: list[Any] = []
+
     def absurd(arrays: Any) -> None:
-        raise UpdateError("absurd values")
+        looked_at.append(arrays)
+        if len(looked_at) > 1:  # the first is the model that the run begins with
+            raise UpdateError("absurd values")
 
     monkeypatch.setattr(rounds_module, "check_values", absurd)
     outcome = run(tmp_path, in_training(), round_timeout_s=0.5)

@@ -92,8 +92,8 @@ def test_nobody_is_asked_where_all_are_in_quarantine(switching: type[Switching],
 
 
 def test_a_list_of_quarantine_that_cannot_be_read_ends_the_run(tmp_path: Path) -> None:
-    (tmp_path / "state/incidents").mkdir(parents=True)
-    (tmp_path / "state/incidents/quarantined.json").write_text("[")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/quarantined.json").write_text("[")
     panics = panics_of(tmp_path, EVERYBODY, **ROUNDS)
     assert load_outcome(tmp_path / "job-1" / OUTCOME_FILE).status == "aborted" and "nobody can tell" in panics[0]
 

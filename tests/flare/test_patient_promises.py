@@ -159,6 +159,9 @@ def test_unnamed_patients_are_refused_under_unit_patient_only(site: Site, caplog
 
 def context(site: Site, folder: Path) -> FLContext:
     class Workspace:
+        def get_root_dir(self) -> str:
+            return str(folder)
+
         def get_site_config_dir(self) -> str:
             return str(site.local)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, ConsortiumError, JobError, LedgerError
-from fedvoxel.governance.incidents import switches
 from fedvoxel.governance.incidents.incident_log import IncidentLog, standing
 from fedvoxel.governance.incidents.kept_out import kept_out
 from fedvoxel.governance.incidents.statement import IncidentStatement, new_incident
@@ -168,19 +168,51 @@ def test_an_incident_is_closed_once_it_holds_nothing_and_then_nothing_is_added(p
     say(place.kit, it, "closed")
     (incident,) = read(place.kit)
     assert (incident.is_open, incident.severity, len(incident.said)) == (False, "low", 5)
-    for word in ("noted", "halted"):
-        with pytest.raises(JobError, match="that incident is over"):
-            say(place.kit, it, word)
-    assert not is_halted(place.kit.state), "what is refused stops nothing"
+    with pytest.raises(JobError, match="that incident is over"):
+        say(place.kit, it, "noted")
 
 
-def test_what_was_never_declared_stops_nothing(place: Place) -> None:
+def test_to_stop_under_a_wrong_name_stops_all_the_same(place: Place) -> None:
+    """Whoever mistypes it in an emergency must not learn afterwards that nothing was stopped."""
     with pytest.raises(JobError, match="no incident of that name"):
         say(place.kit, place.who(IT), "halted")
-    assert not is_halted(place.kit.state)
+    assert is_halted(place.kit.state)
     say(place.kit, place.who(IT), "declared")
     with pytest.raises(JobError, match="declared already"):
         say(place.kit, place.who(IT), "declared")
+    say(place.kit, place.who(IT), "lifted")
+    assert not is_halted(place.kit.state)
+
+
+@pytest.mark.parametrize("trouble", ["expired", "list out of date"])
+def test_neither_an_ended_certificate_nor_an_old_list_keeps_the_right_person_from_stopping(
+    trouble: str, place: Place
+) -> None:
+    who = {IT: ("org_admin", "hospital_a"), LEAD: ("lead", "hospital_a"), ADMIN: ("project_admin", "x")}
+    ends = NOW - DAY / 2 if trouble == "expired" else NOW + 30 * DAY
+    people = {
+        name: place.person(name, organisation, role=role, begins=NOW - 2 * DAY, ends=ends)
+        for name, (role, organisation) in who.items()
+    }
+    if trouble != "expired":
+        crl = place.root.revocations({}, NOW - 3 * DAY, NOW - 2 * DAY)
+        (place.kit.startup / "crl.pem").write_bytes(crl.public_bytes(Encoding.PEM))
+    for name in (LEAD, ADMIN):
+        with pytest.raises(ConsortiumError):
+            IncidentLog(place.kit).stop(people[name], NOW)
+    assert not is_halted(place.kit.state)
+    IncidentLog(place.kit).stop(people[IT], NOW)
+    assert is_halted(place.kit.state)
+
+
+def test_a_revoked_person_and_a_stranger_stop_nothing(place: Place) -> None:
+    it = place.who(IT)
+    place.revoke(it)
+    stranger = Place(place.folder / "other").who(IT)
+    for one in (it, stranger):
+        with pytest.raises(ConsortiumError):
+            IncidentLog(place.kit).stop(one, NOW)
+    assert not is_halted(place.kit.state)
 
 
 # ------------------------------------------------------------------ what fails
@@ -221,8 +253,7 @@ def test_a_switch_that_cannot_be_looked_at_is_on(place: Place, monkeypatch: pyte
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '["a"', "null"])
 def test_a_damaged_list_of_quarantine_stops_a_job(content: str, place: Place) -> None:
-    (place.server.state / switches.FOLDER).mkdir()
-    (place.server.state / switches.FOLDER / "quarantined.json").write_text(content)
+    (place.server.state / "quarantined.json").write_text(content)
     with pytest.raises(JobError, match="nobody can tell"):
         quarantined(place.server.state)
     assert standing(place.server, ())["quarantined"] is None

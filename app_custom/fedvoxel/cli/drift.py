@@ -78,10 +78,15 @@ def _show(console: "Console", found: "Watch") -> None:
         console.print(table)
     for name, count in found.doubtful.items():
         console.print(f"{escape(name)}: {count} with a doubtful estimate of their Dice", highlight=False)
-    for count, what in ((found.unassessed, "without a calibration"), (found.unreadable, "cannot be read")):
+    useless = {
+        "are of other packages or versions": found.others,
+        "were made without a calibration": found.unassessed,
+        "cannot be read": found.unreadable,
+    }
+    for what, count in useless.items():
         if count:
             console.print(f"[yellow]{count} results {what}, and say nothing[/]", highlight=False)
 
 
-_WORDS = {"images": "images against the calibration's", "unusual": "unusual images"}
-_UNITS = {"images": "PSI {:.2f}", "unusual": "{:.0%}", "volume": "{:+.2f} deviations"}
+_WORDS = {"images": "farther away than the calibration's", "unusual": "unusual images"}
+_UNITS = {"images": "{:.0%} of pairs", "unusual": "{:.0%}", "volume": "{:+.2f} deviations"}

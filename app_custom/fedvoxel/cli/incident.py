@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import FedVoxelError, LedgerError
 
 if TYPE_CHECKING:
     from fedvoxel.governance.incidents.statement import Word
@@ -50,6 +50,8 @@ def declare(
     from fedvoxel.governance.incidents.statement import new_incident
 
     name = new_incident(datetime.now(UTC))
+    if halt_now:
+        _stop(kit, sign)
     _say(kit, sign, "declared", name, text, kind=kind, severity=severity)
     if halt_now:
         _say(kit, sign, "halted", name, text)
@@ -143,6 +145,14 @@ def _open(kit: Path) -> "Kit":
     return open_kit(kit)
 
 
+def _stop(kit: Path, person: Path) -> None:
+    """Stops all jobs before anything is declared, which a full disk or a damaged record would keep from it."""
+    from fedvoxel.governance.incidents.incident_log import IncidentLog
+    from fedvoxel.records.identity import load_identity
+
+    IncidentLog(_open(kit)).stop(load_identity(person / "startup"), datetime.now(UTC))
+
+
 def _say(
     kit: Path,
     person: Path,
@@ -166,7 +176,7 @@ def _say(
     statement = parse_config(IncidentStatement, said, "what is said of the incident")
     try:
         IncidentLog(opened).say(load_identity(person / "startup"), statement, datetime.now(UTC))
-    except (LedgerError, OSError):
-        if word == "halted" and is_halted(opened.state):
-            typer.echo("All jobs are stopped all the same; what follows is about the record of it.", err=True)
+    except (FedVoxelError, OSError):
+        if word in ("declared", "halted") and is_halted(opened.state):
+            typer.echo("All jobs are stopped here; what follows is about the record of it.", err=True)
         raise

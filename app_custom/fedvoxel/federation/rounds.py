@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvoxel.errors import UpdateError
+from fedvoxel.errors import TooFewError, UpdateError
 from fedvoxel.federation.broadcast import Broadcast
 from fedvoxel.federation.correction import ServerCorrection
 from fedvoxel.federation.mean_dice import mean_dice
@@ -143,10 +143,11 @@ class Rounds:
                 was before the round was opened: its updates are spent, and a sum that has got noise is never given out.
 
         Raises:
-            UpdateError: Fewer than `min_sites` updates were accepted; the model stays as it was.
+            TooFewError: Fewer than `min_sites` updates were accepted; the model stays as it was.
+            UpdateError: What they make is no model that anybody should hold; the model stays as it was.
         """
         if self.accepted < self.config.min_sites:
-            raise UpdateError(f"{self.accepted} of the {self.config.min_sites} sites that a round needs were accepted")
+            raise TooFewError(f"{self.accepted} of the {self.config.min_sites} sites that a round needs were accepted")
         with self._undone_where_it_fails():
             self._move_on()
             commit()

@@ -23,6 +23,9 @@ from fedvoxel.federation.selection_config import (
 )
 from fedvoxel.federation.snapshot import Snapshot
 
+NOT_CONNECTED = "is not connected"
+"""Why a site is not even drawn from."""
+
 
 @dataclass
 class _Seen:
@@ -83,7 +86,7 @@ class Selector:
             seen.left_out = 0 if site in asked else seen.left_out + 1
         reasons = {site: f"not chosen by {self._rule.name}{self._why(site)}" for site in sites if site not in asked}
         self._spare = sorted(reasons, key=lambda site: (-self._seen[site].left_out, site))
-        return Choice(tuple(sorted(asked)), reasons | dict.fromkeys(set(self._seen) - set(sites), "is not connected"))
+        return Choice(tuple(sorted(asked)), reasons | dict.fromkeys(set(self._seen) - set(sites), NOT_CONNECTED))
 
     def instead(self, count: int) -> tuple[str, ...]:
         """Returns at most `count` more sites for the round that is open: for those that were asked and brought nothing.

@@ -20,8 +20,9 @@ from fedvoxel.flare.messages import TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND,
 from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.pieces import use_pieces
-from fedvoxel.flare.state_folder import check_run_key, run_state_folder, workspace_of
+from fedvoxel.flare.state_folder import check_run_key, run_state_folder, state_folder, workspace_of
 from fedvoxel.flare.versions import check_server, tell_versions
+from fedvoxel.governance.incidents.switches import check_not_halted, is_halted
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -71,6 +72,7 @@ class CalibrationExecutor(Executor):
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
             check_server(task_name, fl_ctx)
+            check_not_halted(state := state_folder(fl_ctx))
             if self._problem:
                 raise ConfigError(self._problem)
             if task_name not in (TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND):
@@ -78,7 +80,7 @@ class CalibrationExecutor(Executor):
             self._check_policy(fl_ctx)
             model: FLModel = FLModelUtils.from_shareable(shareable)
             command = {"command": task_name, "plan": model.meta.get("plan")}
-            ask = partial(self._open(fl_ctx).ask, should_stop=lambda: abort_signal.triggered)
+            ask = partial(self._open(fl_ctx).ask, should_stop=lambda: abort_signal.triggered or is_halted(state))
             answer = ask(Message(command, model.params or {}), on_progress=lambda header: None)
             return result_reply({"calibration": answer.header["calibration"]}, {}, difference=False)
         except FedVoxelError as error:

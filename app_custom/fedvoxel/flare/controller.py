@@ -121,7 +121,7 @@ class FedAvgController(SiteTasks):
         if status == "unfinished":
             return
         try:
-            journal.end(status)
+            journal.end(status, stopped=status == "aborted" and not self.abort_signal.triggered)
         except (LedgerError, OSError) as error:
             # The outcome is written; whoever begins this job again goes on after its last round, and ends at once.
             self.error(f"event=journal_not_ended reason={write_trouble(error)}")

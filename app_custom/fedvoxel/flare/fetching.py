@@ -29,6 +29,10 @@ _REQUEST_TIMEOUT_S = 60.0
 """Longest wait for the answer to one request for pieces of an update (2 MB at most)."""
 
 
+NOT_FETCHED = "its update could not be fetched"
+"""What the reason begins with why a site that has answered is missing: another time it may be there."""
+
+
 class Fetches:
     """Takes replies while one question to the sites is open."""
 
@@ -71,7 +75,7 @@ class Fetches:
             reply.params = materialize_lazy_download_refs(reply.params, self._cell, self._ended)
         except Exception as error:
             # Whatever it was, this site's update is not here and the others' are.
-            fail(f"its update could not be fetched ({type(error).__name__})")
+            fail(f"{NOT_FETCHED} ({type(error).__name__})")
             return
         with self._taking:
             self._untidy_bytes += size_bytes(reply.params)

@@ -117,7 +117,7 @@ def _is_open(entry: JournalEntry, job: Mapping[str, Any]) -> bool:
     away for the moment in which the job was started there, or since too few sites could be reached.
     """
     by_itself = job.get(ORPHANED) or job.get(LOST_SITES) or job.get(JobMetaKey.STATUS.value) == _FAILED_TO_RUN
-    return entry.ended == "unfinished" or (entry.ended == "aborted" and bool(by_itself))
+    return entry.ended == "unfinished" or (entry.ended == "aborted" and not entry.stopped and bool(by_itself))
 
 
 def check_room(folder: Path) -> None:

@@ -25,6 +25,7 @@ from fedvoxel.flare.outbound import COHORT_PROPERTY
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.versions import check_server, tell_versions
+from fedvoxel.governance.incidents.switches import check_not_halted
 from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.records.chain import Chain
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
@@ -60,6 +61,7 @@ class ReaderStudyExecutor(Executor):
         fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
         try:
             check_server(task_name, fl_ctx)
+            check_not_halted(state_folder(fl_ctx))
             if self._problem:
                 raise ConfigError(self._problem)
             if task_name != TASK_READER_STUDY:

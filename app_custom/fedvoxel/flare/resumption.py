@@ -44,8 +44,8 @@ from fedvoxel.flare.next_attempt import FOR_A_LOOK, Needed, SitesWait, promises,
 from fedvoxel.flare.start_check import hold_back, let_start, why_not
 from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.steady_scheduling import outlive_errors
+from fedvoxel.governance.incidents.kept_out import kept_out
 from fedvoxel.governance.restored_runs import RESTORED_MARK
-from fedvoxel.governance.shut_out import read_shut_out
 
 _UNENDED = [RunStatus.RUNNING, RunStatus.DISPATCHED]
 _LOOK_S = 0.5
@@ -226,7 +226,7 @@ class Resumption(FLComponent):
         done = True
         while ready and not self._stop.is_set():
             connected = {client.name for client in self._engine.get_clients()}
-            out = read_shut_out(self._runs.parent)
+            out = kept_out(self._runs.parent).keys()
             wait = self._sites_wait
             for job_id in [job for job, need in ready.items() if wait.is_over(job, need.without(out), connected)]:
                 done &= self._or_says_why(fl_ctx, job_id, partial(self._submit_again, fl_ctx, job_id))

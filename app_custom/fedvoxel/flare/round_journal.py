@@ -55,6 +55,7 @@ class JournalEntry(FrozenModel):
         in_sum: Under secure aggregation, who was first asked to sign the sum of the round after these; an attempt that
             begins it again takes nobody else's update. None where nobody was yet, or an older release has written.
         ended: How the run ended; "unfinished" while it has not.
+        stopped: Whether it was aborted for an incident: then nobody but a person goes on with it.
         values: The run's state, see `federation.run_state`; none before the first model is there.
         arrays: Its arrays.
     """
@@ -70,6 +71,7 @@ class JournalEntry(FrozenModel):
     committed: NonNegativeInt = 0
     in_sum: tuple[str, ...] | None = None
     ended: RunStatus = "unfinished"
+    stopped: bool = False
     values: dict[str, Any] | None = None
     arrays: dict[str, KeptGroup] = Field(default_factory=dict)
 

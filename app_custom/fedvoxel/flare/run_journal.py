@@ -126,7 +126,8 @@ class RunJournal:
         """
         attempt = Attempt(job_id=self._job_id, started=datetime.now(UTC), first_round=self.entry.committed)
         attempts, all_sites = (*self.entry.attempts, attempt), sorted({*self.entry.sites, *sites})
-        begun = {"attempts": attempts, "sites": tuple(all_sites), "min_sites": min_sites, "ended": "unfinished"}
+        begun: dict[str, Any] = {"attempts": attempts, "sites": tuple(all_sites), "min_sites": min_sites}
+        begun |= {"ended": "unfinished", "stopped": False}
         self.entry = self._files.write(self.entry.changed(**begun))
 
     def state(self) -> Snapshot | None:
@@ -156,12 +157,12 @@ class RunJournal:
         if self.entry.in_sum is None:
             self.entry = self._files.write(self.entry.changed(in_sum=tuple(sites)))
 
-    def end(self, status: RunStatus) -> None:
-        """Writes how the run has ended; of one that has ended well no state is kept.
+    def end(self, status: RunStatus, stopped: bool) -> None:
+        """Writes how the run has ended, and whether for an incident; of one that has ended well no state is kept.
 
         Raises:
             LockedError: The journal stays locked.
             OSError: It cannot be written.
         """
         dropped: dict[str, Any] = {"values": None, "arrays": {}} if status in ENDED_WELL else {}
-        self.entry = self._files.write(self.entry.changed(ended=status, **dropped))
+        self.entry = self._files.write(self.entry.changed(ended=status, stopped=stopped, **dropped))

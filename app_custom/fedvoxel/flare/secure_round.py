@@ -8,7 +8,7 @@ from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel
 
-from fedvoxel.errors import UpdateError
+from fedvoxel.errors import TooFewError, UpdateError
 from fedvoxel.federation.attempts import attempt_at
 from fedvoxel.federation.rounds import Rounds
 from fedvoxel.federation.waits import Wait
@@ -77,7 +77,7 @@ class SecureRound:
             self._run(sites, messages)
         except UpdateError as error:
             said = replies.notes.reasons or "no site was refused"
-            raise UpdateError(f"round {self._state.round}: {error} ({said})") from None
+            raise type(error)(f"round {self._state.round}: {error} ({said})") from None
 
     def _run(self, sites: Collection[str], messages: RoundMessages) -> None:
         collector = self._collector
@@ -111,7 +111,7 @@ class SecureRound:
         self._replies.notes.not_selected |= dict.fromkeys(others, NOT_IN_SUM)
         found, needed = [site for site in sites if site in in_sum], threshold(len(sites), self._config)
         if len(found) < needed:
-            raise UpdateError(
+            raise TooFewError(
                 f"{len(found)} of the {len(in_sum)} sites that an earlier attempt asked to sign this round's sum have "
                 f"announced keys, {needed} are needed"
             )

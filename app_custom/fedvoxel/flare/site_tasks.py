@@ -26,7 +26,7 @@ from fedvoxel.federation.pace import Question
 from fedvoxel.federation.slow_sites import SlowSites
 from fedvoxel.federation.waits import OpenQuestion, Wait
 from fedvoxel.flare.exchange import Exchange, LineBytes
-from fedvoxel.flare.fetching import Fetches, leave_arrays_at_sites, size_bytes
+from fedvoxel.flare.fetching import NOT_FETCHED, Fetches, leave_arrays_at_sites, size_bytes
 from fedvoxel.flare.gathered import Gathered
 from fedvoxel.flare.job_sites import JobSites
 from fedvoxel.flare.messages import error_of, refusal_of
@@ -78,11 +78,15 @@ class SiteTasks(ModelController):
         Raises:
             JobError: The run was aborted meanwhile.
         """
+        check_not_halted(state_folder(self.fl_ctx))
         exchange, good, refused = Exchange(task_name=task_name), set[str](), dict[str, str]()
         fetching = Fetches(self.engine.get_cell(), size_bytes(model.params))
         with self.line.sending(exchange, model), fetching as fetches:
 
             def take(site: str, reply: FLModel) -> None:
+                if self._is_out(site):  # since its answer was noted, and before its arrays were here
+                    exchange.failed[site] = QUARANTINED
+                    return
                 reason = self._refusal(on_reply, site, reply)
                 if reason is None:
                     good.add(site)
@@ -93,9 +97,6 @@ class SiteTasks(ModelController):
             def receive(reply: FLModel) -> bool:
                 site = str(reply.meta["client_name"])
                 fail = partial(exchange.failed.setdefault, site)
-                if site in quarantined(state_folder(self.fl_ctx)):
-                    fail(QUARANTINED)
-                    return False
                 if site in exchange.answered or not fetches.add(reply, partial(take, site), fail):
                     self.warning(f"event=late_reply site={site} task={task_name}")
                     return False
@@ -103,14 +104,28 @@ class SiteTasks(ModelController):
                 return True
 
             exchange.receive, self._open = receive, exchange
-            timeout_s = int(wait.timeout_s) + 1
-            if asked := sorted(set(sites) - quarantined(state_folder(self.fl_ctx))):  # FLARE takes nobody for everybody
-                self.broadcast_model(model, task_name, asked, 0, timeout_s, blocking=False, callback=receive)
-            question = OpenQuestion(sites, wait)
-            slow = self._wait_for(task_name, question, good, refused)
-            self.cancel_all_tasks()
+            try:
+                self._send(task_name, model, sites, int(wait.timeout_s) + 1)
+                question = OpenQuestion(sites, wait)
+                slow = self._wait_for(task_name, question, good, refused)
+            finally:
+                self.cancel_all_tasks()
         absent = self._absent(exchange, question, [site for site in sites if site not in good and site not in refused])
         return Gathered(absent.missing, refused, slow, absent.silent)
+
+    def _send(self, task_name: str, model: FLModel, sites: Collection[str], timeout_s: int) -> None:
+        """Gives the open question's task to the sites that may have it."""
+        asked = sorted(site for site in sites if not self._is_out(site))
+        if asked:  # FLARE takes nobody for everybody
+            receive = self._open.receive
+            self.broadcast_model(model, task_name, asked, 0, timeout_s, blocking=False, callback=receive)
+
+    def _is_out(self, site: str) -> bool:
+        """Says whether a site is in quarantine; also where nobody can tell, which ends the job anyhow."""
+        try:
+            return site in quarantined(state_folder(self.fl_ctx))
+        except JobError:
+            return True
 
     def _absent(self, exchange: Exchange, question: OpenQuestion, sites: Collection[str]) -> Gathered:
         """Returns why these sites gave no reply, and who of them was only silent."""
@@ -118,12 +133,16 @@ class SiteTasks(ModelController):
         missing = {site: failed.get(site) or out.get(site) or question.why(site) for site in sites}
         for site, reason in missing.items():
             self.warning(f"event=site_missing site={site} task={exchange.task_name} reason={reason}")
-        return Gathered(missing, {}, silent=frozenset(sites) - failed.keys() - out.keys())
+        wrong = {site for site, reason in failed.items() if not reason.startswith(NOT_FETCHED)}
+        return Gathered(missing, {}, silent=frozenset(sites) - wrong - out.keys())
 
     def is_away(self, site: str) -> bool:
         """Says whether FLARE has found a site disconnected, its certificate is revoked, or it is in quarantine."""
+        return bool(self._away([site]))
+
+    def _away(self, sites: Collection[str]) -> list[str]:
         out = kept_out(state_folder(self.fl_ctx))
-        return site in out or bool(self.communicator.get_client_disconnect_time(site))
+        return [site for site in sites if site in out or self.communicator.get_client_disconnect_time(site)]
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Notes which site comes for the open question."""
@@ -136,7 +155,7 @@ class SiteTasks(ModelController):
         """Starts the workflow, which paces the arrays that go out and come in, for the sake of the server's memory."""
         super().start_controller(fl_ctx)
         tell_versions(fl_ctx)
-        meet_sites(self.communicator, lambda: self._open, self.site_versions)
+        meet_sites(self.communicator, lambda: self._open, self.site_versions, self._is_out)
         self._pace = RequestPace(fl_ctx.get_prop(FLContextKey.RUNNER).config)
         self._sites = len(self.engine.get_clients())
         leave_arrays_at_sites(self.engine.get_cell())
@@ -180,7 +199,7 @@ class SiteTasks(ModelController):
             came, bad = exchange.fetched[come:], {*refused, *exchange.failed}
             come += len(came)
             question.came(came)
-            question.look(now - started, good, bad, [site for site in question.sites if self.is_away(site)])
+            question.look(now - started, good, bad, self._away(question.sites))
             took_s = dict.fromkeys(good, question.elapsed_s) | took_s
             if question.over:
                 break

@@ -16,8 +16,9 @@ from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.inquiry import InquiryController
 from fedvoxel.flare.messages import NO_ARRAYS, TASK_STATISTICS, error_reply, result_reply
 from fedvoxel.flare.outbound import COHORT_PROPERTY
-from fedvoxel.flare.state_folder import workspace_of
+from fedvoxel.flare.state_folder import state_folder, workspace_of
 from fedvoxel.flare.versions import check_server, tell_versions
+from fedvoxel.governance.incidents.switches import check_not_halted
 
 STATISTICS_FILE = "cohort_statistics.json"
 
@@ -55,6 +56,7 @@ class StatisticsExecutor(Executor):
 
         try:
             check_server(task_name, fl_ctx)
+            check_not_halted(state_folder(fl_ctx))
             if self._problem:
                 raise ConfigError(self._problem)
             if task_name != TASK_STATISTICS:

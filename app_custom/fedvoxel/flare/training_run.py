@@ -19,7 +19,7 @@ from fedvoxel.federation.site_checks import check_sites
 from fedvoxel.federation.vetting import Vetting
 from fedvoxel.federation.waits import Wait
 from fedvoxel.flare.first_model import first_model
-from fedvoxel.flare.not_here import NOT_HERE, reasons_of
+from fedvoxel.flare.not_here import NOT_HERE, note_left_out, reasons_of
 from fedvoxel.flare.plain_round import PlainRound
 from fedvoxel.flare.round_messages import RoundMessages
 from fedvoxel.flare.round_replies import RoundReplies
@@ -76,7 +76,7 @@ class TrainingRun:
                 if back := self._back(state):
                     return "unfinished", f"{', '.join(back)} connected, and is in the run's next attempt"
                 notes = RoundNotes()
-                with telling_silence(state, notes, self._journal.entry.sites):
+                with telling_silence(notes, self._journal.entry.sites, config.min_sites):
                     self._one_round(run, notes)
             if config.evaluate:
                 self._score_last(state, sites)
@@ -128,9 +128,9 @@ class TrainingRun:
         replies = RoundReplies(state, notes, self._vetting, recorder, self._view, self._privacy.receipts)
         self._view.show(phase="training", round=index, round_started=time.time())
         choice = selector.choose(index, self._tasks.is_away)
-        notes.not_selected = dict(choice.left_out)
+        note_left_out(notes, choice.left_out, state_folder(self._tasks.fl_ctx))
         self._view.sites(choice.asked, "training")
-        self._view.absent("not_selected", choice.left_out)
+        self._view.absent("not_selected", notes.not_selected)
         self._view.absent("missing", self._not_here)
         try:
             self._train(state, selector, choice.asked, replies)
@@ -193,7 +193,7 @@ class TrainingRun:
         try:
             state.close_round(lambda: self._commit(run, index, before))
         except UpdateError as error:
-            raise UpdateError(f"round {index}: {error} ({notes.reasons})") from None
+            raise type(error)(f"round {index}: {error} ({notes.reasons})") from None
         self._show_scores(state)
         files.commit_round(state, notes)
 

@@ -45,7 +45,9 @@ def tell_versions(fl_ctx: FLContext) -> None:
     fl_ctx.set_prop(VERSIONS_PROPERTY, own_record().model_dump(mode="json"), private=False, sticky=True)
 
 
-def meet_sites(communicator: WFCommSpec, exchange: Callable[[], Exchange], releases: dict[str, str]) -> None:
+def meet_sites(
+    communicator: WFCommSpec, exchange: Callable[[], Exchange], releases: dict[str, str], is_out: Callable[[str], bool]
+) -> None:
     """Has a site that comes for a task looked at before it can be given any.
 
     FLARE's events do not say who comes but by the site's own word; here it is the client that FLARE has authenticated,
@@ -55,6 +57,7 @@ def meet_sites(communicator: WFCommSpec, exchange: Callable[[], Exchange], relea
         communicator: Gives FLARE's tasks out.
         exchange: Returns the open one, in which a site that is not understood is noted with the reason.
         releases: The release that each site runs, which is noted here.
+        is_out: Says whether a site may not be given anything.
     """
     give = communicator.process_task_request
 
@@ -67,6 +70,7 @@ def meet_sites(communicator: WFCommSpec, exchange: Callable[[], Exchange], relea
         reason = why_declined(kind_of(asked.task_name), client.name, told) if asked.task_name else None
         if reason:
             asked.failed[client.name] = reason
+        if reason or is_out(client.name):
             return SpecialTaskName.TRY_AGAIN, "", None
         given: tuple[str, str, Shareable | None] = give(client, fl_ctx)
         return given

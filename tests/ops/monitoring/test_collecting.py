@@ -75,6 +75,7 @@ def test_what_was_spent_stands_beside_what_is_granted(consortium: Consortium) ->
     samples = collect(open_kit(consortium.kit(A)))
     assert value(samples, "privacy_epsilon_budget", cohort=COHORT, unit="patient") == 8.0
     assert 0 < value(samples, "privacy_epsilon_spent", cohort=COHORT, unit="patient") < 8.0
+    assert value(samples, "privacy_delta_spent", cohort=COHORT) < value(samples, "privacy_delta_budget", cohort=COHORT)
     assert not [one for one in collect(open_kit(consortium.kit(B))) if one.metric.startswith("privacy")]
 
 
@@ -101,7 +102,7 @@ def test_the_audit_log_and_certificates_are_told(place: Place) -> None:
     ("file", "what"),
     [
         ("state/incidents/incidents.jsonl", "incidents"),
-        ("state/incidents/quarantined.json", "switches"),
+        ("state/quarantined.json", "quarantine"),
         ("state/audit/head.json", "audit"),
         ("startup/rootCA.pem", "certificates"),
         ("state/runs/a_run/outcome.json", "run a_run"),
@@ -113,3 +114,13 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_there(file: str, what: str,
     path.write_text("damaged\n")
     samples = collect(place.server)
     assert what in problems(samples) and value(samples, "disk_free_bytes") > 0
+
+
+def test_what_was_read_before_something_that_cannot_be_is_told(place: Place) -> None:
+    (place.server.folder / "startup/rootCA.pem").write_text("damaged\n")
+    set_quarantined(place.server.state, ["hospital-b"])
+    (place.server.state / "quarantined.json").write_text("damaged\n")
+    halt(place.server.state)
+    samples = collect(place.server)
+    assert value(samples, "certificate_ends_timestamp_seconds", what="own") > 1e9
+    assert value(samples, "halted") == 1 and problems(samples) == {"certificates", "quarantine"}

@@ -1,7 +1,8 @@
 """Signs of drift: each is a number, and how likely one as large is where nothing has changed.
 
-A population stability index of a few dozen images is large by chance alone, so that the customary limits (0.1, 0.25)
-say nothing by themselves: here it is held against what it is when images of both sides are drawn from one pool.
+A population stability index would not do: hospitals count their validation patients in cells of several, in which a
+score is moved up and never down (`score_counts`), so that images in use seem to have changed where none has. What holds
+all the same is asked: whether images in use are farther away than those, which were moved farther at most.
 """
 
 import math
@@ -14,15 +15,13 @@ from numpy.typing import NDArray
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.federation.calibration.plan import Spread
-from fedvoxel.federation.calibration.score_counts import ScoreCounts
+from fedvoxel.federation.calibration.score_counts import ScoreCounts, least_patients
 
-_CELLS = 5
 _DRAWS = 4999
-_HALF = 0.5
-"""What an empty cell counts as, so that a logarithm exists."""
 
-LEAST_PSI, LEAST_SHIFT = 0.1, 0.5
-"""Below, a change is too small to matter, however sure: an index, and standard deviations of a volume's logarithm."""
+LEAST_FARTHER, LEAST_SHIFT = 0.64, 0.5
+"""Below, a change is too small to matter, however sure: the probability that an image in use is farther away than one
+of the validation patients (about half a standard deviation), and standard deviations of a volume's logarithm."""
 
 Of = Literal["images", "unusual", "volume"]
 
@@ -33,8 +32,8 @@ class Sign(FrozenModel):
     Attributes:
         of: What has changed: how far images are from the training cases, how many are unusual, or a structure's volume.
         structure: The structure; empty where it is about images.
-        size: The population stability index; the share of unusual images; or by how many standard deviations of the
-            training cases the mean logarithm of the volume has moved.
+        size: The probability that an image is farther away than one of the validation patients; the share of unusual
+            images; or by how many standard deviations of the training cases the mean logarithm of the volume has moved.
         chance: Probability of one as large or larger where nothing has changed, before it is known how many are asked.
         matters: Whether it is large enough to matter, were it sure.
     """
@@ -46,38 +45,49 @@ class Sign(FrozenModel):
     matters: bool
 
 
-def sign_of_images(distances: Sequence[float], reference: ScoreCounts, seed: int = 0) -> Sign:
-    """Compares how far images in use are from the training cases with how far validation cases were.
+def sign_of_images(distances: Sequence[float], reference: ScoreCounts, signs: int = 1, seed: int = 0) -> Sign:
+    """Asks whether images in use are farther from the training cases than validation patients were.
 
-    Source: the population stability index is the symmetrised Kullback-Leibler divergence of binned shares; its chance
-    is that of a permutation test with the cells' totals given (Good 2005).
+    Source: Mann and Whitney 1947, one-sided, with ties counted half; its chance is that of a permutation test with the
+    cells' totals given.
 
     Args:
         distances: Of images in use, at least one.
-        reference: Counts of the validation cases'.
+        reference: Counts of the validation patients', in which a score may have been moved up.
+        signs: How many signs are asked at once: a chance has to be told that is small among so many.
         seed: Of the permutations.
     """
-    seen = np.bincount(np.searchsorted(np.array(reference.edges), distances), minlength=len(reference.counts))
-    cells = _merged(np.array(reference.counts), seen[: len(reference.counts)])
-    found = _index(cells[0], cells[1])
-    draws = np.random.default_rng(seed).multivariate_hypergeometric(cells.sum(axis=0), int(cells[1].sum()), _DRAWS)
-    drawn = np.array([_index(cells.sum(axis=0) - draw, draw) for draw in draws])
-    chance = (1 + int(np.sum(drawn >= found - 1e-12))) / (1 + _DRAWS)
-    return Sign(of="images", size=found, chance=chance, matters=found > LEAST_PSI)
+    before = np.array(reference.counts)
+    seen = np.bincount(np.searchsorted(np.array(reference.edges), distances), minlength=len(before))
+    total, found = before + seen, _farther(before, seen)
+    draws = max(_DRAWS, 200 * signs)
+    drawn = np.random.default_rng(seed).multivariate_hypergeometric(total, int(seen.sum()), draws, method="count")
+    as_far = sum(_farther(total - draw, draw) >= found - 1e-12 for draw in drawn)
+    return Sign(of="images", size=found, chance=(1 + as_far) / (1 + draws), matters=found > LEAST_FARTHER)
 
 
-def sign_of_unusual(unusual: int, images: int, expected: float) -> Sign:
-    """Compares how many images are unusual with how many are expected to be.
+def sign_of_unusual(unusual: int, images: int, patients: int, share: float) -> Sign | None:
+    """Compares how many images are unusual with how many would be, were they like the validation patients'.
+
+    The limit of the unusual is a rank among those patients, so that the number beyond it is beta-binomial where all are
+    exchangeable (Vovk 2012, section 2).
 
     Args:
         unusual: How many are.
         images: Of how many.
-        expected: The share that is where images are like the validation cases.
-    """
-    from scipy.stats import binomtest
+        patients: The validation patients.
+        share: Of these lie within the limit.
 
-    chance = float(binomtest(unusual, images, expected, alternative="greater").pvalue)
-    return Sign(of="unusual", size=unusual / images, chance=chance, matters=unusual / images > 2 * expected)
+    Returns:
+        The sign; None with too few patients for such a limit.
+    """
+    from scipy.stats import betabinom
+
+    if patients < least_patients(share):
+        return None
+    rank = math.ceil(round((patients + 1) * share, 9))
+    chance = float(betabinom.sf(unusual - 1, images, patients + 1 - rank, rank))
+    return Sign(of="unusual", size=unusual / images, chance=chance, matters=unusual / images > 2 * (1 - share))
 
 
 def sign_of_volume(name: str, volumes_ml: Sequence[float], usual: Spread, cases: int) -> Sign:
@@ -110,16 +120,7 @@ def sure_signs(signs: Sequence[Sign], level: float) -> list[Sign]:
     return [sign for sign in signs if sign in sure and sign.matters]
 
 
-def _merged(reference: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns both sides' counts in a few cells, of which each holds as equal a share of the reference as can be."""
-    shares = np.cumsum(reference) / reference.sum()
-    place = np.minimum((shares - 1e-9) * _CELLS, _CELLS - 1).astype(np.int64).clip(0)
-    cells = np.zeros((2, _CELLS), dtype=np.int64)
-    np.add.at(cells[0], place, reference)
-    np.add.at(cells[1], place, seen)
-    return cells[:, cells.sum(axis=0) > 0]
-
-
-def _index(reference: NDArray[np.int64], seen: NDArray[np.int64]) -> float:
-    first, second = (np.maximum(counts, _HALF) / counts.sum() for counts in (reference, seen))
-    return float(np.sum((second - first) * np.log(second / first)))
+def _farther(reference: NDArray[np.int64], seen: NDArray[np.int64]) -> float:
+    """Returns the probability that one that was seen lies in a higher cell than one of the reference, ties half."""
+    below = np.cumsum(reference) - reference
+    return float(np.sum(seen * (below + reference / 2))) / float(seen.sum() * reference.sum())

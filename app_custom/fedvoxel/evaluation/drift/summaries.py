@@ -59,7 +59,12 @@ def read_signals(folder: Path, package_sha256: str) -> Signals:
     Args:
         folder: Where `fedvoxel predict` has written.
         package_sha256: Identity of the package.
+
+    Raises:
+        ConfigError: There is no such folder.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"expected the folder in which fedvoxel predict has written, and {folder.name} is none")
     found, counts = list[Signal](), dict.fromkeys(("others", "unassessed", "unreadable"), 0)
     for path in folder.rglob(SUMMARY):
         read = _read(path, package_sha256)

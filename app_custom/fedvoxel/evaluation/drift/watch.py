@@ -16,7 +16,7 @@ LEAST_IMAGES = 20
 """With fewer nothing is said: an alarm would be chance, and its absence no comfort."""
 
 LEVEL = 0.01
-"""Probability of an alarm where nothing has changed, at most, each time that one looks."""
+"""Probability of an alarm where nothing has changed, about, each time that one looks; see docs/drift.md."""
 
 Verdict = Literal["stable", "drift", "too few"]
 
@@ -31,6 +31,7 @@ class Watch(FrozenModel):
         signs: All that were asked, each with its chance.
         alarms: Those that matter and are no chance.
         doubtful: Of structures that have an estimate of their Dice: how many images have one below 0.7, by structure.
+        others: Results of other packages, or versions, that lie there.
         unassessed: Images of the package of which nothing is known, since it was used without a calibration.
         unreadable: Summaries that could not be read.
     """
@@ -41,6 +42,7 @@ class Watch(FrozenModel):
     signs: tuple[Sign, ...] = ()
     alarms: tuple[Sign, ...] = ()
     doubtful: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    others: NonNegativeInt = 0
     unassessed: NonNegativeInt = 0
     unreadable: NonNegativeInt = 0
 
@@ -80,20 +82,25 @@ def watch(signals: Signals, calibration: Calibration | None, package: str, last:
         signs=tuple(signs),
         alarms=tuple(alarms),
         doubtful=low,
+        others=signals.others,
         unassessed=signals.unassessed,
         unreadable=signals.unreadable,
     )
 
 
 def _signs(newest: Sequence[Signal], calibration: Calibration) -> list[Sign]:
+    plan, distances = calibration.plan, calibration.distances
+    volumes = {
+        name: [one.volumes_ml[code] for one in newest if code in one.volumes_ml]
+        for code, name in enumerate(plan.structures, start=1)
+    }
+    asked = {name: found for name, found in volumes.items() if len(found) >= LEAST_IMAGES}
     unusual = sum(one.unusual for one in newest)
     signs = [
-        sign_of_images([one.distance for one in newest], calibration.distances),
-        sign_of_unusual(unusual, len(newest), 1 - WARN_COVERAGE),
+        sign_of_images([one.distance for one in newest], distances, signs=2 + len(asked)),
+        sign_of_unusual(unusual, len(newest), distances.patients, WARN_COVERAGE),
     ]
-    plan = calibration.plan
-    for code, name in enumerate(plan.structures, start=1):
-        usual, volumes = plan.log_volumes[name], [one.volumes_ml[code] for one in newest if code in one.volumes_ml]
-        if usual is not None and len(volumes) >= LEAST_IMAGES:
-            signs.append(sign_of_volume(name, volumes, usual, plan.reference.cases))
-    return signs
+    for name, found in asked.items():
+        usual = plan.log_volumes[name]
+        signs.append(sign_of_volume(name, found, usual, plan.reference.cases) if usual else None)
+    return [sign for sign in signs if sign is not None]

@@ -5,8 +5,8 @@ but a member declares, notes and closes; the project's administrator alone stops
 its own hospital's people do: all but members declare, note and close; its administrator stops all jobs.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,6 @@ from fedvoxel.export.trust import Role, Signer, read_trust
 from fedvoxel.governance.incidents.incident import Incident, Said, kept_out
 from fedvoxel.governance.incidents.statement import PURPOSE, IncidentStatement, Word
 from fedvoxel.governance.incidents.switches import (
-    FOLDER,
     halt,
     is_halted,
     lift,
@@ -31,12 +30,18 @@ from fedvoxel.records.audit_event import Actor, AuditEvent
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import FIRST, Entry
 from fedvoxel.records.chain_lock import require_owner
-from fedvoxel.records.identity import Identity
+from fedvoxel.records.identity import Identity, leads_to, load_roots
+from fedvoxel.records.pem import certificates_in
+from fedvoxel.records.revocation import LIST_FILE, kept_lists
+
+FOLDER = "incidents"
+"""The folder of the record, in `state/`."""
 
 _SPEAK: frozenset[Role] = frozenset({"project_admin", "org_admin", "lead"})
 _SWITCH: dict[str, Role] = {"server": "project_admin", "site": "org_admin"}
 _ADMINISTRATOR = {"server": "a project_admin", "site": "an org_admin"}
 _SWITCHES: tuple[Word, ...] = ("halted", "lifted", "quarantined", "released")
+_ANY = "00000000-000000"
 _COMMANDS: dict[Word, str] = {
     "declared": "declare",
     "noted": "note",
@@ -74,10 +79,37 @@ class IncidentLog:
         """
         return self._incidents(self._chain.read(), now)
 
-    def say(self, identity: Identity, statement: IncidentStatement, now: datetime) -> None:
-        """Does what a statement says, signs it for its place in the record, and keeps it.
+    def stop(self, identity: Identity, now: datetime) -> None:
+        """Stops all jobs at once, before anything is read, waited for or written; what is said of it comes after.
 
-        To stop comes before anything is read, waited for or written.
+        Neither an expired certificate nor a revocation list that is out of date keeps the right person from that.
+
+        Raises:
+            ConsortiumError: The person may not.
+            OSError: The switch cannot be set.
+        """
+        statement = IncidentStatement(incident=_ANY, keeper=self._kit.name, word="halted", text="stop")
+        signature = sign(identity, PURPOSE, statement.content, now)
+        try:
+            self._signer(signature, statement, now)
+        except ConsortiumError:
+            if self._may_not_stop(signature, statement):
+                raise
+        halt(self._kit.state)
+
+    def _may_not_stop(self, signature: Signature, statement: IncidentStatement) -> bool:
+        """Says whether a person may not stop all jobs, by role and root alone, and by every list that there is."""
+        revoked: set[int] = set()
+        chain = certificates_in(signature.certificate.encode("ascii"))
+        signer = named_signer(signature, PURPOSE, statement.content)
+        if not any(leads_to(chain, root) for root in load_roots(self._kit.root_certificate)):
+            return True
+        with suppress(ConsortiumError):
+            revoked = {each.serial_number for one in kept_lists(self._kit.startup / LIST_FILE) for each in one}
+        return signer.serial_number in revoked or _objection(self._kit, signer, "halted") is not None
+
+    def say(self, identity: Identity, statement: IncidentStatement, now: datetime) -> None:
+        """Does what a statement says, signs it for its place in the record, and keeps it; `stop` goes before "halted".
 
         Raises:
             ConsortiumError: The person may not say that here.
@@ -85,9 +117,11 @@ class IncidentLog:
             LedgerError: The record, or the audit log, cannot be trusted or written.
             OSError: A switch cannot be set.
         """
+        if statement.word == "halted":
+            self.stop(identity, now)
         require_owner(self._kit.state / FOLDER, "the record of incidents")
         signer = self._signer(sign(identity, PURPOSE, statement.content, now), statement, now)
-        with self._stopped_first(statement), self._chain.writing() as chain:
+        with self._chain.writing() as chain:
             incidents = self._incidents(chain.entries, now)
             self._check(statement, incidents)
             last = chain.entries[-1].hash if chain.entries else FIRST
@@ -99,19 +133,6 @@ class IncidentLog:
             said = placed.model_dump(mode="json", exclude_defaults=True)
             chain.append({"statement": said, "signature": signature.model_dump(mode="json")})
             self._undo(placed, self._incidents(chain.entries, now))
-
-    @contextmanager
-    def _stopped_first(self, statement: IncidentStatement) -> Iterator[None]:
-        """Has all jobs stop at once where that is said, and run on where it could not be said."""
-        stopped = is_halted(self._kit.state)
-        if statement.word == "halted":
-            halt(self._kit.state)
-        try:
-            yield
-        except JobError:
-            if statement.word == "halted" and not stopped:
-                lift(self._kit.state)
-            raise
 
     def _incidents(self, entries: Sequence[Entry], now: datetime) -> tuple[Incident, ...]:
         trust = read_trust(self._kit.folder) if entries else None
@@ -152,7 +173,8 @@ class IncidentLog:
             raise JobError(f"it cannot be closed while it keeps out or stops ({held}); lift or release that first")
         if statement.word == "released" and statement.site not in known.keeps_out:
             raise JobError(f"incident {statement.incident} does not keep out {statement.site}")
-        if statement.word == "quarantined" and statement.site not in read_seen(self._kit.state):
+        seen = read_seen(self._kit.state)
+        if statement.word == "quarantined" and seen and statement.site not in seen:
             raise JobError(f"no site called {statement.site} has ever come to this server; see its name in: audit show")
 
     def _audit(self, signer: Signer, statement: IncidentStatement) -> None:

@@ -13,8 +13,8 @@ from fedvoxel.errors import JobError
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_json
 
-FOLDER = "incidents"
-_HALTED, _QUARANTINED = "halted", "quarantined.json"
+HALTED, _QUARANTINED = "halted", "quarantined.json"
+"""Files in `state/` itself, so that no folder has to be made where a disk is full."""
 
 QUARANTINED = "it is in quarantine, for an incident"
 """Why a site is missing from a round, as the outcome says it."""
@@ -27,7 +27,7 @@ def is_halted(state: Path) -> bool:
         state: The kit's `state/` folder.
     """
     try:
-        (state / FOLDER / _HALTED).lstat()
+        (state / HALTED).lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
@@ -51,10 +51,9 @@ def halt(state: Path) -> None:
     Raises:
         OSError: The switch cannot be made.
     """
-    folder = state / FOLDER
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(folder / _HALTED, os.O_CREAT | os.O_WRONLY, 0o600))
-    _keep(folder)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(state / HALTED, os.O_CREAT | os.O_WRONLY, 0o600))
+    _keep(state)
 
 
 def lift(state: Path) -> None:
@@ -63,8 +62,8 @@ def lift(state: Path) -> None:
     Raises:
         OSError: The switch cannot be removed.
     """
-    (state / FOLDER / _HALTED).unlink(missing_ok=True)
-    _keep(state / FOLDER)
+    (state / HALTED).unlink(missing_ok=True)
+    _keep(state)
 
 
 def quarantined(state: Path) -> frozenset[str]:
@@ -74,7 +73,7 @@ def quarantined(state: Path) -> frozenset[str]:
         JobError: Nobody can tell, which stops a job.
     """
     try:
-        names = json.loads(read_plain(state / FOLDER / _QUARANTINED))
+        names = json.loads(read_plain(state / _QUARANTINED))
     except FileNotFoundError:
         return frozenset()
     except (OSError, ValueError, RecursionError):
@@ -93,7 +92,7 @@ def set_quarantined(state: Path, sites: Iterable[str]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_json(state / FOLDER / _QUARANTINED, sorted(sites), mode=0o600)
+    write_json(state / _QUARANTINED, sorted(sites), mode=0o600)
 
 
 def _keep(folder: Path) -> None:

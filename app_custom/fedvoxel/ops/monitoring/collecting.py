@@ -35,47 +35,48 @@ def collect(kit: Kit) -> list[Sample]:
     parts: dict[str, Callable[[Kit], Iterator[Sample]]] = {
         "certificates": _certificates,
         "disk": _disk,
-        "switches": _switches,
+        "halted": _halted,
         "incidents": _incidents,
         "audit": _audit,
     }
-    parts |= {"privacy": _privacy} if kit.kind == "site" else {}
-    samples: list[Sample] = []
-    for name, read in parts.items():
-        samples += _carefully(name, partial(read, kit))
-    if kit.kind == "server":
-        for outcome in _newest(kit.state):
-            samples += _carefully(f"run {outcome.parent.name}", partial(_run, outcome))
-    return samples
+    parts |= {"privacy": _privacy} if kit.kind == "site" else {"quarantine": _quarantine, "runs": _runs}
+    return [sample for name, read in parts.items() for sample in _carefully(name, partial(read, kit))]
 
 
-def _carefully(what: str, read: Callable[[], Iterator[Sample]]) -> list[Sample]:
+def _carefully(what: str, read: Callable[[], Iterator[Sample]]) -> Iterator[Sample]:
+    """Yields what is read, until something cannot be; and says whether that was so."""
     try:
-        return [*read(), Sample("problem", 0.0, {"what": what})]
+        yield from read()
     except (FedVoxelError, OSError, ValueError):
-        return [Sample("problem", 1.0, {"what": what})]
+        yield Sample("problem", 1.0, {"what": what})
+    else:
+        yield Sample("problem", 0.0, {"what": what})
 
 
 def _certificates(kit: Kit) -> Iterator[Sample]:
-    ends = {"own": certificate_in(read_plain(kit.certificate)).not_valid_after_utc}
-    ends |= {
-        f"root {number}": root.not_valid_after_utc for number, root in enumerate(load_roots(kit.root_certificate), 1)
-    }
+    yield _ends("own", certificate_in(read_plain(kit.certificate)).not_valid_after_utc)
+    for number, root in enumerate(load_roots(kit.root_certificate), 1):
+        yield _ends(f"root {number}", root.not_valid_after_utc)
     if (kit.startup / LIST_FILE).is_file():
         named = [one.next_update_utc for one in read_lists(kit.startup / LIST_FILE) if one.next_update_utc]
-        ends |= {"revocation list": min(named)} if named else {}
-    for what, moment in ends.items():
-        yield Sample("certificate_ends_timestamp_seconds", moment.timestamp(), {"what": what})
+        if named:
+            yield _ends("revocation list", min(named))
+
+
+def _ends(what: str, moment: datetime) -> Sample:
+    return Sample("certificate_ends_timestamp_seconds", moment.timestamp(), {"what": what})
 
 
 def _disk(kit: Kit) -> Iterator[Sample]:
     yield Sample("disk_free_bytes", float(shutil.disk_usage(kit.folder).free))
 
 
-def _switches(kit: Kit) -> Iterator[Sample]:
+def _halted(kit: Kit) -> Iterator[Sample]:
     yield Sample("halted", float(is_halted(kit.state)))
-    if kit.kind == "server":
-        yield Sample("quarantined_sites", float(len(quarantined(kit.state))))
+
+
+def _quarantine(kit: Kit) -> Iterator[Sample]:
+    yield Sample("quarantined_sites", float(len(quarantined(kit.state))))
 
 
 def _incidents(kit: Kit) -> Iterator[Sample]:
@@ -92,13 +93,24 @@ def _audit(kit: Kit) -> Iterator[Sample]:
 
 
 def _privacy(kit: Kit) -> Iterator[Sample]:
+    for cohort in load_privacy_policy(kit.local).budgets():
+        yield from _carefully(f"privacy of {cohort}", partial(_budget, kit, cohort))
+
+
+def _budget(kit: Kit, cohort: str) -> Iterator[Sample]:
     from fedvoxel.privacy.ledger import open_ledger  # the accountant behind it takes a second to import
 
-    for cohort in load_privacy_policy(kit.local).budgets():
-        status = open_ledger(kit.local, kit.state, cohort).status()
-        labels = {"cohort": cohort, "unit": status.unit}
-        yield Sample("privacy_epsilon_spent", status.spent_epsilon, labels)
-        yield Sample("privacy_epsilon_budget", status.budget.epsilon, labels)
+    status = open_ledger(kit.local, kit.state, cohort).status()
+    labels = {"cohort": cohort, "unit": status.unit}
+    yield Sample("privacy_epsilon_spent", status.spent_epsilon, labels)
+    yield Sample("privacy_epsilon_budget", status.budget.epsilon, labels)
+    yield Sample("privacy_delta_spent", status.spent_delta, labels)
+    yield Sample("privacy_delta_budget", status.budget.delta, labels)
+
+
+def _runs(kit: Kit) -> Iterator[Sample]:
+    for outcome in _newest(kit.state):
+        yield from _carefully(f"run {outcome.parent.name}", partial(_run, outcome))
 
 
 def _newest(state: Path) -> list[Path]:

@@ -19,6 +19,8 @@ METRICS: dict[str, str] = {
     "run_validation_dice": "Validation Dice of a run's newest model, mean over sites and classes.",
     "privacy_epsilon_spent": "Epsilon that a cohort's ledger has charged, by whom it protects.",
     "privacy_epsilon_budget": "Epsilon that the hospital grants for a cohort.",
+    "privacy_delta_spent": "Delta that a cohort's ledger has charged, by whom it protects.",
+    "privacy_delta_budget": "Delta that the hospital grants for a cohort.",
     "problem": "1 for what could not be read, and is missing here.",
 }
 """Every metric by its name, without `fedvoxel_` before it. All are gauges."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvoxel.errors import UpdateError
+from fedvoxel.errors import TooFewError, UpdateError
 from fedvoxel.updates.secure.config import SecureConfig, threshold
 from fedvoxel.updates.secure.identity import Signers
 from fedvoxel.updates.secure.masked import Sum, add_masks, checksum, nothing, read_masked
@@ -77,7 +77,7 @@ class Collector:
         self._hash = roster_hash(self._roster)
         self._threshold = threshold(len(self._roster), self._config)
         if not self._threshold:
-            raise UpdateError(
+            raise TooFewError(
                 f"{len(self._roster)} sites have announced keys, of which {self._config.dropouts} may drop out: too "
                 f"few to hide one in the sum ({self._config.least_sites} have to stay, and more than half)"
             )
@@ -121,7 +121,7 @@ class Collector:
             UpdateError: They are too few.
         """
         if len(self.alive) < self._threshold:
-            raise UpdateError(f"{len(self.alive)} sites have sent a masked update, {self._threshold} are needed")
+            raise TooFewError(f"{len(self.alive)} sites have sent a masked update, {self._threshold} are needed")
         return self.alive
 
     def add_confirmation(self, site: str, message: Any) -> None:
@@ -166,7 +166,7 @@ class Collector:
                 sites send.
         """
         if len(self._revealed) < self._threshold:
-            raise UpdateError(f"{len(self._revealed)} sites have revealed shares, {self._threshold} are needed")
+            raise TooFewError(f"{len(self._revealed)} sites have revealed shares, {self._threshold} are needed")
         total = self._sum
         for site in self.alive:
             add_masks(total, self._seed_of(site), self._hash, -1)
