@@ -23,6 +23,13 @@ def words(sample: Sample, tmp_path: Path, *more: str) -> list[str]:
     return ["consortium", "report", str(sample.server), *index, *more]
 
 
+@pytest.mark.parametrize("name", ["page.pdf", "nowhere/page.html"])
+def test_a_page_that_cannot_be_written_is_no_crash(name: str, sample: Sample, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "nowhere").write_text("a file")
+    assert main(words(sample, tmp_path, "--no-pdf", "--out", str(tmp_path / name))) == 3
+    assert "--out" in capsys.readouterr().err
+
+
 def test_a_page_and_its_pdf_are_written(sample: Sample, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "page.html"
     assert main(words(sample, tmp_path, "--out", str(out))) == 0

@@ -20,7 +20,7 @@ def line(law: Law, place: str, what: str = "", **changes: Any) -> Line:
 
 
 def test_all_eighteen_identifiers_and_what_one_knows_have_a_line() -> None:
-    assert [one.place for one in lines_of("hipaa", policy())] == [*ALL_OF_IT, "(b)(2)(ii)"]
+    assert [one.place for one in lines_of("hipaa", policy())] == [*ALL_OF_IT, "all of them", "(b)(2)(ii)"]
 
 
 def test_all_steps_of_the_guide_have_a_line() -> None:
@@ -30,7 +30,7 @@ def test_all_steps_of_the_guide_have_a_line() -> None:
 @pytest.mark.parametrize(
     ("place", "change", "states"),
     [
-        ("(C)", {"dates": "remove"}, ("replaced", "removed")),
+        ("(C)", {"dates": "remove"}, ("a person decides", "removed")),
         ("(M)", {"device_identity": False}, ("a person decides", "removed")),
         ("(Q)", {"faces": "kept"}, ("a person decides", "stays")),
     ],
@@ -44,6 +44,22 @@ def test_characteristics_are_told() -> None:
     assert "ages are removed" in line("hipaa", "(C)", patient_characteristics=False).how
     assert line("pdpa", "step 3", "indirect").state == "stays"
     assert line("pdpa", "step 3", "indirect", patient_characteristics=False).state == "removed"
+
+
+def test_moved_dates_are_not_passed_off_as_what_safe_harbor_wants() -> None:
+    assert "none but the year" in line("hipaa", "(C)").how
+
+
+@pytest.mark.parametrize(("law", "place"), [("hipaa", "all of them"), ("pdpa", "step 2")])
+def test_text_in_the_image_is_told(law: Law, place: str) -> None:
+    said = line(law, place, "text")
+    assert said.state == "a person decides" and "refused" in said.how and "nothing here reads" in said.how
+
+
+@pytest.mark.parametrize(("law", "place", "what"), [("hipaa", "(H)", ""), ("pdpa", "step 2", "pseudonyms")])
+def test_patients_without_a_number_are_told(law: Law, place: str, what: str) -> None:
+    assert "are refused" in line(law, place, what).how
+    assert "StudyInstanceUID" in line(law, place, what, unnamed_patients="by_study").how
 
 
 def test_a_code_that_is_derived_from_a_number_is_not_passed_off_as_removed() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.package import open_package
+from fedvoxel.export.signature import sign
 from fedvoxel.export.trust import Trust, read_trust
 from fedvoxel.federation.outcome import load_outcome
 from fedvoxel.governance.approvals import Approvals
@@ -30,7 +31,7 @@ from fedvoxel.governance.evidence.package_artefacts import MEMBERS, PackageFacts
 from fedvoxel.governance.evidence.risk_map import RiskMap, _data
 from fedvoxel.governance.evidence.site_artefacts import site_artefacts
 from fedvoxel.governance.evidence.subject import Subject
-from fedvoxel.governance.evidence.vouching import REPORTS, vouch
+from fedvoxel.governance.evidence.vouching import PURPOSE, REPORTS, vouch
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.audit import AuditLog
@@ -438,12 +439,15 @@ OF_REPORTS = {
 }
 
 
+PROVED = {"epsilon_claimed": 8.0, "epsilon_proved": 1.5}
+
+
 def reports_of(sample: Sample, folder: Path, **changes: str) -> Path:
     """Writes the reports that commands write about the run and its package."""
     run = {"run_key": RUN, "job_id": JOB} | changes
     gains = [{"site": A, "against": "local", "class_name": None, "verdict": "gained"}]
     write_json(folder / "report.json", {"run": run, "gains": gains})
-    write_json(folder / "audit.json", {**run, "site": A, "membership": {}, "canaries": {}, "inversion": None})
+    write_json(folder / "audit.json", {**run, "site": A, "membership": {}, "canaries": PROVED, "inversion": None})
     package = {"package_sha256": open_package(sample.package, read_trust(sample.server)).sha256} | changes
     judged = {"model": package, "below_minimum": False, "structures": [{}], "groups": [{"kind": "sex"}]}
     write_json(folder / "to_share.json", judged)
@@ -472,8 +476,50 @@ def test_a_report_counts_where_a_person_stands_for_it(sample: Sample, tmp_path: 
     risks = packed(sample, tmp_path / "out", artefacts)
     for kind, identifiers in OF_REPORTS.items():
         entry = one(artefacts, kind).entry
-        assert entry.check == "verified" and LEAD in entry.said and by(risks, kind) == identifiers
-    assert A not in json.dumps([dict(one(artefacts, kind).facts) for kind in OF_REPORTS])
+        assert entry.check == "verified" and "role lead" in entry.said and by(risks, kind) == identifiers
+    told = json.dumps([[dict(one(artefacts, kind).facts), one(artefacts, kind).entry.said] for kind in OF_REPORTS])
+    assert A not in told and LEAD not in told, "a name beside a pseudonym says whose it is"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "lost"),
+    [
+        ("audit.json", {"canaries": PROVED | {"epsilon_proved": 9.0}}, {"MEASURE 2.13"}),
+        ("audit.json", {"canaries": PROVED | {"epsilon_claimed": None}}, {"MEASURE 2.13"}),
+        ("audit.json", {"membership": None, "inversion": {}}, {"MEASURE 2.7", "MEASURE 2.10"}),
+        ("report.json", {"verdict": "too few cases to say"}, OF_REPORTS["results_report"]),
+        ("to_share.json", {"groups": [{"kind": "hospital"}]}, OF_REPORTS["evaluation"]),
+    ],
+)
+def test_a_report_is_evidence_of_what_it_found_alone(
+    name: str, changes: dict[str, Any], lost: set[str], sample: Sample, tmp_path: Path
+) -> None:
+    reports = reports_of(sample, tmp_path / "reports")
+    values = json.loads((reports / name).read_text())
+    if name == "report.json":
+        values["gains"][0] |= changes
+    write_json(reports / name, {**values, **({} if name == "report.json" else changes)})
+    risks = packed(sample, tmp_path / "out", collected(sample, vouched(sample, reports)))
+    kind = dict(zip(REPORTS, OF_REPORTS, strict=True))[name]
+    assert by(risks, kind) == OF_REPORTS[kind] - lost
+
+
+def test_each_report_of_a_name_is_listed(sample: Sample, tmp_path: Path) -> None:
+    vouched(sample, reports_of(sample, tmp_path / "one"))
+    reports_of(sample, tmp_path / "two", job_id="another")
+    artefacts = collect(subject_of(sample), package_of(sample), [tmp_path / "one", tmp_path / "two"])
+    checks = [each.entry.check for each in artefacts if each.entry.kind == "privacy_audit"]
+    assert sorted(checks) == ["unverified", "verified"]
+
+
+def test_a_site_that_has_signed_a_report_stands_for_nothing(sample: Sample, tmp_path: Path) -> None:
+    reports = reports_of(sample, tmp_path / "reports")
+    signature = sign(
+        load_identity(sample.kit(A) / "startup"), PURPOSE, (reports / "audit.json").read_bytes(), datetime.now(UTC)
+    )
+    write_json(reports / "audit.json.signature", signature.model_dump(mode="json"))
+    entry = one(collected(sample, reports), "privacy_audit").entry
+    assert entry.check == "unverified" and "a site has signed" in entry.said
 
 
 def test_a_report_that_was_changed_after_it_was_signed_does_not_count(sample: Sample, tmp_path: Path) -> None:

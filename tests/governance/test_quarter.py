@@ -69,11 +69,11 @@ def both_quarters() -> list[Line]:
     return lines(
         (SUMMER, event("job", "done", actor=Actor(name="lead@x.example", role="lead"))),
         (SUMMER, event("run", "started")),
-        (SUMMER, event("answer", "done", task="train", round=0, site=A)),
+        (SUMMER, event("answer", "done", task="train", round=0, site=A, hashes={"update": sha(1)})),
         (SUMMER, event("answer", "missing", task="train", round=0, site=B)),
         (SUMMER, event("round", "done", round=0)),
         (AUTUMN, event("run", "resumed", "job-2")),
-        (AUTUMN, event("answer", "done", "job-2", task="train", round=1, site=A)),
+        (AUTUMN, event("answer", "done", "job-2", task="train", round=1, site=A, hashes={"update": sha(2)})),
         (AUTUMN, event("answer", "refused", "job-2", task="train", round=1, site=B)),
         (AUTUMN, event("answer", "missing", "job-2", task="test", site=B)),
         (AUTUMN, event("round", "done", "job-2", round=1)),
@@ -103,6 +103,19 @@ def test_a_run_that_a_person_goes_on_with_has_not_ended() -> None:
     )
     assert [(run.status, run.outcome) for run in runs_in(failed, THIRD)] == [("failed", sha(6))]
     assert [(run.status, run.outcome) for run in runs_in(failed, FOURTH)] == [("unfinished", None)]
+
+
+def test_a_job_that_fails_before_it_begins_ends_no_run_that_has_ended() -> None:
+    """Somebody submits a job of a finished run's name again, and it is refused."""
+    again = [(datetime.fromisoformat(entry.at), told) for entry, told in both_quarters()[:-1]]
+    first, second = runs_in(lines(*again, (AUTUMN, event("run", "failed", "job-9"))), FOURTH)
+    assert (first.status, first.jobs, first.outcome) == ("finished", ["job-1", "job-2"], sha(5))
+    assert (second.status, second.jobs) == ("failed", ["job-9"])
+
+
+def test_who_only_evaluated_has_brought_no_update() -> None:
+    scored = lines((AUTUMN, event("answer", "done", task="train", round=0, site=A)))
+    assert hospitals_in(scored, FOURTH)[A].updates == 0
 
 
 def test_a_hospitals_updates_count_in_the_quarter_in_which_they_came() -> None:

@@ -72,11 +72,17 @@ def models_of(index: Path, trust: "Trust", seen: Path | None) -> list["ModelLine
 
 
 def _write(page: str, file: Path, on_paper: bool) -> None:
+    from fedvoxel.errors import ConfigError
     from fedvoxel.evaluation.judgement.paper import check_paper, pdf_of
     from fedvoxel.records.atomic import write_bytes, write_text
 
+    if file.suffix != ".html":
+        raise ConfigError(f"--out: expected a file that ends in .html, got {file.name}; the PDF is written beside it")
     if on_paper:
         check_paper()
-    write_text(file, page)
-    if on_paper:
-        write_bytes(file.with_suffix(".pdf"), pdf_of(page))
+    try:
+        write_text(file, page)
+        if on_paper:
+            write_bytes(file.with_suffix(".pdf"), pdf_of(page))
+    except OSError as error:
+        raise ConfigError(f"--out: the page cannot be written: {error.strerror or type(error).__name__}") from None

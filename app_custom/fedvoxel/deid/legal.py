@@ -19,7 +19,10 @@ _CODE = (
     "replaced by a code that is worked out from it with a key of the hospital's; 164.514(c) wants a code that is not "
     "derived from information about the person, so that an expert determines (164.514(b)(1)), or a person decides"
 )
-_NOT_LISTED = "no attribute that could hold it is on the allow-list, and the gate searches what is left"
+_NOT_LISTED = (
+    "no attribute meant for it, and no free text, is on the allow-list; the gate searches what is left for the values "
+    "that the object itself had in identifying attributes"
+)
 _FACES = {
     "refuse": "series that show a head, or do not say what they show, are refused; what a series says is believed",
     "defaced": "the hospital declares that faces were removed before; nothing here checks that",
@@ -87,7 +90,7 @@ def _hipaa(policy: DeidPolicy) -> Iterator[Line]:
         ("(G)", "social security numbers"),
     ):
         yield Line(place, what, "removed", _NOT_LISTED)
-    yield Line("(H)", "medical record numbers", "a person decides", f"PatientID: {_CODE}")
+    yield Line("(H)", "medical record numbers", "a person decides", f"PatientID: {_CODE}{_unnamed(policy)}")
     for place, what in (
         ("(I)", "health plan numbers"),
         ("(J)", "account numbers"),
@@ -105,6 +108,7 @@ def _hipaa(policy: DeidPolicy) -> Iterator[Line]:
     yield Line("(Q)", "faces", "stays" if policy.faces == "kept" else "a person decides", _FACES[policy.faces])
     yield Line("(R)", "any other unique number", "a person decides", f"UIDs: {_CODE}; accession numbers are removed")
     known = "no knowledge that what is left identifies a person: nobody but the hospital can have, or lack, that"
+    yield Line("all of them", "text written into the image", "a person decides", _text_in_pixels(policy))
     yield Line("(b)(2)(ii)", "actual knowledge", "a person decides", known)
 
 
@@ -112,14 +116,37 @@ def _dates(policy: DeidPolicy) -> Line:
     age = "ages of 90 years and more become 90" if policy.patient_characteristics else "ages are removed"
     if policy.dates == "remove":
         return Line("(C)", "dates but the year, ages over 89", "removed", f"no date stays; {age}")
-    how = f"each patient's dates move by one secret interval of up to 10 years, so that no true date stays; {age}"
-    return Line("(C)", "dates but the year, ages over 89", "replaced", how)
+    how = (
+        "each patient's dates move by one secret interval of up to 10 years, so that no true date stays; moved dates "
+        f"are dates all the same, and Safe Harbor wants none but the year; {age}"
+    )
+    return Line("(C)", "dates but the year, ages over 89", "a person decides", how)
+
+
+def _unnamed(policy: DeidPolicy) -> str:
+    if policy.unnamed_patients == "refuse":
+        return "; objects without one are refused"
+    return "; objects without one get a code of their StudyInstanceUID, so that studies of one patient are of several"
+
+
+def _text_in_pixels(policy: DeidPolicy) -> str:
+    """Says what becomes of text that a device or a person has written over the image."""
+    if policy.device_texts:
+        return (
+            f"regions of {len(policy.device_texts)} devices, as the policy names them, are made black; other images "
+            "that may hold text are refused, by what they say of themselves; nothing here reads the pixels"
+        )
+    return "images that may hold text are refused, by what they say of themselves; nothing here reads the pixels"
 
 
 def _pdpa(policy: DeidPolicy) -> Iterator[Line]:
     yield Line("step 1", "which data there are", "removed", "default-deny: what is on no allow-list is not kept")
     yield Line("step 2", "direct identifiers", "removed", f"names, numbers, addresses, institutions: {_NOT_LISTED}")
-    pseudonym = "PatientID, UIDs: codes from a key that stays in the hospital; who has the key can undo them by trial"
+    pseudonym = (
+        "PatientID, UIDs: codes from a key that stays in the hospital; who has the key can undo them by trial"
+        f"{_unnamed(policy)}"
+    )
+    yield Line("step 2", "text written into the image", "a person decides", _text_in_pixels(policy))
     yield Line("step 2", "pseudonyms", "replaced", pseudonym)
     dates = "moved by one secret interval for each patient" if policy.dates == "shift" else "removed"
     yield Line("step 3", "dates", "replaced" if policy.dates == "shift" else "removed", dates)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fedvoxel.governance.evidence.artefact import KINDS, Artefact, Entry
 from fedvoxel.governance.evidence.form import FORM, QUESTIONS
 from fedvoxel.governance.evidence.logs import log_artefacts, read_logs
-from fedvoxel.governance.evidence.package_artefacts import PackageFacts, package_artefacts
+from fedvoxel.governance.evidence.package_artefacts import PackageFacts, package_artefacts, why_stranger
 from fedvoxel.governance.evidence.result_artefacts import Results
 from fedvoxel.governance.evidence.risk_map import ANSWER
 from fedvoxel.governance.evidence.run_artefacts import run_artefacts
@@ -25,7 +25,8 @@ def collect(subject: Subject, package: PackageFacts | None, results: Sequence[Pa
         results: Folders of results and reports besides the run's own.
     """
     logs = read_logs(subject)
-    others = Results(subject, logs, (subject.folder, *results), package.sha256 if package else None)
+    ours = package.sha256 if package and not why_stranger(subject, package) else None
+    others = Results(subject, logs, (subject.folder, *results), ours)
     artefacts = [
         *run_artefacts(subject, logs),
         *log_artefacts(subject, logs),

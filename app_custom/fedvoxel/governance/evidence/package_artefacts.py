@@ -77,7 +77,7 @@ def package_artefacts(subject: Subject, package: PackageFacts | None) -> list[Ar
         why = "no package was named; give it with --package"
         sources = [Source("package", "package"), *(Source(kind, f"package: {MEMBERS[kind]}") for kind in MEMBERS)]
         return [missing(source, why) for source in (*sources, _RELEASE)]
-    strange = _stranger(subject, package)
+    strange = why_stranger(subject, package)
     facts = {"name": package.name, "signed_by": package.signed_by, "signed_at": package.signed_at}
     verdict = strange or verified(f"signed by {package.signed_by}, and its provenance names this run's outcome")
     whole = found(Source("package", "package: manifest.json"), package.sha256, verdict, facts)
@@ -111,7 +111,7 @@ _SAYS_ENOUGH = {"model_card": _card_is_whole, "sbom": _names_components, "proven
 _RELEASE = Source("release", "index of releases: index.jsonl")
 
 
-def _stranger(subject: Subject, package: PackageFacts) -> Verdict | None:
+def why_stranger(subject: Subject, package: PackageFacts) -> Verdict | None:
     """Returns why the package is not this run's, or None."""
     try:
         origin = read_model_origin(package.members.get("provenance", b""))

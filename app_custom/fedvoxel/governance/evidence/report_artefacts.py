@@ -11,6 +11,9 @@ from fedvoxel.governance.evidence.subject import Subject
 from fedvoxel.governance.evidence.vouching import REPORTS, voucher_of
 from fedvoxel.records.canonical import sha256_of_file
 
+_TOO_FEW = "too few cases to say"
+"""What a comparison with too few cases ends with; it is no evidence of a gain or of none."""
+
 _KINDS = {"report.json": "results_report", "audit.json": "privacy_audit", "to_share.json": "evaluation"}
 
 
@@ -44,7 +47,8 @@ def _verdict(path: Path, command: str, subject: Subject) -> Verdict:
         return unverified(f"it is signed, and the signature does not count: {problem}")
     if signer is None:
         return unverified(f"made by whoever ran `{command}`, and signed by nobody; see fedvoxel evidence vouch")
-    return verified(f"{signer} has signed that it is what `{command}` wrote; nothing else says so")
+    # The role alone: a report is often about one hospital, and its pseudonym would be one no more beside a name there.
+    return verified(f"somebody with the role {signer.role} has signed that `{command}` wrote it; nothing else says so")
 
 
 def _results(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
@@ -52,14 +56,26 @@ def _results(values: Any, subject: Subject, package: str | None) -> tuple[list[s
     gains = [gain for gain in values["gains"] if gain["against"] == "local" and gain["class_name"] is None]
     names = subject.pseudonyms
     facts = {names[gain["site"]]: str(gain["verdict"])[:100] for gain in gains}
-    return (["gains"] if gains else []), {"against_training_alone": facts}
+    told = any(gain["verdict"] != _TOO_FEW for gain in gains)
+    return (["gains"] if told else []), {"against_training_alone": facts}
 
 
 def _audit(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
     _check_run(values, subject)
     done = [name for name in ("membership", "canaries", "inversion") if values[name] is not None]
-    shows = [*(["attacks"] if done else []), *(["accounting_tested"] if "canaries" in done else [])]
-    return shows, {"site": subject.pseudonyms[values["site"]], "attacks": done}
+    claimed, proved = _epsilons(values["canaries"])
+    holds = claimed is not None and proved is not None and proved <= claimed
+    shows = [*(["attacks"] if "membership" in done else []), *(["accounting_tested"] if holds else [])]
+    facts = {"site": subject.pseudonyms[values["site"]], "attacks": done}
+    return shows, facts | {"epsilon_claimed": claimed, "epsilon_proved_at_least": proved}
+
+
+def _epsilons(canaries: Any) -> tuple[float | None, float | None]:
+    """Returns what the job's accountant claims, and the lower bound that canaries prove; None where there is none."""
+    if canaries is None:
+        return None, None
+    claimed, proved = canaries["epsilon_claimed"], canaries["epsilon_proved"]
+    return None if claimed is None else float(claimed), float(proved)
 
 
 def _evaluation(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
@@ -67,7 +83,7 @@ def _evaluation(values: Any, subject: Subject, package: str | None) -> tuple[lis
         raise ValueError("another package")
     if values["below_minimum"] is True:
         return [], {"below_minimum": True}
-    kinds = sorted({str(row["kind"])[:40] for row in values["groups"]})
+    kinds = sorted({str(row["kind"])[:40] for row in values["groups"]} - {"hospital"})
     return (["subgroups"] if kinds else []), {"structures": len(values["structures"]), "groups": kinds}
 
 

@@ -48,8 +48,15 @@ class Results:
             "reader_study": (RESULT_FILE, self._reader_study),
         }
         made = [self._of_job(kind, name, reader) for kind, (name, reader) in read.items()]
-        reports = {name: next(self._places(name), None) for name in REPORTS}
-        return made + [report_artefact(path, name, self.subject, self.package) for name, path in reports.items()]
+        return made + [report for name in REPORTS for report in self._reports(name)]
+
+    def _reports(self, name: str) -> Iterator[Artefact]:
+        """Yields each report of a name: of several, their order does not say which is about this run."""
+        paths = [*self._places(name)]
+        for path in paths:
+            yield report_artefact(path, name, self.subject, self.package)
+        if not paths:
+            yield report_artefact(None, name, self.subject, self.package)
 
     def _places(self, name: str) -> Iterator[Path]:
         for folder in self.folders:

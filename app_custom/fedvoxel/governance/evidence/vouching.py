@@ -42,9 +42,7 @@ def vouch(report: Path, identity: Identity, now: datetime) -> Signer:
     """
     content = _content(report)
     signature = sign(identity, PURPOSE, content, now)
-    signer = verify(signature, PURPOSE, content, Trust(identity.root), now)
-    if signer.role is None:
-        raise PackageError(f"{signer.name} is a site: a person stands for a report, with a kit of their own")
+    signer = _person(verify(signature, PURPOSE, content, Trust(identity.root), now))
     try:
         write_bytes(signature_of(report), canonical_json(signature.model_dump(mode="json")))
     except OSError as error:
@@ -67,7 +65,13 @@ def voucher_of(report: Path, trust: Trust, now: datetime) -> Signer | None:
         signature = read_signature(read_plain(place, LARGEST_BYTES), "the report's signature")
     except NotPlainError:
         raise PackageError("the report's signature cannot be read") from None
-    return verify(signature, PURPOSE, _content(report), trust, now)
+    return _person(verify(signature, PURPOSE, _content(report), trust, now))
+
+
+def _person(signer: Signer) -> Signer:
+    if signer.role is None:
+        raise PackageError("a site has signed it: a person stands for a report, with a kit of their own")
+    return signer
 
 
 def _content(report: Path) -> bytes:

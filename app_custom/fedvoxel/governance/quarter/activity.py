@@ -10,6 +10,7 @@ from fedvoxel.governance.quarter.period import Quarter
 from fedvoxel.records.audit_event import AuditEvent
 
 _GOES_ON = ("started", "resumed")
+_ENDS: tuple[RunStatus, ...] = ("finished", "stopped_early", "failed", "aborted")
 
 
 @dataclass
@@ -61,7 +62,7 @@ def runs_in(lines: Iterable[Line], quarter: Quarter) -> list[RunActivity]:
     for at, event in _before(lines, quarter):
         if event.kind not in ("run", "round") or not event.run_key:
             continue
-        if event.run_key not in newest or (event.kind == "run" and event.outcome == "started"):
+        if event.run_key not in newest or _is_another(newest[event.run_key], event):
             newest[event.run_key] = RunActivity(event.run_key, at)
             runs.append(newest[event.run_key])
         _take(newest[event.run_key], at, event, quarter.has(at))
@@ -75,7 +76,7 @@ def hospitals_in(lines: Iterable[Line], quarter: Quarter) -> dict[str, HospitalA
         if event.kind != "answer" or event.task != "train" or not event.site or not quarter.has(at):
             continue
         hospital = found.setdefault(event.site, HospitalActivity())
-        if event.outcome == "done":
+        if event.outcome == "done" and "update" in event.hashes:
             hospital.updates += 1
             hospital.runs.add(event.run_key)
         elif event.outcome == "missing":
@@ -98,6 +99,13 @@ def _before(lines: Iterable[Line], quarter: Quarter) -> Iterator[tuple[datetime,
             yield at, event
 
 
+def _is_another(run: RunActivity, event: AuditEvent) -> bool:
+    """Says whether an event is of another run with the same key: it begins one, or ends a job of none that is known."""
+    if event.kind != "run" or event.outcome in ("resumed", "unfinished"):
+        return False
+    return event.outcome == "started" or (run.status in _ENDS and event.job_id not in run.jobs)
+
+
 def _take(run: RunActivity, at: datetime, event: AuditEvent, in_quarter: bool) -> None:
     run.in_quarter |= in_quarter
     if event.job_id and event.job_id not in run.jobs:
@@ -112,5 +120,4 @@ def _take(run: RunActivity, at: datetime, event: AuditEvent, in_quarter: bool) -
 
 
 def _status(event: AuditEvent) -> RunStatus:
-    ends: tuple[RunStatus, ...] = ("finished", "stopped_early", "failed", "aborted")
-    return next((each for each in ends if each == event.outcome), "unfinished")
+    return next((each for each in _ENDS if each == event.outcome), "unfinished")

@@ -8,7 +8,7 @@ _STATUS = {
     "stopped_early": "stopped early, as its job says",
     "failed": "failed",
     "aborted": "aborted",
-    "unfinished": "goes on",
+    "unfinished": "not ended",
 }
 
 
@@ -22,7 +22,7 @@ def render_quarter(report: QuarterReport) -> str:
         status=_STATUS,
         hours=hours,
         size=size,
-        promoted=sum(model.state == "released" for model in report.models or ()),
+        promoted=len({(model.name, model.version) for model in report.models or () if model.state == "released"}),
         all_hours=sum(cost.hours for cost in costs),
         all_bytes=sum(cost.bytes_up + cost.bytes_down for cost in costs),
         words=list(dict.fromkeys(cost.privacy for cost in costs)),
