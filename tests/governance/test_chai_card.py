@@ -1,6 +1,7 @@
 """The Applied Model Card of a pack is one by CHAI's own schema, says what artefacts say, and what nobody has said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -75,6 +76,17 @@ def test_what_only_people_can_say_is_theirs_or_needed(sample: Sample) -> None:
     for element, field in (("FundingSource", "funding"), ("TargetedPatientPopulation", "population")):
         assert blank[element] == HUMAN and filled[element] == STATED[field]
     assert HUMAN not in " ".join(filled.values())
+
+
+def test_a_card_that_does_not_count_says_so_and_tells_no_more(sample: Sample) -> None:
+    doubted = [
+        replace(one, entry=one.entry.model_copy(update={"check": "unverified"})) if one.entry.sha256 else one
+        for one in artefacts(sample)
+    ]
+    told = texts(chai_card(doubted, {}))
+    assert "No log that can be trusted" in told["Summary"] and "not told" in told["Summary"]
+    assert told["ReleaseDate"] == told["ReleaseStage"] == "No release is known."
+    assert "No log that can be trusted" not in texts(chai_card(artefacts(sample), {}))["Summary"]
 
 
 def test_what_xml_cannot_say_is_left_out(sample: Sample, schema: xmlschema.XMLSchema) -> None:

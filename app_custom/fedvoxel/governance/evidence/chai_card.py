@@ -6,6 +6,7 @@ the schema asks for is there; what no artefact says and nobody has stated stands
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
@@ -32,13 +33,16 @@ def chai_card(artefacts: Sequence[Artefact], answers: Mapping[str, str]) -> byte
         artefacts: All that were looked for.
         answers: What people have stated.
     """
-    facts = {kind: facts_of(artefacts, kind) for kind in KINDS}
+    verified = [one for one in artefacts if one.entry.check == "verified"]
+    # The card is about the run, whose record there is: whether anybody else knows it too, the summary says.
+    facts = {kind: facts_of(verified, kind) for kind in KINDS} | {"outcome": facts_of(artefacts, "outcome")}
+    known = any(one.entry.kind == "outcome" for one in verified)
 
     def asked(*fields: str) -> str:
         return "\n\n".join(answers.get(field, HUMAN) for field in fields)
 
     root = ElementTree.Element("AppliedModelCard", xmlns=NAMESPACE)
-    for part in (_about, _use, _trust, _measured):
+    for part in (partial(_about, known), _use, _trust, _measured):
         for name, content in part(facts, asked).items():
             _add(root, name, content)
     ElementTree.indent(root)
@@ -60,7 +64,7 @@ def _add(parent: ElementTree.Element, name: str, content: Content) -> None:
         _add(made, child, inner)
 
 
-def _about(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Content]:
+def _about(known: bool, facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Content]:
     run, job, package, state = facts["outcome"], facts["job"], facts["package"], facts["release"].get("state")
     name, _, version = str(package["name"]).rpartition(" ") if package else (str(run["job_name"]), "", "")
     classes = [str(one) for one in job.get("classes") or ()]
@@ -68,16 +72,17 @@ def _about(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Conte
         f"A segmentation model, trained by {len(run['sites'])} hospitals that shared no image, in "
         f"{run['rounds_committed']} rounds (run {run['run_key']}, job {run['job_id']}). Structures: "
         f"{', '.join(classes) or 'not told'}. Privacy: {run['privacy']}"
+        f"{'' if known else ' No log that can be trusted names this record of the run.'}"
     )
     return {
         "BasicInfo": {
             "ModelName": name,
-            "ModelDeveloper": asked("controller"),
-            "DeveloperContact": asked("controller"),
+            "ModelDeveloper": asked("developer"),
+            "DeveloperContact": asked("developer"),
         },
         "ReleaseInfo": {
             "ReleaseStage": f"{state}, says the consortium's index of releases" if state else "No release is known.",
-            "ReleaseDate": str(package.get("signed_at") or run["finished"]),
+            "ReleaseDate": str(facts["release"].get("at")) if state else "No release is known.",
             "ReleaseVersion": version or "No package was named, which would have one.",
             "GlobalAvailability": _RESEARCH,
             "RegulatoryApproval": _RESEARCH,
@@ -103,8 +108,8 @@ def _use(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Content
         },
         "Warnings": {
             "KnownRisksAndLimitations": "\n\n".join([*known, asked("impacts")]),
-            "KnownBiasesOrEthicalConsiderations": asked("ethics_approval"),
-            "ClinicalRiskLevel": asked("risk_tolerance"),
+            "KnownBiasesOrEthicalConsiderations": asked("biases"),
+            "ClinicalRiskLevel": asked("clinical_risk"),
         },
     }
 
@@ -123,7 +128,7 @@ def _trust(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Conte
                 "InputDataSource": f"Cohort {job.get('cohort', 'not told')} of {len(run['sites'])} hospitals.",
                 "OutputAndInputDataTypes": "Input: one series of volumetric images. Output: a segmentation of it.",
                 "DevelopmentDataCharacterization": f"Training cases by hospital: {characterised}.",
-                "BiasMitigationApproaches": asked("ethics_approval"),
+                "BiasMitigationApproaches": asked("biases"),
                 "OngoingMaintenance": asked("review_plan"),
                 "Security": "Mutual TLS, signed jobs, and logs that hospitals countersign; see the pack's inventory.",
                 "Transparency": "The pack that this card is part of lists every artefact with its hash.",
@@ -143,10 +148,14 @@ def _measured(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Co
     guarantee = run["guarantee"]
     spent = [_value(f"epsilon for each {guarantee['unit']}", guarantee["epsilon"])] if guarantee else []
     useful = _metric(scores, "Overlap with the reference outline (Dice), by structure and hospital.", unseen, run)
+    useful["ValidationProcessAndJustification"] += " Intervals: 95 % bootstrap over cases."
     fair = _metric([], "Scores by subgroup of patients and scanners.", unseen, run)
     if groups:
         fair["Interpretation"] = f"Judged by {', '.join(groups)}: see to_share.json, whose hash the pack has."
-    safe = _metric([*spent, _value("updates that the server refused", refused)], "Privacy loss, refusals.", unseen, run)
+    asked_of_it = "No test: the ledgers' accounts of privacy, and the server's count of refusals."
+    loss: list[Content] = [*spent, _value("updates that the server refused", refused)]
+    safe = _metric(loss, "Privacy loss of training patients, refusals.", asked_of_it, run)
+    safe["TestType"] = "Accounting, no test."
     return {
         "KeyMetrics": {"UsefulnessUsabilityEfficacy": useful, "FairnessEquity": fair, "SafetyReliability": safe},
         "Resources": {
@@ -157,7 +166,7 @@ def _measured(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Co
     }
 
 
-def _metric(results: list[Content], goal: str, data: str, run: Mapping[str, Any]) -> dict[str, Content]:
+def _metric(results: list[Content], goal: str, data: str, run: Mapping[str, Any]) -> dict[str, Any]:
     told = "As measured; whether it suffices is for people to judge."
     return {
         "MetricGoal": goal,
@@ -166,7 +175,7 @@ def _metric(results: list[Content], goal: str, data: str, run: Mapping[str, Any]
         "TestType": "Retrospective, at the hospitals.",
         "TestingDataDescription": data if results else _NOT_TOLD,
         "ValidationProcessAndJustification": f"Run {run['run_key']}; no number is about fewer than "
-        f"{run['minimum_cases']} cases of a hospital. Intervals: 95 % bootstrap over cases.",
+        f"{run['minimum_cases']} cases of a hospital.",
     }
 
 
