@@ -22,12 +22,15 @@ from fedvoxel.governance.audit_report import log_file, verify_log
 from fedvoxel.governance.consortium import load_consortium
 from fedvoxel.governance.evidence.artefact import KINDS, Artefact, Entry
 from fedvoxel.governance.evidence.checking import PackReport, check_pack
+from fedvoxel.governance.evidence.checklist import AUTHORS, Known
+from fedvoxel.governance.evidence.claim_page import claim_draft
 from fedvoxel.governance.evidence.collecting import collect
 from fedvoxel.governance.evidence.form import FORM, QUESTIONS, blank_form, read_form
 from fedvoxel.governance.evidence.logs import Logs
 from fedvoxel.governance.evidence.outcome_facts import outcome_facts, score_facts
 from fedvoxel.governance.evidence.pack import write_pack
 from fedvoxel.governance.evidence.package_artefacts import MEMBERS, PackageFacts
+from fedvoxel.governance.evidence.page_words import HUMAN
 from fedvoxel.governance.evidence.risk_map import RiskMap, _data
 from fedvoxel.governance.evidence.site_artefacts import site_artefacts
 from fedvoxel.governance.evidence.subject import Subject
@@ -51,7 +54,11 @@ from .evidence_sample import COHORT, JOB, LEAD, OFFICER, RUN, A, B, Sample, evid
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)*(?!\w)")
 """A number by itself: a hash or a name has digits too, and is none."""
 
-WORDS = re.compile(r"Articles? \d+(\(\d+\))?( and \d+)?|SHA-256|^## \d", re.MULTILINE)
+WORDS = re.compile(
+    r"Articles? \d+(\(\d+\))?( and \d+)?|SHA-256|^## \d"
+    r"|^\| [a-z]+ \d+ \||Kahn 2020|BMJ, 2025|^Items: \d+; of these, open for people: \d+",
+    re.MULTILINE,
+)
 """Words with numbers that no artefact says: those of the law, a hash's name, and of a heading."""
 
 
@@ -183,11 +190,34 @@ def test_the_pages_say_no_number_that_their_artefacts_do_not_say(made: Path) -> 
     statements = [path.relative_to(made).as_posix() for path in files_in(made) if path.parent.name == "artefacts"]
     common = {f"artefacts/{kind}.json" for kind in ("outcome", "job", "cohort_statistics")}
     sources = {"nist_ai_rmf.md": ["nist_ai_rmf.json"], "gdpr_record.md": [*common], "pccp_draft.md": [*common]}
+    sources |= {"claim_draft.md": [*common], "future_ai_draft.md": [*common]}
     for site in ("site-1", "site-2"):
         sources[f"datasheet_{site}.md"] = [*common, *(name for name in statements if site in name)]
     assert {path.name for path in files_in(made) if path.suffix == ".md"} - {"model_card.md"} == set(sources)
     for page, names in sources.items():
         assert numbers_on(made / page) <= numbers_in(made, "artefacts.json", *names), page
+
+
+def test_checklists_say_what_counts_and_leave_the_rest_to_people(sample: Sample, made: Path, tmp_path: Path) -> None:
+    claim, future = (row_of(made / name) for name in ("claim_draft.md", "future_ai_draft.md"))
+    assert (list(claim)[-1], len(claim), len(future)) == ("item 42", 42, 30)
+    assert "cord at site-1: Dice 0.8712" in claim["item 36"] and "cord" in claim["item 11"]
+    assert claim["item 2"] == future["usability 2"] == AUTHORS and claim["item 42"] == HUMAN
+    statistics = one(found(sample, A, B), "cohort_statistics").entry.sha256
+    assert str(statistics) in claim["item 34"] and str(statistics) in future["fairness 2"]
+
+
+def test_what_does_not_count_answers_no_item(own: Sample) -> None:
+    doubted = [replace(one, entry=one.entry.model_copy(update={"check": "unverified"})) for one in found(own, A, B)]
+    known = Known(doubted, {"funding": "a grant"})
+    rows = [line.rpartition(" | ")[2] for line in claim_draft(known).splitlines() if line.startswith("| item ")]
+    assert set(rows[1:]) == {f"{AUTHORS} |", f"{HUMAN} |", "a grant |"}
+
+
+def row_of(page: Path) -> dict[str, str]:
+    """Returns what a checklist says by its item."""
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")]
+    return {item: said for item, _, said in rows[2:]}
 
 
 def test_a_number_that_no_artefact_says_would_be_seen(pack: Path) -> None:

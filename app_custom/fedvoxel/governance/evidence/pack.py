@@ -15,9 +15,12 @@ from fedvoxel.export.trust import Trust
 from fedvoxel.export.written import text_of_json
 from fedvoxel.governance.evidence.artefact import Artefact, Inventory
 from fedvoxel.governance.evidence.chai_card import chai_card
+from fedvoxel.governance.evidence.checklist import Known
+from fedvoxel.governance.evidence.claim_page import claim_draft
 from fedvoxel.governance.evidence.collecting import form_entry
 from fedvoxel.governance.evidence.datasheet_page import datasheet
 from fedvoxel.governance.evidence.form import FORM, form_in, read_form
+from fedvoxel.governance.evidence.future_ai_page import future_ai_draft
 from fedvoxel.governance.evidence.gdpr_page import gdpr_record
 from fedvoxel.governance.evidence.manifest import (
     MANIFEST,
@@ -36,12 +39,14 @@ from fedvoxel.records.atomic import write_bytes
 from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.identity import Identity
 
-INVENTORY, RISK_MAP, RISK_PAGE, RECORD, PLAN, CARD = (
+INVENTORY, RISK_MAP, RISK_PAGE, RECORD, PLAN, CLAIM, FUTURE_AI, CARD = (
     "artefacts.json",
     "nist_ai_rmf.json",
     "nist_ai_rmf.md",
     "gdpr_record.md",
     "pccp_draft.md",
+    "claim_draft.md",
+    "future_ai_draft.md",
     "chai_model_card.xml",
 )
 """The names of a pack's files."""
@@ -92,7 +97,8 @@ def _pages(
     inventory: Inventory, risks: RiskMap, artefacts: Sequence[Artefact], answers: dict[str, str]
 ) -> dict[str, bytes]:
     pages = {RISK_PAGE: risk_page(risks, inventory), RECORD: gdpr_record(artefacts, answers)}
-    pages[PLAN] = pccp_draft(artefacts, answers)
+    known = Known(artefacts, answers)
+    pages |= {PLAN: pccp_draft(artefacts, answers), CLAIM: claim_draft(known), FUTURE_AI: future_ai_draft(known)}
     pages |= {f"datasheet_{site}.md": datasheet(site, artefacts, answers) for site in inventory.sites}
     made = {name: page.encode() for name, page in pages.items()} | {CARD: chai_card(artefacts, answers)}
     made[INVENTORY] = text_of_json(inventory.model_dump(mode="json"))
