@@ -57,7 +57,7 @@ def test_a_statement_for_a_law_is_printed_or_written(site: Path, capsys: pytest.
     named = ["--site", str(site), "--cohort", "liver", "--law"]
     assert main(["cohort", "conformance", *named, "hipaa"]) == 0
     shown = capsys.readouterr().out
-    assert "Safe Harbor" in shown and "Left to people: (H)" in shown and KEY not in shown
+    assert "Safe Harbor" in shown and "Left to people: (C), (H)" in shown and KEY not in shown
     assert main(["cohort", "conformance", *named, "pdpa", "--out", str(site.parent / "pdpa.md")]) == 0
     assert "PDPC" in (site.parent / "pdpa.md").read_text()
     assert main(["cohort", "conformance", *named, "pdpa", "--out", str(site.parent / "pdpa.csv")]) == 3
