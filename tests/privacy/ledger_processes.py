@@ -26,7 +26,7 @@ from fedvoxel.records.chain import Chain
 
 BUDGET = CohortBudget(unit="patient", epsilon=8, delta=1e-3)
 STEPPED_FILES = ("/records/chain.py", "/records/atomic.py", "/privacy/ledger.py", "/privacy/kept_bytes.py")
-STEPPED = {"_make_folder", "_write_after", "append", "write_head", "write", "write_bytes", "_sync_folder"}
+STEPPED = {"_make_folder", "_write_after", "append", "write_head", "write", "write_bytes", "sync_folder"}
 STEPPED |= {"reserve", "keep", "bytes_to_send"}
 COHORT, RUN = "hippocampus", "run"
 

@@ -92,7 +92,7 @@ def _replacing(path: Path, mode: int, public: bool = False) -> Iterator[IO[bytes
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _put_in_place(stream: IO[bytes], temporary: Path, path: Path) -> None:
@@ -101,7 +101,12 @@ def _put_in_place(stream: IO[bytes], temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Has a folder's entries on the disk.
+
+    Raises:
+        OSError: They cannot be written.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedvoxel.errors import JobError
 from fedvoxel.plain_file import read_plain
-from fedvoxel.records.atomic import write_json
+from fedvoxel.records.atomic import sync_folder, write_json
 
 HALTED, _QUARANTINED = "halted", "quarantined.json"
 """Files in `state/` itself, so that no folder has to be made where a disk is full."""
@@ -53,7 +53,7 @@ def halt(state: Path) -> None:
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(state / HALTED, os.O_CREAT | os.O_WRONLY, 0o600))
-    _keep(state)
+    sync_folder(state)
 
 
 def lift(state: Path) -> None:
@@ -63,7 +63,7 @@ def lift(state: Path) -> None:
         OSError: The switch cannot be removed.
     """
     (state / HALTED).unlink(missing_ok=True)
-    _keep(state)
+    sync_folder(state)
 
 
 def quarantined(state: Path) -> frozenset[str]:
@@ -93,12 +93,3 @@ def set_quarantined(state: Path, sites: Iterable[str]) -> None:
         OSError: It cannot be written.
     """
     write_json(state / _QUARANTINED, sorted(sites), mode=0o600)
-
-
-def _keep(folder: Path) -> None:
-    """Has the folder's entries on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
