@@ -27,6 +27,9 @@ _NUMBERS = "biuf"
 """Kinds of values that are kept: truth values, whole numbers, floats."""
 
 _ENCRYPTED = 0x1
+_SIZES_OFFSET = 18
+_SIZES_ELSEWHERE = b"\xff" * 8
+"""Where a member's own header has its two sizes, and what says that they are in its ZIP64 field (APPNOTE.TXT 4.3.7)."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _NO_ARRAYS = (
     *(ValueError, TypeError, OSError, EOFError, RuntimeError, KeyError, OverflowError, AttributeError, SyntaxError),
@@ -36,9 +39,22 @@ _NO_ARRAYS = (
 
 
 def to_bytes(arrays: Arrays) -> bytes:
-    """Returns `arrays` as an uncompressed `.npz`, sorted by name: the same arrays give the same bytes anywhere."""
+    """Returns `arrays` as an uncompressed `.npz`, sorted by name: the same arrays give the same bytes anywhere.
+
+    So server and sites of unlike Pythons have the same hash of the same arrays. They are those of `numpy.savez` under
+    Python 3.11.4 or newer: before, `zipfile` wrote another version, and the sizes twice.
+    """
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **{name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in sorted(arrays):
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.create_version = member.extract_version = zipfile.ZIP64_VERSION
+            with archive.open(member, "w", force_zip64=True) as opened:
+                npy.write_array(opened, np.asarray(arrays[name], order="C"), allow_pickle=False)
+    with stream.getbuffer() as content:
+        for member in archive.infolist():
+            place = member.header_offset + _SIZES_OFFSET
+            content[place : place + len(_SIZES_ELSEWHERE)] = _SIZES_ELSEWHERE
     return stream.getvalue()
 
 
