@@ -41,11 +41,12 @@ def test_images_like_those_of_the_calibration_end_with_0(tmp_path: Path, capsys:
 
 def test_other_images_end_with_28(tmp_path: Path, capsys: Captured) -> None:
     filled(tmp_path, opened := package(tmp_path), 60, 1.8)
-    assert drift(tmp_path, opened, "--json") == 28
+    assert drift(tmp_path, opened, "--json", "--out", str(tmp_path / "report")) == 28
     told = capsys.readouterr()
     found = json.loads(told.out)
     assert found["verdict"] == "drift" and "images" in {sign["of"] for sign in found["alarms"]}
     assert "docs/drift.md" in told.err
+    assert json.loads((tmp_path / "report" / "drift.json").read_text()) == found
 
 
 def test_few_images_are_no_alarm(tmp_path: Path, capsys: Captured) -> None:

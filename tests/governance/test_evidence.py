@@ -35,6 +35,8 @@ from fedvoxel.governance.evidence.risk_map import RiskMap, _data
 from fedvoxel.governance.evidence.site_artefacts import site_artefacts
 from fedvoxel.governance.evidence.subject import Subject
 from fedvoxel.governance.evidence.vouching import PURPOSE, REPORTS, vouch
+from fedvoxel.governance.incidents.incident_log import RECORD, IncidentLog
+from fedvoxel.governance.incidents.statement import IncidentStatement, new_incident
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.audit import AuditLog
@@ -344,6 +346,7 @@ def test_the_catalogue_is_nists_and_the_map_fits_it() -> None:
     )
     shown = set(KINDS) | {"privacy_channels", "privacy_guarantee", "privacy_budget", "start_model", "test_scores"}
     shown |= {"released", "gains", "attacks", "accounting_tested", "subgroups"}
+    shown |= {"incidents_handled", "job_without_a_site", "watched_in_use"}
     assert set(support["supports"]) <= shown
     assert all(set(why) <= set(known) and all(why.values()) for why in support["supports"].values())
     supported, asking = {one for why in support["supports"].values() for one in why}, set(support["asks"])
@@ -462,10 +465,50 @@ def test_a_job_that_names_no_task_supports_nothing(own: Sample, tmp_path: Path) 
     assert job.entry.shows == ("files",) and "network" not in job.facts and job.facts["files"]
 
 
+def test_what_becomes_of_a_hospital_that_fails_is_read_from_the_job(own: Sample, tmp_path: Path) -> None:
+    assert not by(packed(own, tmp_path / "before", found(own, A, B)), "job") & {"GOVERN 6.2"}
+    rounds = {"num_rounds": 3, "min_sites": 2, "round_timeout_s": 600}
+    app = own.run / "workspace" / "app_server"
+    write_json(app / "config" / "config_fed_server.json", {"workflows": [{"args": {"rounds": rounds}}]})
+    job = one(found(own, A, B), "job")
+    assert job.facts["without_a_site"] == {"min_sites": 2, "round_timeout_s": 600}
+    assert "job_without_a_site" in job.entry.shows and not job.counts, "the log names other files"
+
+
+def declared(kit: Path, person: Path, *words: str) -> None:
+    log, incident = IncidentLog(open_kit(kit)), new_incident(datetime.now(UTC))
+    for word in words:
+        said = {"kind": "outage", "severity": "low"} if word == "declared" else {}
+        statement = IncidentStatement.model_validate(
+            {"incident": incident, "keeper": open_kit(kit).name, "word": word, "text": "power in room 7", **said}
+        )
+        log.say(load_identity(person / "startup"), statement, datetime.now(UTC))
+
+
+def test_an_incident_that_was_dealt_with_is_evidence_and_an_open_one_is_none(own: Sample, tmp_path: Path) -> None:
+    assert one(found(own), "incidents").entry.check == "missing"
+    declared(own.server, own.kit(OFFICER), "declared")
+    assert not by(packed(own, tmp_path / "open", found(own)), "incidents")
+    declared(own.server, own.kit(OFFICER), "declared", "halted", "lifted", "closed")
+    record = one(found(own), "incidents")
+    assert by(packed(own, tmp_path / "closed", found(own)), "incidents") == {"MANAGE 2.3"}
+    assert (record.facts["open"], record.facts["closed"], record.facts["by_kind"]) == (1, 1, {"outage": 2})
+    assert "room 7" not in json.dumps(record.statement)
+
+
+def test_a_record_of_incidents_that_was_changed_does_not_count(own: Sample) -> None:
+    declared(own.server, own.kit(OFFICER), "declared", "closed")
+    path = own.server / "state" / RECORD
+    path.write_text(path.read_text().replace("room 7", "room 8"))
+    entry = one(found(own), "incidents").entry
+    assert entry.check == "unverified" and "cannot be trusted" in entry.said
+
+
 OF_REPORTS = {
     "results_report": {"MAP 3.1", "MEASURE 2.1"},
-    "privacy_audit": {"MEASURE 2.7", "MEASURE 2.10", "MEASURE 2.13"},
+    "privacy_audit": {"MEASURE 1.2", "MEASURE 2.7", "MEASURE 2.10", "MEASURE 2.13"},
     "evaluation": {"MEASURE 2.11"},
+    "drift": {"MEASURE 2.4", "MANAGE 2.2"},
 }
 
 
@@ -481,6 +524,8 @@ def reports_of(sample: Sample, folder: Path, **changes: str) -> Path:
     package = {"package_sha256": open_package(sample.package, read_trust(sample.server)).sha256} | changes
     judged = {"model": package, "below_minimum": False, "structures": [{}], "groups": [{"kind": "sex"}]}
     write_json(folder / "to_share.json", judged)
+    watched = {"package": package["package_sha256"], "images": 40, "verdict": "drift", "alarms": [{"of": "images"}]}
+    write_json(folder / "drift.json", watched)
     return folder
 
 
@@ -516,9 +561,10 @@ def test_a_report_counts_where_a_person_stands_for_it(sample: Sample, tmp_path: 
     [
         ("audit.json", {"canaries": PROVED | {"epsilon_proved": 9.0}}, {"MEASURE 2.13"}),
         ("audit.json", {"canaries": PROVED | {"epsilon_claimed": None}}, {"MEASURE 2.13"}),
-        ("audit.json", {"membership": None, "inversion": {}}, {"MEASURE 2.7", "MEASURE 2.10"}),
+        ("audit.json", {"membership": None, "inversion": {}}, {"MEASURE 1.2", "MEASURE 2.7", "MEASURE 2.10"}),
         ("report.json", {"verdict": "too few cases to say"}, OF_REPORTS["results_report"]),
         ("to_share.json", {"groups": [{"kind": "hospital"}]}, OF_REPORTS["evaluation"]),
+        ("drift.json", {"verdict": "too few", "images": 3}, OF_REPORTS["drift"]),
     ],
 )
 def test_a_report_is_evidence_of_what_it_found_alone(

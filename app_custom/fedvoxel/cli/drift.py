@@ -28,6 +28,7 @@ def drift(
     crl: RevocationList = None,
     calibration: Annotated[Path | None, typer.Option(help="Your own calibration, where predict used it.")] = None,
     last: Annotated[int, typer.Option("--last", min=20, help="How many of the newest images to look at.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="Folder for drift.json, which evidence can name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")] = False,
 ) -> None:
     """Compares the newest results with what the model was calibrated on: images, share of unusual ones, volumes.
@@ -43,12 +44,16 @@ def drift(
     from fedvoxel.evaluation.uncertainty.assessment import DOUBTFUL_DICE
     from fedvoxel.export.calibration import calibration_of
     from fedvoxel.export.package import open_package
+    from fedvoxel.records.atomic import write_json
 
     opened = open_package(package, read(root, crl))
     made = _own(opened, calibration) if calibration else calibration_of(opened)
     found = watch(read_signals(results, opened.sha256), made, opened.sha256, last, DOUBTFUL_DICE)
+    said = {"schema_version": 1, **found.model_dump(mode="json")}
+    if out is not None:
+        write_json(out / "drift.json", said)
     if as_json:
-        typer.echo(json.dumps({"schema_version": 1, **found.model_dump(mode="json")}, indent=2))
+        typer.echo(json.dumps(said, indent=2))
     else:
         _show(Console(), found)
     if found.alarms:

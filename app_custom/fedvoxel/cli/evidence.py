@@ -109,10 +109,10 @@ def verify(
 
 @app.command(epilog="Example: fedvoxel evidence vouch report/report.json --sign kits/scientist@consortium.example")
 def vouch(
-    report: Annotated[Path, typer.Argument(help="report.json, audit.json or to_share.json.", show_default=False)],
+    report: Annotated[Path, typer.Argument(help="report, audit, to_share or drift.json.", show_default=False)],
     sign: Annotated[Path, typer.Option(help="Your kit: you stand for the report.", show_default=False)],
 ) -> None:
-    """Signs that a report of `results`, `privacy audit` or `evaluate` is what the command wrote for you.
+    """Signs that a report of `results`, `privacy audit`, `evaluate` or `drift` is what the command wrote for you.
 
     A pack counts such a report as evidence. It is your word: whoever reads it sees your name. Exit code 3 for another
     file, 17 if your certificate does not count.

@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "server_audit_log": "the server's audit log",
     "server_policy": "the server's policy",
     "server_ledger": "the server's privacy ledger",
+    "incidents": "the server's record of incidents",
     "site_audit_log": "a hospital's audit log",
     "site_policy": "a hospital's policy",
     "privacy_policy": "a hospital's privacy policy",
@@ -40,6 +41,7 @@ KINDS: dict[str, str] = {
     "results_report": "the report of the results",
     "privacy_audit": "the privacy audit",
     "evaluation": "an evaluation that may be shared",
+    "drift": "a look at the model in use",
     "human_input": "what people have stated",
 }
 """Every kind of artefact, in the order in which they are listed, and what it is called."""

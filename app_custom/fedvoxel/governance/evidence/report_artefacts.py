@@ -14,7 +14,12 @@ from fedvoxel.records.canonical import sha256_of_file
 _TOO_FEW = "too few cases to say"
 """What a comparison with too few cases ends with; it is no evidence of a gain or of none."""
 
-_KINDS = {"report.json": "results_report", "audit.json": "privacy_audit", "to_share.json": "evaluation"}
+_KINDS = {
+    "report.json": "results_report",
+    "audit.json": "privacy_audit",
+    "to_share.json": "evaluation",
+    "drift.json": "drift",
+}
 
 
 def report_artefact(path: Path | None, name: str, subject: Subject, package: str | None) -> Artefact:
@@ -87,9 +92,17 @@ def _evaluation(values: Any, subject: Subject, package: str | None) -> tuple[lis
     return (["subgroups"] if kinds else []), {"structures": len(values["structures"]), "groups": kinds}
 
 
+def _drift(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
+    if package is None or values["package"] != package:
+        raise ValueError("another package")
+    looked = values["verdict"] in ("stable", "drift")
+    alarms = sorted({str(sign["of"])[:40] for sign in values["alarms"]})
+    return (["watched_in_use"] if looked else []), {"images": int(values["images"]), "alarms": alarms} if looked else {}
+
+
 def _check_run(told: Any, subject: Subject) -> None:
     if not subject.of_this_run(told["run_key"], told["job_id"]):
         raise ValueError("another run")
 
 
-_READ = {"report.json": _results, "audit.json": _audit, "to_share.json": _evaluation}
+_READ = {"report.json": _results, "audit.json": _audit, "to_share.json": _evaluation, "drift.json": _drift}

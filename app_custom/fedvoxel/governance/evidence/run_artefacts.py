@@ -16,6 +16,7 @@ from fedvoxel.records.canonical import sha256_of_file
 
 _APP = "app_server"
 _CLIENT = Path("config/config_fed_client.json")
+_SERVER = Path("config/config_fed_server.json")
 
 
 def run_artefacts(subject: Subject, logs: Logs) -> list[Artefact]:
@@ -72,8 +73,9 @@ def _job(subject: Subject, logs: Logs) -> Artefact:
         return missing(source, "the job's files are not in the downloaded job")
     sha256, job_id = job_hash(app), subject.outcome.job_id
     facts = _job_facts(app, job_id, logs)
-    shows = "job" if facts.get("classes") and facts.get("network") else "files"
-    return found(source, sha256, _named(logs.names("job", sha256, job_id=job_id), logs), facts, shows)
+    shows = ["job" if facts.get("classes") and facts.get("network") else "files"]
+    shows += ["job_without_a_site"] if facts.get("without_a_site") else []
+    return found(source, sha256, _named(logs.names("job", sha256, job_id=job_id), logs), facts, *shows)
 
 
 def _job_facts(app: Path, job_id: str, logs: Logs) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def _job_facts(app: Path, job_id: str, logs: Logs) -> dict[str, Any]:
         "files": {path.relative_to(app).as_posix(): sha256_of_file(path) for path in files},
         "submitted_by": sorted(signers),
         **_task(app / _CLIENT),
+        "without_a_site": _terms(app / _SERVER),
     }
 
 
@@ -102,3 +105,12 @@ def _task(client: Path) -> dict[str, Any]:
         }
     except (ConfigError, LookupError, TypeError, AttributeError):
         return {}
+
+
+def _terms(server: Path) -> dict[str, Any] | None:
+    """Returns how many hospitals a round needs, and how long it waits for the others; None where the job has no say."""
+    try:
+        rounds = read_json(server, "the job's server file")["workflows"][0]["args"]["rounds"]
+        return {name: rounds[name] for name in ("min_sites", "round_timeout_s")}
+    except (ConfigError, LookupError, TypeError):
+        return None

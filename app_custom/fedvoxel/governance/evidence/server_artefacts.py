@@ -1,12 +1,16 @@
-"""What the server's kit holds beside its log: its policy, and its ledger of what it received under a guarantee."""
+"""What the server's kit holds beside its log: its policy, its record of incidents, its ledger of private updates."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from fedvoxel.errors import LedgerError
+from fedvoxel.errors import ConsortiumError, LedgerError
 from fedvoxel.governance.audited_files import policy_hash
 from fedvoxel.governance.evidence.artefact import Artefact, Source, Verdict, found, missing, unverified, verified
 from fedvoxel.governance.evidence.subject import Subject
 from fedvoxel.governance.finding import Finding
+from fedvoxel.governance.incidents.incident import Incident
+from fedvoxel.governance.incidents.incident_log import RECORD, IncidentLog
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.site_policy import check_policy
 from fedvoxel.privacy.server_ledger import SERVER_LEDGER_FILE
@@ -15,8 +19,8 @@ from fedvoxel.records.canonical import sha256_of_file
 
 
 def server_artefacts(subject: Subject) -> list[Artefact]:
-    """Returns policy and ledger."""
-    return [_policy(subject.server), _ledger(subject)]
+    """Returns policy, incidents and ledger."""
+    return [_policy(subject.server), _incidents(subject), _ledger(subject)]
 
 
 def policy_facts(kit: Kit, findings: list[Finding]) -> dict[str, Any]:
@@ -41,6 +45,37 @@ def _policy(kit: Kit) -> Artefact:
     else:
         verdict = verified("fedvoxel site check finds no error in it as it stands now; no log names it")
     return found(source, policy_hash(kit.local), verdict, policy_facts(kit, findings))
+
+
+def _incidents(subject: Subject) -> Artefact:
+    path = subject.server.state / RECORD
+    source = Source("incidents", f"server's kit: state/{RECORD}")
+    if not path.is_file():
+        return missing(source, "the server has none, as where nobody has declared an incident")
+    sha256 = sha256_of_file(path)
+    try:
+        incidents = IncidentLog(subject.server).read(subject.now)
+    except (LedgerError, ConsortiumError):
+        return found(source, sha256, unverified("it cannot be trusted; see: fedvoxel incident list"))
+    shows = "incidents_handled" if any(not one.is_open for one in incidents) else source.kind
+    return found(source, sha256, _incidents_verdict(incidents), _incident_facts(incidents), shows)
+
+
+def _incidents_verdict(incidents: Sequence[Incident]) -> Verdict:
+    if not all(said.counts for one in incidents for said in one.said):
+        return unverified("its chain is unbroken, and somebody has signed in it whose certificate no longer counts")
+    return verified("its chain is unbroken, and each statement is signed by somebody with the right to make it")
+
+
+def _incident_facts(incidents: Sequence[Incident]) -> dict[str, Any]:
+    """Returns what they were in number and kind, without a word that somebody wrote."""
+    return {
+        "open": sum(one.is_open for one in incidents),
+        "closed": sum(not one.is_open for one in incidents),
+        "by_kind": Counter(one.said[0].statement.kind for one in incidents),
+        "by_severity": Counter(one.severity for one in incidents),
+        "done": Counter(said.statement.word for one in incidents for said in one.said),
+    }
 
 
 def _ledger(subject: Subject) -> Artefact:

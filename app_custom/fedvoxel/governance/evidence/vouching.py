@@ -19,6 +19,7 @@ REPORTS = {
     "report.json": "fedvoxel results",
     "audit.json": "fedvoxel privacy audit",
     "to_share.json": "fedvoxel evaluate",
+    "drift.json": "fedvoxel drift",
 }
 """The files that a person may stand for, and the commands that write them."""
 

@@ -35,7 +35,8 @@ from fedvoxel.records.pem import certificates_in
 from fedvoxel.records.revocation import LIST_FILE, kept_lists
 
 FOLDER = "incidents"
-"""The folder of the record, in `state/`."""
+RECORD = f"{FOLDER}/incidents.jsonl"
+"""The folder of the record, and the record, in `state/`."""
 
 _SPEAK: frozenset[Role] = frozenset({"project_admin", "org_admin", "lead"})
 _SWITCH: dict[str, Role] = {"server": "project_admin", "site": "org_admin"}
@@ -65,7 +66,7 @@ class IncidentLog:
         if kit.kind not in _SWITCH:
             raise ConsortiumError(f"kit {kit.name} is a {kit.kind}'s: incidents are kept with the server or a site")
         self._kit = kit
-        self._chain = Chain(kit.state / FOLDER / "incidents.jsonl")
+        self._chain = Chain(kit.state / RECORD)
 
     def read(self, now: datetime) -> tuple[Incident, ...]:
         """Returns all incidents, in the order in which they were declared.
