@@ -346,7 +346,7 @@ def test_the_catalogue_is_nists_and_the_map_fits_it() -> None:
     )
     shown = set(KINDS) | {"privacy_channels", "privacy_guarantee", "privacy_budget", "start_model", "test_scores"}
     shown |= {"released", "gains", "attacks", "accounting_tested", "subgroups"}
-    shown |= {"incidents_handled", "job_without_a_site", "watched_in_use"}
+    shown |= {"incidents_handled", "job_without_a_site", "judged_at_a_hospital", "watched_in_use"}
     assert set(support["supports"]) <= shown
     assert all(set(why) <= set(known) and all(why.values()) for why in support["supports"].values())
     supported, asking = {one for why in support["supports"].values() for one in why}, set(support["asks"])
@@ -507,7 +507,7 @@ def test_a_record_of_incidents_that_was_changed_does_not_count(own: Sample) -> N
 OF_REPORTS = {
     "results_report": {"MAP 3.1", "MEASURE 2.1"},
     "privacy_audit": {"MEASURE 1.2", "MEASURE 2.7", "MEASURE 2.10", "MEASURE 2.13"},
-    "evaluation": {"MEASURE 2.11"},
+    "evaluation": {"MAP 3.1", "MEASURE 1.1", "MEASURE 2.1", "MEASURE 2.3", "MEASURE 2.5", "MEASURE 2.11"},
     "drift": {"MEASURE 2.4", "MANAGE 2.2"},
 }
 
@@ -563,7 +563,9 @@ def test_a_report_counts_where_a_person_stands_for_it(sample: Sample, tmp_path: 
         ("audit.json", {"canaries": PROVED | {"epsilon_claimed": None}}, {"MEASURE 2.13"}),
         ("audit.json", {"membership": None, "inversion": {}}, {"MEASURE 1.2", "MEASURE 2.7", "MEASURE 2.10"}),
         ("report.json", {"verdict": "too few cases to say"}, OF_REPORTS["results_report"]),
-        ("to_share.json", {"groups": [{"kind": "hospital"}]}, OF_REPORTS["evaluation"]),
+        ("to_share.json", {"groups": [{"kind": "hospital"}]}, {"MEASURE 2.11"}),
+        ("to_share.json", {"structures": []}, OF_REPORTS["evaluation"] - {"MEASURE 2.11"}),
+        ("to_share.json", {"below_minimum": True}, OF_REPORTS["evaluation"]),
         ("drift.json", {"verdict": "too few", "images": 3}, OF_REPORTS["drift"]),
     ],
 )

@@ -89,7 +89,9 @@ def _evaluation(values: Any, subject: Subject, package: str | None) -> tuple[lis
     if values["below_minimum"] is True:
         return [], {"below_minimum": True}
     kinds = sorted({str(row["kind"])[:40] for row in values["groups"]} - {"hospital"})
-    return (["subgroups"] if kinds else []), {"structures": len(values["structures"]), "groups": kinds}
+    told = len(values["structures"])
+    shows = [*(["judged_at_a_hospital"] if told else []), *(["subgroups"] if kinds else [])]
+    return shows, {"structures": told, "groups": kinds}
 
 
 def _drift(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:
