@@ -1,5 +1,6 @@
 """The units, images and chart values are what they say, by the tools of those who will run them."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from compose_spec import PyCompose
 
 from fedvoxel.governance.consortium import Consortium
 from tests.consortium_kits import SERVER, small_consortium
@@ -16,6 +18,7 @@ from tests.consortium_kits import SERVER, small_consortium
 PROVISIONING = Path(__file__).resolve().parents[2] / "provisioning"
 UNITS = sorted((PROVISIONING / "systemd").glob("*.service"))
 CONTAINERFILE = PROVISIONING / "containers" / "Containerfile"
+COMPOSE = sorted((PROVISIONING / "containers").glob("compose.*.yaml"))
 KUBERNETES = PROVISIONING / "kubernetes"
 
 
@@ -93,13 +96,71 @@ def test_the_server_and_the_readers_image_have_no_torch_and_no_image_holds_a_kit
 
 def test_what_a_build_can_see_is_listed_and_no_kit_is_in_it() -> None:
     first, *allowed = (PROVISIONING.parent / ".dockerignore").read_text().splitlines()
-    assert first == "*" and {line for line in allowed if line.startswith("!")} == {
-        "!app_custom",
-        "!constraints.txt",
-        "!LICENSE",
-        "!pyproject.toml",
-        "!README.md",
-    }
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", CONTAINERFILE.read_text(), re.MULTILINE)
+    needed = {f"!{name}" for line in copied for name in line.split()}
+    assert first == "*" and {line for line in allowed if line.startswith("!")} == needed
+
+
+# ------------------------------------------------------------------ Compose
+
+
+def filled(text: str, **given: str) -> str:
+    """Returns a Compose file as Compose reads it: each `${NAME:?what is missing}` replaced by what is given."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in given:
+            raise KeyError(found[2])
+        return given[found[1]]
+
+    return re.sub(r"\$\{([A-Z_]+):\?([^}]*)\}", value, text)
+
+
+GIVEN = {
+    "FEDVOXEL_IMAGE": f"registry.example/fedvoxel@sha256:{'0' * 64}",
+    "FEDVOXEL_ADDRESS": "192.0.2.10",
+    **{f"FEDVOXEL_{name}": f"/srv/fedvoxel/{name.lower()}" for name in ("KIT", "SCANS", "CASES", "SETTINGS", "STUDY")},
+}
+
+
+def linted(text: str, folder: Path) -> set[str]:
+    """Returns the rules that a Compose file breaks."""
+    path = folder / "compose.yaml"
+    path.write_text(text)
+    linter = Path(sys.executable).with_name("compose-lint")
+    told = run(str(linter), "--format", "json", "--fail-on", "low", str(path))
+    assert told.returncode in (0, 1), told.stderr
+    return {one["rule_id"] for one in json.loads(told.stdout)["findings"]}
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.stem)
+def test_a_compose_file_is_one_and_leaves_nothing_open(path: Path, tmp_path: Path) -> None:
+    text = filled(path.read_text(), **GIVEN)
+    (name,) = PyCompose.from_yaml(text).service_names()
+    assert f"AS {name}\n" in CONTAINERFILE.read_text(), "there is an image for it"
+    # The page listens on the machine's own address alone, and so does the proxy before it.
+    assert linted(text, tmp_path) == ({"CL-0008"} if name == "review" else set())
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("    read_only: true\n", "CL-0007"),
+        ("    cap_drop: [ALL]\n", "CL-0006"),
+        ('    security_opt: ["no-new-privileges:true"]\n', "CL-0003"),
+        ("    mem_limit: 8g\n", "CL-0026"),
+    ],
+)
+def test_a_compose_file_that_is_opened_is_found(line: str, rule: str, tmp_path: Path) -> None:
+    text = filled((CONTAINERFILE.parent / "compose.server.yaml").read_text(), **GIVEN)
+    assert line in text and rule in linted(text.replace(line, ""), tmp_path)
+
+
+def test_what_a_compose_file_needs_is_asked_for_and_no_key_of_it_is_misspelt() -> None:
+    text = (CONTAINERFILE.parent / "compose.server.yaml").read_text()
+    with pytest.raises(KeyError, match="server's kit"):
+        filled(text, **{name: value for name, value in GIVEN.items() if name != "FEDVOXEL_KIT"})
+    with pytest.raises(ValueError, match="read_onli"):
+        PyCompose.from_yaml(filled(text, **GIVEN).replace("read_only", "read_onli"))
 
 
 # ------------------------------------------------------------------ Kubernetes
