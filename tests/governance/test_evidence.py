@@ -20,12 +20,14 @@ from fedvoxel.federation.outcome import load_outcome
 from fedvoxel.governance.approvals import Approvals
 from fedvoxel.governance.audit_report import log_file, verify_log
 from fedvoxel.governance.consortium import load_consortium
+from fedvoxel.governance.evidence import subject as subject_module
 from fedvoxel.governance.evidence.artefact import KINDS, Artefact, Entry
 from fedvoxel.governance.evidence.checking import PackReport, check_pack
 from fedvoxel.governance.evidence.checklist import AUTHORS, Known
 from fedvoxel.governance.evidence.claim_page import claim_draft
 from fedvoxel.governance.evidence.collecting import collect
 from fedvoxel.governance.evidence.form import FORM, QUESTIONS, blank_form, read_form
+from fedvoxel.governance.evidence.future_ai_page import future_ai_draft
 from fedvoxel.governance.evidence.logs import Logs
 from fedvoxel.governance.evidence.outcome_facts import outcome_facts, score_facts
 from fedvoxel.governance.evidence.pack import write_pack
@@ -522,7 +524,11 @@ def reports_of(sample: Sample, folder: Path, **changes: str) -> Path:
     write_json(folder / "report.json", {"run": run, "gains": gains})
     write_json(folder / "audit.json", {**run, "site": A, "membership": {}, "canaries": PROVED, "inversion": None})
     package = {"package_sha256": open_package(sample.package, read_trust(sample.server)).sha256} | changes
-    judged = {"model": package, "below_minimum": False, "structures": [{}], "groups": [{"kind": "sex"}]}
+    dice = {"value": 0.81234567, "low": 0.8, "high": 0.82, "patients": 20}
+    judged = {
+        **{"model": package, "below_minimum": False, "data": {"hospitals": ["elsewhere"]}},
+        **{"structures": [{"name": "cord", "dice": dice}], "groups": [{"kind": "sex"}]},
+    }
     write_json(folder / "to_share.json", judged)
     watched = {"package": package["package_sha256"], "images": 40, "verdict": "drift", "alarms": [{"of": "images"}]}
     write_json(folder / "drift.json", watched)
@@ -580,6 +586,27 @@ def test_a_report_is_evidence_of_what_it_found_alone(
     risks = packed(sample, tmp_path / "out", collected(sample, vouched(sample, reports)))
     kind = dict(zip(REPORTS, OF_REPORTS, strict=True))[name]
     assert by(risks, kind) == OF_REPORTS[kind] - lost
+
+
+@pytest.mark.parametrize(("hospital", "external"), [("elsewhere", True), (B, False)])
+def test_an_evaluation_is_external_only_where_its_hospital_has_no_part_in_the_run(
+    hospital: str, external: bool, sample: Sample, tmp_path: Path
+) -> None:
+    path = reports_of(sample, tmp_path / "reports") / "to_share.json"
+    write_json(path, json.loads(path.read_text()) | {"data": {"hospitals": [hospital]}, "groups": []})
+    artefacts = collected(sample, vouched(sample, tmp_path / "reports"))
+    pages = claim_draft(Known(artefacts, {})), future_ai_draft(Known(artefacts, {}))
+    claim, future = ({row.split(" | ")[0]: row for row in page.splitlines()} for page in pages)
+    assert ("an evaluation" in claim["| item 32"]) is external
+    assert ("an evaluation" in future["| universality 3"]) is external and AUTHORS in future["| fairness 3"]
+    assert "cord in an evaluation at a hospital: Dice 0.8123 (0.8 to 0.82), patients 20" in claim["| item 36"]
+
+
+def test_no_order_tells_whose_a_pseudonym_is(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject_module, "pseudonyms_of", lambda *_: {B: "site-1", A: "site-2"})
+    artefacts = found(sample)
+    assert list(one(artefacts, "outcome").facts["sites"]) == ["site-1", "site-2"]
+    assert list(one(artefacts, "server_audit_log").facts["signed_for_by_site"]) == ["site-1", "site-2"]
 
 
 def test_each_report_of_a_name_is_listed(sample: Sample, tmp_path: Path) -> None:

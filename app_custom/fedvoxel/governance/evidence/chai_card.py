@@ -96,7 +96,7 @@ def _use(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Content
     known = [
         f"Privacy of the training patients: {facts['outcome']['privacy']}",
         *([f"Nobody accounts for what shows by: {', '.join(open_ones)}."] if open_ones else []),
-        "The package's model card has the limits that were measured." if facts["package"] else _NOT_TOLD,
+        "The package's model card states its limits." if facts["package"] else _NOT_TOLD,
     ]
     return {
         "UsesAndDirections": {
@@ -143,12 +143,14 @@ def _trust(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Conte
 
 def _measured(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Content]:
     run, groups = facts["outcome"], facts["evaluation"].get("groups")
-    scores, unseen = [*_scores(run)], "Cases of each hospital that nobody has trained on."
+    judged = [*_judged(facts["evaluation"])]
+    scores, unseen = [*_scores(run), *judged], "Cases of each hospital that nobody has trained on."
+    unseen += " Those of an evaluation at a hospital are as its report says." if judged else ""
     refused = sum(one["rounds_refused"] for one in run["sites"].values())
     guarantee = run["guarantee"]
     spent = [_value(f"epsilon for each {guarantee['unit']}", guarantee["epsilon"])] if guarantee else []
     useful = _metric(scores, "Overlap with the reference outline (Dice), by structure and hospital.", unseen, run)
-    useful["ValidationProcessAndJustification"] += " Intervals: 95 % bootstrap over cases."
+    useful["ValidationProcessAndJustification"] += " Intervals: 95 %, by bootstrap." if scores else ""
     fair = _metric([], "Scores by subgroup of patients and scanners.", unseen, run)
     if groups:
         fair["Interpretation"] = f"Judged by {', '.join(groups)}: see to_share.json, whose hash the pack has."
@@ -185,10 +187,21 @@ def _scores(run: Mapping[str, Any]) -> Iterator[Content]:
             mean, low, high = (score[key] for key in ("dice_mean", "dice_low", "dice_high"))
             if mean is None:
                 continue
-            interval = {"kind": "estimate_ci", "estimate": mean, "lower": low, "upper": high, "level": 95}
-            label = f"Dice of {name} at {site}, {score['cases']} cases"
-            yield _value(label, mean) if low is None else {"Label": label, "ValueJson": json.dumps(interval)}
+            yield _estimate(f"Dice of {name} at {site}, {score['cases']} cases", mean, low, high)
+
+
+def _judged(evaluation: Mapping[str, Any]) -> Iterator[Content]:
+    for one in evaluation.get("structures", ()):
+        label = f"Dice of {one['name']} in an evaluation at a hospital, {one['patients']} patients"
+        yield _estimate(label, *(one[key] for key in ("value", "low", "high")))
 
 
 def _value(label: str, value: float | None) -> dict[str, Content]:
     return {"Label": label, "ValueJson": json.dumps({"kind": "single", "value": value})}
+
+
+def _estimate(label: str, value: float | None, low: float | None, high: float | None) -> Content:
+    if low is None:
+        return _value(label, value)
+    interval = {"kind": "estimate_ci", "estimate": value, "lower": low, "upper": high, "level": 95}
+    return {"Label": label, "ValueJson": json.dumps(interval)}

@@ -34,15 +34,26 @@ class Known:
         """Returns what people have stated, or that it is needed."""
         return "; ".join(plain(self.answers[field]) if field in self.answers else HUMAN for field in fields)
 
+    def those(self, *kinds: str) -> list[Artefact]:
+        """Returns the verified artefacts of some kinds."""
+        return [one for one in self.artefacts if one.entry.kind in kinds and one.entry.check == "verified"]
+
     def named(self, *kinds: str) -> str:
         """Returns the verified artefacts of some kinds, each with its hash; nothing where there is none."""
-        entries = [one.entry for one in self.artefacts if one.entry.kind in kinds and one.entry.check == "verified"]
-        return ", ".join(f"{name_of(one)} `{one.sha256}`" for one in entries)
+        return _names(self.those(*kinds))
+
+    def evaluations(self, fact: str) -> str:
+        """Returns the verified evaluations at a hospital of which a fact is true, as `named` does."""
+        return _names([one for one in self.those("evaluation") if one.facts.get(fact)])
 
     def of(self, kind: str, *names: str) -> str:
         """Returns facts of a kind of artefact in words; nothing where it does not say all of them."""
         facts = self.facts[kind]
         return ", ".join(told(facts[name]) for name in names) if all(facts.get(name) for name in names) else ""
+
+
+def _names(artefacts: Sequence[Artefact]) -> str:
+    return ", ".join(f"{name_of(one.entry)} `{one.entry.sha256}`" for one in artefacts)
 
 
 def checklist_page(heading: str, note: str, items: Mapping[str, str], said: Mapping[str, str]) -> str:

@@ -100,11 +100,13 @@ def _model(known: Known) -> dict[int, str]:
 
 
 def _results(known: Known) -> dict[int, str]:
-    scores = "; ".join(_scores(known.facts["outcome"]))
+    judged = [one.facts for one in known.those("evaluation")]
+    scores = "; ".join([*_scores(known.facts["outcome"]), *(line for facts in judged for line in _judged(facts))])
+    external = ", ".join(filter(None, (known.named("cross_site"), known.evaluations("external"))))
     return {
         28: "Dice by structure and hospital" if scores else "",
-        29: "intervals by bootstrap over cases" if scores else "",
-        32: known.named("cross_site", "evaluation"),
+        29: "intervals by bootstrap" if scores else "",
+        32: external,
         34: known.named("cohort_statistics"),
         36: scores,
         37: known.named("reader_study"),
@@ -119,3 +121,12 @@ def _scores(run: Mapping[str, Any]) -> Iterator[str]:
             low, high = told(score["dice_low"]), told(score["dice_high"])
             mean = told(score["dice_mean"])
             yield f"{plain(name)} at {site}: Dice {mean} ({low} to {high}), test cases {score['cases']}"
+
+
+def _judged(facts: Mapping[str, Any]) -> Iterator[str]:
+    for one in facts.get("structures", ()):
+        low, high = told(one["low"]), told(one["high"])
+        yield (
+            f"{plain(one['name'])} in an evaluation at a hospital: Dice {told(one['value'])} ({low} to {high}), "
+            f"patients {one['patients']}"
+        )

@@ -49,10 +49,10 @@ def future_ai_draft(known: Known) -> str:
     said = {
         "fairness 1": known.asked("biases"),
         "fairness 2": known.named("cohort_statistics"),
-        "fairness 3": known.named("evaluation"),
+        "fairness 3": known.evaluations("groups"),
         "universality 1": known.asked("intended_use", "population"),
         "universality 2": known.named("package"),
-        "universality 3": known.named("cross_site", "evaluation"),
+        "universality 3": ", ".join(filter(None, (known.named("cross_site"), known.evaluations("external")))),
         "traceability 1": known.asked("risk_owner", "review_plan"),
         "traceability 2": known.named("model_card", "provenance", "sbom"),
         "traceability 3": known.named("calibration"),

@@ -138,7 +138,9 @@ def _facts(report: LogReport, subject: Subject) -> dict[str, Any]:
         "last": report.entries[-1].at if report.entries else None,
         "entries_signed_for": checked.covered,
         "signatures": checked.signatures,
-        "signed_for_by_site": {names[site]: count for site, count in checked.signed_by.items() if site in names},
+        "signed_for_by_site": {
+            pseudonym: checked.signed_by[site] for site, pseudonym in names.items() if site in checked.signed_by
+        },
         "not_signed": dict(sorted(checked.not_signed.items())),
         "accepted_gaps": len(checked.accepted),
         "cohorts": {event.cohort: event.hashes["cohort"] for event in ours if "cohort" in event.hashes},

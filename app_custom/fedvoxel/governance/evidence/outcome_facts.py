@@ -23,7 +23,8 @@ def outcome_facts(run: RunOutcome, pseudonyms: Mapping[str, str]) -> dict[str, A
         "bytes_up": sum(record.bytes_up for record in run.rounds),
         "bytes_down": sum(record.bytes_down for record in run.rounds),
         "minimum_cases": MINIMUM_CASES,
-        "sites": {pseudonyms[site]: _site(run, site) for site in run.sites},
+        # In the order of pseudonyms: that of the names would tell whose they are.
+        "sites": {pseudonym: _site(run, site) for site, pseudonym in pseudonyms.items()},
         "privacy": run.privacy,
         "guarantee": run.guarantee and run.guarantee.model_dump(mode="json"),
         "channels": [channel.model_dump(mode="json") for channel in run.channels],

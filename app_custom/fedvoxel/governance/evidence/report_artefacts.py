@@ -60,7 +60,8 @@ def _results(values: Any, subject: Subject, package: str | None) -> tuple[list[s
     _check_run(values["run"], subject)
     gains = [gain for gain in values["gains"] if gain["against"] == "local" and gain["class_name"] is None]
     names = subject.pseudonyms
-    facts = {names[gain["site"]]: str(gain["verdict"])[:100] for gain in gains}
+    verdicts = {gain["site"]: str(gain["verdict"])[:100] for gain in gains}
+    facts = {pseudonym: verdicts[site] for site, pseudonym in names.items() if site in verdicts}
     told = any(gain["verdict"] != _TOO_FEW for gain in gains)
     return (["gains"] if told else []), {"against_training_alone": facts}
 
@@ -89,9 +90,18 @@ def _evaluation(values: Any, subject: Subject, package: str | None) -> tuple[lis
     if values["below_minimum"] is True:
         return [], {"below_minimum": True}
     kinds = sorted({str(row["kind"])[:40] for row in values["groups"]} - {"hospital"})
-    told = len(values["structures"])
+    told = [_structure(one) for one in values["structures"]]
+    hospitals = {str(name) for name in values["data"]["hospitals"]}
     shows = [*(["judged_at_a_hospital"] if told else []), *(["subgroups"] if kinds else [])]
-    return shows, {"structures": told, "groups": kinds}
+    outside = bool(hospitals) and hospitals.isdisjoint(subject.outcome.sites)
+    return shows, {"structures": told, "groups": kinds, "hospitals": len(hospitals), "external": outside}
+
+
+def _structure(one: Any) -> dict[str, Any]:
+    """Returns the Dice of a structure, with a number of patients that the report may tell."""
+    dice = one["dice"]
+    found = {name: None if dice[name] is None else round(float(dice[name]), 4) for name in ("value", "low", "high")}
+    return {"name": str(one["name"])[:80], "patients": int(dice["patients"]), **found}
 
 
 def _drift(values: Any, subject: Subject, package: str | None) -> tuple[list[str], Mapping[str, Any]]:

@@ -100,9 +100,12 @@ class Results:
         table, names = load_json_config(CrossSiteTable, path, "the cross-site table"), self.subject.pseudonyms
         scores = {
             names.get(model, "common model"): {
-                names[site]: score_facts(score) for site, score in by_site.items() if site in names
+                pseudonym: score_facts(table.scores[model][site])
+                for site, pseudonym in names.items()
+                if site in table.scores[model]
             }
-            for model, by_site in table.scores.items()
+            # In the order of pseudonyms: that of the names would tell whose they are.
+            for model in sorted(table.scores, key=lambda model: names.get(model, ""))
         }
         strange = table.run_key != self.subject.outcome.run_key
         return {"scores": scores}, unverified("it is about another run") if strange else None

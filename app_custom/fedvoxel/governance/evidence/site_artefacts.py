@@ -137,7 +137,7 @@ class _Site:
 def _approval_verdict(approved: int, refused: int) -> Verdict:
     if refused or not approved:
         return unverified(f"{approved} people have approved this job's content with a signature, {refused} refused it")
-    return verified(f"{approved} people of the hospital have approved this job's content; their signatures count")
+    return verified(f"of people of the hospital who approved this very content, {approved} have signatures that count")
 
 
 def _ledger_facts(status: LedgerStatus, run_key: str) -> dict[str, Any]:
