@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def test_provenance_says_which_run_and_who_took_part_by_pseudonym() -> None:
     assert sorted(found.sites) == ["site-1", "site-2"]
     assert sorted(part.training_cases or 0 for part in found.sites.values()) == [4, 9]
     assert found.privacy.claim == NO_GUARANTEE and found.privacy.guarantee is None
+
+
+def test_the_order_of_sites_does_not_tell_whose_a_pseudonym_is(tmp_path: Path) -> None:
+    model = job_model(told_job(tmp_path))
+    turned = replace(model, pseudonyms={"hospital-b": "site-1", "hospital-a": "site-2"})
+    assert list(told_of(turned)[0].sites) == ["site-1", "site-2"]
 
 
 def test_no_site_no_folder_of_this_machine_is_in_any_member() -> None:

@@ -112,7 +112,8 @@ def provenance_of(model: JobModel, forms: "Forms", audit_head: str | None) -> Pr
     return Provenance(
         origin=origin,
         network=model.task.training.network,
-        sites={model.pseudonyms[site]: _part(model, site) for site in run.sites},
+        # In the order of pseudonyms: that of the names would tell whose they are.
+        sites={pseudonym: _part(model, site) for site, pseudonym in model.pseudonyms.items()},
         privacy=Privacy(
             claim=run.privacy,
             guarantee=run.guarantee,
