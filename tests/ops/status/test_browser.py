@@ -1,4 +1,4 @@
-"""A real browser with a certificate of the consortium: it sees the page, which asks for nothing outside and stays fresh."""
+"""A real browser with a certificate of the consortium: the page asks for nothing outside, and stays fresh."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from fedvoxel.governance.kit import Kit
 from tests.axe import axe_script, faults_of
@@ -91,9 +91,8 @@ def test_the_operator_sees_all_hospitals(browser: Browser, sample: Sample, kit: 
 
 def test_without_a_certificate_the_browser_gets_nothing(browser: Browser, sample: Sample, kit: Kit) -> None:
     with served(kit) as url, window_of(browser, sample, None, url) as window:
-        with pytest.raises(Exception, match=r"net::ERR|ERR_BAD_SSL"):
+        with pytest.raises(Error, match="net::ERR"):
             window.page.goto(url)
-        assert "hippocampus" not in window.page.content()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -190,7 +190,7 @@ def test_an_epsilon_goes_with_all_of_its_words(facts: Facts) -> None:
     page = render_status(seen)
     for at in range(page.count("ε = ")):
         assert "δ = " in page.split("ε = ")[at + 1][:40]
-    assert page.count("ε = ") == 2 and ACCOUNTANT in page
+    assert page.count("ε = ") == 2 and page.count(ACCOUNTANT) == 2 and "for each patient" in page
 
 
 def test_what_a_hospital_has_spent_is_what_was_received_of_it(facts: Facts) -> None:

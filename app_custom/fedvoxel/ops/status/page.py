@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fedvoxel.ops.quarter.page import size
+from fedvoxel.privacy.guarantee import rounded_up
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -41,7 +42,7 @@ def render_status(seen: dict[str, Any]) -> str:
         seen: What `seen_by` returned.
     """
     words = {"states": STATES, "status": _STATUS, "agreed": _AGREED}
-    return _template().render(seen=seen, size=size, lasts=lasts, moment=moment, **words)
+    return _template().render(seen=seen, size=size, lasts=lasts, moment=moment, rounded_up=rounded_up, **words)
 
 
 def lasts(seconds: float) -> str:
