@@ -90,9 +90,12 @@ def test_the_operator_sees_all_hospitals(browser: Browser, sample: Sample, kit: 
 
 
 def test_without_a_certificate_the_browser_gets_nothing(browser: Browser, sample: Sample, kit: Kit) -> None:
-    with served(kit) as url, window_of(browser, sample, None, url) as window:
-        with pytest.raises(Error, match="net::ERR"):
-            window.page.goto(url)
+    with (
+        served(kit) as url,
+        window_of(browser, sample, None, url) as window,
+        pytest.raises(Error, match="net::ERR"),
+    ):
+        window.page.goto(url)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
