@@ -1,6 +1,7 @@
 """A run's view lies beside its record while the run goes on, and what keeps it never stands in the run's way."""
 
 import errno
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def test_the_view_is_written_when_it_changes_and_as_it_was_at_the_end(
 
     with keeping_view(tmp_path, "job-1", shown):
         while len(looked) < 4:
-            pass
+            time.sleep(0.01)
         first = read_view(tmp_path)
     last = read_view(tmp_path)
     assert first and last and first.job_id == last.job_id == "job-1"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from fedvoxel.errors import FedVoxelError
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
-from fedvoxel.flare.kept_view import VIEW_FILE, KeptView, read_view
+from fedvoxel.flare.kept_view import VIEW_FILE, read_view
 from fedvoxel.governance.incidents.incident import Incident
 from fedvoxel.governance.incidents.incident_log import IncidentLog
 from fedvoxel.governance.incidents.kept_out import kept_out
@@ -136,13 +136,9 @@ def _run(folder: Path, now: datetime, received: ReceivedOfRun | None) -> RunFact
         live = None
     if live is None and outcome is None:
         return None  # a process that has ended before its first round; its job's own result says why
-    progress = _progress(live) if live else None
+    progress = parse_progress(live.view) if live else None
     return RunFacts(folder.name, outcome, progress, received or ReceivedOfRun())
 
 
 def _jobs(outcome: RunOutcome) -> set[str]:
     return {outcome.job_id, *(attempt.job_id for attempt in outcome.attempts)}
-
-
-def _progress(view: KeptView) -> Progress | None:
-    return parse_progress(view.view)
