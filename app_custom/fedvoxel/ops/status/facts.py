@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,7 +128,7 @@ def _runs(
 
 def _run(folder: Path, now: datetime, received: ReceivedOfRun | None) -> RunFacts | None:
     view = read_view(folder)
-    outcome = load_outcome(folder / OUTCOME_FILE) if (folder / OUTCOME_FILE).is_file() else None
+    outcome = _outcome(folder / OUTCOME_FILE)
     live = view if view and now - view.at <= LIVE else None
     if live and outcome and live.job_id not in _jobs(outcome):
         outcome = None  # of another run that had the same key before
@@ -138,6 +138,19 @@ def _run(folder: Path, now: datetime, received: ReceivedOfRun | None) -> RunFact
         return None  # a process that has ended before its first round; its job's own result says why
     progress = parse_progress(live.view) if live else None
     return RunFacts(folder.name, outcome, progress, received or ReceivedOfRun())
+
+
+def _outcome(path: Path) -> RunOutcome | None:
+    if not path.is_file():
+        return None
+    file = path.stat()
+    return _loaded(path, (file.st_mtime_ns, file.st_size))
+
+
+@lru_cache(maxsize=2 * MOST_RUNS)
+def _loaded(path: Path, _: tuple[int, int]) -> RunOutcome:
+    """Loads a record, which may be long, only if it has changed."""
+    return load_outcome(path)
 
 
 def _jobs(outcome: RunOutcome) -> set[str]:

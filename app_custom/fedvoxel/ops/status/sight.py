@@ -1,4 +1,4 @@
-"""Who sees what: one pure function from all facts to what one viewer may see. What it leaves out leaves the server not.
+"""Who sees what: one pure function from all facts to what one viewer may see. What it leaves out is not sent.
 
 The consortium's operator (project_admin) sees everything. Everybody else sees their own hospital's sites in full, and
 those of the others as the agreement says. Words that people or programs wrote freely (reasons, what was said of an
