@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nvflare.apis.client import Client
+from nvflare.apis.client import Client, ClientPropKey
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey, RunProcessKey, ServerCommandKey
 from nvflare.apis.fl_context import FLContext
@@ -16,6 +18,7 @@ from nvflare.private.fed.server.message_send import ClientReply
 
 from fedvoxel.flare.messages import SITE_CONNECTED, SITES_CHANGED
 from fedvoxel.flare.returning_sites import ReturningSites
+from fedvoxel.governance.sites_heard import read_sites_heard
 
 JOB, OTHERS_JOB = "job-1", "job-2"
 
@@ -187,3 +190,22 @@ def test_a_job_that_has_ended_is_told_of_nobody() -> None:
     server.handle_event(EventType.JOB_COMPLETED, fl_ctx)
     _heartbeat(server, engine, "hospital-b")
     assert engine.connected == []
+
+
+def _begun(state: Path) -> ReturningSites:
+    server, fl_ctx, workspace = ReturningSites(), FLContext(), SimpleNamespace(get_root_dir=lambda: str(state.parent))
+    fl_ctx.set_prop(FLContextKey.WORKSPACE_OBJECT, workspace, private=True, sticky=False)
+    server.handle_event(EventType.SYSTEM_BOOTSTRAP, fl_ctx)
+    return server
+
+
+def test_each_heartbeat_of_a_site_is_noted_with_the_organisation_of_its_certificate(tmp_path: Path) -> None:
+    server, engine = _begun(tmp_path / "state"), Engine()
+    engine.name_to_clients["hospital-a"].set_prop(ClientPropKey.ORG, "hospital_a")
+    _heartbeat(server, engine, "hospital-a")
+    engine.name_to_clients["relay-1"] = Client("relay-1", "first-relay-1")
+    engine.name_to_clients["relay-1"].set_is_leaf(False)
+    _heartbeat(server, engine, "relay-1")
+    _heartbeat(server, engine, "a-stranger")
+    heard = read_sites_heard(tmp_path / "state").sites
+    assert {name: one.organisation for name, one in heard.items()} == {"hospital-a": "hospital_a"}

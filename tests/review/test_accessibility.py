@@ -1,23 +1,13 @@
 """axe-core, from its package, finds no serious fault, and everything fits on a small screen."""
 
-import base64
-import hashlib
-import io
-import os
-import tarfile
-import urllib.request
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 from playwright.sync_api import Browser
 
+from tests.axe import axe_script, faults_of
 from tests.review.browser import Window, window_on
 from tests.review.reading_sample import Page, desk_of, write_reading
-
-AXE = "axe-core/-/axe-core-4.14.1.tgz"
-AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
-RUN = "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
 
 FOCUSED = """() => {
     const one = document.activeElement;
@@ -30,17 +20,7 @@ FOCUSED = """() => {
 @pytest.fixture(scope="module")
 def axe() -> str:
     """The script of axe-core; the test is skipped where no package registry can be reached."""
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org/"
-    try:
-        with urllib.request.urlopen(registry.rstrip("/") + "/" + AXE, timeout=60) as answer:  # noqa: S310
-            content = answer.read()
-    except (URLError, OSError):
-        pytest.skip("needs a package registry")
-    assert base64.b64encode(hashlib.sha512(content).digest()).decode() == AXE_SHA512
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        script = archive.extractfile("package/axe.min.js")
-        assert script is not None
-        return script.read().decode()
+    return axe_script()
 
 
 @pytest.fixture
@@ -49,14 +29,7 @@ def window(browser: Browser, tmp_path: Path) -> Window:
 
 
 def faults(window: Window, axe: str) -> list[str]:
-    window.page.evaluate(axe)  # outside of the page's own policy
-    found = window.page.evaluate(RUN)
-    return [
-        f"{fault['impact']} {fault['id']}: {node['target']} {node['failureSummary']}"
-        for fault in found
-        for node in fault["nodes"]
-        if fault["impact"] in ("serious", "critical", "moderate")
-    ]
+    return faults_of(window.page, axe)
 
 
 def test_axe_finds_no_fault(window: Window, axe: str) -> None:

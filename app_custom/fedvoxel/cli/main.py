@@ -47,6 +47,7 @@ NOUNS = {
     "backup": "Back up a kit or a consortium's workspace, check a backup, put it back.",
     "audit": "Check, show and export the log of who did what, and who was refused.",
     "monitor": "Serve a kit's state to Prometheus.",
+    "status": "Serve the status page that every member of the consortium may see.",
     "incident": "Declare an incident, stop all jobs, keep a site out; show the record.",
     "evidence": "Write and verify a signed pack for auditors from what a run left.",
     "quickstart": "Run the whole thing on this machine: four hospitals, one model.",

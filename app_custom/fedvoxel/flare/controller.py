@@ -18,6 +18,7 @@ from fedvoxel.federation.claim import claim_of
 from fedvoxel.federation.kept_models import BeforeSite
 from fedvoxel.federation.promise import check_promise_of
 from fedvoxel.federation.rounds_config import RoundsConfig
+from fedvoxel.flare.kept_view import keeping_view
 from fedvoxel.flare.messages import STATS_GROUP
 from fedvoxel.flare.run_ending import NO_OUTCOME, Ending, ending_of, write_trouble
 from fedvoxel.flare.run_files import Planned, RunFiles
@@ -26,7 +27,7 @@ from fedvoxel.flare.run_view import RunView
 from fedvoxel.flare.server_privacy import server_privacy
 from fedvoxel.flare.site_tasks import SiteTasks
 from fedvoxel.flare.start_model import Start, load_start, load_start_before
-from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.flare.state_folder import run_state_folder, state_folder
 from fedvoxel.flare.training_run import TrainingRun
 
 
@@ -91,6 +92,7 @@ class FedAvgController(SiteTasks):
             except (FedVoxelError, OSError) as error:
                 return self._end_unbegun(error, journal, sites)
             files.recorder.site_versions = self.site_versions
+            held.enter_context(keeping_view(run_state_folder(self.fl_ctx, self.run_key), attempt[1], self._shown))
             run = TrainingRun(self, config, files, journal, self._view, privacy)
             ending = run.go(sites, start)
             if ending[0] != "unfinished":
@@ -142,4 +144,7 @@ class FedAvgController(SiteTasks):
         if event_type == InfoCollector.EVENT_TYPE_GET_STATS:
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             if isinstance(collector, GroupInfoCollector):
-                collector.set_info(STATS_GROUP, {"progress": self._view.shown(self.waits, self.given_up)})
+                collector.set_info(STATS_GROUP, {"progress": self._shown()})
+
+    def _shown(self) -> dict[str, Any]:
+        return self._view.shown(self.waits, self.given_up)

@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from nvflare.apis.client import ClientPropKey
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey, RunProcessKey, ServerCommandKey
@@ -25,6 +26,8 @@ from nvflare.private.defs import ERROR_MSG_PREFIX
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 
 from fedvoxel.flare.messages import SITE_CONNECTED, SITES_CHANGED
+from fedvoxel.flare.state_folder import state_folder
+from fedvoxel.governance.sites_heard import SitesHeardNote
 
 _MOST_TRIES = 10
 """One with each heartbeat of the site, which may still be starting when it sends the first."""
@@ -53,10 +56,13 @@ class ReturningSites(FLComponent):
         self._tokens: dict[str, str] = {}
         self._open: dict[tuple[str, str], _Return] = {}
         self._offered: dict[str, set[str]] = {}
+        self._heard: SitesHeardNote | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Looks at who sent a heartbeat, and to whom FLARE offers a job."""
-        if event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
+        if event_type == EventType.SYSTEM_BOOTSTRAP:
+            self._heard = SitesHeardNote(state_folder(fl_ctx))
+        elif event_type == EventType.BEFORE_CHECK_CLIENT_RESOURCES:
             with self._lock:
                 job_id = str(fl_ctx.get_prop(FLContextKey.CURRENT_JOB_ID))
                 self._offered[job_id] = set(fl_ctx.get_prop(FLContextKey.JOB_PARTICIPANTS) or ())
@@ -71,6 +77,8 @@ class ReturningSites(FLComponent):
         client = engine.client_manager.name_to_clients.get(peer.get_identity_name()) if peer else None
         if client:
             self._heard_of(client, engine)
+            if self._heard and client.get_is_leaf() is not False:  # a relay is no site
+                self._heard.heard(client.name, str(client.get_prop(ClientPropKey.ORG) or ""))
 
     def _heard_of(self, client: Any, engine: Any) -> None:
         with self._lock:
