@@ -143,13 +143,16 @@ def _trust(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Conte
 
 def _measured(facts: Mapping[str, dict[str, Any]], asked: Asked) -> dict[str, Content]:
     run, groups = facts["outcome"], facts["evaluation"].get("groups")
-    judged = [*_judged(facts["evaluation"])]
-    scores, unseen = [*_scores(run), *judged], "Cases of each hospital that nobody has trained on."
+    tested, judged = [*_scores(run)], [*_judged(facts["evaluation"])]
+    unseen = "Cases of each hospital that nobody has trained on." if tested else ""
     unseen += " Those of an evaluation at a hospital are as its report says." if judged else ""
+    scores = [*tested, *judged]
     refused = sum(one["rounds_refused"] for one in run["sites"].values())
     guarantee = run["guarantee"]
     spent = [_value(f"epsilon for each {guarantee['unit']}", guarantee["epsilon"])] if guarantee else []
-    useful = _metric(scores, "Overlap with the reference outline (Dice), by structure and hospital.", unseen, run)
+    useful = _metric(
+        scores, "Overlap with the reference outline (Dice), by structure and hospital.", unseen.strip(), run
+    )
     useful["ValidationProcessAndJustification"] += " Intervals: 95 %, by bootstrap." if scores else ""
     fair = _metric([], "Scores by subgroup of patients and scanners.", unseen, run)
     if groups:
