@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedvoxel.evaluation.drift.signs import Sign, sign_of_images, sign_of_unusual, sign_of_volume, sure_signs
+from fedvoxel.federation.drift.signs import Sign, sign_of_images, sign_of_unusual, sign_of_volume, sure_signs
 from fedvoxel.federation.calibration.plan import Spread
 from fedvoxel.federation.calibration.score_counts import ScoreCounts, add_counts, count_scores
 
