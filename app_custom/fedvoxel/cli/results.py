@@ -42,12 +42,12 @@ def results(
     from rich.console import Console
 
     from fedvoxel.errors import DriftError
-    from fedvoxel.federation.drift.result import find_result as find_watch
+    from fedvoxel.federation.drift.result import DriftWatchResult, find_watch
     from fedvoxel.federation.reader_study.result import find_result
 
     if found := find_result(job) or find_watch(job):
         typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(found.says))
-        if getattr(found, "verdict", None) == "drift":
+        if isinstance(found, DriftWatchResult) and found.verdict == "drift":
             raise DriftError("a model in use has met other images; see docs/drift.md for what to do")
         return
 

@@ -72,7 +72,7 @@ class DriftWatchResult(FrozenModel):
         return self
 
 
-def find_result(folder: Path) -> DriftWatchResult | None:
+def find_watch(folder: Path) -> DriftWatchResult | None:
     """Returns the result in a downloaded job, or None where it is another job.
 
     Raises:
