@@ -86,6 +86,8 @@ FORMATS: tuple[Format, ...] = (
     Format("federation.cohort_statistics.CohortSummary", _RUN),
     Format("federation.calibration.answers.CalibrationPatients", _RUN),
     Format("federation.calibration.calibration.Calibration", _PACKAGE),
+    Format("federation.drift.answers._About", _RUN),
+    Format("federation.drift.result.DriftWatchResult", "the job's result, and the server's state/drift_watches/"),
     Format("federation.reader_study.answers._About", _RUN),
     Format("federation.reader_study.requirement.ReaderStudyRequirement", "the index of releases"),
     Format("federation.reader_study.result.ReaderStudyResult", _RUN),

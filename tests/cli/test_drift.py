@@ -8,11 +8,11 @@ import pytest
 from fedvoxel.cli.main import main
 from fedvoxel.export.package import Package
 from fedvoxel.federation.calibration.score_counts import count_scores
-from tests.evaluation.drift.test_signs import EDGES, distances
 from tests.evaluation.drift.test_watch import results
 from tests.evaluation.inference.command import root_file
 from tests.export.made_calibration import made_calibration
 from tests.export.package_sample import sample_description, sample_package
+from tests.federation.drift.test_signs import EDGES, distances
 
 Captured = pytest.CaptureFixture[str]
 

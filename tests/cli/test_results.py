@@ -7,11 +7,13 @@ import pytest
 
 from fedvoxel.cli.main import main
 from fedvoxel.evaluation.report import Report
+from fedvoxel.federation.drift.result import make_result as make_watch
 from fedvoxel.federation.outcome import write_outcome
 from fedvoxel.federation.reader_study.answers import StudyAnswer
 from fedvoxel.federation.reader_study.result import make_result
 from fedvoxel.privacy.guarantee import NO_GUARANTEE
 from fedvoxel.records.atomic import write_json
+from tests.federation.drift.test_answers import cells, question, told
 from tests.federation.reader_study.test_answers import PACKAGE, answer_values
 from tests.sample_run import all_baselines, failed_outcome, private_outcome, sample_outcome
 
@@ -140,4 +142,22 @@ def test_a_reader_study_is_shown_in_sentences(tmp_path: Path, capsys: pytest.Cap
     assert main(["results", str(tmp_path / "workspace"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found
     write_json(tmp_path / "workspace" / "reader_study.json", found | {"pooled": None})
+    assert main(["results", str(tmp_path)]) == 3
+
+
+@pytest.mark.parametrize(
+    ("unusual", "code", "said"), [(20, 28, "a, 40 images: drift: "), (0, 0, "a, 40 images: nothing that is sure")]
+)
+def test_a_drift_watch_is_shown_in_sentences_and_ends_with_28_for_drift(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unusual: int, code: int, said: str
+) -> None:
+    answer = told(unusual=unusual, **cells(20, 20 - unusual, unusual, 0) if unusual else cells(20, 20, 0, 0))
+    found = make_watch(question(), {"a": answer}, {"b": "no reply"}).model_dump(mode="json")
+    write_json(tmp_path / "workspace" / "drift_watch.json", found)
+    assert main(["results", str(tmp_path)]) == code
+    shown = capsys.readouterr().out
+    assert said in shown and "b is not in it: no reply" in shown
+    assert main(["results", str(tmp_path / "workspace"), "--json"]) == code
+    assert json.loads(capsys.readouterr().out) == found
+    write_json(tmp_path / "workspace" / "drift_watch.json", found | {"verdict": "nothing told"})
     assert main(["results", str(tmp_path)]) == 3

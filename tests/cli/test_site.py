@@ -18,7 +18,7 @@ from fedvoxel.governance.consortium import Consortium
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.governance.kit_lock import is_running
 from fedvoxel.governance.local_policy import OUTBOUND_FILTER
-from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, NoBudget, ReaderStudies, grant
+from fedvoxel.privacy.policy import PRIVACY_FILE, CohortBudget, DriftWatches, NoBudget, ReaderStudies, grant
 from tests.blob_job import give_blobs
 from tests.consortium_kits import small_consortium
 from tests.review.finished_sample import ACCEPT, finished_study, same
@@ -138,6 +138,27 @@ def test_a_reader_study_that_a_job_would_get_nothing_of_is_a_warning(
     (good,) = said("ok")
     assert good.startswith("readings: reader study spring: 20 of 21 cases of package abababababab are read"), good
     assert good.endswith("counts of fewer than 7 cases are hidden")
+
+
+def test_a_drift_watch_that_a_job_would_get_nothing_of_is_a_warning(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give_blobs(site)
+    path = site / "local" / "fedvoxel_site.json"
+    watches = {"blobs": {"folder": "results", "cohort": "blobs"}, "lost": {"folder": "results", "cohort": "nobody"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"drift_watches": watches}))
+
+    def said(level: str) -> list[str]:
+        return [one for one in _said(_check(site, capsys)[1], level) if one.startswith("watches: ")]
+
+    lost, blobs = sorted(said("warning"), key=lambda one: "blobs:" in one)
+    assert "lost: a job that asks for it is told nothing: this site has no cohort" in lost
+    assert "lets nothing of a drift watch of cohort" in blobs
+    grant(site / "local", "blobs", NoBudget(drift_watches=DriftWatches(minimum_images=7)))
+    assert any("blobs: there is no folder of results" in one for one in said("warning"))
+    (site / "local" / "results").mkdir()
+    (good,) = said("ok")
+    assert good == "watches: drift watch blobs: counts of fewer than 7 images are hidden"
 
 
 def test_a_delta_that_is_too_large_for_the_cohort_is_an_error(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -314,6 +314,15 @@ def test_a_model_is_fine_tuned_where_a_run_that_trains_asks_for_its_scores() -> 
         understand(parse_job(scored))
 
 
+@pytest.mark.parametrize(("key", "value"), [("package", "ab" * 32), ("last", 50), ("model", "liver")])
+def test_a_drift_watch_asks_the_same_on_both_sides(key: str, value: Any) -> None:
+    documents = dict(read_job_folder(Path(__file__).parents[2] / "jobs" / "drift_watch").documents)
+    assert understand(parse_job(documents)).kind.tasks == {"drift_watch"}
+    executor_of(documents)["executor"]["args"][key] = value
+    with pytest.raises(ConfigError, match="differ between"):
+        understand(parse_job(documents))
+
+
 def test_a_reader_study_is_of_one_package_on_both_sides() -> None:
     documents = dict(read_job_folder(Path(__file__).parents[2] / "jobs" / "reader_study").documents)
     executor_of(documents)["executor"]["args"]["package"] = "ab" * 32

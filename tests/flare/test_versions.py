@@ -14,6 +14,7 @@ from nvflare.apis.shareable import make_reply
 from nvflare.apis.signal import Signal
 
 from fedvoxel import __version__
+from fedvoxel.flare.drift_watch_site import DriftWatchExecutor
 from fedvoxel.flare.executor import SiteExecutor
 from fedvoxel.flare.messages import TASK_STATISTICS, TASK_TRAIN, error_of
 from fedvoxel.flare.outbound import COHORT_PROPERTY, OutboundFilter
@@ -87,6 +88,7 @@ EXECUTORS = [
     (SiteExecutor("cohort", ["organ"], {}, {}, "run"), TASK_TRAIN),
     (StatisticsExecutor("cohort", ["organ"]), TASK_STATISTICS),
     (ReaderStudyExecutor("cohort", ["organ"], "study", "ab" * 32), "reader_study"),
+    (DriftWatchExecutor("cohort", ["organ"], "model", "ab" * 32, {}), "drift_watch"),
 ]
 
 

@@ -36,14 +36,19 @@ def results(
 ) -> None:
     """Writes report.html and report.json, and prints the scores and what each hospital gained.
 
-    Of a reader study it prints what the hospitals' readers said; there is no other report.
+    Of a reader study it prints what the hospitals' readers said, of a drift watch which hospitals drift; there is no
+    other report. Exit code 28 for drift.
     """
     from rich.console import Console
 
+    from fedvoxel.errors import DriftError
+    from fedvoxel.federation.drift.result import DriftWatchResult, find_watch
     from fedvoxel.federation.reader_study.result import find_result
 
-    if study := find_result(job):
-        typer.echo(study.model_dump_json(indent=2) if as_json else "\n".join(study.says))
+    if found := find_result(job) or find_watch(job):
+        typer.echo(found.model_dump_json(indent=2) if as_json else "\n".join(found.says))
+        if isinstance(found, DriftWatchResult) and found.verdict == "drift":
+            raise DriftError("a model in use has met other images; see docs/drift.md for what to do")
         return
 
     if as_json:

@@ -140,6 +140,7 @@ def _data_findings(kit: Kit) -> list[Finding]:
     decided = check_cohort_policy(kit, site.cohorts) + check_ledgers(kit, site.cohorts) + _promise_findings(kit, site)
     decided += [checked(site, name, kit.local, SHORT_S) for name in site.pacs]
     decided += [_reading_finding(kit, site, name) for name in site.reader_studies]
+    decided += [_watch_finding(kit, site, name) for name in site.drift_watches]
     if not site.cohorts:
         none = f"no cohort is described yet: jobs find no data here; add one to local/{SITE_FILE}"
         return [*decided, warning("data", none)]
@@ -178,6 +179,21 @@ def _reading_finding(kit: Kit, site: "SiteConfig", name: str) -> Finding:
         return warning("readings", f"reader study {name}: a job that asks for it is told nothing: {problem}")
     read = f"{len(finished.cases)} of {finished.listed} cases of package {finished.package[:12]} are read"
     return ok("readings", f"reader study {name}: {read}; counts of fewer than {least} cases are hidden")
+
+
+def _watch_finding(kit: Kit, site: "SiteConfig", name: str) -> Finding:
+    """Says whether a drift watch would get counts of a model's use; none is no reason not to start."""
+    from fedvoxel.privacy.policy import load_privacy_policy
+
+    declared = site.drift_watches[name]
+    try:
+        site.drift_watch(name, declared.cohort)
+        least = load_privacy_policy(kit.local).drift_watches(declared.cohort).minimum_images
+    except FedVoxelError as problem:
+        return warning("watches", f"drift watch {name}: a job that asks for it is told nothing: {problem}")
+    if not (kit.local / declared.folder).is_dir():
+        return warning("watches", f"drift watch {name}: there is no folder of results where local/ says it is")
+    return ok("watches", f"drift watch {name}: counts of fewer than {least} images are hidden")
 
 
 def _cohort_finding(kit: Kit, name: str) -> Finding:

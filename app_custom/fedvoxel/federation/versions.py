@@ -16,8 +16,8 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from fedvoxel import __version__
 from fedvoxel.config import FrozenModel
 
-MessageKind = Literal["rounds", "secure_aggregation", "statistics", "calibration", "reader_study"]
-"""What server and sites say to one another: a round's tasks and the scores around it, and four kinds beside them."""
+MessageKind = Literal["rounds", "secure_aggregation", "statistics", "calibration", "reader_study", "drift_watch"]
+"""What server and sites say to one another: a round's tasks and the scores around it, and five kinds beside them."""
 
 _Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$")]
 _Package = Annotated[str, StringConstraints(pattern=r"^[0-9][0-9A-Za-z.+!-]{0,39}$")]
@@ -57,6 +57,7 @@ SPOKEN: Mapping[str, Spoken] = {
     "statistics": Spoken(oldest=1, newest=1),
     "calibration": Spoken(oldest=1, newest=1),
     "reader_study": Spoken(oldest=1, newest=1),
+    "drift_watch": Spoken(oldest=1, newest=1),
 }
 """What this release speaks. A change that the release before would misread raises `newest`; what raises `oldest` above
 that release's `newest` (see `BEFORE`) ends its support, and a test refuses it."""

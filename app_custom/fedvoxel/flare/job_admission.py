@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.x509.oid import NameOID
 
 from fedvoxel.errors import FedVoxelError
-from fedvoxel.flare.job_args import ReadArgs
+from fedvoxel.flare.job_args import ReadArgs, WatchArgs
 from fedvoxel.flare.job_kinds import JobContent
 from fedvoxel.governance.job_policy import policy_reasons, read_policy
 from fedvoxel.governance.kit import Kit
@@ -78,6 +78,8 @@ def judge(content: JobContent, kit: Kit, submitter: Submitter) -> Verdict:
     try:
         if isinstance(content.client, ReadArgs):
             return Verdict(kit.name, not reasons, (*reasons, *_reading(content.client, kit)))
+        if isinstance(content.client, WatchArgs):
+            return Verdict(kit.name, not reasons, (*reasons, *_watch(content.client, kit)))
         details = _cases(content, kit)
         refused, notes = _privacy(content, kit)
     except FedVoxelError as problem:
@@ -146,6 +148,14 @@ def _reading(asked: ReadArgs, kit: Kit) -> list[str]:
     from fedvoxel.flare.reader_study_site import told_of
 
     told = told_of(kit.local, asked)
+    return [f"it would tell: {canonical_json(told.model_dump(mode='json')).decode()}"]
+
+
+def _watch(asked: WatchArgs, kit: Kit) -> list[str]:
+    """Returns what a drift watch would be told by the site."""
+    from fedvoxel.flare.drift_watch_site import telling
+
+    told = telling(kit.local, kit.state, asked).answer
     return [f"it would tell: {canonical_json(told.model_dump(mode='json')).decode()}"]
 
 

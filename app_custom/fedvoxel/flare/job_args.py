@@ -12,6 +12,7 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
 from fedvoxel.federation.calibration.plan import ViewPlan
 from fedvoxel.federation.channels import Choices, PlanSource
+from fedvoxel.federation.drift.reference import WatchQuestion
 from fedvoxel.federation.kept_models import BeforeSite
 from fedvoxel.federation.rounds_config import RoundsConfig
 from fedvoxel.privacy.sections import PrivacySection
@@ -99,6 +100,13 @@ class ReaderStudyArgs(FrozenModel):
     task_check_period: Seconds = 0.1
 
 
+class DriftWatchArgs(WatchQuestion):
+    """Are the arguments of `DriftWatchController`."""
+
+    timeout_s: Seconds = 1800.0
+    task_check_period: Seconds = 0.1
+
+
 class CohortArgs(FrozenModel):
     """Are the arguments of `StatisticsExecutor`."""
 
@@ -117,6 +125,16 @@ class ReadArgs(CohortArgs):
 
     study: RunKey
     package: Sha256
+
+
+class WatchArgs(CohortArgs, WatchQuestion):
+    """Are the arguments of `DriftWatchExecutor`; the classes are the package's, in the order of their codes."""
+
+    @model_validator(mode="after")
+    def _reference_is_of_the_classes(self) -> Self:
+        if set(self.reference.log_volumes) != set(self.classes):
+            raise ValueError("reference.log_volumes must name the classes")
+        return self
 
 
 class SiteArgs(CohortArgs, TrainingTask):

@@ -14,20 +14,22 @@ from fedvoxel.flare.job_args import (
     CalibrationArgs,
     CohortArgs,
     CrossSiteArgs,
+    DriftWatchArgs,
     FedAvgArgs,
     ReadArgs,
     ReaderStudyArgs,
     SiteArgs,
     StatisticsArgs,
+    WatchArgs,
     check_leaver_is_out,
 )
 from fedvoxel.flare.job_claim import check_job_promise
+from fedvoxel.flare.job_halves import check_halves
 from fedvoxel.governance.job_files import JobMeta
 from fedvoxel.governance.job_filters import check_job_filters
 from fedvoxel.governance.job_folder import CLIENT_FILE, META_FILE, SERVER_FILE, JobFolder, parse_job
 from fedvoxel.governance.job_keys import check_key, known_keys, set_value
 from fedvoxel.privacy.sections import HospitalMechanismConfig
-from fedvoxel.training.config import FineTuned, check_goes_with_correction
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,14 @@ READER_STUDY = JobKind(
     ReadArgs,
     frozenset({"reader_study"}),
 )
-KINDS = (FEDAVG, CROSS_SITE, STATISTICS, CALIBRATION, READER_STUDY)
+DRIFT_WATCH = JobKind(
+    "fedvoxel.flare.drift_watch.DriftWatchController",
+    "fedvoxel.flare.drift_watch_site.DriftWatchExecutor",
+    DriftWatchArgs,
+    WatchArgs,
+    frozenset({"drift_watch"}),
+)
+KINDS = (FEDAVG, CROSS_SITE, STATISTICS, CALIBRATION, READER_STUDY, DRIFT_WATCH)
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,7 @@ def understand(folder: JobFolder) -> JobContent:
     client = parse_config(kind.client_args, folder.executor.executor.args, f"{CLIENT_FILE}, arguments of the executor")
     if not isinstance(client, CohortArgs):
         raise ConfigError(f"{folder.executor.executor.path} has no cohort")
-    _check_run_key(server, client)
-    _check_study(server, client)
-    _check_privacy(server, client)
-    _check_correction(server, client)
-    _check_personal(server, client)
+    check_halves(server, client)
     rounds = server.rounds if isinstance(server, FedAvgArgs) else None
     secure = rounds is not None and rounds.secure_aggregation is not None
     _check_tasks(folder, kind.tasks | (_SECURE_TASKS if secure else frozenset()))
@@ -183,50 +188,6 @@ def _kind_of(folder: JobFolder) -> JobKind:
             return kind
     known = ", ".join(kind.controller for kind in KINDS)
     raise ConfigError(f"{SERVER_FILE}: unknown workflow {controller}; known are {known}")
-
-
-def _check_run_key(server: FrozenModel, client: FrozenModel) -> None:
-    keys = [getattr(part, "run_key", None) for part in (server, client)]
-    if keys[0] != keys[1]:
-        raise ConfigError(
-            f"run_key is {keys[0]!r} in {SERVER_FILE} and {keys[1]!r} in {CLIENT_FILE}; they name one run: write the "
-            "same in both"
-        )
-
-
-def _check_study(server: FrozenModel, client: FrozenModel) -> None:
-    if not isinstance(server, ReaderStudyArgs) or not isinstance(client, ReadArgs):
-        return
-    if (server.study, server.package) != (client.study, client.package):
-        raise ConfigError(f"study and package differ between {SERVER_FILE} and {CLIENT_FILE}: write the same in both")
-
-
-def _check_privacy(server: FrozenModel, client: FrozenModel) -> None:
-    """Checks that what the server will claim is what the sites do."""
-    claimed, done = getattr(server, "privacy", None), getattr(client, "privacy", None)
-    if claimed != done:
-        raise ConfigError(
-            f"the privacy sections of {SERVER_FILE} and {CLIENT_FILE} differ: the server would claim what the sites do "
-            "not do; write the same in both"
-        )
-
-
-def _check_correction(server: FrozenModel, client: FrozenModel) -> None:
-    """Checks that the rule that the server names with each round goes with the sites' training section."""
-    if isinstance(server, FedAvgArgs) and isinstance(client, SiteArgs) and server.rounds.correction:
-        check_goes_with_correction(client.training)
-
-
-def _check_personal(server: FrozenModel, client: FrozenModel) -> None:
-    """Checks that a personal model is one of a run that trains, and that it is asked for its scores."""
-    if not isinstance(client, SiteArgs) or client.training.personal is None:
-        return
-    if not isinstance(server, FedAvgArgs):
-        raise ConfigError("training.personal goes with a job that trains; write null")
-    if isinstance(client.training.personal, FineTuned) and not server.rounds.evaluate:
-        raise ConfigError(
-            "training.personal: a model is fine-tuned when its site scores it: write rounds.evaluate true, or null"
-        )
 
 
 def _check_denominator(content: JobContent) -> None:

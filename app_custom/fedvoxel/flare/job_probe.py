@@ -22,7 +22,7 @@ from fedvoxel.flare.approval_verdict import not_deployed
 from fedvoxel.flare.job_admission import Verdict
 from fedvoxel.flare.job_args import FedAvgArgs
 from fedvoxel.flare.job_check import CHECK_FILE, CheckResult
-from fedvoxel.flare.job_kinds import READER_STUDY, STATISTICS, JobContent
+from fedvoxel.flare.job_kinds import DRIFT_WATCH, READER_STUDY, STATISTICS, JobContent
 from fedvoxel.flare.messages import TASK_CHECK
 from fedvoxel.flare.session import abort, connected_sites, delete, download, job_meta, submit, wait_for_job
 from fedvoxel.governance.job_files import SERVER
@@ -53,7 +53,7 @@ def ask_sites(session: Session, content: JobContent, timeout_s: float, on_step: 
         JobError: The job is of a kind that cannot be probed, no site is connected, or the server refuses the probe.
         ConfigError: The job's rounds cannot be run with these sites.
     """
-    if content.kind in (STATISTICS, READER_STUDY):
+    if content.kind in (STATISTICS, READER_STUDY, DRIFT_WATCH):
         raise JobError("this job trains nothing: submit it, it is its own check; or check it with --site-kit")
     connected, named = connected_sites(session), content.folder.meta.sites
     sites = [site for site in connected if named is None or site in named]

@@ -20,6 +20,7 @@ from fedvoxel.errors import ConfigError, FedVoxelError, UpdateError
 from fedvoxel.flare.messages import (
     LACKS_MODEL,
     NO_ARRAYS,
+    TASK_DRIFT_WATCH,
     TASK_READER_STUDY,
     TASK_TRAIN,
     TASK_VALIDATE,
@@ -75,8 +76,8 @@ class OutboundFilter(Filter):
         Raises:
             UpdateError: Nothing of it may.
             JobError: All jobs are stopped here for an incident.
-            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study leave, or the job is
-                not, or no more, what its people have approved, or that could not be looked at.
+            ConfigError: The hospital's policy cannot be read, or lets nothing of a reader study or drift watch leave,
+                or the job is not, or no more, what its people have approved, or that could not be looked at.
             LedgerError: The release is not in the ledger, or the ledger or the audit log cannot be trusted or written.
         """
         local = Path(workspace_of(fl_ctx).get_site_config_dir()).resolve()
@@ -115,6 +116,8 @@ class OutboundFilter(Filter):
             check_in_sums(task, admitted)
         if task == TASK_READER_STUDY:
             check_minimum(task, admitted, policy.reader_studies(cohort).minimum_cases)
+        if task == TASK_DRIFT_WATCH:
+            check_minimum(task, admitted, policy.drift_watches(cohort).minimum_images)
         if budget and task == TASK_TRAIN:
             return _release(str(admitted.values["release_id"]), local, cohort, budget)
         declared = _PUBLIC if isinstance(decided, PublicCohort) and task in _ABOUT_CASES else {}

@@ -19,6 +19,7 @@ from fedvoxel.flare.messages import (
     SECURE_TASKS,
     TASK_CALIBRATE_FIRST,
     TASK_CALIBRATE_SECOND,
+    TASK_DRIFT_WATCH,
     TASK_READER_STUDY,
     TASK_STATISTICS,
 )
@@ -32,6 +33,7 @@ _KINDS: dict[str, MessageKind] = {
     TASK_CALIBRATE_FIRST: "calibration",
     TASK_CALIBRATE_SECOND: "calibration",
     TASK_READER_STUDY: "reader_study",
+    TASK_DRIFT_WATCH: "drift_watch",
 }
 
 

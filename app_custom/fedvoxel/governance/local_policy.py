@@ -26,6 +26,8 @@ JOB_CLASSES = (
     "fedvoxel.flare.calibration_site.CalibrationExecutor",
     "fedvoxel.flare.controller.FedAvgController",
     "fedvoxel.flare.cross_site.CrossSiteController",
+    "fedvoxel.flare.drift_watch.DriftWatchController",
+    "fedvoxel.flare.drift_watch_site.DriftWatchExecutor",
     "fedvoxel.flare.executor.SiteExecutor",
     "fedvoxel.flare.job_check.JobCheckController",
     "fedvoxel.flare.reader_study.ReaderStudyController",

@@ -15,6 +15,7 @@ from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, UpdateError
 from fedvoxel.federation.calibration.answers import FirstAnswer, SecondAnswer, TooFewPatients
 from fedvoxel.federation.cohort_statistics import BelowMinimum, SiteStatistics
+from fedvoxel.federation.drift.answers import TooFewImages, WatchAnswer
 from fedvoxel.federation.outcome import SiteScore, ValidationScore
 from fedvoxel.federation.reader_study.answers import StudyAnswer, TooFewCases
 from fedvoxel.privacy.guarantee import PrivacyUnit
@@ -86,6 +87,10 @@ class _Read(FrozenModel):
     reading: StudyAnswer | TooFewCases
 
 
+class _Watched(FrozenModel):
+    watch: WatchAnswer | TooFewImages
+
+
 class SiteReadiness(FrozenModel):
     """Is what a site replies that is ready for a job.
 
@@ -135,6 +140,7 @@ _OPEN: Mapping[str, _Rule] = {
     "calibrate_first": (_CalibratedFirst, frozenset({"none"})),
     "calibrate_second": (_CalibratedSecond, frozenset({"none"})),
     "reader_study": (_Read, frozenset({"none"})),
+    "drift_watch": (_Watched, frozenset({"none"})),
     "check": (SiteReadiness, frozenset({"none"})),
     **_SECURE,
 }
@@ -145,6 +151,9 @@ _PRIVATE: Mapping[str, _Rule] = {
     "check": (PrivateReadiness, frozenset({"none"})),
     **_SECURE,
 }
+
+_MINIMA = {"reader_study": ("reading", "cases"), "drift_watch": ("watch", "images")}
+"""Of tasks whose answers say which minimum they keep: the value that does, and of what it is."""
 
 
 @dataclass(frozen=True)
@@ -209,14 +218,15 @@ def check_in_sums(task: str, answer: Answer) -> None:
         )
 
 
-def check_minimum(task: str, answer: Answer, minimum_cases: int) -> None:
-    """Checks that counts of a reader study keep the minimum that the hospital's policy has now.
+def check_minimum(task: str, answer: Answer, minimum: int) -> None:
+    """Checks that counts of a reader study or a drift watch keep the minimum that the hospital's policy has now.
 
     Raises:
         UpdateError: They were made with another.
     """
-    if answer.values["reading"].get("minimum_cases") != minimum_cases:
-        raise UpdateError(f"the answer to {task} was not made with the minimum of cases in this hospital's policy")
+    value, of = _MINIMA[task]
+    if answer.values[value].get(f"minimum_{of}") != minimum:
+        raise UpdateError(f"the answer to {task} was not made with the minimum of {of} in this hospital's policy")
 
 
 def check_difference(arrays: Arrays) -> None:

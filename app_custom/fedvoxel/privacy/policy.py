@@ -60,6 +60,16 @@ class ReaderStudies(FrozenModel):
     minimum_cases: int = Field(default=5, ge=5, le=1000)
 
 
+class DriftWatches(FrozenModel):
+    """Lets counts and means of images leave that a model in use has met, of patients like this cohort's.
+
+    Attributes:
+        minimum_images: No number that leaves is about fewer images.
+    """
+
+    minimum_images: int = Field(default=5, ge=5, le=500)
+
+
 class NoBudget(FrozenModel):
     """Says that updates about this cohort may leave without a formal guarantee: an explicit decision of the hospital.
 
@@ -67,11 +77,13 @@ class NoBudget(FrozenModel):
         unit: Nobody is protected.
         in_sums: Lets them leave masked only, as parts of sums of so many sites; None lets them leave as they are.
         reader_studies: Lets counts of a reader study leave; None lets nothing of it leave.
+        drift_watches: Lets counts of a drift watch leave; None lets nothing of it leave.
     """
 
     unit: Literal["none"] = "none"
     in_sums: InSums | None = None
     reader_studies: ReaderStudies | None = None
+    drift_watches: DriftWatches | None = None
 
 
 class PublicCohort(FrozenModel):
@@ -80,10 +92,12 @@ class PublicCohort(FrozenModel):
     Attributes:
         unit: Nobody needs protection.
         reader_studies: Lets counts of a reader study leave; None lets nothing of it leave.
+        drift_watches: Lets counts of a drift watch leave; None lets nothing of it leave.
     """
 
     unit: Literal["public"] = "public"
     reader_studies: ReaderStudies | None = None
+    drift_watches: DriftWatches | None = None
 
 
 CohortEntry = Annotated[CohortBudget | NoBudget | PublicCohort, Field(discriminator="unit")]
@@ -131,6 +145,22 @@ class PrivacyPolicy(FrozenModel):
             raise ConfigError(
                 f"{_WHAT} lets nothing of a reader study of cohort {cohort!r} leave; to let counts leave, the site "
                 f'adds "reader_studies": {{"minimum_cases": 5}} to its entry in local/{PRIVACY_FILE}; a cohort with a '
+                "budget has none"
+            )
+        return terms
+
+    def drift_watches(self, cohort: str) -> DriftWatches:
+        """Returns on what terms counts of a model's use on such patients may leave.
+
+        Raises:
+            ConfigError: On none.
+        """
+        entry = self.of(cohort)
+        terms = None if isinstance(entry, CohortBudget) else entry.drift_watches
+        if terms is None:
+            raise ConfigError(
+                f"{_WHAT} lets nothing of a drift watch of cohort {cohort!r} leave; to let counts leave, the site adds "
+                f'"drift_watches": {{"minimum_images": 5}} to its entry in local/{PRIVACY_FILE}; a cohort with a '
                 "budget has none"
             )
         return terms

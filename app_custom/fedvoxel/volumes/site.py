@@ -118,6 +118,18 @@ class ReadStudy(FrozenModel):
     cohort: CohortName
 
 
+class WatchedModel(FrozenModel):
+    """Says where the results of a model in use are kept, for a drift watch of all hospitals.
+
+    Attributes:
+        folder: The folder of `fedvoxel predict`.
+        cohort: The cohort whose patients they are like, whose entry in the privacy policy decides what may leave.
+    """
+
+    folder: str = Field(min_length=1)
+    cohort: CohortName
+
+
 class SiteConfig(FrozenModel):
     """Is the content of `local/fedvoxel_site.json`.
 
@@ -125,6 +137,7 @@ class SiteConfig(FrozenModel):
         pseudonym_key: 64 hexadecimal digits; hidden in every error, log and representation.
         pacs: The hospital's archives by the names that `build.source.pacs` uses.
         reader_studies: Readings of packages, by the name under which a job asks for them.
+        drift_watches: Models in use, by the name under which a job asks for them.
     """
 
     schema_version: Literal[1]
@@ -132,6 +145,7 @@ class SiteConfig(FrozenModel):
     cohorts: dict[str, CohortConfig] = Field(default_factory=dict)
     pacs: dict[PacsName, PacsConfig] = Field(default_factory=dict)
     reader_studies: dict[RunKey, ReadStudy] = Field(default_factory=dict)
+    drift_watches: dict[RunKey, WatchedModel] = Field(default_factory=dict)
     compute: ComputeConfig = ComputeConfig()
     server_address: ServerAddress | None = None
 
@@ -192,6 +206,20 @@ class SiteConfig(FrozenModel):
             raise CohortError(f"this site has no reader study {name!r}; its site file describes none of that name")
         if found.cohort != cohort:
             raise CohortError(f"this site's reader study {name!r} is of another cohort than {cohort!r}")
+        self.cohort(cohort)
+        return found
+
+    def drift_watch(self, name: str, cohort: str) -> WatchedModel:
+        """Returns the model in use with that name.
+
+        Raises:
+            CohortError: The site has none, or it is used on another cohort's patients.
+        """
+        found = self.drift_watches.get(name)
+        if found is None:
+            raise CohortError(f"this site has no drift watch {name!r}; its site file describes none of that name")
+        if found.cohort != cohort:
+            raise CohortError(f"this site's drift watch {name!r} is of another cohort than {cohort!r}")
         self.cohort(cohort)
         return found
 

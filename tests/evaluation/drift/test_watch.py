@@ -14,8 +14,8 @@ from fedvoxel.evaluation.drift.watch import LEAST_IMAGES, watch
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.plan import Spread
 from fedvoxel.federation.calibration.score_counts import count_scores
-from tests.evaluation.drift.test_signs import EDGES, distances
 from tests.export.made_calibration import made_calibration
+from tests.federation.drift.test_signs import EDGES, distances
 
 PACKAGE = "a" * 64
 

@@ -17,7 +17,14 @@ from tests.fuzz.spoiled import Spoiled, files_of, lay_out, spoiled
 from tests.fuzz.target import Target
 
 _JOBS = Path(__file__).resolve().parents[3] / "jobs"
-_NAMES = ("hippocampus_secure", "hippocampus_dp_shared", "hippocampus_scaffold", "cohort_statistics", "reader_study")
+_NAMES = (
+    "hippocampus_secure",
+    "hippocampus_dp_shared",
+    "hippocampus_scaffold",
+    "cohort_statistics",
+    "reader_study",
+    "drift_watch",
+)
 _ORIGINS = (write_job(Path(mkdtemp(prefix="fedvoxel_fuzz_")) / "blobs", job_documents()), *(_JOBS / n for n in _NAMES))
 
 

@@ -1,17 +1,21 @@
 """What a kit's files say becomes metrics; what cannot be read is told, and takes nothing else away."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from fedvoxel.federation.drift.result import make_result
 from fedvoxel.federation.outcome import OUTCOME_FILE, write_outcome
 from fedvoxel.governance.incidents.switches import halt, set_quarantined
 from fedvoxel.governance.kit import open_kit
 from fedvoxel.ops.monitoring.collecting import MOST_RUNS, collect
 from fedvoxel.ops.monitoring.sample import METRICS, Sample
+from fedvoxel.records.atomic import write_json
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import AuditEvent
+from tests.federation.drift.test_answers import cells, question, told
 from tests.governance.evidence_sample import COHORT, A, B, evidence_sample
 from tests.governance.evidence_sample import Sample as Consortium
 from tests.governance.test_incidents import IT, Place, say
@@ -60,6 +64,21 @@ def test_a_run_is_told_as_its_record_has_it(place: Place) -> None:
     assert value(samples, "run_round_seconds", run=run.run_key) == last.seconds
     assert 0 < value(samples, "run_validation_dice", run=run.run_key) < 1
     assert value(samples, "run_sites", run="another", became="missing") == 2
+
+
+def test_the_last_drift_watch_of_each_model_is_told_and_one_that_was_changed_is_a_problem(place: Place) -> None:
+    folder = place.server.state / "drift_watches"
+    for name, (unusual, counts) in {"liver": (20, (20, 0, 20, 0)), "lung": (0, (20, 20, 0, 0))}.items():
+        found = make_result(question(), {"a": told(unusual=unusual, **cells(*counts))}, {})
+        write_json(folder / f"{name}.json", found.model_dump(mode="json"))
+    samples = collect(place.server)
+    assert (value(samples, "drift_alarm", model="liver"), value(samples, "drift_alarm", model="lung")) == (1, 0)
+    assert value(samples, "drift_last_timestamp_seconds", model="lung") > 0 and not problems(samples)
+    path = folder / "liver.json"
+    values = json.loads(path.read_text())
+    write_json(path, values | {"verdict": "stable"})
+    samples = collect(place.server)
+    assert problems(samples) == {"drift watch liver"} and value(samples, "drift_alarm", model="lung") == 0
 
 
 def test_the_newest_runs_are_told(place: Place) -> None:

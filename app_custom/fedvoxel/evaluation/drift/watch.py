@@ -7,16 +7,18 @@ from pydantic import Field, NonNegativeInt
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
-from fedvoxel.evaluation.drift.signs import Sign, sign_of_images, sign_of_unusual, sign_of_volume, sure_signs
 from fedvoxel.evaluation.drift.summaries import Signal, Signals
 from fedvoxel.federation.calibration.calibration import Calibration
 from fedvoxel.federation.calibration.limits import WARN_COVERAGE
-
-LEAST_IMAGES = 20
-"""With fewer nothing is said: an alarm would be chance, and its absence no comfort."""
-
-LEVEL = 0.01
-"""Probability of an alarm where nothing has changed, about, each time that one looks; see docs/drift.md."""
+from fedvoxel.federation.drift.signs import (
+    LEAST_IMAGES,
+    LEVEL,
+    Sign,
+    sign_of_images,
+    sign_of_unusual,
+    sign_of_volume,
+    sure_signs,
+)
 
 Verdict = Literal["stable", "drift", "too few"]
 

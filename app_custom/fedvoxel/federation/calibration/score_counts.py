@@ -65,8 +65,15 @@ def least_patients(coverage: float) -> int:
     return math.ceil(round(coverage / (1 - coverage), 9))
 
 
-def count_scores(scores: Sequence[float], edges: Sequence[float], minimum: int) -> ScoreCounts:
+def count_scores(scores: Sequence[float], edges: Sequence[float], minimum: int, nearest: bool = False) -> ScoreCounts:
     """Counts one hospital's scores, infinite ones in the last cell, with at least `minimum` in each cell or none.
+
+    Args:
+        scores: Of patients, or images.
+        edges: Rising upper ends of the cells.
+        minimum: No cell holds fewer, but none.
+        nearest: Whether scores that are counted together are moved to the smallest of them instead of the largest,
+            where they are what is held against counts of the other kind.
 
     Raises:
         ValueError: There are fewer scores than that, but not none.
@@ -77,7 +84,7 @@ def count_scores(scores: Sequence[float], edges: Sequence[float], minimum: int) 
     exact = np.bincount(cells, minlength=len(edges) + 1)
     told, place, waiting, left = np.zeros_like(exact), len(exact) - 1, 0, len(scores)
     for cell in np.flatnonzero(exact)[::-1]:
-        place = cell if waiting == 0 else place
+        place = cell if nearest or waiting == 0 else place
         waiting, left = waiting + int(exact[cell]), left - int(exact[cell])
         if waiting >= minimum and (left == 0 or left >= minimum):
             # From the largest on, so that the cells that bounds are read from are the finest.

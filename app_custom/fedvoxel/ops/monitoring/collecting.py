@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from fedvoxel.config import load_json_config
 from fedvoxel.errors import FedVoxelError
+from fedvoxel.federation.drift.result import DriftWatchResult
 from fedvoxel.federation.mean_dice import mean_dice
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.federation.sent_bytes import all_bytes_down, all_bytes_up
@@ -39,7 +41,9 @@ def collect(kit: Kit) -> list[Sample]:
         "incidents": _incidents,
         "audit": _audit,
     }
-    parts |= {"privacy": _privacy} if kit.kind == "site" else {"quarantine": _quarantine, "runs": _runs}
+    parts |= (
+        {"privacy": _privacy} if kit.kind == "site" else {"quarantine": _quarantine, "runs": _runs, "drift": _drift}
+    )
     return [sample for name, read in parts.items() for sample in _carefully(name, partial(read, kit))]
 
 
@@ -106,6 +110,17 @@ def _budget(kit: Kit, cohort: str) -> Iterator[Sample]:
     yield Sample("privacy_epsilon_budget", status.budget.epsilon, labels)
     yield Sample("privacy_delta_spent", status.spent_delta, labels)
     yield Sample("privacy_delta_budget", status.budget.delta, labels)
+
+
+def _drift(kit: Kit) -> Iterator[Sample]:
+    for path in sorted((kit.state / "drift_watches").glob("*.json")):
+        yield from _carefully(f"drift watch {path.stem}", partial(_watch, path))
+
+
+def _watch(path: Path) -> Iterator[Sample]:
+    found, labels = load_json_config(DriftWatchResult, path, "the last drift watch"), {"model": path.stem}
+    yield Sample("drift_alarm", float(found.verdict == "drift"), labels)
+    yield Sample("drift_last_timestamp_seconds", path.stat().st_mtime, labels)
 
 
 def _runs(kit: Kit) -> Iterator[Sample]:

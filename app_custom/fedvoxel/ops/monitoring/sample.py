@@ -21,6 +21,8 @@ METRICS: dict[str, str] = {
     "privacy_epsilon_budget": "Epsilon that the hospital grants for a cohort.",
     "privacy_delta_spent": "Delta that a cohort's ledger has charged, by whom it protects.",
     "privacy_delta_budget": "Delta that the hospital grants for a cohort.",
+    "drift_alarm": "1 if the last drift watch of a model that hospitals told something for was an alarm.",
+    "drift_last_timestamp_seconds": "When that was.",
     "problem": "1 for what could not be read, and is missing here.",
 }
 """Every metric by its name, without `fedvoxel_` before it. All are gauges."""

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fedvoxel.evaluation.drift.signs import Sign, sign_of_images, sign_of_unusual, sign_of_volume, sure_signs
 from fedvoxel.federation.calibration.plan import Spread
 from fedvoxel.federation.calibration.score_counts import ScoreCounts, add_counts, count_scores
+from fedvoxel.federation.drift.signs import Sign, sign_of_images, sign_of_unusual, sign_of_volume, sure_signs
 
 EDGES = tuple(np.linspace(0.2, 4.0, 60))
 USUAL = Spread(mean=1.0, deviation=0.3)

@@ -17,7 +17,13 @@ from fedvoxel.config import FrozenModel
 from fedvoxel.federation.calibration.plan import Spread
 from fedvoxel.federation.calibration.score_counts import ScoreCounts, least_patients
 
-_DRAWS = 4999
+_DRAWS, _DRAWN_AT_ONCE = 4999, 5000
+
+LEAST_IMAGES = 20
+"""With fewer nothing is said: an alarm would be chance, and its absence no comfort."""
+
+LEVEL = 0.01
+"""Probability of an alarm where nothing has changed, about, each time that one looks; see docs/drift.md."""
 
 LEAST_FARTHER, LEAST_SHIFT = 0.64, 0.5
 """Below, a change is too small to matter, however sure: the probability that an image in use is farther away than one
@@ -45,25 +51,42 @@ class Sign(FrozenModel):
     matters: bool
 
 
-def sign_of_images(distances: Sequence[float], reference: ScoreCounts, signs: int = 1, seed: int = 0) -> Sign:
+def sign_of_images(distances: Sequence[float], reference: ScoreCounts, signs: int = 1) -> Sign:
     """Asks whether images in use are farther from the training cases than validation patients were.
-
-    Source: Mann and Whitney 1947, one-sided, with ties counted half; its chance is that of a permutation test with the
-    cells' totals given.
 
     Args:
         distances: Of images in use, at least one.
         reference: Counts of the validation patients', in which a score may have been moved up.
+        signs: How many signs are asked at once.
+    """
+    cells = np.searchsorted(np.array(reference.edges), distances)
+    return sign_of_counts(np.bincount(cells, minlength=len(reference.counts)).tolist(), reference, signs)
+
+
+def sign_of_counts(seen: Sequence[int], reference: ScoreCounts, signs: int = 1, seed: int = 0) -> Sign:
+    """Asks the same of images in use that are counted in the reference's cells already.
+
+    Source: Mann and Whitney 1947, one-sided, with ties counted half; its chance is that of a permutation test with the
+    cells' totals given, in which the sum of mid-ranks stands for the statistic.
+
+    Args:
+        seen: How many images in use each cell holds, at least one together.
+        reference: Counts of the validation patients', in which a score may have been moved up.
         signs: How many signs are asked at once: a chance has to be told that is small among so many.
         seed: Of the permutations.
     """
-    before = np.array(reference.counts)
-    seen = np.bincount(np.searchsorted(np.array(reference.edges), distances), minlength=len(before))
-    total, found = before + seen, _farther(before, seen)
-    draws = max(_DRAWS, 200 * signs)
-    drawn = np.random.default_rng(seed).multivariate_hypergeometric(total, int(seen.sum()), draws, method="count")
-    as_far = sum(_farther(total - draw, draw) >= found - 1e-12 for draw in drawn)
-    return Sign(of="images", size=found, chance=(1 + as_far) / (1 + draws), matters=found > LEAST_FARTHER)
+    before, found = np.array(reference.counts), np.array(seen)
+    used = np.flatnonzero(before + found)
+    before, found = before[used], found[used]
+    total = before + found
+    ranks = np.cumsum(total) - (total - 1) / 2
+    draws, as_far, random = max(_DRAWS, 200 * signs), 0, np.random.default_rng(seed)
+    for begun in range(0, draws, _DRAWN_AT_ONCE):
+        size = min(_DRAWN_AT_ONCE, draws - begun)
+        drawn = random.multivariate_hypergeometric(total, int(found.sum()), size, method="count")
+        as_far += int(np.count_nonzero(drawn @ ranks >= found @ ranks - 1e-6))
+    farther = _farther(before, found)
+    return Sign(of="images", size=farther, chance=(1 + as_far) / (1 + draws), matters=farther > LEAST_FARTHER)
 
 
 def sign_of_unusual(unusual: int, images: int, patients: int, share: float) -> Sign | None:
@@ -99,9 +122,21 @@ def sign_of_volume(name: str, volumes_ml: Sequence[float], usual: Spread, cases:
         usual: Of the logarithm over the training cases.
         cases: How many these were.
     """
-    logarithms = np.log(np.array(volumes_ml))
-    shift = (float(logarithms.mean()) - usual.mean) / usual.deviation
-    deviations = abs(shift) / math.sqrt(1 / len(volumes_ml) + 1 / cases)
+    return sign_of_mean(name, float(np.log(np.array(volumes_ml)).mean()), len(volumes_ml), usual, cases)
+
+
+def sign_of_mean(name: str, mean: float, images: int, usual: Spread, cases: int) -> Sign:
+    """Compares the mean logarithm of a structure's volumes with that of the training cases.
+
+    Args:
+        name: The structure.
+        mean: Of the natural logarithm of its volume in mL.
+        images: Over how many images, or fewer, which makes less sure.
+        usual: Of the logarithm over the training cases.
+        cases: How many these were.
+    """
+    shift = (mean - usual.mean) / usual.deviation
+    deviations = abs(shift) / math.sqrt(1 / images + 1 / cases)
     chance = 2 * (1 - NormalDist().cdf(deviations))
     return Sign(of="volume", structure=name, size=shift, chance=chance, matters=abs(shift) > LEAST_SHIFT)
 
