@@ -228,6 +228,10 @@ class Trainer:
     def _require_cases(self) -> None:
         if not self.case_count:
             raise TrainingError("this site has no training case; it can only evaluate")
+        if self.config.flower:
+            raise ConfigError(
+                "training.flower: the sites' Flower app trains, and FedVoxel's own trainer cannot stand in for it"
+            )
 
     @property
     def _keeps_own(self) -> bool:
