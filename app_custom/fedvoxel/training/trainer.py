@@ -226,12 +226,12 @@ class Trainer:
         return LocalSteps(config, self._segmenter, self._trained, self._samples, steps)
 
     def _require_cases(self) -> None:
-        if not self.case_count:
-            raise TrainingError("this site has no training case; it can only evaluate")
         if self.config.flower:
             raise ConfigError(
-                "training.flower: the sites' Flower app trains, and FedVoxel's own trainer cannot stand in for it"
+                "training.flower: an app of the site's trains, and our own trainer cannot stand in for it"
             )
+        if not self.case_count:
+            raise TrainingError("this site has no training case; it can only evaluate")
 
     @property
     def _keeps_own(self) -> bool:

@@ -22,6 +22,8 @@ from fedvoxel.training import messages
 from fedvoxel.training.flower_reply import ARRAYS, CASES, LOSS, METRICS, UPDATE
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
 
+_KEPT_AT_SITES = ("site_local", "personal")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -56,10 +58,14 @@ def client_app(task: TrainingTask, place_of: Callable[[Context], Place] = told_t
         place_of: Finds a node's place.
 
     Raises:
-        ConfigError: The task has a privacy section, which nobody would account for here, or names another app.
+        ConfigError: The task has a privacy section, which nobody would account for here, or names another app, or asks
+            for what a site keeps by what the server says that it has accepted, which Flower's does not say.
     """
-    if task.privacy or task.training.flower:
-        raise ConfigError("privacy and training.flower belong to a FedVoxel job: in plain Flower write null for both")
+    training = task.training
+    ours = {"privacy": task.privacy, "training.flower": training.flower}
+    for key, asked in (ours | {f"training.{name}": getattr(training, name) for name in _KEPT_AT_SITES}).items():
+        if asked is not None:
+            raise ConfigError(f"{key}: belongs to a FedVoxel job; in plain Flower write null")
     app = ClientApp()
 
     @app.train()

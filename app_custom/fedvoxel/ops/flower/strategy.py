@@ -26,8 +26,10 @@ from fedvoxel.updates.update import Arrays
 DICE = "dice."
 """Before a class's name in the metrics of an evaluation."""
 
-_KEPT = frozenset({"num_rounds", "min_sites", "round_timeout_s", "max_cases_per_site", "evaluate", "aggregation"})
-_USED = _KEPT | {"server_optimizer"}
+_USED = frozenset(
+    {"num_rounds", "min_sites", "round_timeout_s", "max_cases_per_site", "evaluate", "aggregation", "server_optimizer"}
+)
+"""What of a rounds section counts here."""
 
 logger = logging.getLogger(__name__)
 
