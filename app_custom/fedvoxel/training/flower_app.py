@@ -50,7 +50,8 @@ def allowed_app(config: FlowerConfig, apps: Mapping[str, str]) -> Callable[..., 
         app: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     except Exception as error:
         raise ConfigError(_failure(config.app, "cannot be loaded here", error)) from None
-    if not isinstance(app, ClientApp):
+    is_one: bool = isinstance(app, ClientApp)
+    if not is_one:
         raise ConfigError(f"the Flower app {config.app!r} of this site is no flwr.clientapp.ClientApp")
     return app
 
