@@ -121,7 +121,7 @@ def test_a_site_allows_no_app_if_it_says_nothing() -> None:
 
 @pytest.mark.skipif(IS_HERE, reason="Flower is installed")
 def test_a_site_without_flower_is_told_what_to_install() -> None:
-    with pytest.raises(ConfigError, match=r"pip install -c constraints-flower\.txt 'fedvoxel\[site,flower\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -c constraints-flower\.txt '\.\[site,flower\]'"):
         allowed_app(FlowerConfig(app="unet"), {"unet": "module:app"})
 
 

@@ -208,8 +208,8 @@ class TrainingConfig(FrozenModel):
 
     @model_validator(mode="after")
     def _an_app_trains_in_its_own_way(self) -> Self:
-        for name in set(type(self).model_fields) - _WITH_AN_APP if self.flower else ():
-            if getattr(self, name) != type(self).model_fields[name].default:
+        for name, field in type(self).model_fields.items() if self.flower else ():
+            if name not in _WITH_AN_APP and getattr(self, name) != field.default:
                 raise ValueError(
                     f"training.{name}: the sites' Flower app trains, and does not look at it: leave it out, and write "
                     "what the app goes by in training.flower.run_config"

@@ -17,7 +17,7 @@ from fedvoxel.updates.update import Arrays, Update
 
 _NOT_INSTALLED = (
     "this job's training section names a Flower app, and this site lacks Flower, or has another version of it: "
-    "pip install -c constraints-flower.txt 'fedvoxel[site,flower]' in an environment of its own"
+    "pip install -c constraints-flower.txt '.[site,flower]' in an environment of its own (docs/flower.md)"
 )
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def allowed_app(config: FlowerConfig, apps: Mapping[str, str]) -> Callable[..., 
     is_one: bool = isinstance(app, ClientApp)
     if not is_one:
         raise ConfigError(f"the Flower app {config.app!r} of this site is no flwr.clientapp.ClientApp")
+    logger.info("event=flower_app_loaded app=%s found_at=%s", config.app, apps[config.app])
     return app
 
 

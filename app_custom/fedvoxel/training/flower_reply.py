@@ -82,6 +82,6 @@ def _loss(metrics: dict[str, Any]) -> dict[str, float]:
     loss = metrics.get(LOSS)
     if loss is None:
         return {}
-    if not isinstance(loss, float) or not math.isfinite(loss):
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
         raise UpdateError(f"{LOSS}: expected a finite number")
-    return {"loss": loss}
+    return {"loss": float(loss)}

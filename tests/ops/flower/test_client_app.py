@@ -162,3 +162,17 @@ def test_a_node_has_to_say_which_hospital_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="--node-config"):
         told_to_the_node(Context(1, 1, {"site": "hospital-a"}, RecordDict(), {}))
+
+
+def test_with_another_strategy_it_says_which_one_it_goes_with(tmp_path: Path) -> None:
+    from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+
+    from fedvoxel.ops.flower.client_app import client_app
+    from tests.ops.flower.nodes import begin
+
+    begin()
+    told = {"site": "hospital-a", "site-file": str(hospital(tmp_path / "a"))}
+    content = RecordDict({"arrays": ArrayRecord(), "config": ConfigRecord({"server-round": 1})})
+    message = Message(content=content, dst_node_id=1, message_type="train")
+    with pytest.raises(ConfigError, match="goes with FedVoxelStrategy"):
+        client_app(task())(message, Context(1, 1, told, RecordDict(), {}))

@@ -90,6 +90,8 @@ def _answered(work: Callable[[], RecordDict], message: Message) -> Message:
 
 def _trained(message: Message, context: Context, task: TrainingTask, place: Place) -> RecordDict:
     folder, told = _folder(context, task, place), message.content["config"]
+    if "num-rounds" not in told:
+        raise ConfigError("expected num-rounds in the message: this app goes with FedVoxelStrategy, which tells it")
     rounds = {"round": int(told["server-round"]) - 1, "num_rounds": int(told["num-rounds"])}
     command = {"command": "train", "validate": False, "correction": None, "accepted": None, **rounds}
     answer = _ask(task, place, folder, command | {"keep_as": str(folder / "local_model.npz")}, message)

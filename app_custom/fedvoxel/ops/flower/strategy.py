@@ -43,8 +43,9 @@ class FedVoxelStrategy(FedAvg):
         Raises:
             ConfigError: They ask for what this strategy does not do.
         """
-        for name in set(RoundsConfig.model_fields) - _USED:
-            if getattr(rounds, name) != getattr(RoundsConfig(num_rounds=1), name):
+        plain = RoundsConfig(num_rounds=1)
+        for name in RoundsConfig.model_fields:
+            if name not in _USED and getattr(rounds, name) != getattr(plain, name):
                 raise ConfigError(f"rounds.{name}: FedVoxel's strategy in plain Flower does not have it: leave it out")
         least = rounds.min_sites
         super().__init__(
