@@ -203,6 +203,14 @@ def _ask_on(setup: TrainerSetup, folder: Path, module: str) -> Message:
         process.end()
 
 
+@pytest.fixture
+def _tests_are_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer process finds no module in the folder that it is started in, so that it is told where this one is."""
+    root = str(Path(__file__).resolve().parents[2])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])))
+
+
+@pytest.mark.usefixtures("_tests_are_modules")
 def test_a_trainer_process_that_is_killed_in_its_round_costs_an_epoch(site_file: Path, tmp_path: Path) -> None:
     setup = make_setup(site_file, epochs_per_round=EPOCHS)
     whole = _ask_on(setup, tmp_path, "fedvoxel.training.worker")
@@ -214,6 +222,7 @@ def test_a_trainer_process_that_is_killed_in_its_round_costs_an_epoch(site_file:
     assert all(np.array_equal(again.arrays[name], whole.arrays[name]) for name in whole.arrays)
 
 
+@pytest.mark.usefixtures("_tests_are_modules")
 def test_a_trainer_that_has_kept_nothing_is_not_asked_again(site_file: Path, tmp_path: Path) -> None:
     setup = make_setup(site_file, epochs_per_round=1)
     with pytest.raises(TrainerDiedError, match="signal 9") as raised:

@@ -48,7 +48,6 @@ from fedvoxel.flare.state_folder import run_state_folder, state_folder, workspac
 from fedvoxel.flare.versions import check_server, tell_versions
 from fedvoxel.governance.incidents.switches import check_not_halted, is_halted
 from fedvoxel.privacy.sections import HospitalMechanismConfig, PatientMechanismConfig
-from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
 from fedvoxel.training.setup import TrainerSetup, TrainingTask
@@ -163,7 +162,7 @@ class SiteExecutor(Executor):
             log_file = Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "trainer.log"
             self._updates = SiteUpdates(self._folder, self.cohort, site, task.training.seed)
             self._private = PrivateAnswers(self._updates.codec)
-            self._task_hash = sha256_of(task.model_dump(mode="json"))
+            self._task_hash = task.identity
             self._secure = SecureAnswers(_local(fl_ctx).parent, self._folder, self._task_hash)
             process = TrainerProcess(setup, log_file, compute.threads)
             process.start()

@@ -66,6 +66,8 @@ def _training_findings(content: JobContent) -> list[Finding]:
     except ConfigError as problem:
         return [error("network", str(problem))]
     built = f"{training.network.name} with {parameters:,} parameters"
+    if training.flower:
+        return [ok("network", f"{built} can be built; each site's Flower app {training.flower.app!r} trains it")]
     return [ok("network", f"{built} and {training.loss.name} can be built, and the sizes fit")]
 
 

@@ -14,6 +14,9 @@ RunKey = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 CohortName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 """A cohort's name, which is also that of its ledger's folder."""
 
+AppName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
+"""The name by which jobs ask for a Flower app on a site's list."""
+
 ReleaseId = Annotated[str, StringConstraints(pattern=f"^{_RELEASE_ID}$")]
 """The id of a release in a site's ledger: 128 random bits."""
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.errors import ConfigError
+from fedvoxel.training.flower_config import FlowerConfig
 
 Size = tuple[
     Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=4, le=1024)]
@@ -155,6 +156,10 @@ class FineTuned(FrozenModel):
 Personal = Annotated[Ditto | FineTuned, Field(discriminator="name")]
 
 
+_WITH_AN_APP = {"network", "sampling", "inference", "seed", "flower"}
+"""What of a training section counts where a Flower app trains."""
+
+
 class TrainingConfig(FrozenModel):
     """Is the whole training section of a job.
 
@@ -178,6 +183,7 @@ class TrainingConfig(FrozenModel):
         average_decay: Decay of the moving average of a round's weights, which is returned in the place of the last
             weights; null returns the last.
         seed: Makes initial weights, sampling and augmentation reproducible; 0 or more.
+        flower: Has a Flower app of each site train, or null; only network, sampling, inference and seed go with it.
     """
 
     network: ComponentConfig
@@ -198,6 +204,17 @@ class TrainingConfig(FrozenModel):
     trainable: Patterns | None = None
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
+    flower: FlowerConfig | None = None
+
+    @model_validator(mode="after")
+    def _an_app_trains_in_its_own_way(self) -> Self:
+        for name, field in type(self).model_fields.items() if self.flower else ():
+            if name not in _WITH_AN_APP and getattr(self, name) != field.default:
+                raise ValueError(
+                    f"training.{name}: the sites' Flower app trains, and does not look at it: leave it out, and write "
+                    "what the app goes by in training.flower.run_config"
+                )
+        return self
 
     @model_validator(mode="after")
     def _shift_needs_whole_volumes(self) -> Self:
@@ -218,6 +235,6 @@ def check_goes_with_correction(config: TrainingConfig) -> None:
     Raises:
         ConfigError: It has.
     """
-    for name in ("proximal_mu", "site_local"):
+    for name in ("proximal_mu", "site_local", "flower"):
         if getattr(config, name) is not None:
             raise ConfigError(f"training.{name} and rounds.correction do not go together: take one out")

@@ -26,6 +26,13 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_":
 A step on small volumes takes about a tenth less time so, and no more memory at its peak; other C libraries ignore it.
 """
 
+_QUIET_FLOWER = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+}
+"""Where an app of Flower's trains, Flower tells, asks and installs nothing, whatever the site's environment says."""
+
 TRAINER = "fedvoxel.training.worker"
 """The module that a trainer process runs."""
 
@@ -76,7 +83,8 @@ class TrainerProcess:
         ours, theirs = socket.socketpair()
         with self._log_file.open("ab") as log, theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, str(theirs.fileno())],
+                # -P: what lies in the folder that FLARE works in is no module.
+                [sys.executable, "-P", "-m", self._module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -184,7 +192,7 @@ def _result(answer: Message) -> Message:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    environment = KEEP_MEMORY | os.environ
+    environment = KEEP_MEMORY | os.environ | _QUIET_FLOWER
     if threads:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     return environment

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from fedvoxel.config import FrozenModel
 from fedvoxel.privacy.sections import PrivacySection
+from fedvoxel.records.canonical import sha256_of
 from fedvoxel.training.config import FineTuned, TrainingConfig
 from fedvoxel.volumes.plan import PreprocessingPlan
 
@@ -26,6 +27,21 @@ class TrainingTask(FrozenModel):
     plan: PreprocessingPlan
     training: TrainingConfig
     privacy: PrivacySection | None = None
+
+    @property
+    def identity(self) -> str:
+        """Is the hash by which sites tell that they train the same; the one of releases that knew no Flower apps."""
+        unknown = {"training": {"flower"}} if self.training.flower is None else None
+        return sha256_of(self.model_dump(mode="json", exclude=unknown))
+
+    @model_validator(mode="after")
+    def _apps_protect_no_patient(self) -> Self:
+        if self.privacy and self.privacy.unit == "patient" and self.training.flower:
+            raise ValueError(
+                "training.flower: nobody clips and noises a Flower app's gradients, so that it protects no patient; "
+                "write null, or privacy of the hospital"
+            )
+        return self
 
     @model_validator(mode="after")
     def _private_steps_are_plain(self) -> Self:

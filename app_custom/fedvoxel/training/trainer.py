@@ -226,6 +226,10 @@ class Trainer:
         return LocalSteps(config, self._segmenter, self._trained, self._samples, steps)
 
     def _require_cases(self) -> None:
+        if self.config.flower:
+            raise ConfigError(
+                "training.flower: an app of the site's trains, and our own trainer cannot stand in for it"
+            )
         if not self.case_count:
             raise TrainingError("this site has no training case; it can only evaluate")
 

@@ -51,9 +51,6 @@ def main(descriptor: int, opener: Opener) -> None:
         descriptor: An inherited socket.
         opener: Makes what answers; it imports what that needs, which takes seconds.
     """
-    for name in _LEFT_OUT:
-        # Python's own sign for "do not import this"; MONAI takes each of them for not installed.
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     connection = Connection(descriptor)
@@ -65,6 +62,9 @@ def main(descriptor: int, opener: Opener) -> None:
 
 def _serve(connection: Connection, opener: Opener) -> None:
     setup = parse_config(TrainerSetup, dict(receive(connection).header), "the trainer's set-up")
+    for name in () if setup.task.training.flower else _LEFT_OUT:
+        # Python's own sign for "do not import this"; MONAI takes each of them for not installed. A Flower app may not.
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     work, problem = _open(setup, opener)
     while True:
         message = receive(connection)
@@ -133,6 +133,10 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _trainer(setup: TrainerSetup) -> SiteWork:
+    if setup.task.training.flower:
+        from fedvoxel.training.flower_site import FlowerSite
+
+        return FlowerSite(setup, setup.task.training.flower)
     from fedvoxel.training.site_trainer import SiteTrainer
 
     return SiteTrainer(setup)

@@ -6,14 +6,14 @@ A job names a cohort and classes; paths, patients and splits come from here only
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fedvoxel.config import FrozenModel, load_json_config
 from fedvoxel.dicom.pacs_config import PacsConfig
 from fedvoxel.errors import CohortError
-from fedvoxel.records.names import CohortName, RunKey
+from fedvoxel.records.names import AppName, CohortName, RunKey
 from fedvoxel.volumes.build_config import BuildConfig, PacsInput, PacsName
 from fedvoxel.volumes.pseudonym import key_check, pseudonym
 from fedvoxel.volumes.sources import BidsSource, BuiltSource, ClassCode, ClassName, Source
@@ -23,6 +23,9 @@ SITE_FILE = "fedvoxel_site.json"
 """The name of the site's own file in its kit's `local/` folder."""
 
 _MOST_BUILT_CODE = 255
+
+AppReference = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+"""Where an installed app is found: module:attribute."""
 
 
 class CohortConfig(FrozenModel):
@@ -137,7 +140,12 @@ class SiteConfig(FrozenModel):
         pseudonym_key: 64 hexadecimal digits; hidden in every error, log and representation.
         pacs: The hospital's archives by the names that `build.source.pacs` uses.
         reader_studies: Readings of packages, by the name under which a job asks for them.
+<<<<<<< HEAD
         drift_watches: Models in use, by the name under which a job asks for them.
+=======
+        flower_apps: Flower apps installed here that jobs may have train, by name. Such an app is code that the hospital
+            trusts with its cases; nothing else of Flower is run.
+>>>>>>> flower
     """
 
     schema_version: Literal[1]
@@ -145,7 +153,11 @@ class SiteConfig(FrozenModel):
     cohorts: dict[str, CohortConfig] = Field(default_factory=dict)
     pacs: dict[PacsName, PacsConfig] = Field(default_factory=dict)
     reader_studies: dict[RunKey, ReadStudy] = Field(default_factory=dict)
+<<<<<<< HEAD
     drift_watches: dict[RunKey, WatchedModel] = Field(default_factory=dict)
+=======
+    flower_apps: dict[AppName, AppReference] = Field(default_factory=dict)
+>>>>>>> flower
     compute: ComputeConfig = ComputeConfig()
     server_address: ServerAddress | None = None
 
