@@ -11,6 +11,7 @@ from fedvoxel.errors import ConsortiumError, FedVoxelError, PackageError
 
 if TYPE_CHECKING:
     from fedvoxel.ops.datasite.box import Letter
+    from fedvoxel.records.identity import Identity
 
 ASK_EXAMPLE = (
     "Example: fedvoxel datasite ask kits/scientist@consortium.example hippocampus-1.1.0.fvpkg --site hospital-a "
@@ -53,9 +54,8 @@ def ask(
     from fedvoxel.export.trust import read_trust
     from fedvoxel.governance.evaluation_request import EvaluationRequest, content_of, new_id, request_file
     from fedvoxel.ops.datasite.box import LetterBox, syft_name
-    from fedvoxel.records.identity import load_identity
 
-    identity, opened = load_identity(_person(kit) / "startup"), open_package(package, read_trust(kit))
+    identity, opened = _identity(kit), open_package(package, read_trust(kit))
     said = opened.description
     values = {
         "id": new_id(),
@@ -87,9 +87,8 @@ def answers(
     """
     from fedvoxel.cli.datasite_view import tell_answers
     from fedvoxel.ops.datasite.box import LetterBox, syft_name
-    from fedvoxel.records.identity import load_identity
 
-    name = load_identity(_person(kit) / "startup").name
+    name = _identity(kit).name
     box_here, datasite = LetterBox(box, name), syft_name(site)
     found = [_answer(kit, letter, box_here.answer_to(letter, datasite)) for letter in box_here.letters(datasite, name)]
     if as_json:
@@ -116,10 +115,11 @@ def _answer(kit: Path, letter: "Letter", file: bytes | None) -> dict[str, Any]:
     return {"request": content, "status": _STATUS.get(letter.status, "waiting"), "answer": answer, "problem": problem}
 
 
-def _person(kit: Path) -> Path:
-    from fedvoxel.governance.kit import open_kit
+def _identity(kit: Path) -> "Identity":
+    from fedvoxel.records.identity import load_identity, role_of
+    from fedvoxel.records.pem import certificate_in
 
-    opened = open_kit(kit)
-    if opened.kind != "person":
-        raise ConsortiumError(f"kit {opened.name} is a {opened.kind}'s: a person asks; give your own kit")
-    return opened.folder
+    identity = load_identity(kit / "startup")
+    if not role_of(certificate_in(identity.certificate.encode())):
+        raise ConsortiumError(f"kit {identity.name} is no person's: a person asks; give your own kit")
+    return identity
