@@ -1,6 +1,6 @@
 """`fedvoxel datasite`: a data scientist asks by Syft what a package is worth at a hospital, and its people decide.
 
-What comes by Syft is words; nothing of it is run. See docs/datasite.md.
+What comes by Syft is words; nothing of it is run. See docs/syft.md.
 """
 
 import json
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Evaluations on a hospital's data, asked for by Syft, approved by the hospital; aggregates alone return.",
-    epilog="Start here: docs/datasite.md",
+    epilog="Start here: docs/syft.md",
 )
 app.command(epilog=datasite_ask.ASK_EXAMPLE)(datasite_ask.ask)
 app.command(epilog=datasite_ask.ANSWERS_EXAMPLE)(datasite_ask.answers)

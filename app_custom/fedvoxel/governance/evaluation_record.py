@@ -176,7 +176,7 @@ class EvaluationRecord:
         """
         last: dict[str, str] = {}
         for entry in self._chain.read():
-            if entry.body["kind"] in ("ruled", "returned"):
+            if entry.body.get("kind") in ("ruled", "returned"):
                 last[_content_of(entry)] = str(entry.body.get("ruling", {}).get("word"))
         return tuple(content for content, word in last.items() if word == "approved")
 

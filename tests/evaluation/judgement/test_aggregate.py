@@ -13,7 +13,8 @@ from fedvoxel.evaluation.judgement.asked_metrics import ASKED_METRICS
 from fedvoxel.evaluation.judgement.case_result import CaseResult
 from fedvoxel.evaluation.judgement.division import sets_tell_of_few
 from fedvoxel.evaluation.judgement.judge import Judged
-from fedvoxel.evaluation.judgement.judgement import Frame, Settings, make_judgement
+from fedvoxel.evaluation.judgement.judgement import Frame, Judgement, Settings, make_judgement
+from fedvoxel.evaluation.judgement.sharing import shareable
 from fedvoxel.evaluation.judgement.told import FILE, FOLDER, settle
 from fedvoxel.records.chain import Chain
 from tests.evaluation.judgement.case_results import NAME, case, score, sure
@@ -29,9 +30,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return open_model(package(folder, structures=[structure(NAME)]), MemoryBound(4096), threads=1)
 
 
-def aggregate(model: Model, cases: Sequence[CaseResult], minimum: int = 5) -> Aggregate:
-    settings = Settings(tolerance_mm=1.0, tolerance_from="asked for", minimum_patients=minimum)
-    return aggregate_of(make_judgement(model, Judged(tuple(cases), (), {}), Frame("brains", "test", True, settings)))
+def judged(model: Model, cases: Sequence[CaseResult]) -> Judgement:
+    settings = Settings(tolerance_mm=1.0, tolerance_from="asked for", minimum_patients=5)
+    return make_judgement(model, Judged(tuple(cases), (), {}), Frame("brains", "test", True, settings))
+
+
+def aggregate(model: Model, cases: Sequence[CaseResult]) -> Aggregate:
+    return aggregate_of(judged(model, cases))
 
 
 def false_alarm(number: int) -> CaseResult:
@@ -64,10 +69,11 @@ def test_what_was_not_asked_for_is_left_out(model: Model) -> None:
 
 def test_a_mean_of_which_few_patients_have_a_part_is_not_told(model: Model) -> None:
     # Of ten patients three have the structure, and only they have a volume error in percent.
-    told = aggregate(model, [*(case(number) for number in range(3)), *(false_alarm(number) for number in range(3, 10))])
-    (one,) = told.structures
+    few = [*(case(number) for number in range(3)), *(false_alarm(number) for number in range(3, 10))]
+    (one,) = aggregate(model, few).structures
     assert one.dice is not None and one.dice.patients == 10
     assert one.volume_error_percent is None and one.volume_error_ml is not None
+    assert shareable(judged(model, few))["structures"][0]["volume_error_percent"] is None
     # Where all but three have it, the rest is few.
     told = aggregate(model, [*(case(number) for number in range(7)), *(false_alarm(number) for number in range(7, 10))])
     assert told.structures[0].volume_error_percent is None

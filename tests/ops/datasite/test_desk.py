@@ -297,6 +297,16 @@ def test_who_may_decide_and_how_many_must(hospital: AskedHospital, box: FakeBox)
     assert desk.record.standing(found.asked).word == "approved"
 
 
+def test_who_asks_does_not_approve_where_the_rule_says_so(hospital: AskedHospital, box: FakeBox) -> None:
+    box.put(asked_file(hospital, by=hospital.physician), sender=PHYSICIAN)
+    desk = desk_of(hospital, box)
+    approve(hospital, desk)
+    (found,) = desk.look()
+    assert found.asked and found.standing and found.standing.word == "approved"
+    hospital.people.rule(submitter_may_approve=False)
+    assert desk.record.standing(found.asked).word == "waiting"
+
+
 def test_an_approval_of_a_revoked_certificate_does_not_count_and_its_refusal_does(
     hospital: AskedHospital, box: FakeBox
 ) -> None:

@@ -118,10 +118,9 @@ def _structure(told: dict[str, Any], patients: int, minimum: int) -> StructureAg
     return StructureAggregate(name=told["name"], label=told["label"], counts=counts, **figures)
 
 
-def _figure(told: dict[str, Any], patients: int, minimum: int) -> Figure | None:
+def _figure(told: dict[str, Any] | None, patients: int, minimum: int) -> Figure | None:
     """Returns a mean, unless few patients have the score, or few have none."""
-    count = told["patients"]
-    if told["value"] is None or count < minimum or disclosed_part(count, patients, minimum) is None:
+    if told is None or told["value"] is None or disclosed_part(told["patients"], patients, minimum) is None:
         return None
     low, high = (None if told[name] is None else round(told[name], _DIGITS) for name in ("low", "high"))
-    return Figure(value=round(told["value"], _DIGITS), low=low, high=high, patients=count)
+    return Figure(value=round(told["value"], _DIGITS), low=low, high=high, patients=told["patients"])

@@ -192,4 +192,4 @@ def _readable() -> Iterator[None]:
         yield
     except OSError as error:
         what = error.strerror or type(error).__name__
-        raise ConfigError(f"the shared folder cannot be used: {what}; see its rights, and docs/datasite.md") from None
+        raise ConfigError(f"the shared folder cannot be used: {what}; see its rights, and docs/syft.md") from None
