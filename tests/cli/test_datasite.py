@@ -1,5 +1,6 @@
 """`fedvoxel datasite` where syft-job is not, and what its help says; with syft-job: tests/ops/datasite/test_syft.py."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,3 +37,11 @@ def test_a_site_opens_its_box_for_people_with_names(hospital: Hospital, capsys: 
 def test_every_command_has_an_example(command: str, capsys: Capture) -> None:
     assert main(["datasite", command, "--help"]) == 0
     assert f"Example: fedvoxel datasite {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_who_asks_needs_no_package_for_images() -> None:
+    used = "fedvoxel.cli.datasite, fedvoxel.ops.datasite.box, fedvoxel.ops.datasite.answer, fedvoxel.export.package"
+    heavy = {"highdicom", "monai", "nibabel", "nvflare", "onnxruntime", "pydicom", "scipy", "torch"}
+    command = [sys.executable, "-c", f"import sys, {used}; print(*sys.modules)"]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "fedvoxel.evaluation.judgement.aggregate" in loaded and heavy.isdisjoint(loaded)

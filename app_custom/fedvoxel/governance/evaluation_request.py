@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, json_of, parse_config
 from fedvoxel.errors import PackageError
-from fedvoxel.evaluation.judgement.asked_metrics import AskedMetric
+from fedvoxel.evaluation.judgement.aggregate import AskedMetric
 from fedvoxel.export.signature import Signature, sign, verify
 from fedvoxel.export.trust import Signer, Trust
 from fedvoxel.records.canonical import canonical_json

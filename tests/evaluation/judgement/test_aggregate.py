@@ -8,8 +8,8 @@ import pytest
 from fedvoxel.errors import CohortError, LedgerError
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.model import Model, open_model
-from fedvoxel.evaluation.judgement.aggregate import Aggregate, StructureAggregate, aggregate_of
-from fedvoxel.evaluation.judgement.asked_metrics import ASKED_METRICS
+from fedvoxel.evaluation.judgement.aggregate import ASKED_METRICS, Aggregate, StructureAggregate
+from fedvoxel.evaluation.judgement.aggregating import aggregate_of
 from fedvoxel.evaluation.judgement.case_result import CaseResult
 from fedvoxel.evaluation.judgement.division import sets_tell_of_few
 from fedvoxel.evaluation.judgement.judge import Judged

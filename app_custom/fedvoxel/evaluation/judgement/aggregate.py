@@ -1,22 +1,21 @@
 """The few numbers of a judgement that a hospital tells somebody outside who asked, once its people have approved that.
 
-It is made from what `sharing` lets through, and is stricter: no subgroup, no comparison, no calibration, and no mean
-over fewer patients than the minimum, also where only a part of the patients has that score. Numbers are rounded, since
-the digits of a mean may tell of the values in it. Disclosure control, not a formal privacy guarantee.
+`aggregating` makes them. Who asks reads them without any package for images: nothing of these is imported here.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt
 
 from fedvoxel.config import FrozenModel
-from fedvoxel.errors import CohortError
-from fedvoxel.evaluation.judgement.asked_metrics import AskedMetric
-from fedvoxel.evaluation.judgement.judgement import Judgement
-from fedvoxel.evaluation.judgement.sharing import shareable
-from fedvoxel.volumes.disclosure import disclosed_part
 
-_DIGITS = 3
+AskedMetric = Literal["dice", "nsd", "hd95", "volume", "counts"]
+"""What may be asked: mean Dice; mean surface Dice; mean HD95 in mm; mean volume error in mL and percent; in how many
+cases a structure was found, in another place, missed, or found where there is none."""
+
+ASKED_METRICS: tuple[AskedMetric, ...] = get_args(AskedMetric)
+"""All of them."""
+
 _Text = Annotated[str, Field(max_length=200)]
 _FIELDS: dict[AskedMetric, tuple[str, ...]] = {
     "dice": ("dice",),
@@ -87,40 +86,3 @@ class Aggregate(FrozenModel):
         kept = {"name", "label"} | {field for metric in metrics for field in _FIELDS[metric]}
         structures = tuple(StructureAggregate(**one.model_dump(include=kept)) for one in self.structures)
         return self.model_copy(update={"structures": structures})
-
-
-def aggregate_of(judgement: Judgement) -> Aggregate:
-    """Returns all that may be told of a judgement.
-
-    Raises:
-        CohortError: It is of fewer patients than its minimum.
-    """
-    shared, minimum = shareable(judgement), judgement.settings.minimum_patients
-    if shared["below_minimum"]:
-        raise CohortError(f"fewer than {minimum} patients could be judged: nothing may be told of so few")
-    patients = judgement.data.patients
-    structures = tuple(_structure(one, patients, minimum) for one in shared["structures"])
-    if judgement.data.cases != patients:  # several cases may be one patient's
-        structures = tuple(one.model_copy(update={"counts": None}) for one in structures)
-    return Aggregate(
-        patients=patients,
-        minimum_patients=minimum,
-        tolerance_mm=judgement.settings.tolerance_mm,
-        structures=structures,
-        not_told=tuple(shared["not_told"]),
-    )
-
-
-def _structure(told: dict[str, Any], patients: int, minimum: int) -> StructureAggregate:
-    means = [field for fields in _FIELDS.values() for field in fields if field != "counts"]
-    figures = {field: _figure(told[field], patients, minimum) for field in means}
-    counts = FoundCounts(**{name: told["counts"][name] for name in FoundCounts.model_fields})
-    return StructureAggregate(name=told["name"], label=told["label"], counts=counts, **figures)
-
-
-def _figure(told: dict[str, Any] | None, patients: int, minimum: int) -> Figure | None:
-    """Returns a mean, unless few patients have the score, or few have none."""
-    if told is None or told["value"] is None or disclosed_part(told["patients"], patients, minimum) is None:
-        return None
-    low, high = (None if told[name] is None else round(told[name], _DIGITS) for name in ("low", "high"))
-    return Figure(value=round(told["value"], _DIGITS), low=low, high=high, patients=told["patients"])

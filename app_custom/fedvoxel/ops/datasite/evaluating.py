@@ -11,7 +11,8 @@ from pathlib import Path
 from fedvoxel.errors import CohortError, PackageError
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.model import open_model
-from fedvoxel.evaluation.judgement.aggregate import Aggregate, aggregate_of
+from fedvoxel.evaluation.judgement.aggregate import Aggregate
+from fedvoxel.evaluation.judgement.aggregating import aggregate_of
 from fedvoxel.evaluation.judgement.run import Task, evaluate
 from fedvoxel.evaluation.judgement.subject import Asked as AskedCases
 from fedvoxel.evaluation.judgement.subject import Subjects, cohort_subjects
