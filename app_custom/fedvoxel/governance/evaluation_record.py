@@ -71,7 +71,7 @@ class Standing:
     Attributes:
         word: Whether it waits, may run, was refused, or was answered.
         said: Each person's last word.
-        needed: How many approvals it needs; 0 where nothing is known of it.
+        needed: How many approvals it needs.
     """
 
     word: Literal["waiting", "approved", "refused", "returned"]

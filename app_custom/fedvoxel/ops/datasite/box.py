@@ -19,7 +19,7 @@ from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.governance.evaluation_request import LARGEST_REQUEST_BYTES
 from fedvoxel.ops.datasite.answer import ANSWER_FILE, LARGEST_ANSWER_BYTES
 from fedvoxel.plain_file import read_plain
-from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.atomic import write_public
 
 REQUEST_FILE, STUB_FILE = "request.json", "main.py"
 _STUB = '"""A request in request.json, for people to read. There is no code here, and nobody runs this file."""\n'
@@ -96,7 +96,7 @@ class LetterBox:
                 raise JobError(f"the box has a job {job} already") from None
 
     def letters(self, datasite: str, sender: str | None = None) -> list[Letter]:
-        """Returns what lies in a datasite's box, the oldest name first.
+        """Returns what lies in a datasite's box, by sender and name.
 
         Args:
             datasite: Whose box.
@@ -116,10 +116,10 @@ class LetterBox:
             raise JobError("the request was rejected in Syft, which is final there: have it asked anew")
         with tempfile.TemporaryDirectory() as made, _quiet(), _readable():
             (Path(made) / ANSWER_FILE).write_bytes(answer)
-            if job.status == "done":
-                write_bytes(job.job_review_path / "outputs" / ANSWER_FILE, answer)
-            else:
+            if job.status != "done":
                 job.accept_by_depositing_result(str(Path(made) / ANSWER_FILE))
+            # As a whole, and whatever this account's umask: the folder's rights say who reads it.
+            write_public(job.job_review_path / "outputs" / ANSWER_FILE, answer)
             job.share_outputs([letter.sender])
 
     def reject(self, letter: Letter) -> None:
