@@ -10,6 +10,8 @@ import typer
 from fedvoxel.errors import ConsortiumError, FedVoxelError, PackageError
 
 if TYPE_CHECKING:
+    from fedvoxel.export.package import Package
+    from fedvoxel.governance.evaluation_request import EvaluationRequest
     from fedvoxel.ops.datasite.box import Letter
     from fedvoxel.records.identity import Identity
 
@@ -49,26 +51,14 @@ def ask(
     Exit codes: 3 if something that cannot be asked is asked, 8 if the kit is none, 17 if the package is not to be
     trusted.
     """
-    from fedvoxel.config import parse_config
     from fedvoxel.export.package import open_package
     from fedvoxel.export.trust import read_trust
-    from fedvoxel.governance.evaluation_request import EvaluationRequest, content_of, new_id, request_file
+    from fedvoxel.governance.evaluation_request import content_of, request_file
     from fedvoxel.ops.datasite.box import LetterBox, syft_name
 
     identity, opened = _identity(kit), open_package(package, read_trust(kit))
-    said = opened.description
-    values = {
-        "id": new_id(),
-        "site": site,
-        "package": opened.sha256,
-        "model": said.name,
-        "version": said.version,
-        "cohort": cohort,
-        "split": split,
-        "metrics": metric or ["dice"],
-        "purpose": purpose,
-    }
-    request = parse_config(EvaluationRequest, values, "the request")
+    asked = {"site": site, "cohort": cohort, "split": split, "metrics": metric or ["dice"], "purpose": purpose}
+    request = _request(opened, asked)
     file = request_file(request, identity, datetime.now(UTC))
     LetterBox(box, identity.name).send(syft_name(site), f"evaluation-{request.id[:12]}", file)
     typer.echo(f"Asked {site}: request {content_of(file)}")
@@ -97,6 +87,15 @@ def answers(
         tell_answers(found)
     if any(one["problem"] for one in found):
         raise typer.Exit(PackageError.exit_code)
+
+
+def _request(package: "Package", asked: dict[str, Any]) -> "EvaluationRequest":
+    from fedvoxel.config import parse_config
+    from fedvoxel.governance.evaluation_request import EvaluationRequest, new_id
+
+    said = package.description
+    about = {"id": new_id(), "package": package.sha256, "model": said.name, "version": said.version}
+    return parse_config(EvaluationRequest, about | asked, "the request")
 
 
 def _answer(kit: Path, letter: "Letter", file: bytes | None) -> dict[str, Any]:
