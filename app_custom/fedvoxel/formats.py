@@ -69,7 +69,7 @@ FORMATS: tuple[Format, ...] = (
     Format("governance.approval_policy.ApprovalPolicy", "local/fedvoxel_approval.json"),
     Format("governance.countersigning.Question", "what a site countersigns"),
     Format("governance.evaluation_request.EvaluationRequest", "a request in a datasite's box"),
-    Format("governance.evaluation_record.Ruling", "state/evaluation_requests/requests.jsonl"),
+    Format("governance.evaluation_ruling.Ruling", "state/evaluation_requests/requests.jsonl"),
     Format("evaluation.judgement.told.Told", "state/evaluations_told/told.jsonl"),
     Format("ops.datasite.answer.Answer", "an answer in a datasite's box"),
     Format("governance.incidents.statement.IncidentStatement", "state/incidents/incidents.jsonl"),

@@ -166,8 +166,9 @@ def run(
         except FedVoxelError as error:
             failures.append(error)
             typer.echo(f"{name}: nothing left: {error}", err=True)
-    for content in () if request else desk.changed(listed):
-        failures.append(JobError(f"{content[:12]} was approved and does not lie in the box as it was; it was not run"))
+    for content in () if request else desk.lapse(listed):
+        why = "was approved and does not lie in the box as it was: it was not run, and its approval has lapsed"
+        failures.append(JobError(f"{content[:12]} {why}"))
         typer.echo(str(failures[-1]), err=True)
     if failures:
         raise typer.Exit(failures[0].exit_code)

@@ -2,81 +2,37 @@
 
 The record is a chain in the site's `state/evaluation_requests/`, outside of any folder that is shared. A person's word
 is signed, and is about one request's bytes. Once an answer has left, the approvals before it are used up: for another
-run people approve again. A refusal stands until the same person takes it back. The site's audit log has each step too,
-before anything follows from it.
+run people approve again. They lapse, too, when the request is found changed or gone. A refusal stands until the same
+person takes it back. The site's audit log has each step too, before anything follows from it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import StringConstraints
-
-from fedvoxel.config import FrozenModel, parse_config
+from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, ConsortiumError, LedgerError, PackageError
 from fedvoxel.export.signature import Signature, named_signer, sign, verify
 from fedvoxel.export.trust import Trust, read_trust
 from fedvoxel.governance.approval_policy import load_approval_policy
 from fedvoxel.governance.approval_record import Decision, Record, Word
 from fedvoxel.governance.audited_files import policy_hash
-from fedvoxel.governance.evaluation_request import Asked, EvaluationRequest
+from fedvoxel.governance.evaluation_request import Asked
+from fedvoxel.governance.evaluation_ruling import PURPOSE, Ruling, Standing
 from fedvoxel.governance.fetched_list import site_lists
 from fedvoxel.governance.kit import Kit
 from fedvoxel.governance.own_people import objection_to
 from fedvoxel.records.audit import AuditLog
 from fedvoxel.records.audit_event import Actor, AuditEvent, HashName
-from fedvoxel.records.canonical import canonical_json
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import Entry
 from fedvoxel.records.chain_lock import require_owner
 from fedvoxel.records.identity import Identity
-from fedvoxel.records.names import Sha256
-
-PURPOSE = "evaluation approval"
 
 _FOLDER = "evaluation_requests"
 _TASK = "evaluation"
-
-
-class Ruling(FrozenModel):
-    """Is what a person signs; it holds the request itself, so that the record shows what was approved.
-
-    Attributes:
-        site: Where.
-        content: SHA-256 of the request's file.
-        word: Approved or refused.
-        reason: Why; for the hospital's own eyes.
-        request: What was asked.
-    """
-
-    schema_version: Literal[1] = 1
-    site: str
-    content: Sha256
-    word: Word
-    reason: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-    request: EvaluationRequest
-
-    @property
-    def signed(self) -> bytes:
-        """Is what is signed."""
-        return canonical_json(self.model_dump(mode="json"))
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Is how a request stands now.
-
-    Attributes:
-        word: Whether it waits, may run, was refused, or was answered.
-        said: Each person's last word.
-        needed: How many approvals it needs.
-    """
-
-    word: Literal["waiting", "approved", "refused", "returned"]
-    said: tuple[Decision, ...]
-    needed: int
+_ENDS = ("returned", "lapsed")
+"""What uses up the approvals before it."""
 
 
 class EvaluationRecord:
@@ -134,6 +90,17 @@ class EvaluationRecord:
         self._audit(asked, AuditEvent(kind="answer", outcome="done", task=_TASK, hashes={"answer": answer}))
         self._chain.append({"kind": "returned", "content": asked.content, "answer": answer})
 
+    def note_lapsed(self, content: str) -> None:
+        """Writes that a request which was approved was found changed or gone, so that its approvals count no more.
+
+        Raises:
+            LedgerError: The record or the audit log cannot be trusted or written.
+        """
+        reason = "the request was changed after the approval, or taken away"
+        event = AuditEvent(kind="answer", outcome="refused", task=_TASK, site=self._kit.name, reason=reason)
+        AuditLog(self._kit.state).record([event.model_copy(update={"hashes": {"content": content}})])
+        self._chain.append({"kind": "lapsed", "content": content})
+
     def note_refusal(self, asked: Asked, reason: str) -> None:
         """Has the site's log know that nothing left for a request, and why.
 
@@ -152,9 +119,10 @@ class EvaluationRecord:
         """
         policy, entries = load_approval_policy(self._kit.local), self._chain.read()
         mine = [entry for entry in entries if _content_of(entry) == asked.content]
-        answered = max((number for number, entry in enumerate(mine) if entry.body["kind"] == "returned"), default=-1)
+        used_up = [(number, entry.body["kind"]) for number, entry in enumerate(mine) if entry.body["kind"] in _ENDS]
+        last, end = used_up[-1] if used_up else (-1, "")
         whole = self._said(mine, now or datetime.now(UTC))
-        since = self._said(mine[answered + 1 :], now or datetime.now(UTC))
+        since = self._said(mine[last + 1 :], now or datetime.now(UTC))
         needed = max(1, policy.needed([asked.request.cohort], has_code=False))
         approved = [
             name
@@ -166,7 +134,7 @@ class EvaluationRecord:
             return Standing("refused", said, needed)
         if len(approved) >= needed:
             return Standing("approved", said, needed)
-        return Standing("returned" if answered >= 0 else "waiting", said, needed)
+        return Standing("returned" if end == "returned" else "waiting", said, needed)
 
     def unanswered(self) -> tuple[str, ...]:
         """Returns the contents that people approved last and that were not answered since, in order.
@@ -176,7 +144,7 @@ class EvaluationRecord:
         """
         last: dict[str, str] = {}
         for entry in self._chain.read():
-            if entry.body.get("kind") in ("ruled", "returned"):
+            if entry.body.get("kind") in ("ruled", *_ENDS):
                 last[_content_of(entry)] = str(entry.body.get("ruling", {}).get("word"))
         return tuple(content for content, word in last.items() if word == "approved")
 

@@ -173,7 +173,15 @@ def test_a_request_that_was_changed_after_the_approval_does_not_run(hospital: As
         desk.find(before.asked.content[:12])
     # The same words in other bytes are another file, too.
     box.put(before.letter.file.replace(b"\n", b"\n ") if before.letter.file else b"")
-    assert desk.changed(desk.look()) == (before.asked.content,) and box.answers == {}
+    assert desk.lapse(desk.look()) == (before.asked.content,) and box.answers == {}
+    assert events(hospital)[-1] == ("", "evaluation", "refused")
+    # It does not count again when the old bytes come back.
+    box.put(before.letter.file or b"")
+    assert desk.lapse(desk.look()) == ()
+    with pytest.raises(JobError, match="is waiting, not approved"):
+        run(hospital, desk)
+    approve(hospital, desk)
+    assert run(hospital, desk) == "returned"
 
 
 @pytest.mark.parametrize(

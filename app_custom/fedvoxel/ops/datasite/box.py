@@ -77,6 +77,7 @@ class LetterBox:
     def open_for(self, person: str) -> None:
         """Makes the folders by which a person may write to this datasite, with Syft's permissions."""
         with _quiet(), _readable():
+            self._check_no_link(self._name)
             self._client.setup_ds_job_folder_as_do(person)
 
     def send(self, datasite: str, job: str, request: bytes) -> None:
@@ -147,9 +148,13 @@ class LetterBox:
             ConfigError: The folder cannot be used, or holds a link, by which a file elsewhere would be read or written.
         """
         with _quiet(), _readable():
-            if any(path.is_symlink() for path in (self._folder / datasite).rglob("*")):
-                raise ConfigError("a link lies in the box, and nothing is read or written there before it is removed")
+            self._check_no_link(datasite)
             return [job for job in self._client.jobs if job.datasite_owner_email == datasite]
+
+    def _check_no_link(self, datasite: str) -> None:
+        place = self._folder / datasite
+        if place.is_symlink() or any(path.is_symlink() for path in place.rglob("*")):
+            raise ConfigError("a link lies in the box, and nothing is read or written there before it is removed")
 
     def _own(self, letter: Letter) -> Any:
         jobs = [one for one in self._jobs(self._name) if (one.name, one.submitted_by) == (letter.job, letter.sender)]

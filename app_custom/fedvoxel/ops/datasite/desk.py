@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fedvoxel.errors import FedVoxelError, JobError
 from fedvoxel.export.trust import read_trust
-from fedvoxel.governance.evaluation_record import EvaluationRecord, Standing
+from fedvoxel.governance.evaluation_record import EvaluationRecord
 from fedvoxel.governance.evaluation_request import Asked, content_of, read_request
+from fedvoxel.governance.evaluation_ruling import Standing
 from fedvoxel.governance.incidents.switches import check_not_halted
 from fedvoxel.governance.kit import Kit
 from fedvoxel.ops.datasite.answer import answer_file
@@ -21,6 +22,7 @@ from fedvoxel.ops.datasite.box import Letter, LetterBox
 from fedvoxel.ops.datasite.evaluating import Means, Progress, judge, prepare
 from fedvoxel.plain_file import read_plain
 from fedvoxel.records.atomic import write_bytes
+from fedvoxel.records.chain_file import file_trouble
 from fedvoxel.records.chain_lock import writers_lock
 from fedvoxel.records.identity import load_identity
 
@@ -92,6 +94,13 @@ class Desk:
         there = {one.asked.content for one in on_desk if one.asked}
         return tuple(content for content in self.record.unanswered() if content not in there)
 
+    def lapse(self, on_desk: Sequence[OnDesk]) -> tuple[str, ...]:
+        """Has the approvals of what was changed or taken away count no more, and returns the contents."""
+        found = self.changed(on_desk)
+        for content in found:
+            self.record.note_lapsed(content)
+        return found
+
     def reject(self, found: OnDesk) -> None:
         """Tells the sender that the request was rejected, and nothing else."""
         self._box.reject(found.letter)
@@ -121,7 +130,8 @@ class Desk:
                 return self._hand_over_again(found.letter, asked)
             self._check_may_run(found.letter, asked)
             answer = self._answer(found.letter, asked, index, means, counting)
-            write_bytes(self._kept(asked), answer, mode=0o600)
+            with file_trouble(self._kept(asked)):
+                write_bytes(self._kept(asked), answer, mode=0o600)
             self.record.note_returned(asked, content_of(answer))
             self._box.hand_over(found.letter, answer)
         return "returned"
