@@ -36,6 +36,7 @@ NOUNS = {
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",
     "serve": "Serve a signed model to other programs over REST and gRPC (KServe).",
     "evaluate": "Judge a signed model on a hospital's own cases; subgroups, worst cases, against another.",
+    "datasite": "Judge a package for a data scientist who asks by Syft, once the hospital approves.",
     "calibrate": "Learn how far a model can be trusted on your own patients.",
     "drift": "Watch whether a model in use still meets what it was calibrated on.",
     "experiment": "Compare jobs over the same hospitals and seeds.",

@@ -14,10 +14,11 @@ from typing import Any
 from fedvoxel.config import parse_config, read_json
 from fedvoxel.errors import ConfigError, ConsortiumError, JobError, LedgerError, PackageError
 from fedvoxel.export.signature import Signature, named_signer, sign, verify
-from fedvoxel.export.trust import Signer, Trust, read_trust
+from fedvoxel.export.trust import Trust, read_trust
 from fedvoxel.governance.approval_record import Arrival, Decision, Record, Word
 from fedvoxel.governance.fetched_list import site_lists
 from fedvoxel.governance.kit import Kit
+from fedvoxel.governance.own_people import objection_to
 from fedvoxel.governance.submission import Submission, submission_from_json
 from fedvoxel.records.atomic import write_json
 from fedvoxel.records.audit import AuditLog
@@ -99,7 +100,9 @@ class Approvals:
         statement = {**about, "word": word, "reason": reason}
         signature = sign(identity, _PURPOSE, canonical_json(statement), now)
         try:
-            objection = self._objection(verify(signature, _PURPOSE, canonical_json(statement), self._trust(), now))
+            objection = objection_to(
+                self._kit, verify(signature, _PURPOSE, canonical_json(statement), self._trust(), now)
+            )
         except PackageError as problem:
             objection = str(problem)
         if objection:
@@ -134,20 +137,11 @@ class Approvals:
                 signer = named_signer(signature, _PURPOSE, signed)
             else:
                 signer = verify(signature, _PURPOSE, signed, trust, now)
-            if statement.pop("site") != self._kit.name or self._objection(signer) or not _are_words(statement):
+            if statement.pop("site") != self._kit.name or objection_to(self._kit, signer) or not _are_words(statement):
                 return None
             return Decision(person=signer.name, at=signature.signed_at, **statement)
         except (PackageError, ConfigError, KeyError, TypeError, ValueError):
             return None
-
-    def _objection(self, signer: Signer) -> str | None:
-        """Returns why somebody's word does not count here; None where it does."""
-        if signer.role is None:
-            return f"{signer.name} is a site: a person decides, with a kit of their own"
-        if not signer.organisation or signer.organisation != self._kit.organisation:
-            whose = signer.organisation or "no organisation"
-            return f"{signer.name} is of {whose}: people of {self._kit.organisation} decide what this site takes"
-        return None
 
     def _audit(self, person: str, content: str, word: Word, reason: str) -> None:
         """Has the site's log know before anything follows from it."""

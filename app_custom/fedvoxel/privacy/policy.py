@@ -70,6 +70,16 @@ class DriftWatches(FrozenModel):
     minimum_images: int = Field(default=5, ge=5, le=500)
 
 
+class Evaluations(FrozenModel):
+    """Lets means and counts of a package judged on this cohort leave, each time that people of the hospital approve it.
+
+    Attributes:
+        minimum_patients: No number that leaves is about fewer patients.
+    """
+
+    minimum_patients: int = Field(default=5, ge=5, le=1000)
+
+
 class NoBudget(FrozenModel):
     """Says that updates about this cohort may leave without a formal guarantee: an explicit decision of the hospital.
 
@@ -78,12 +88,14 @@ class NoBudget(FrozenModel):
         in_sums: Lets them leave masked only, as parts of sums of so many sites; None lets them leave as they are.
         reader_studies: Lets counts of a reader study leave; None lets nothing of it leave.
         drift_watches: Lets counts of a drift watch leave; None lets nothing of it leave.
+        evaluations: Lets what a package is worth on it leave; None lets nothing of it leave.
     """
 
     unit: Literal["none"] = "none"
     in_sums: InSums | None = None
     reader_studies: ReaderStudies | None = None
     drift_watches: DriftWatches | None = None
+    evaluations: Evaluations | None = None
 
 
 class PublicCohort(FrozenModel):
@@ -93,11 +105,13 @@ class PublicCohort(FrozenModel):
         unit: Nobody needs protection.
         reader_studies: Lets counts of a reader study leave; None lets nothing of it leave.
         drift_watches: Lets counts of a drift watch leave; None lets nothing of it leave.
+        evaluations: Lets what a package is worth on it leave; None lets nothing of it leave.
     """
 
     unit: Literal["public"] = "public"
     reader_studies: ReaderStudies | None = None
     drift_watches: DriftWatches | None = None
+    evaluations: Evaluations | None = None
 
 
 CohortEntry = Annotated[CohortBudget | NoBudget | PublicCohort, Field(discriminator="unit")]
@@ -162,6 +176,22 @@ class PrivacyPolicy(FrozenModel):
                 f"{_WHAT} lets nothing of a drift watch of cohort {cohort!r} leave; to let counts leave, the site adds "
                 f'"drift_watches": {{"minimum_images": 5}} to its entry in local/{PRIVACY_FILE}; a cohort with a '
                 "budget has none"
+            )
+        return terms
+
+    def evaluations(self, cohort: str) -> Evaluations:
+        """Returns on what terms what a package is worth on this cohort may leave.
+
+        Raises:
+            ConfigError: On none.
+        """
+        entry = self.of(cohort)
+        terms = None if isinstance(entry, CohortBudget) else entry.evaluations
+        if terms is None:
+            raise ConfigError(
+                f"{_WHAT} lets nothing of an evaluation on cohort {cohort!r} leave; to let means and counts leave that "
+                f'people of the hospital approve, the site adds "evaluations": {{"minimum_patients": 5}} to its entry '
+                f"in local/{PRIVACY_FILE}; a cohort with a budget has none"
             )
         return terms
 

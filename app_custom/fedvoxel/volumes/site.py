@@ -140,12 +140,9 @@ class SiteConfig(FrozenModel):
         pseudonym_key: 64 hexadecimal digits; hidden in every error, log and representation.
         pacs: The hospital's archives by the names that `build.source.pacs` uses.
         reader_studies: Readings of packages, by the name under which a job asks for them.
-<<<<<<< HEAD
         drift_watches: Models in use, by the name under which a job asks for them.
-=======
         flower_apps: Flower apps installed here that jobs may have train, by name. Such an app is code that the hospital
             trusts with its cases; nothing else of Flower is run.
->>>>>>> flower
     """
 
     schema_version: Literal[1]
@@ -153,11 +150,8 @@ class SiteConfig(FrozenModel):
     cohorts: dict[str, CohortConfig] = Field(default_factory=dict)
     pacs: dict[PacsName, PacsConfig] = Field(default_factory=dict)
     reader_studies: dict[RunKey, ReadStudy] = Field(default_factory=dict)
-<<<<<<< HEAD
     drift_watches: dict[RunKey, WatchedModel] = Field(default_factory=dict)
-=======
     flower_apps: dict[AppName, AppReference] = Field(default_factory=dict)
->>>>>>> flower
     compute: ComputeConfig = ComputeConfig()
     server_address: ServerAddress | None = None
 

@@ -5,7 +5,7 @@ a mean over fewer patients than the minimum is withheld as a whole.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, islice
 from math import comb
@@ -93,6 +93,22 @@ def tells_of_few(tables: Sequence[Place], minimum: int) -> bool:
     names, sizes = list(groups), list(groups.values())
     cells = sorted({(number, cell) for name in names for number, cell in enumerate(name)})
     equations = np.array([[name[number] == cell for name in names] for number, cell in cells], dtype=np.float64)
+    return _gives_away_few(equations, sizes, minimum)
+
+
+def sets_tell_of_few(sets: Sequence[Set[str]], minimum: int) -> bool:
+    """Says whether sums over some sets of patients, which may overlap, give away a sum over fewer than `minimum`.
+
+    As `tells_of_few`, but of those who are outside of a set nothing is known.
+    """
+    groups = Counter(tuple(person in one for one in sets) for person in frozenset().union(*sets))
+    names, sizes = list(groups), list(groups.values())
+    equations = np.array([[name[number] for name in names] for number in range(len(sets))], dtype=np.float64)
+    return _gives_away_few(equations, sizes, minimum)
+
+
+def _gives_away_few(equations: NDArray[np.float64], sizes: Sequence[int], minimum: int) -> bool:
+    """Says whether the equations (equations, groups) fix a sum over groups with fewer than `minimum` patients."""
     free = _null_space(equations)
     small = [place for place, size in enumerate(sizes) if size < minimum]
     for count in range(1, min(minimum, len(small) + 1)):
