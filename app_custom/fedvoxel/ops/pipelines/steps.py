@@ -1,0 +1,44 @@
+"""The seven steps under their names, done one at a time, whoever asks for them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedvoxel.errors import FedVoxelError
+from fedvoxel.evaluation.comparison.parts import Values
+from fedvoxel.ops.pipelines.job_steps import CHECK, SUBMIT, WAIT
+from fedvoxel.ops.pipelines.model_steps import EVALUATE, EXPORT, GATE, REGISTER
+from fedvoxel.ops.pipelines.record import Failure, PipelineRecord
+from fedvoxel.ops.pipelines.run import PipelineRun, Step, StepName
+
+STEPS: Mapping[StepName, Step] = {
+    "check": CHECK,
+    "submit": SUBMIT,
+    "wait": WAIT,
+    "evaluate": EVALUATE,
+    "gate": GATE,
+    "export": EXPORT,
+    "register": REGISTER,
+}
+
+
+def open_run(settings: Path, folder: Path) -> PipelineRun:
+    """Opens a pipeline in its folder.
+
+    Raises:
+        ConfigError: The settings cannot be used.
+    """
+    return PipelineRun(settings, folder, STEPS)
+
+
+def do_step(name: StepName, settings: Path, folder: Path) -> tuple[Values, bool]:
+    """Does a step unless it is finished; returns what it found out, and whether it was done now.
+
+    Raises:
+        FedVoxelError: It failed; why is noted in the folder, for who runs the pipeline.
+    """
+    try:
+        return open_run(settings, folder).do(name)
+    except FedVoxelError as error:
+        failure = Failure(step=name, exit_code=error.exit_code, message=str(error))
+        PipelineRecord(folder).keep_failure(failure)
+        raise
