@@ -103,7 +103,9 @@ def compile_(
 
 
 def _facts(pipeline: "PipelineRun") -> dict[str, Any]:
-    """Returns what came of each step; None for one that was not done."""
+    """Returns what came of each step; None for what comes after a gate that has stopped the model."""
+    from fedvoxel.ops.pipelines.model_steps import STOP
     from fedvoxel.ops.pipelines.run import NAMES
 
-    return {"schema_version": 1, **{name: pipeline.found(name) for name in NAMES}}
+    names = NAMES[:5] if pipeline.needed("gate")["verdict"] == STOP else NAMES
+    return {"schema_version": 1, **dict.fromkeys(NAMES), **{name: pipeline.found(name) for name in names}}

@@ -7,8 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from fedvoxel.errors import JobError
+from fedvoxel.errors import ConfigError, JobError
 from fedvoxel.evaluation.comparison.parts import Values
+from fedvoxel.export.job_model import read_description
 from fedvoxel.federation.attempts import ENDED_WELL
 from fedvoxel.federation.outcome import OUTCOME_FILE, RunOutcome, load_outcome
 from fedvoxel.flare.job_run import submit_job
@@ -33,7 +34,15 @@ def result_of(run: PipelineRun) -> Path:
 
 
 def _check(run: PipelineRun) -> Values:
-    """Asks every connected hospital whether it would take the job with its own cohort."""
+    """Asks every connected hospital whether it would take the job with its own cohort.
+
+    What would end the pipeline after the training is looked at here, before it.
+    """
+    task, rule = run.task, run.settings.gate
+    read_description(run.settings.describe, task)
+    if set(rule.minimum_dice) != set(task.classes):
+        classes, named = ", ".join(task.classes), ", ".join(rule.minimum_dice)
+        raise ConfigError(f"gate.minimum_dice: expected a minimum for each of the job's classes {classes}, got {named}")
     words: list[Any] = ["job", "check", run.settings.job, "--kit", run.settings.kit, "--json"]
     for kit in run.settings.site_kits:
         words += ["--site-kit", kit]
@@ -62,8 +71,8 @@ def _wait(run: PipelineRun) -> Values:
                 _say(now)
                 shown = now
     outcome = _bring_home(run, last)
-    if outcome.run_key != run.run_key:
-        raise JobError(f"job {last.job_id} is of the run {outcome.run_key}, expected {run.run_key}")
+    if outcome.run_key != run.task.run_key:
+        raise JobError(f"job {last.job_id} is of the run {outcome.run_key}, expected {run.task.run_key}")
     if outcome.status not in ENDED_WELL:
         run.record.end_submission()
         raise JobError(
@@ -106,8 +115,11 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-CHECK = Step(
-    needs=lambda run: {"job": run.job_sha256, "site_kits": [str(kit) for kit in run.settings.site_kits]}, work=_check
-)
+def _what_is_checked(run: PipelineRun) -> dict[str, Any]:
+    classes = sorted(run.settings.gate.minimum_dice)
+    return {"job": run.job_sha256, "site_kits": [str(kit) for kit in run.settings.site_kits], "classes": classes}
+
+
+CHECK = Step(needs=_what_is_checked, work=_check)
 SUBMIT = Step(needs=lambda run: {"job": run.job_sha256}, work=_submit, is_whole=_is_under_way)
 WAIT = Step(needs=lambda run: {}, work=_wait, is_whole=_is_at_home)

@@ -101,7 +101,7 @@ def run_here(settings: Path, folder: Path) -> None:
     record = PipelineRecord(folder)
     with record.held(), redirect_stdout(sys.stderr):
         record.forget_failure()
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(record.folder / "kfp"))
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(record.fresh("kfp")))
         try:
             _pipeline(_HERE)(settings=str(settings.absolute()), folder=str(record.folder))
         except RuntimeError as error:
@@ -144,9 +144,9 @@ def _pipeline(image: str, cluster: Cluster | None = None) -> Any:
     def fedvoxel(settings: str, folder: str) -> None:
         def step(name: str, after: Any = None) -> Any:
             task = component(step=name, settings=settings, folder=folder)
-            task.set_display_name(name)
             task.set_caching_options(False)
             if cluster is not None:
+                task.set_display_name(name)
                 _mount(task, cluster, with_kit=name not in _NO_KIT)
             return task if after is None else task.after(after)
 

@@ -101,16 +101,33 @@ class PipelineRecord:
         Raises:
             ConfigError: Another does, or the folder cannot be written.
         """
+        with self._locked("run.lock") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError("this pipeline runs already in another process; wait until it ends") from None
+            yield
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Lets one process at a time do a step; waits for one that outlived the process which ran the pipeline.
+
+        Raises:
+            ConfigError: The folder cannot be written.
+        """
+        with self._locked("step.lock") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[int]:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+            handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
         except OSError as error:
             raise ConfigError(f"the pipeline's folder cannot be written ({error.strerror}); choose another") from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError:
-            raise ConfigError("this pipeline runs already in another process; wait until it ends") from None
+            yield handle
         finally:
             os.close(handle)
 

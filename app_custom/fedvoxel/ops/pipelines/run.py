@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from fedvoxel.errors import ConfigError
 from fedvoxel.evaluation.comparison.parts import Values
-from fedvoxel.flare.job_args import FedAvgArgs
-from fedvoxel.flare.job_kinds import JobContent, understand
+from fedvoxel.flare.job_args import FedAvgArgs, SiteArgs
+from fedvoxel.flare.job_kinds import understand
 from fedvoxel.governance.job_folder import read_job_folder
 from fedvoxel.ops.pipelines.record import PipelineRecord
 from fedvoxel.ops.pipelines.settings import PipelineSettings, read_settings
@@ -51,27 +51,22 @@ class PipelineRun:
         self._steps = steps
 
     @property
-    def job(self) -> JobContent:
-        """Is the job, as it lies in its folder now.
+    def task(self) -> SiteArgs:
+        """Is what the job, as it lies in its folder now, asks of a hospital.
 
         Raises:
-            ConfigError: It is not in order, or trains nothing.
+            ConfigError: The job is not in order, or trains nothing.
             JobError: It is no job folder.
         """
         content = understand(read_job_folder(self.settings.job))
-        if not isinstance(content.server, FedAvgArgs):
+        if not isinstance(content.client, SiteArgs) or not isinstance(content.server, FedAvgArgs):
             raise ConfigError(f"{content.folder.meta.name} trains nothing: expected a job with the FedAvgController")
-        return content
-
-    @property
-    def run_key(self) -> str:
-        """Is the key of the job's run."""
-        return str(self.job.folder.executor.executor.args["run_key"])
+        return content.client
 
     @property
     def job_sha256(self) -> str:
         """Is the hash of the job's files."""
-        return sha256_of({name: dict(value) for name, value in self.job.folder.documents.items()})
+        return sha256_of(dict(read_job_folder(self.settings.job).documents))
 
     def found(self, name: StepName) -> Values | None:
         """Returns what a finished step found out; None where it is to be done, again perhaps."""

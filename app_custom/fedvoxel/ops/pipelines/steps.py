@@ -36,9 +36,10 @@ def do_step(name: StepName, settings: Path, folder: Path) -> tuple[Values, bool]
     Raises:
         FedVoxelError: It failed; why is noted in the folder, for who runs the pipeline.
     """
-    try:
-        return open_run(settings, folder).do(name)
-    except FedVoxelError as error:
-        failure = Failure(step=name, exit_code=error.exit_code, message=str(error))
-        PipelineRecord(folder).keep_failure(failure)
-        raise
+    record = PipelineRecord(folder)
+    with record.at_work():
+        try:
+            return open_run(settings, folder).do(name)
+        except FedVoxelError as error:
+            record.keep_failure(Failure(step=name, exit_code=error.exit_code, message=str(error)))
+            raise
