@@ -20,7 +20,8 @@ NAME = "fedvoxel"
 _HERE = "python"
 """Names no image: steps on this machine run in this Python."""
 _NO_KIT = ("evaluate", "gate")
-_IMAGE = re.compile(r"[a-z0-9][a-z0-9._\-/]*(:[0-9]+/[a-z0-9._\-/]+)?(:[\w][\w.\-]*|@sha256:[0-9a-f]{64})")
+_DIGEST = r"@sha256:[0-9a-f]{64}"
+_IMAGE = re.compile(rf"[a-z0-9][a-z0-9._\-/]*(:[0-9]+/[a-z0-9._\-/]+)?(:\w[\w.\-]*({_DIGEST})?|{_DIGEST})", re.ASCII)
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
