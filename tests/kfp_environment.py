@@ -14,7 +14,7 @@ import pytest
 import fedvoxel
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ("kfp", "kfp-kubernetes")
+NEEDED = ("kfp", "kfp-kubernetes", "kubeflow-katib-api")
 
 
 @cache

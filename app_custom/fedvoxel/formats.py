@@ -94,6 +94,7 @@ FORMATS: tuple[Format, ...] = (
     Format("export.provenance.Provenance", _PACKAGE),
     Format("export.signature.Signature", _PACKAGE),
     Format("ops.pipelines.settings.PipelineSettings", "a pipeline's settings"),
+    Format("ops.pipelines.search.SearchSettings", "the settings of a search"),
     Format("ops.pipelines.record.Submission", "a pipeline's folder"),
     Format("ops.pipelines.record.Failure", "a pipeline's folder"),
     Format("ops.trackers.sent.Sent", "the user's own state folder"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -92,6 +93,13 @@ def test_a_pipeline_goes_on_where_it_ended_and_submits_one_job(system: SystemUnd
     again = run_pipeline(home, *words)
     assert again.returncode == 0 and "hippocampus 1.0.0 is candidate" in again.stdout
     assert again.stderr.count("was done already") == 7
+
+    # A trial of a search is a job of its own, and the same values again are the same job.
+    words = ("trial", tmp_path / "pipeline.json", "--folder", tmp_path / "trials", "--set")
+    told = [run_pipeline(home, *words, "training.optimizer.learning_rate=0.002") for _ in range(2)]
+    assert [one.returncode for one in told] == [0, 0], told[0].stderr[-3000:]
+    assert told[0].stdout == told[1].stdout and re.fullmatch(r"dice=[01]\.[0-9]{6}\n", told[0].stdout)
+    assert len(jobs_of(system)) == 2, "the pipeline's own, and one for the trial"
 
     # No key is in what the pipeline or Kubeflow has kept.
     kept = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

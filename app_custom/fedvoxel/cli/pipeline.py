@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 import typer
 
+from fedvoxel.cli.pipeline_search import SEARCH_EXAMPLE, TRIAL_EXAMPLE, search, trial
+
 if TYPE_CHECKING:
     from fedvoxel.ops.pipelines.run import PipelineRun
 
@@ -15,6 +17,9 @@ app = typer.Typer(
     add_completion=False,
     help="Check, submit, wait, evaluate, gate, export, register: as one pipeline of Kubeflow.",
 )
+
+app.command("search", epilog=SEARCH_EXAMPLE)(search)
+app.command("trial", epilog=TRIAL_EXAMPLE)(trial)
 
 SettingsFile = Annotated[
     Path, typer.Argument(metavar="SETTINGS", help="The settings, a JSON file.", show_default=False)
@@ -90,15 +95,10 @@ def compile_(
 
     Exit code 3 if an option is wrong, the file cannot be written or Kubeflow Pipelines is not installed.
     """
-    from fedvoxel.errors import ConfigError
     from fedvoxel.ops.pipelines.kubeflow import Cluster, compiled
-    from fedvoxel.records.atomic import write_text
+    from fedvoxel.ops.pipelines.writing import write_manifest
 
-    text = compiled(Cluster(image, claim, kit_claim), settings, folder)
-    try:
-        write_text(out, text)
-    except OSError as error:
-        raise ConfigError(f"expected --out as a file that can be written, got: {error.strerror}") from None
+    write_manifest(out, compiled(Cluster(image, claim, kit_claim), settings, folder))
     typer.echo(f"{out} is written. Next: upload it in Kubeflow's page, or with: kfp pipeline create -p fedvoxel {out}")
 
 

@@ -79,7 +79,7 @@ def _wait(run: PipelineRun) -> Values:
             f"job {last.job_id} {outcome.status} ({outcome.reason or 'no reason was given'}); run this again to submit "
             "it anew: the run goes on after its last committed round"
         )
-    return {"job_id": last.job_id, "outcome": hash_of(_outcome_file(run, last.job_id), "the outcome")}
+    return {"job_id": last.job_id, "outcome": hash_of(outcome_file(run, last.job_id), "the outcome")}
 
 
 def _bring_home(run: PipelineRun, last: Snapshot) -> RunOutcome:
@@ -88,18 +88,19 @@ def _bring_home(run: PipelineRun, last: Snapshot) -> RunOutcome:
     with flare_session(run.settings.kit) as session:
         arrived = download(session, last.job_id, run.record.fresh(_INCOMING))
     os.replace(arrived, run.record.fresh(_RESULTS) / last.job_id)
-    if not _outcome_file(run, last.job_id).is_file():
+    if not outcome_file(run, last.job_id).is_file():
         run.record.end_submission()
         raise JobError(f"job {last.job_id} ended as {last.status} without an outcome; run this again to submit it anew")
-    return load_outcome(_outcome_file(run, last.job_id))
+    return load_outcome(outcome_file(run, last.job_id))
 
 
 def _is_at_home(run: PipelineRun, values: Values) -> bool:
-    path = _outcome_file(run, values["job_id"])
+    path = outcome_file(run, values["job_id"])
     return path.is_file() and sha256_of_file(path) == values["outcome"]
 
 
-def _outcome_file(run: PipelineRun, job_id: str) -> Path:
+def outcome_file(run: PipelineRun, job_id: str) -> Path:
+    """Returns where the outcome of a downloaded job is."""
     return run.record.folder / _RESULTS / job_id / "workspace" / OUTCOME_FILE
 
 

@@ -40,13 +40,20 @@ class Step:
 class PipelineRun:
     """Holds the settings and the folder of one pipeline."""
 
-    def __init__(self, settings: Path, folder: Path, steps: Mapping[StepName, Step]) -> None:
+    def __init__(self, settings: Path, folder: Path, steps: Mapping[StepName, Step], job: Path | None = None) -> None:
         """Reads the settings.
 
+        Args:
+            settings: The settings file.
+            folder: The pipeline's folder.
+            steps: What can be done.
+            job: A job folder in place of the settings' own; None for that.
+
         Raises:
-            ConfigError: They cannot be used.
+            ConfigError: The settings cannot be used.
         """
-        self.settings: PipelineSettings = read_settings(settings)
+        read = read_settings(settings)
+        self.settings: PipelineSettings = read if job is None else read.model_copy(update={"job": job})
         self.record = PipelineRecord(folder)
         self._steps = steps
 

@@ -21,16 +21,16 @@ STEPS: Mapping[StepName, Step] = {
 }
 
 
-def open_run(settings: Path, folder: Path) -> PipelineRun:
-    """Opens a pipeline in its folder.
+def open_run(settings: Path, folder: Path, job: Path | None = None) -> PipelineRun:
+    """Opens a pipeline in its folder; `job` takes the place of the settings' own.
 
     Raises:
         ConfigError: The settings cannot be used.
     """
-    return PipelineRun(settings, folder, STEPS)
+    return PipelineRun(settings, folder, STEPS, job)
 
 
-def do_step(name: StepName, settings: Path, folder: Path) -> tuple[Values, bool]:
+def do_step(name: StepName, settings: Path, folder: Path, job: Path | None = None) -> tuple[Values, bool]:
     """Does a step unless it is finished; returns what it found out, and whether it was done now.
 
     Raises:
@@ -39,7 +39,7 @@ def do_step(name: StepName, settings: Path, folder: Path) -> tuple[Values, bool]
     record = PipelineRecord(folder)
     with record.at_work():
         try:
-            return open_run(settings, folder).do(name)
+            return open_run(settings, folder, job).do(name)
         except FedVoxelError as error:
             record.keep_failure(Failure(step=name, exit_code=error.exit_code, message=str(error)))
             raise
