@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from fedvoxel.config import load_json_config
 from fedvoxel.errors import ConfigError
+from fedvoxel.export.job_model import read_description
+from fedvoxel.flare.job_args import SiteArgs
+from fedvoxel.ops.pipelines.search import SearchSettings, check_values, read_searched_job
 from fedvoxel.ops.pipelines.settings import read_settings
 from tests.ops.pipelines.settings_sample import write_settings
 
@@ -35,3 +39,13 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, changes: dict[str, Any],
     with pytest.raises(ConfigError) as refused:
         read_settings(write_settings(tmp_path, **changes))
     assert message in str(refused.value) and "me:secret" not in str(refused.value)
+
+
+def test_the_examples_are_in_order_and_their_job_takes_them() -> None:
+    folder = Path(__file__).resolve().parents[3] / "provisioning" / "pipelines"
+    settings = folder / "hippocampus.json"
+    read, job = read_settings(settings), read_searched_job(settings)
+    assert isinstance(job.client, SiteArgs)
+    assert set(read.gate.minimum_dice) == set(job.client.classes)
+    assert read_description(read.describe, job.client).name == "hippocampus"
+    check_values(job, load_json_config(SearchSettings, folder / "hippocampus_search.json", "the search"))
