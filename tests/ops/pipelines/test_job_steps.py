@@ -1,5 +1,6 @@
 """What the steps make of a server's answers, with a fake that knows submissions by their tokens, as FLARE does."""
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import pytest
 
 from fedvoxel.errors import ConfigError, FedVoxelError, JobError, NoAnswerError, StepError
 from fedvoxel.flare.job_run import SubmittedJob
-from fedvoxel.ops.pipelines import job_steps, model_steps
+from fedvoxel.ops.pipelines import job_steps, model_steps, record
 from fedvoxel.ops.pipelines.record import PipelineRecord
 from fedvoxel.ops.pipelines.steps import do_step, open_run
 from fedvoxel.ops.snapshot import Snapshot
@@ -168,6 +169,17 @@ def test_the_gate_stops_a_run_without_scores_and_the_export_obeys(server: FakeSe
     with pytest.raises(FedVoxelError, match="the gate lets the model go no further") as stopped:
         do_step("export", settings, folder)
     assert stopped.value.exit_code == 29 and not (folder / "package").exists()
+
+
+def test_a_folder_without_room_is_one_line(server: FakeServer, settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    do_step("check", settings, settings.parent / "run")
+    monkeypatch.setattr(record, "write_json", full)
+    with pytest.raises(ConfigError, match=r"the step submit: .* cannot be read or written \(No space left"):
+        do_step("submit", settings, settings.parent / "run")
+    assert not server.jobs, "nothing is submitted that could not be noted first"
 
 
 def test_a_command_that_fails_hands_on_its_words_and_its_code(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """The seven steps under their names, done one at a time, whoever asks for them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from fedvoxel.errors import FedVoxelError
+from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.comparison.parts import Values
 from fedvoxel.ops.pipelines.job_steps import CHECK, SUBMIT, WAIT
 from fedvoxel.ops.pipelines.model_steps import EVALUATE, EXPORT, GATE, REGISTER
@@ -35,11 +36,21 @@ def do_step(name: StepName, settings: Path, folder: Path, job: Path | None = Non
 
     Raises:
         FedVoxelError: It failed; why is noted in the folder, for who runs the pipeline.
+        ConfigError: The folder cannot be read or written, for want of room perhaps.
     """
     record = PipelineRecord(folder)
-    with record.at_work():
-        try:
+    try:
+        with record.at_work(), _noting_failure(record, name):
             return open_run(settings, folder, job).do(name)
-        except FedVoxelError as error:
-            record.keep_failure(Failure(step=name, exit_code=error.exit_code, message=str(error)))
-            raise
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError(f"the step {name}: the pipeline's folder cannot be read or written ({why})") from None
+
+
+@contextmanager
+def _noting_failure(record: PipelineRecord, name: StepName) -> Iterator[None]:
+    try:
+        yield
+    except FedVoxelError as error:
+        record.keep_failure(Failure(step=name, exit_code=error.exit_code, message=str(error)))
+        raise
