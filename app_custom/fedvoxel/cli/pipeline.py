@@ -52,10 +52,11 @@ def run(settings: SettingsFile, folder: Folder, as_json: AsJson = False) -> None
         said = "; ".join(gate["objections"])
         raise PromotionError(f"the gate lets the model go no further, nothing was exported or registered: {said}")
     if not as_json:
-        done = pipeline.needed("register")
-        typer.echo(f"{done['name']} {done['version']} is {done['state']} in {pipeline.settings.releases}.")
+        done, index = pipeline.needed("register"), pipeline.settings.releases
+        model = f"{done['name']} {done['version']}"
+        typer.echo(f"{model} is {done['state']} in {index}. Read {pipeline.record.folder / 'report' / 'report.html'}")
         typer.echo(
-            f"Next: read {pipeline.record.folder / 'report' / 'report.html'}, then: fedvoxel release set released"
+            f"Next, if you stand behind it: fedvoxel release set released {index} {model} --sign KIT --reason WHY"
         )
 
 

@@ -21,8 +21,6 @@ from nvflare.fuel.flare_api.api_spec import (
     JobNotFound,
     JobNotRunning,
     NoReply,
-    SubmitTokenConflict,
-    SubmitTokenJobDeleted,
     TargetType,
 )
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
@@ -74,24 +72,14 @@ def flare_session(kit: Path, user: str | None = None) -> Iterator[Session]:
 
 
 def submit(session: Session, folder: Path, token: str | None = None) -> str:
-    """Submits a job folder and returns the job's id.
-
-    Args:
-        session: A session of someone who may submit jobs.
-        folder: The job folder.
-        token: Names this submission: the same job, submitted again under it by the same person, is the job that is
-            there already. None submits another job each time.
+    """Submits a job folder and returns the job's id; under a token that it was submitted by before, that of then.
 
     Raises:
-        JobError: The server refuses it, does not answer, or has had another job under the token.
+        JobError: The server refuses it, does not answer, or the token's job was deleted or is another.
     """
     try:
         with _quiet():
             return str(session.submit_job(str(folder.resolve()), submit_token=token))
-    except SubmitTokenJobDeleted:
-        raise JobError("the job of this submission was deleted at the server; submit it anew") from None
-    except SubmitTokenConflict:
-        raise JobError("the job was changed since it was submitted under this token; submit it anew") from None
     except AuthorizationError:
         raise JobError("this user may not submit jobs: use the kit of a person with the role lead") from None
     except InvalidJobDefinition as error:
