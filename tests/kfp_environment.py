@@ -1,6 +1,8 @@
 """A Python that has Kubeflow Pipelines: this one, or an environment of its own over this one's packages."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +25,7 @@ def kfp_python() -> Path:
     if find_spec("kfp") is not None:
         return Path(sys.executable)
     folder = Path(mkdtemp(prefix="fedvoxel_kfp_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
     python = folder / "bin" / "python"
     (own,) = (folder / "lib").glob("python3*/site-packages")
