@@ -187,6 +187,20 @@ class DriftError(FedVoxelError):
     exit_code = 28
 
 
+class GateError(FedVoxelError):
+    """Says that a pipeline's gate lets a model go no further: nothing was exported, and nothing registered."""
+
+    exit_code = 29
+
+
+class StepError(FedVoxelError):
+    """Says that a step of a pipeline failed; its exit code is that of the command which failed."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Returns an error and everything that it was made from, as urllib3 and requests nest them."""
     waiting, seen = [error], set()

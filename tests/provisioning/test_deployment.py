@@ -85,15 +85,15 @@ def test_the_linter_takes_the_containerfile(tmp_path: Path) -> None:
 def test_the_server_and_the_readers_image_have_no_torch_and_no_image_holds_a_kit() -> None:
     text = CONTAINERFILE.read_text()
     stages = {match[1]: match[2] for match in re.finditer(r"FROM \S+ AS (\S+)\n(.*?)(?=\nFROM |\Z)", text, re.DOTALL)}
-    assert {"server", "site", "review", "serve"} <= set(stages)
-    assert "torch==2.13.0" in stages["with-site"]
+    assert {"server", "site", "review", "serve", "pipelines"} <= set(stages)
+    assert "torch==2.13.0" in stages["with-site"] and "torch==2.13.0" in stages["with-pipelines"]
     without = ("with-server", "with-review", "with-serve")
     assert not any(word in stages[name] for name in without for word in ("torch", "site"))
     assert set(re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE)) == {
-        "pyproject.toml constraints.txt constraints-serve.txt README.md LICENSE ./",
+        "pyproject.toml constraints.txt constraints-serve.txt constraints-pipelines.txt README.md LICENSE ./",
         "app_custom app_custom",
     }
-    for final in ("server", "site", "review", "serve"):
+    for final in ("server", "site", "review", "serve", "pipelines"):
         assert f"FROM base AS {final}" in text and "USER" not in stages[final], "base has said who runs it"
 
 

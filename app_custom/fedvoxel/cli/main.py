@@ -43,6 +43,7 @@ NOUNS = {
     "review": "Look at results in the browser; accept, correct or reject them.",
     "export": "Export a job's model as one signed package; check, show and unpack packages.",
     "release": "Publish, list and fetch released packages.",
+    "pipeline": "From a job to a registered model in one pipeline, here or on Kubeflow.",
     "baseline": "Train local-only and pooled models to compare with.",
     "privacy": "Show, check and plan what is spent of a hospital's privacy budget.",
     "backup": "Back up a kit or a consortium's workspace, check a backup, put it back.",

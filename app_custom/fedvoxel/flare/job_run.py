@@ -61,7 +61,12 @@ class SubmittedJob:
 
 
 def submit_job(
-    session: Session, folder: Path, wait: bool, destination: Path | None, on_step: Callable[[str], None]
+    session: Session,
+    folder: Path,
+    wait: bool,
+    destination: Path | None,
+    on_step: Callable[[str], None],
+    token: str | None = None,
 ) -> SubmittedJob:
     """Submits a job.
 
@@ -71,6 +76,7 @@ def submit_job(
         wait: Whether to wait until the job has ended.
         destination: The folder to download the result into, after waiting; None downloads nothing.
         on_step: Told what is going on.
+        token: Names this submission, so that it can be repeated; see `fedvoxel.flare.session.submit`.
 
     Raises:
         ConfigError: The job is not valid.
@@ -81,7 +87,7 @@ def submit_job(
         # The console signs the folder that it submits in place; a copy keeps the user's folder as it is.
         copy = Path(scratch) / job.meta.name
         write_job_folder(job, copy)
-        job_id = submit(session, copy)
+        job_id = submit(session, copy, token)
     if not wait:
         return SubmittedJob(job_id)
     job_id, status = wait_for_run(session, job_id, on_step)

@@ -71,15 +71,15 @@ def flare_session(kit: Path, user: str | None = None) -> Iterator[Session]:
             logger.debug("event=session_not_closed reason=%s", _one_line(error))
 
 
-def submit(session: Session, folder: Path) -> str:
-    """Submits a job folder and returns the job's id.
+def submit(session: Session, folder: Path, token: str | None = None) -> str:
+    """Submits a job folder and returns the job's id; under a token that it was submitted by before, that of then.
 
     Raises:
-        JobError: The server refuses it, or does not answer.
+        JobError: The server refuses it, does not answer, or the token's job was deleted or is another.
     """
     try:
         with _quiet():
-            return str(session.submit_job(str(folder.resolve())))
+            return str(session.submit_job(str(folder.resolve()), submit_token=token))
     except AuthorizationError:
         raise JobError("this user may not submit jobs: use the kit of a person with the role lead") from None
     except InvalidJobDefinition as error:

@@ -47,8 +47,12 @@ class Parts:
         found = self.get(name, configuration)
         if found is None:
             found = measure()
-            write_json(self._path(name), {"configuration": sha256_of(dict(configuration)), "values": found}, mode=0o600)
+            self.keep(name, configuration, found)
         return found
+
+    def keep(self, name: str, configuration: Mapping[str, Any], values: Values) -> None:
+        """Keeps a part that was finished under this configuration, in place of any other of its name."""
+        write_json(self._path(name), {"configuration": sha256_of(dict(configuration)), "values": values}, mode=0o600)
 
     def forget(self) -> None:
         """Removes every finished part."""
