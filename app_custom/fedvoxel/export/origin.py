@@ -1,4 +1,4 @@
-"""Which run a package's model is of, read from its provenance without what else stands there."""
+"""Which run a package's model is of and what is guaranteed of it, read from its provenance without the rest."""
 
 from pydantic import AwareDatetime, NonNegativeInt
 
@@ -6,6 +6,7 @@ from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.signature import read_versioned
 from fedvoxel.federation.attempts import RunStatus
+from fedvoxel.privacy.guarantee import Guarantee
 from fedvoxel.records.names import Sha256
 
 PROVENANCE = "provenance.json"
@@ -65,3 +66,18 @@ def read_model_origin(provenance: bytes) -> ModelOrigin:
         return parse_config(ModelOrigin, said | {"start_sha256": start}, "its origin")
     except (ConfigError, KeyError, TypeError, AttributeError):
         raise PackageError(f"the package's {PROVENANCE} does not say which run it is of") from None
+
+
+def read_guarantee(provenance: bytes) -> Guarantee | None:
+    """Reads what a package's `provenance.json` guarantees about privacy; None where that is nothing.
+
+    Raises:
+        PackageError: The bytes are no such thing, or of a newer version.
+    """
+    values = read_versioned(provenance, _NEWEST_PROVENANCE, f"the package's {PROVENANCE}")
+    try:
+        privacy = values["privacy"]
+        said, channels = privacy.get("guarantee"), privacy.get("open_channels")
+        return None if said is None or channels else parse_config(Guarantee, said, "its guarantee")
+    except (ConfigError, KeyError, AttributeError):
+        raise PackageError(f"what the package's {PROVENANCE} says of privacy cannot be read") from None

@@ -14,6 +14,9 @@ RunKey = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 CohortName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 """A cohort's name, which is also that of its ledger's folder."""
 
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,59}$")]
+"""A packaged model's name, which is also in that of its file."""
+
 ReleaseId = Annotated[str, StringConstraints(pattern=f"^{_RELEASE_ID}$")]
 """The id of a release in a site's ledger: 128 random bits."""
 
