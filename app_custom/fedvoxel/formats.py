@@ -78,6 +78,7 @@ FORMATS: tuple[Format, ...] = (
     Format("flare.kept_answer.KeptHead", "a site's state/runs/RUN/answer.COHORT.bin"),
     Format("flare.taken_job.TakenJob", "a job's folder at a site"),
     Format("updates.secure.attempts.SummedRound", "a site's state/runs/RUN/summed_rounds.json"),
+    Format("flare.retraining.RetrainingPlan", "a retraining plan's folder"),
     Format("federation.cross_site.CrossSiteTable", _RUN),
     Format("federation.cohort_statistics.SiteStatistics", _RUN),
     Format("federation.cohort_statistics.BelowMinimum", _RUN),

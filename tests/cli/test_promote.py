@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.cli.trust_options import remarks_of_index
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, PackageError
+from fedvoxel.export.package import Package
 from fedvoxel.export.promotion import PromotionEvidence
 from fedvoxel.export.release import Statement
 from fedvoxel.export.releases import INDEX, Releases
@@ -487,3 +489,53 @@ def test_only_a_release_says_that_it_was_promoted() -> None:
     for wrong in ({"state": "candidate"}, {"schema_version": 2}, {"promotion": None}, {"promotion": {"policy": "x"}}):
         with pytest.raises(ConfigError):
             parse_config(Statement, said | {"promotion": promotion} | wrong, "x")
+
+
+# ------------------------------------------------------------------ the way back
+
+
+def back(desk: Desk, *more: str, sign: Path | None = None) -> int:
+    command = ["release", "rollback", str(desk.index), NAME, "--reason", "misses small ones"]
+    return main([*command, "--sign", str(sign or desk.lead), "--seen", str(desk.folder / "seen.json"), *more])
+
+
+def test_one_command_goes_back_and_evaluation_follows_the_index(
+    green: Desk, made: Made, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    trust = sample_trust()
+
+    def may_be_used(package: Package) -> tuple[str, ...]:
+        """What predict, review, evaluate and serve ask before they use a package."""
+        return remarks_of_index(package, green.index, trust, False)
+
+    assert green.promote() == 0
+    assert may_be_used(made.new) == () and "is superseded" in may_be_used(made.old)[0]
+    capsys.readouterr()
+    assert back(green) == 0
+    assert "1.1.0 is withdrawn, 1.0.0 is released again" in capsys.readouterr().out
+    assert may_be_used(made.old) == ()
+    with pytest.raises(PackageError, match="misses small ones"):
+        may_be_used(made.new)
+    site = str(made.folder / "north" / "local" / "fedvoxel_site.json")
+    root = ["--root", str(made.folder / "rootCA.pem")]
+    read = ["brains", "--site", site, *root, "--releases", str(green.index), "--no-pdf", "--worst", "0", "--out"]
+    assert main(["evaluate", str(made.new.path), *read, str(tmp_path / "new")]) == 17
+    assert main(["evaluate", str(made.old.path), *read, str(tmp_path / "old")]) == 0
+
+
+def test_a_rollback_tells_a_script_and_refuses_where_there_is_none(
+    green: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert green.promote() == 0
+    capsys.readouterr()
+    assert back(green, "--not-unsafe", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ended"]["version"], said["ended"]["state"]) == ("1.1.0", "superseded")
+    assert (said["released"]["version"], said["released"]["state"]) == ("1.0.0", "released")
+    before = (green.index / INDEX).read_bytes()
+    assert back(green) == 17
+    assert "stop the present one with `fedvoxel release set withdrawn`" in capsys.readouterr().err
+    officer = kit_of(green.folder / "kits", person("officer@b.example", "b", "org_admin"))
+    assert back(green, sign=officer) == 17
+    assert (green.index / INDEX).read_bytes() == before

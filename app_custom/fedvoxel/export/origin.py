@@ -44,12 +44,14 @@ class ModelOrigin(FrozenModel):
 
     Attributes:
         start_sha256: Of the model of an earlier run that the run began with; None for none.
+        is_last: Whether it is the run's last model, with which another run can begin.
     """
 
     run_key: str
     job_id: str
     model_sha256: Sha256
     start_sha256: Sha256 | None
+    is_last: bool = False
 
 
 def read_model_origin(provenance: bytes) -> ModelOrigin:
@@ -63,6 +65,7 @@ def read_model_origin(provenance: bytes) -> ModelOrigin:
         origin = parse_config(Origin, values.get("origin"), "its origin")
         start = (values["privacy"]["start_from"] or {}).get("sha256")
         said = {name: getattr(origin, name) for name in ("run_key", "job_id", "model_sha256")}
+        said["is_last"] = origin.round == origin.rounds_committed - 1
         return parse_config(ModelOrigin, said | {"start_sha256": start}, "its origin")
     except (ConfigError, KeyError, TypeError, AttributeError):
         raise PackageError(f"the package's {PROVENANCE} does not say which run it is of") from None
