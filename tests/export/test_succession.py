@@ -139,6 +139,12 @@ def test_nothing_to_go_back_to_is_one_line(lead: Publisher, packages: list[Packa
     refused(lead, "released before 1\\.0\\.0")
 
 
+def test_where_there_is_no_index_none_is_made(lead: Publisher) -> None:
+    with pytest.raises(PackageError, match="expected an index of releases"):
+        roll_back(lead, NAME, "bad", NOW)
+    assert not lead.folder.exists()
+
+
 @pytest.mark.parametrize("role", ["member", "org_admin", None])
 def test_who_may_not_release_does_not_even_withdraw(lead: Publisher, packages: list[Package], role: str | None) -> None:
     succeed(lead, packages[:2])

@@ -26,21 +26,32 @@ ROLLBACK_EXAMPLE = (
 )
 
 
+PackageFile = Annotated[Path, typer.Argument(metavar="PACKAGE", help="A .fvpkg file.", show_default=False)]
+Policy = Annotated[Path, typer.Option("--policy", help="What is asked, agreed on beforehand.", show_default=False)]
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option("--report", help="A folder with a hospital's to_share.json or audit.json, vouched for; repeatable."),
+]
+ReaderStudy = Annotated[
+    Path | None, typer.Option("--reader-study", help="The result of a reader study (reader_study.json).")
+]
+DespiteWithdrawn = Annotated[
+    bool, typer.Option("--despite-withdrawn", help="Although one of the same run is withdrawn, for another reason.")
+]
+NotUnsafe = Annotated[
+    bool, typer.Option("--not-unsafe", help="Supersede the present version, which may be used with a warning.")
+]
+
+
 def promote(
-    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A .fvpkg file.", show_default=False)],
+    package: PackageFile,
     index: Index,
-    policy: Annotated[Path, typer.Option(help="What is asked, agreed on beforehand.", show_default=False)],
+    policy: Policy,
     sign: Kit,
     reason: Reason,
-    report: Annotated[
-        list[Path] | None,
-        typer.Option(help="A folder with a hospital's to_share.json or audit.json, vouched for; repeatable."),
-    ] = None,
-    reader_study: Annotated[Path | None, typer.Option(help="The result of a reader study (reader_study.json).")] = None,
-    despite_withdrawn: Annotated[
-        bool,
-        typer.Option("--despite-withdrawn", help="Although one of the same run is withdrawn, for another reason."),
-    ] = False,
+    report: Reports = None,
+    reader_study: ReaderStudy = None,
+    despite_withdrawn: DespiteWithdrawn = False,
     crl: RevocationList = None,
     seen: SeenFile = None,
     as_json: AsJson = False,
@@ -52,24 +63,32 @@ def promote(
     is then as it was.
     """
     from fedvoxel.cli.withdrawal_releases import check_run_is_not_withdrawn
-    from fedvoxel.errors import PromotionError
-    from fedvoxel.export.package import open_package
     from fedvoxel.export.reader_gate import ReaderStudyGate
-    from fedvoxel.export.succession import promote as put_in_place
     from fedvoxel.governance.promotion.policy import read_promotion_policy
 
     asked, now = read_promotion_policy(policy), datetime.now(UTC)
     who = publisher(index, sign, crl, seen, ReaderStudyGate(reader_study, asked.reader_study))
     if not despite_withdrawn:
         check_run_is_not_withdrawn(package, index, who.trust, seen, now)
-    opened = open_package(package, who.trust, now)
-    judged = _judged(asked, opened, who, report or [], now)
-    name = f"{opened.manifest.name} {opened.manifest.version}"
+    _promote(asked, package, who, report or [], reason, as_json)
+
+
+def _promote(
+    policy: "PromotionPolicy", path: Path, who: "Publisher", folders: list[Path], reason: str, as_json: bool
+) -> None:
+    from fedvoxel.errors import PromotionError
+    from fedvoxel.export.package import open_package
+    from fedvoxel.export.succession import promote as put_in_place
+
+    now = datetime.now(UTC)
+    package = open_package(path, who.trust, now)
+    judged = _judged(policy, package, who, folders, now)
+    name = f"{package.manifest.name} {package.manifest.version}"
     if judged.evidence is None:
         _show(name, judged, as_json)
         red = ", ".join(gate.name for gate in judged.gates if not gate.green)
         raise PromotionError(f"{name} was not promoted, and the index is as it was; not green: {red}")
-    done, *before = put_in_place(who, opened, judged.evidence, reason, now)
+    done, *before = put_in_place(who, package, judged.evidence, reason, now)
     _show(name, judged, as_json)
     if not as_json:
         ended = "".join(f"; {one.version} is {one.state}" for one in before)
@@ -81,9 +100,7 @@ def rollback(
     name: Annotated[str, typer.Argument(help="The model.", show_default=False)],
     sign: Kit,
     reason: Reason,
-    not_unsafe: Annotated[
-        bool, typer.Option("--not-unsafe", help="Supersede the present version, which may be used with a warning.")
-    ] = False,
+    not_unsafe: NotUnsafe = False,
     crl: RevocationList = None,
     seen: SeenFile = None,
     as_json: AsJson = False,

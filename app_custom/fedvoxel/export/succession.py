@@ -16,7 +16,7 @@ from fedvoxel.export.promotion import PromotionEvidence
 from fedvoxel.export.publishing import Publisher, Said, open_release, put
 from fedvoxel.export.reader_gate import NO_GATE
 from fedvoxel.export.release import State
-from fedvoxel.export.releases import INDEX, PACKAGES, Release, statements_of, states_of
+from fedvoxel.export.releases import INDEX, PACKAGES, Release, Releases, statements_of, states_of
 from fedvoxel.federation.reader_study.requirement import ReaderStudyEvidence
 from fedvoxel.records.chain import Chain
 
@@ -92,6 +92,8 @@ def roll_back(publisher: Publisher, name: str, reason: str, now: datetime, end: 
         LedgerError: The index cannot be written.
     """
     publisher = replace(publisher, gate=NO_GATE)
+    # Refuses what is no index, before anything is made for one.
+    Releases(publisher.folder, publisher.trust, publisher.seen, now)
     with Chain(publisher.folder / INDEX, public=True).writing() as chain:
         present, back = _pair(statements_of(chain.entries, publisher.trust, now), name)
         path = publisher.folder / PACKAGES / file_name(back.name, back.version)
