@@ -163,6 +163,12 @@ class ReleaseGateError(FedVoxelError):
     exit_code = 20
 
 
+class PromotionError(FedVoxelError):
+    """Says that a package was not promoted: a gate is red, or what it asks for is missing; the index is as it was."""
+
+    exit_code = 30
+
+
 class BackupError(FedVoxelError):
     """Says that a backup was not made, is not whole, does not open, or was not put back; nothing was overwritten."""
 

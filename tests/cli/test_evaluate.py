@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.export.package import open_package
 from fedvoxel.export.publishing import Publisher
 from tests.evaluation.judgement.made_up import (
     NAME,
@@ -131,6 +132,9 @@ def test_a_margin_stands_once_there_is_a_result(
     assert main(arguments(hospital, tmp_path / "one", *asked, "0.02")) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "non-inferior at a margin of 0.02" in said
+    shared = json.loads((tmp_path / "one" / "to_share.json").read_text())
+    other = open_package(tmp_path / "hippocampus-0.9.0.fvpkg", sample_trust())
+    assert shared["schema_version"] == 2 and shared["comparison"]["package_sha256"] == other.sha256
     assert "against hippocampus 0.9.0, anterior: dice 0.000 (0.000 to 0.000), p = 1.000" in said
     assert main(arguments(hospital, tmp_path / "two", *asked, "0.05")) == 3
     assert "has a result already, under a margin of 0.02" in capsys.readouterr().err

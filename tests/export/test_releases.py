@@ -305,10 +305,10 @@ def test_an_index_without_one_of_its_entries_is_refused(published: Path) -> None
 def test_a_newer_entry_says_to_update(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Chain(published / "index.jsonl").writing() as chain:
         body = json.loads(json.dumps(chain.entries[-1].body))
-        body["statement"]["schema_version"] = 3
+        body["statement"]["schema_version"] = 4
         chain.append(body)
     refused(published, "update fedvoxel")
-    assert rules.SCHEMA_VERSION == 2
+    assert rules.SCHEMA_VERSION == 3
 
 
 # ------------------------------------------------------------------ going backwards

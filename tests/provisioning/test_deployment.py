@@ -71,6 +71,25 @@ def test_a_unit_starts_the_command_as_nobody_special_and_outlives_a_job_without_
     assert started.endswith("/srv/fedvoxel/%i") and not re.search(r"(?i)pass|secret|key|token", started)
 
 
+TIMERS = sorted((PROVISIONING / "systemd").glob("*.timer"))
+
+
+@pytest.mark.parametrize("timer", TIMERS, ids=lambda path: path.stem)
+def test_systemd_takes_a_timer_and_knows_when(timer: Path, tmp_path: Path) -> None:
+    service = timer.with_suffix(".service")
+    (tmp_path / service.name).write_text(service.read_text().replace("/opt/fedvoxel/bin/fedvoxel", "/bin/true"))
+    copied = tmp_path / timer.name
+    copied.write_text(timer.read_text())
+    verify = ("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copied))
+    told = run(*verify)
+    assert told.returncode == 0 and not told.stderr.strip(), told.stderr
+    (when,) = re.findall(r"^OnCalendar=(.*)$", copied.read_text(), re.MULTILINE)
+    assert run("systemd-analyze", "calendar", when).returncode == 0
+    assert "Type=oneshot" in service.read_text() and "job retrain" in service.read_text()
+    copied.write_text(timer.read_text().replace("quarterly", "every blue moon"))
+    assert "every blue moon" in run(*verify).stderr
+
+
 # ------------------------------------------------------------------ containers
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedvoxel.cli.job_plan import PLAN_EXAMPLE, plan
+from fedvoxel.cli.job_retrain import RETRAIN_EXAMPLE, retrain
 from fedvoxel.cli.job_watch import WATCH_EXAMPLE, watch
 from fedvoxel.errors import ConfigError, JobError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("plan", epilog=PLAN_EXAMPLE)(plan)
 app.command("watch", epilog=WATCH_EXAMPLE)(watch)
+app.command("retrain", epilog=RETRAIN_EXAMPLE)(retrain)
 
 JobArgument = Annotated[Path, typer.Argument(help="The job folder, with meta.json in it.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]

@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from fedvoxel.cli.release_options import AsJson, Index, Kit, Reason, SeenFile, publisher
+from fedvoxel.cli.release_promote import PROMOTE_EXAMPLE, ROLLBACK_EXAMPLE, promote, rollback
 from fedvoxel.cli.trust_options import RevocationList, Root, read
 
 if TYPE_CHECKING:
-    from fedvoxel.export.publishing import Publisher
     from fedvoxel.export.reader_gate import ReaderStudyGate
     from fedvoxel.export.releases import Release
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Publish, list and fetch released packages.")
-
-Index = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of the index.", show_default=False)]
-Kit = Annotated[Path, typer.Option("--sign", help="The kit of the person who signs.", show_default=False)]
-Reason = Annotated[str, typer.Option(help="Why, for those who will read it.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone on standard output.")]
-SeenFile = Annotated[
-    Path | None, typer.Option(help="Where to remember what was seen; a file in your state folder by default.")
-]
-
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Publish, promote, list and fetch released packages."
+)
+app.command("promote", epilog=PROMOTE_EXAMPLE)(promote)
+app.command("rollback", epilog=ROLLBACK_EXAMPLE)(rollback)
 
 ReaderStudy = Annotated[
     Path | None,
@@ -72,7 +68,7 @@ def publish(
     gate, now = _gate(reader_study, reader_policy, index_requires), datetime.now(UTC)
     if not despite_withdrawn:
         check_run_is_not_withdrawn(package, index, read(sign, crl), seen, now)
-    done = _publisher(index, sign, crl, seen, gate).publish(package, state, reason, now)
+    done = publisher(index, sign, crl, seen, gate).publish(package, state, reason, now)
     typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: fedvoxel release list {index}")
 
 
@@ -101,7 +97,7 @@ def set_(
     20 if a reader study is missing or falls short; 3 if its result or policy cannot be read.
     """
     gate = _gate(reader_study, reader_policy, None)
-    done = _publisher(index, sign, crl, seen, gate).set_state(name, version, state, reason, datetime.now(UTC))
+    done = publisher(index, sign, crl, seen, gate).set_state(name, version, state, reason, datetime.now(UTC))
     typer.echo(f"{done.name} {done.version} is {done.state}, signed by {done.by}. Next: tell the hospitals")
 
 
@@ -120,12 +116,12 @@ def list_(index: Index, root: Root, crl: RevocationList = None, seen: SeenFile =
         typer.echo(json.dumps([_facts(one) for one in found], indent=2, ensure_ascii=False))
         return
     table = Table(box=box.SIMPLE)
-    for heading in ("model", "version", "state", "since", "by", "why", "reader study"):
+    for heading in ("model", "version", "state", "since", "by", "why", "gates"):
         table.add_column(heading, overflow="fold")
     for one in found:
-        study = one.reader_study.words if one.reader_study else "none"
+        gates = "; ".join(passed.words for passed in (one.reader_study, one.promotion) if passed) or "none"
         since = f"{one.at:%Y-%m-%d}"
-        table.add_row(one.name, one.version, one.state, since, escape(str(one.by)), escape(one.reason), study)
+        table.add_row(one.name, one.version, one.state, since, escape(str(one.by)), escape(one.reason), gates)
     Console().print(table)
     typer.echo(f"Next: fedvoxel release fetch {index} NAME")
 
@@ -149,13 +145,6 @@ def fetch(
     typer.echo(f"{package.path}, signed by {package.signed_by}. Next: fedvoxel export show {package.path}")
 
 
-def _publisher(index: Path, sign: Path, crl: Path | None, seen: Path | None, gate: "ReaderStudyGate") -> "Publisher":
-    from fedvoxel.export.publishing import Publisher
-    from fedvoxel.records.identity import load_identity
-
-    return Publisher(index, load_identity(sign / "startup"), read(sign, crl), seen, gate)
-
-
 def _gate(result: Path | None, policy: Path | None, of_index: Path | None) -> "ReaderStudyGate":
     from fedvoxel.export.reader_gate import ReaderStudyGate, read_requirement
 
@@ -174,4 +163,5 @@ def _facts(release: "Release") -> dict[str, Any]:
         "reason": release.reason,
         "sha256": release.sha256,
         "reader_study": release.reader_study.model_dump(mode="json") if release.reader_study else None,
+        "promotion": release.promotion.model_dump(mode="json") if release.promotion else None,
     }

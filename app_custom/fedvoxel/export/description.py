@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel
+from fedvoxel.records.names import ModelName
 from fedvoxel.training.config import InferenceConfig
 from fedvoxel.volumes.plan import PreprocessingPlan
 
@@ -26,7 +27,6 @@ _Label64 = Annotated[
 _Positive = Annotated[float, Field(gt=0, le=10_000)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,59}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}$")]
 """MAJOR.MINOR.PATCH."""
 

@@ -6,10 +6,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
-from fedvoxel.export.description import DESCRIPTION, ModelDescription, ModelName, Version
+from fedvoxel.export.description import DESCRIPTION, ModelDescription, Version
 from fedvoxel.export.signature import Moment, read_versioned
 from fedvoxel.records.canonical import canonical_json
-from fedvoxel.records.names import Sha256
+from fedvoxel.records.names import ModelName, Sha256
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 ONNX, CALIBRATION = "model.onnx", "calibration.json"

@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError, PackageError
 from fedvoxel.export.manifest import file_name
 from fedvoxel.export.package import Package, open_package
+from fedvoxel.export.promotion import PromotionEvidence
 from fedvoxel.export.reader_gate import NO_GATE, ReaderStudyGate, check_evidence
-from fedvoxel.export.release import PURPOSE, SignedStatement, State, Statement, check_may_require
+from fedvoxel.export.release import PURPOSE, SignedStatement, State, Statement, check_may_require, version_of
 from fedvoxel.export.releases import (
     INDEX,
     PACKAGES,
@@ -25,10 +26,34 @@ from fedvoxel.export.releases import (
 from fedvoxel.export.seen import Seen
 from fedvoxel.export.signature import sign, verify
 from fedvoxel.export.trust import Trust
+from fedvoxel.federation.reader_study.requirement import ReaderStudyEvidence
 from fedvoxel.records.atomic import copy_file, copy_public
 from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_entry import FIRST, Body, Entry
 from fedvoxel.records.identity import Identity
+
+
+@dataclass(frozen=True)
+class Said:
+    """Is what is said of a package.
+
+    Attributes:
+        package: Its identity.
+        name: The model's.
+        version: The model's.
+        state: Its state from now on.
+        reason: Why.
+        promotion: By what it was promoted; None where no gates were asked.
+        reader_study: What stands in the index of its reader study already; None for what the publisher brings.
+    """
+
+    package: str
+    name: str
+    version: str
+    state: State
+    reason: str
+    promotion: PromotionEvidence | None = None
+    reader_study: ReaderStudyEvidence | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +91,13 @@ class Publisher:
         """
         package = open_package(path, self.trust, now)
         name, version = package.manifest.name, package.manifest.version
-        said = _Said(package.sha256, name, version, state, reason)
+        said = Said(package.sha256, name, version, state, reason)
         _make_folders(self.folder)
         with Chain(self.folder / INDEX, public=True).writing() as chain:
-            entry = self._entry(chain.entries, said, now)
-            _put(package, self.folder / PACKAGES / file_name(name, version), self.trust, now)
+            entry = self.entry(chain.entries, said, now)
+            put(package, self.folder / PACKAGES / file_name(name, version), self.trust, now)
             chain.append(entry)
-            return self._remembered(chain.entries, package.sha256, now)
+            return self.remembered(chain.entries, package.sha256, now)
 
     def set_state(self, name: str, version: str, state: State, reason: str, now: datetime) -> Release:
         """Sets the state of a package in the index.
@@ -89,13 +114,24 @@ class Publisher:
             raise PackageError(f"the index has no {name} {version}; see `fedvoxel release list`")
         if state == "released":
             open_release(releases.path_of(found[0]), found[0], self.trust, now)
-        said = _Said(found[0].sha256, name, version, state, reason)
+        said = Said(found[0].sha256, name, version, state, reason)
         with Chain(self.folder / INDEX, public=True).writing() as chain:
-            chain.append(self._entry(chain.entries, said, now))
-            return self._remembered(chain.entries, found[0].sha256, now)
+            chain.append(self.entry(chain.entries, said, now))
+            return self.remembered(chain.entries, found[0].sha256, now)
 
-    def _entry(self, entries: Sequence[Entry], said: "_Said", now: datetime) -> Body:
-        """Returns the body of the next entry, if it may be written."""
+    def entry(self, entries: Sequence[Entry], said: Said, now: datetime) -> Body:
+        """Returns the body of the next entry, if it may be written.
+
+        Args:
+            entries: All that stand, read under the index's lock.
+            said: What is said next.
+            now: The present (aware).
+
+        Raises:
+            PackageError: The index cannot be trusted, or the publisher may not say that there.
+            ReleaseGateError: A reader study is missing or falls short.
+            ConfigError: What was brought of it cannot be read.
+        """
         if entries:
             Seen(self.seen).remember(self.folder, entries)
         else:
@@ -110,15 +146,15 @@ class Publisher:
         check_evidence(statement.state, statement.reader_study, required_by(entries) or statement.requires)
         return SignedStatement(statement=statement, signature=signature).model_dump(mode="json", exclude_none=True)
 
-    def _statement(self, entries: Sequence[Entry], said: "_Said") -> Statement:
+    def _statement(self, entries: Sequence[Entry], said: Said) -> Statement:
         """Returns what is said at the next place."""
         if entries and self.gate.of_every_release not in (None, required_by(entries)):
             raise PackageError("what every release requires is said when an index is begun: begin another")
         requires = None if entries else self.gate.of_every_release
-        evidence = self.gate.evidence(said.package, required_by(entries) or requires)
+        evidence = said.reader_study or self.gate.evidence(said.package, required_by(entries) or requires)
         values = {
-            **asdict(said),
-            "schema_version": 2 if evidence or requires else 1,
+            **vars(said),
+            "schema_version": version_of(evidence, requires, said.promotion),
             "index": len(entries),
             "previous": entries[-1].hash if entries else FIRST,
             "reader_study": evidence,
@@ -129,18 +165,10 @@ class Publisher:
         except ConfigError as error:
             raise PackageError(str(error)) from None
 
-    def _remembered(self, entries: Sequence[Entry], sha256: str, now: datetime) -> Release:
+    def remembered(self, entries: Sequence[Entry], sha256: str, now: datetime) -> Release:
+        """Remembers what was written, and returns what the index says of a package now."""
         Seen(self.seen).remember(self.folder, entries)
         return states_of(entries, self.trust, now)[sha256]
-
-
-@dataclass(frozen=True)
-class _Said:
-    package: str
-    name: str
-    version: str
-    state: State
-    reason: str
 
 
 def fetch(releases: Releases, name: str, version: str | None, out: Path, trust: Trust) -> Package:
@@ -187,8 +215,12 @@ def _make_folders(index: Path) -> None:
         raise PackageError(f"the folder of the index cannot be made ({what})") from None
 
 
-def _put(package: Package, target: Path, trust: Trust, now: datetime) -> None:
-    """Copies a package into an index, unless it lies there."""
+def put(package: Package, target: Path, trust: Trust, now: datetime) -> None:
+    """Copies a package into an index, unless it lies there.
+
+    Raises:
+        PackageError: Another one lies there, or it cannot be written.
+    """
     if target.exists():
         if open_package(target, trust, now).sha256 != package.sha256:
             raise PackageError(f"another package lies in the index as {target.name}; give this one a new version")

@@ -10,17 +10,18 @@ from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
 from fedvoxel.config import FrozenModel, parse_config
 from fedvoxel.errors import ConfigError, PackageError
-from fedvoxel.export.description import ModelName, Version
+from fedvoxel.export.description import Version
+from fedvoxel.export.promotion import PromotionEvidence
 from fedvoxel.export.signature import Signature, read_versioned
 from fedvoxel.export.trust import Role
 from fedvoxel.federation.reader_study.requirement import ReaderStudyEvidence, ReaderStudyRequirement
 from fedvoxel.records.canonical import canonical_json
-from fedvoxel.records.names import Sha256
+from fedvoxel.records.names import ModelName, Sha256
 
 PURPOSE = "release"
 """What an entry's signature is for."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 State = Literal["candidate", "released", "superseded", "withdrawn"]
 """candidate: to be evaluated; released: to be used; superseded: there is a better one; withdrawn: not to be used."""
@@ -60,9 +61,10 @@ class Statement(FrozenModel):
         reason: Why.
         reader_study: What was required of a reader study, and seen; None without one.
         requires: What every release of this index requires of a reader study; in its first entry only.
+        promotion: By what policy and reports it was promoted; None where no gates were asked.
     """
 
-    schema_version: Literal[1, 2] = 1
+    schema_version: Literal[1, 2, 3] = 1
     index: Annotated[NonNegativeInt, Field(strict=True)]
     previous: Sha256
     package: Sha256
@@ -72,12 +74,15 @@ class Statement(FrozenModel):
     reason: Reason
     reader_study: ReaderStudyEvidence | None = None
     requires: ReaderStudyRequirement | None = None
+    promotion: PromotionEvidence | None = None
 
     @model_validator(mode="after")
     def _version_says_what_is_in_it(self) -> Self:
-        # Who knows no more than version 1 must not take the entry for one without conditions.
-        if (self.schema_version == 2) != (self.reader_study is not None or self.requires is not None):
-            raise ValueError("schema_version 2 goes with a reader study, and 1 with none")
+        # Who knows no more than an earlier version must not take the entry for one without conditions.
+        if self.schema_version != version_of(self.reader_study, self.requires, self.promotion):
+            raise ValueError("schema_version 3 goes with a promotion, 2 with a reader study, and 1 with neither")
+        if self.promotion is not None and self.state != "released":
+            raise ValueError("what is promoted is released")
         if self.requires is not None and self.index:
             raise ValueError("what every release requires is said in the first entry of an index only")
         return self
@@ -86,6 +91,15 @@ class Statement(FrozenModel):
     def content(self) -> bytes:
         """Is what is signed."""
         return canonical_json(self.model_dump(mode="json", exclude_none=True))
+
+
+def version_of(
+    study: ReaderStudyEvidence | None, requires: ReaderStudyRequirement | None, promotion: PromotionEvidence | None
+) -> Literal[1, 2, 3]:
+    """Returns the first version that has what a statement says."""
+    if promotion is not None:
+        return 3
+    return 1 if study is None and requires is None else 2
 
 
 class SignedStatement(FrozenModel):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fedvoxel.errors import LedgerError, PackageError, ReleaseGateError
 from fedvoxel.export.manifest import file_name
+from fedvoxel.export.promotion import PromotionEvidence
 from fedvoxel.export.reader_gate import check_evidence
 from fedvoxel.export.release import (
     PURPOSE,
@@ -51,6 +52,7 @@ class Release:
         at: When that was signed.
         by: Who signed it.
         reader_study: What was required of a reader study, and seen; None without one.
+        promotion: By what policy and reports it was promoted; None where no gates were asked.
     """
 
     sha256: str
@@ -61,6 +63,7 @@ class Release:
     at: datetime
     by: Signer
     reader_study: ReaderStudyEvidence | None = None
+    promotion: PromotionEvidence | None = None
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -88,6 +91,8 @@ class Releases:
         entries = _read(folder)
         self.statements = statements_of(entries, trust, now or datetime.now(UTC))
         """All that it says, in order: a package each time that it got a state."""
+        self.requires = required_by(entries)
+        """What every release of it requires of a reader study."""
         self._states = {one.sha256: one for one in self.statements}
         Seen(seen).remember(folder, entries)
 
@@ -101,14 +106,17 @@ class Releases:
         found = self._states.get(sha256)
         return found.state if found else None
 
+    def released(self, name: str) -> tuple[Release, ...]:
+        """Returns the released versions of a model, in their order: readers get the last one."""
+        return tuple(one for one in self.all if one.name == name and one.state == "released")
+
     def newest(self, name: str, version: str | None = None) -> Release:
         """Returns the newest released version of a model, or the one asked for.
 
         Raises:
             PackageError: There is none that is released.
         """
-        released = [one for one in self.all if one.name == name and one.state == "released"]
-        wanted = [one for one in released if version in (None, one.version)]
+        wanted = [one for one in self.released(name) if version in (None, one.version)]
         if not wanted:
             known = ", ".join(f"{one.version} {one.state}" for one in self.all if one.name == name)
             asked = name if version is None else f"{name} {version}"
@@ -207,7 +215,8 @@ def _release(entry: Entry, signed: SignedStatement, trust: Trust, now: datetime)
 
 def release_of(said: Statement, at: datetime, by: Signer) -> Release:
     """Returns what a statement says."""
-    return Release(said.package, said.name, said.version, said.state, said.reason, at, by, said.reader_study)
+    named = (said.package, said.name, said.version, said.state, said.reason)
+    return Release(*named, at, by, said.reader_study, said.promotion)
 
 
 def _read(folder: Path) -> list[Entry]:

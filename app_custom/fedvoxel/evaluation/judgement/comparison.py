@@ -69,6 +69,7 @@ class Comparison(FrozenModel):
     Attributes:
         kind: Whether the other is a model or a reader.
         name: Who it is.
+        package_sha256: The other package's identity; None for a reader, and in what was written before version 2.
         metric: What is compared.
         margin: How much worse would still be good enough; None if nobody said so before.
         stated_at: When that was said (UTC).
@@ -78,6 +79,7 @@ class Comparison(FrozenModel):
 
     kind: Literal["model", "reader"]
     name: str
+    package_sha256: str | None = None
     metric: Metric
     margin: float | None
     stated_at: str | None

@@ -109,7 +109,7 @@ class Judgement(FrozenModel):
         skipped: What was not judged, and why.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     use: str = "For research use only."
     made_at: str
     model: ModelFacts
@@ -126,11 +126,12 @@ class Judgement(FrozenModel):
 
 @dataclass(frozen=True)
 class Other:
-    """Is whom the model is compared with, and by what that is decided."""
+    """Is whom the model is compared with, and by what that is decided; `package_sha256` is None for a reader."""
 
     kind: Literal["model", "reader"]
     name: str
     stated: Stated
+    package_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def _comparison(
     return Comparison(
         kind=other.kind,
         name=other.name,
+        package_sha256=other.package_sha256,
         metric=plan.metric,
         margin=plan.margin,
         stated_at=None if plan.margin is None else other.stated.at,

@@ -135,7 +135,7 @@ def _stated(task: Task, against: Against, tolerance_mm: float) -> Other:
         tolerance_mm=tolerance_mm if against.metric == "nsd" else None,
     )
     stated: Stated = state_plan(against.record, _question(task, against), asked)
-    return Other(against.kind, against.name, stated)
+    return Other(against.kind, against.name, stated, against.identity if against.kind == "model" else None)
 
 
 def _made(task: Task, judged: Judged, tolerance_mm: float, other: Other | None) -> Judgement:

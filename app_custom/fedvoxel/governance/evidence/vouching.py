@@ -1,6 +1,7 @@
 """A person's signature beside a report: that this file is what the command wrote about their own run or cohort."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -51,8 +52,23 @@ def vouch(report: Path, identity: Identity, now: datetime) -> Signer:
     return signer
 
 
-def voucher_of(report: Path, trust: Trust, now: datetime) -> Signer | None:
-    """Returns who stands for a report; None where nobody does.
+@dataclass(frozen=True)
+class Vouched:
+    """Is a report that a person stands for.
+
+    Attributes:
+        content: Its bytes, those that were signed.
+        signer: Who stands for it.
+        at: When that was signed.
+    """
+
+    content: bytes
+    signer: Signer
+    at: datetime
+
+
+def vouched(report: Path, trust: Trust, now: datetime) -> Vouched | None:
+    """Returns a report that somebody stands for; None where nobody does.
 
     Raises:
         ConfigError: The report cannot be read.
@@ -66,7 +82,14 @@ def voucher_of(report: Path, trust: Trust, now: datetime) -> Signer | None:
         signature = read_signature(read_plain(place, LARGEST_BYTES), "the report's signature")
     except NotPlainError:
         raise PackageError("the report's signature cannot be read") from None
-    return _person(verify(signature, PURPOSE, _content(report), trust, now))
+    content = _content(report)
+    return Vouched(content, _person(verify(signature, PURPOSE, content, trust, now)), signature.at)
+
+
+def voucher_of(report: Path, trust: Trust, now: datetime) -> Signer | None:
+    """Returns who stands for a report; None where nobody does. Raises what `vouched` does."""
+    found = vouched(report, trust, now)
+    return None if found is None else found.signer
 
 
 def _person(signer: Signer) -> Signer:
