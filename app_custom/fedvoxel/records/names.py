@@ -16,6 +16,7 @@ CohortName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 
 AppName = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 """The name by which jobs ask for a Flower app on a site's list."""
+
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]{0,59}$")]
 """A packaged model's name, which is also in that of its file."""
 

@@ -7,8 +7,8 @@ from typing import Any
 from fedvoxel.config import load_json_config
 from fedvoxel.errors import GateError, PackageError
 from fedvoxel.evaluation.comparison.parts import Values
-from fedvoxel.evaluation.promotion import objections
 from fedvoxel.evaluation.report import Report
+from fedvoxel.evaluation.run_gate import objections
 from fedvoxel.export.releases import INDEX
 from fedvoxel.ops.pipelines.command import run_command
 from fedvoxel.ops.pipelines.job_steps import result_of

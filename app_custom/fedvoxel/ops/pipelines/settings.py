@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import StringConstraints
 
 from fedvoxel.config import FrozenModel, load_json_config
-from fedvoxel.evaluation.promotion import PromotionRule
+from fedvoxel.evaluation.run_gate import GateRule
 from fedvoxel.ops.trackers.places import checked_url
 
 _Line = Annotated[
@@ -43,7 +43,7 @@ class PipelineSettings(FrozenModel):
     job: Path
     kit: Path
     site_kits: tuple[Path, ...] = ()
-    gate: PromotionRule
+    gate: GateRule
     describe: Path
     releases: Path
     reason: _Line

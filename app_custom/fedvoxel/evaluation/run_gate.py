@@ -17,7 +17,7 @@ from fedvoxel.federation.outcome import ClassName, Dice
 MinimumDice = Annotated[dict[ClassName, Dice], Field(min_length=1)]
 
 
-class PromotionRule(FrozenModel):
+class GateRule(FrozenModel):
     """Is what is asked.
 
     Attributes:
@@ -35,7 +35,7 @@ class PromotionRule(FrozenModel):
     most_untested: NonNegativeInt = 0
 
 
-def objections(report: Report, rule: PromotionRule) -> tuple[str, ...]:
+def objections(report: Report, rule: GateRule) -> tuple[str, ...]:
     """Returns what stands against promoting a run's model, one sentence each; nothing where it may be promoted.
 
     Args:
@@ -45,7 +45,7 @@ def objections(report: Report, rule: PromotionRule) -> tuple[str, ...]:
     return (*_of_the_run(report, rule), *_of_classes(report, rule), *_of_hospitals(report, rule))
 
 
-def _of_the_run(report: Report, rule: PromotionRule) -> list[str]:
+def _of_the_run(report: Report, rule: GateRule) -> list[str]:
     found = []
     if report.run.status not in ENDED_WELL:
         found.append(f"the run is {report.run.status}")
@@ -58,7 +58,7 @@ def _of_the_run(report: Report, rule: PromotionRule) -> list[str]:
     return found
 
 
-def _of_classes(report: Report, rule: PromotionRule) -> list[str]:
+def _of_classes(report: Report, rule: GateRule) -> list[str]:
     scored = {one.class_name: one.dice_mean for one in report.overall}
     found = [f"{name}: no minimum is stated" for name in scored if name not in rule.minimum_dice]
     for name, least in rule.minimum_dice.items():
@@ -69,7 +69,7 @@ def _of_classes(report: Report, rule: PromotionRule) -> list[str]:
     return found
 
 
-def _of_hospitals(report: Report, rule: PromotionRule) -> list[str]:
+def _of_hospitals(report: Report, rule: GateRule) -> list[str]:
     found = []
     for row in report.rows:
         least, mean = rule.minimum_dice_of_each_hospital.get(row.class_name), row.score.dice_mean

@@ -6,8 +6,8 @@ import pytest
 
 from fedvoxel.config import parse_config
 from fedvoxel.errors import ConfigError
-from fedvoxel.evaluation.promotion import PromotionRule, objections
 from fedvoxel.evaluation.report import build_report
+from fedvoxel.evaluation.run_gate import GateRule, objections
 from fedvoxel.federation.outcome import ClassScore, SiteScore
 from tests.sample_run import sample_outcome
 
@@ -24,7 +24,7 @@ def scores(anterior: float | None, posterior: float | None = 0.9, cases: int = 5
 def said(test: dict[str, SiteScore], run: dict[str, Any] | None = None, **rule: Any) -> tuple[str, ...]:
     asked = {"minimum_dice": {"anterior": 0.8, "posterior": 0.8}} | rule
     outcome = sample_outcome().model_copy(update={"sites": SITES, "test": test, "personal": {}, **(run or {})})
-    return objections(build_report(outcome), parse_config(PromotionRule, asked, "the rule"))
+    return objections(build_report(outcome), parse_config(GateRule, asked, "the rule"))
 
 
 def both(score: SiteScore) -> dict[str, SiteScore]:
@@ -86,4 +86,4 @@ def test_a_run_without_scores_or_that_has_failed_is_stopped() -> None:
 )
 def test_a_rule_that_asks_for_nothing_or_is_misspelt_is_refused(rule: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="the rule is not valid"):
-        parse_config(PromotionRule, rule, "the rule")
+        parse_config(GateRule, rule, "the rule")
