@@ -5,36 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 
-import pytest
-
 import fedvoxel
+from tests.own_environment import python_with
 
-ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("kfp", "kfp-kubernetes", "kubeflow-katib-api")
 
 
 @cache
 def kfp_python() -> Path:
-    """Returns the interpreter; skips the test where Kubeflow Pipelines cannot be installed."""
+    """Returns the interpreter."""
     if find_spec("kfp") is not None:
         return Path(sys.executable)
     folder = Path(mkdtemp(prefix="fedvoxel_kfp_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-    python = folder / "bin" / "python"
-    (own,) = (folder / "lib").glob("python3*/site-packages")
-    (own / "below.pth").write_text(sysconfig.get_path("purelib"))
-    command = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints-pipelines.txt"), *NEEDED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"Kubeflow Pipelines cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
-    return python
+    return python_with(folder, "constraints-pipelines.txt", *NEEDED)
 
 
 def pipeline_process(home: Path, *words: object) -> "subprocess.Popen[str]":

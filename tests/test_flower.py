@@ -3,13 +3,12 @@
 import os
 import re
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from tests.flower_apps import IS_HERE, ROOT
+from tests.own_environment import python_with
 
 PLACES = ("tests/ops/flower", "tests/training/test_flower_app.py", "tests/system/test_flower.py")
 OLDER = {"fastapi", "packaging", "protobuf", "pycryptodome", "starlette", "uvicorn"}
@@ -30,21 +29,7 @@ def test_only_what_flower_wants_older_differs() -> None:
 @pytest.fixture(scope="module")
 def flower_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with Flower and what it wants older; all else is what this process has."""
-    folder = tmp_path_factory.mktemp("flower")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
-    python = folder / "bin" / "python"
-    here = sysconfig.get_paths()["purelib"]
-    place = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], capture_output=True, text=True
-    )
-    # Behind its own packages: Python takes what it finds first.
-    (Path(place.stdout.strip()) / "theirs.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-    pinned = ["-c", str(ROOT / "constraints-flower.txt")]
-    done = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", *pinned, "flwr>=1.41,<1.43"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return python
+    return python_with(tmp_path_factory.mktemp("flower"), "constraints-flower.txt", "flwr>=1.41,<1.43")
 
 
 @pytest.mark.slow

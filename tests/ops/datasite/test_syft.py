@@ -14,7 +14,8 @@ from fedvoxel.records.audit import AuditLog
 from tests.approval_kits import PHYSICIAN, SCIENTIST
 from tests.evaluation.judgement.made_up import NAME
 from tests.ops.datasite.asked_hospital import AskedHospital
-from tests.ops.datasite.syft_environment import ROOT, python_with_syft
+from tests.ops.datasite.syft_environment import python_with_syft
+from tests.own_environment import ROOT
 
 pytestmark = pytest.mark.slow
 
