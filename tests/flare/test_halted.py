@@ -78,6 +78,17 @@ def test_a_site_in_quarantine_is_asked_for_nothing_and_an_answer_on_its_way_does
     assert set(second.contributed) == set(second.validation) == set(GOOD)
 
 
+def test_a_site_that_is_let_in_while_a_round_goes_on_is_not_waited_for_in_it_and_is_asked_in_the_next(
+    switching: type[Switching], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_quarantined(tmp_path / "state", [HOSTILE])
+    monkeypatch.setattr(switching, "switch", lambda _: set_quarantined(tmp_path / "state", []))
+    first, second, third = run_sites(tmp_path, EVERYBODY, switching, **ROUNDS).rounds
+    assert first.missing == second.missing == {HOSTILE: QUARANTINED}
+    assert set(third.contributed) == set(EVERYBODY)
+    assert switching.asked == [tuple(sorted(GOOD))] * 2 + [tuple(sorted(EVERYBODY))]
+
+
 def test_where_too_few_are_left_of_quarantine_the_run_fails_and_does_not_wait_for_ever(tmp_path: Path) -> None:
     set_quarantined(tmp_path / "state", [GOOD[0], HOSTILE])
     outcome = run_sites(tmp_path, EVERYBODY, **ROUNDS)

@@ -116,6 +116,8 @@ class SiteTasks(ModelController):
     def _send(self, task_name: str, model: FLModel, sites: Collection[str], timeout_s: int) -> None:
         """Gives the open question's task to the sites that may have it."""
         asked = sorted(site for site in sites if not self._is_out(site))
+        # They never have it, also where they are let in meanwhile: nobody waits for them.
+        self._open.failed |= dict.fromkeys(set(sites).difference(asked), QUARANTINED)
         if asked:  # FLARE takes nobody for everybody
             receive = self._open.receive
             self.broadcast_model(model, task_name, asked, 0, timeout_s, blocking=False, callback=receive)
