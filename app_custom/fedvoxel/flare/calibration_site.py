@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from nvflare.apis.event_type import EventType
-from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
@@ -13,16 +12,14 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, FedVoxelError
+from fedvoxel.errors import ConfigError
 from fedvoxel.evaluation.uncertainty.site_work import CALIBRATOR
-from fedvoxel.flare.begun_job import begun_job
-from fedvoxel.flare.messages import TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND, error_reply, result_reply
-from fedvoxel.flare.outbound import COHORT_PROPERTY
+from fedvoxel.flare.answering_executor import AnsweringExecutor
+from fedvoxel.flare.messages import TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.pieces import use_pieces
 from fedvoxel.flare.state_folder import check_run_key, run_state_folder, state_folder, workspace_of
-from fedvoxel.flare.versions import check_server, tell_versions
-from fedvoxel.governance.incidents.switches import check_not_halted, is_halted
+from fedvoxel.governance.incidents.switches import is_halted
 from fedvoxel.privacy.policy import CohortBudget, load_privacy_policy
 from fedvoxel.training.messages import Message
 from fedvoxel.training.process import TrainerProcess
@@ -30,8 +27,10 @@ from fedvoxel.training.setup import TrainerSetup, TrainingTask
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
 
 
-class CalibrationExecutor(Executor):
+class CalibrationExecutor(AnsweringExecutor):
     """Answers the two tasks of a calibration with sums about at least the minimum number of patients."""
+
+    tasks, answers_as = (TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND), "calibration"
 
     def __init__(
         self,
@@ -52,43 +51,28 @@ class CalibrationExecutor(Executor):
             run_key: Names the run's folder in the site's state.
             privacy: None: these sums are not noised, and a job that says otherwise is refused.
         """
-        super().__init__()
-        self.cohort, self.run_key, self.privacy = cohort, run_key, privacy
+        super().__init__(cohort)
+        self.run_key, self.privacy = run_key, privacy
         self.classes, self.plan, self.training = classes, plan, training
         self._process: TrainerProcess | None = None
-        self._problem: str | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Has the audit say that the job begins, and ends the process with the run."""
         if event_type == EventType.START_RUN:
             use_pieces()
-            tell_versions(fl_ctx)
-            self._problem = begun_job(fl_ctx, self.cohort, self.run_key)
         elif event_type in (EventType.ABORT_TASK, EventType.END_RUN) and self._process:
             self._process.end()
+        super().handle_event(event_type, fl_ctx)
 
-    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        """Answers one task; whatever goes wrong becomes a reply that says so."""
-        fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
-        try:
-            check_server(task_name, fl_ctx)
-            check_not_halted(state := state_folder(fl_ctx))
-            if self._problem:
-                raise ConfigError(self._problem)
-            if task_name not in (TASK_CALIBRATE_FIRST, TASK_CALIBRATE_SECOND):
-                raise ConfigError(f"unknown task {task_name!r}; this job's sites answer calibrate_first and _second")
-            self._check_policy(fl_ctx)
-            model: FLModel = FLModelUtils.from_shareable(shareable)
-            command = {"command": task_name, "plan": model.meta.get("plan")}
-            ask = partial(self._open(fl_ctx).ask, should_stop=lambda: abort_signal.triggered or is_halted(state))
-            answer = ask(Message(command, model.params or {}), on_progress=lambda header: None)
-            return result_reply({"calibration": answer.header["calibration"]}, {}, difference=False)
-        except FedVoxelError as error:
-            self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
-            return error_reply(str(error))
-        except OSError as error:
-            self.log_error(fl_ctx, f"event=task_failed task={task_name} errno={error.errno}", fire_event=False)
-            return error_reply(f"the site could not read or write its files ({error.strerror})")
+    def answer(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Any:
+        """Returns the sums that a task asks for."""
+        self._check_policy(fl_ctx)
+        state = state_folder(fl_ctx)
+        model: FLModel = FLModelUtils.from_shareable(shareable)
+        command = {"command": task_name, "plan": model.meta.get("plan")}
+        ask = partial(self._open(fl_ctx).ask, should_stop=lambda: abort_signal.triggered or is_halted(state))
+        answer = ask(Message(command, model.params or {}), on_progress=lambda header: None)
+        return answer.header["calibration"]
 
     def _check_policy(self, fl_ctx: FLContext) -> None:
         """Refuses a cohort that the hospital protects, or that it has not decided on, before a case of it is read."""

@@ -7,24 +7,18 @@ with all but a few images in common, the difference would tell of those few.
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.event_type import EventType
-from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import ConfigError, FedVoxelError
 from fedvoxel.evaluation.drift.summaries import read_signals
 from fedvoxel.evaluation.drift.telling import Telling, told_of_images
-from fedvoxel.flare.begun_job import begun_job
+from fedvoxel.flare.answering_executor import AnsweringExecutor
 from fedvoxel.flare.job_args import WatchArgs
-from fedvoxel.flare.messages import TASK_DRIFT_WATCH, error_reply, result_reply
-from fedvoxel.flare.outbound import COHORT_PROPERTY
+from fedvoxel.flare.messages import TASK_DRIFT_WATCH
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.state_folder import state_folder, workspace_of
-from fedvoxel.flare.versions import check_server, tell_versions
-from fedvoxel.governance.incidents.switches import check_not_halted
 from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.records.chain import Chain
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
@@ -33,8 +27,10 @@ TOLD_FILE = "told.jsonl"
 """The chain of what has left about the use of a package."""
 
 
-class DriftWatchExecutor(Executor):
+class DriftWatchExecutor(AnsweringExecutor):
     """Answers the task drift_watch; the site's policy, minimum and folder hold whatever a job says."""
+
+    tasks, answers_as = (TASK_DRIFT_WATCH,), "watch"
 
     def __init__(
         self, cohort: str, classes: list[str], model: str, package: str, reference: dict[str, Any], last: int = 100
@@ -49,36 +45,11 @@ class DriftWatchExecutor(Executor):
             reference: What images in use are held against.
             last: About how many of the newest images at most.
         """
-        super().__init__()
-        self.cohort, self.classes, self.model, self.package = cohort, classes, model, package
+        super().__init__(cohort)
+        self.classes, self.model, self.package = classes, model, package
         self.reference, self.last = reference, last
-        self._problem: str | None = None
 
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Tells the server this site's versions with the run, and has the audit say that the job begins."""
-        if event_type == EventType.START_RUN:
-            tell_versions(fl_ctx)
-            self._problem = begun_job(fl_ctx, self.cohort)
-
-    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        """Replies with counts, or with the reason why not."""
-        fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
-        try:
-            check_server(task_name, fl_ctx)
-            check_not_halted(state_folder(fl_ctx))
-            if self._problem:
-                raise ConfigError(self._problem)
-            if task_name != TASK_DRIFT_WATCH:
-                raise ConfigError(f"unknown task {task_name!r}; this job's sites answer {TASK_DRIFT_WATCH}")
-            return result_reply({"watch": self._answer(fl_ctx)}, {}, difference=False)
-        except FedVoxelError as error:
-            self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
-            return error_reply(str(error))
-        except OSError as error:
-            self.log_error(fl_ctx, f"event=task_failed task={task_name} errno={error.errno}", fire_event=False)
-            return error_reply(f"the site could not read or write its files ({error.strerror})")
-
-    def _answer(self, fl_ctx: FLContext) -> dict[str, Any]:
+    def answer(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> dict[str, Any]:
         """Returns what is told, once it is noted with the job; a job that asks again is told the same."""
         said = {name: getattr(self, name) for name in WatchArgs.model_fields}
         asked = parse_config(WatchArgs, said, "the job")

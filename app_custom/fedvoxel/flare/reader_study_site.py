@@ -7,25 +7,20 @@ answers about a reading that went on in between, the difference would tell of a 
 from pathlib import Path
 from typing import Any
 
-from nvflare.apis.event_type import EventType
-from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from fedvoxel.config import parse_config
-from fedvoxel.errors import CohortError, ConfigError, FedVoxelError
+from fedvoxel.errors import CohortError
 from fedvoxel.evaluation.reading.finished import FinishedReading, read_finished
 from fedvoxel.evaluation.reading.study_sums import study_answer
 from fedvoxel.federation.reader_study.answers import StudyAnswer, TooFewCases
-from fedvoxel.flare.begun_job import begun_job
+from fedvoxel.flare.answering_executor import AnsweringExecutor
 from fedvoxel.flare.job_args import ReadArgs
-from fedvoxel.flare.messages import TASK_READER_STUDY, error_reply, result_reply
-from fedvoxel.flare.outbound import COHORT_PROPERTY
+from fedvoxel.flare.messages import TASK_READER_STUDY
 from fedvoxel.flare.patient_promises import check_promises
 from fedvoxel.flare.state_folder import state_folder, workspace_of
-from fedvoxel.flare.versions import check_server, tell_versions
-from fedvoxel.governance.incidents.switches import check_not_halted
 from fedvoxel.privacy.policy import load_privacy_policy
 from fedvoxel.records.chain import Chain
 from fedvoxel.volumes.site import SITE_FILE, load_site_config
@@ -34,8 +29,10 @@ TOLD_FILE = "told.jsonl"
 """The chain of what has left about a study."""
 
 
-class ReaderStudyExecutor(Executor):
+class ReaderStudyExecutor(AnsweringExecutor):
     """Answers the task reader_study; the site's policy, minimum and folder hold whatever a job says."""
+
+    tasks, answers_as = (TASK_READER_STUDY,), "reading"
 
     def __init__(self, cohort: str, classes: list[str], study: str, package: str) -> None:
         """Keeps the job's words; they are checked when the task comes.
@@ -46,35 +43,11 @@ class ReaderStudyExecutor(Executor):
             study: The name of the reading in the site's own file.
             package: Identity of the package that was read.
         """
-        super().__init__()
-        self.cohort, self.classes, self.study, self.package = cohort, classes, study, package
-        self._problem: str | None = None
+        super().__init__(cohort)
+        self.classes, self.study, self.package = classes, study, package
 
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Tells the server this site's versions with the run, and has the audit say that the job begins."""
-        if event_type == EventType.START_RUN:
-            tell_versions(fl_ctx)
-            self._problem = begun_job(fl_ctx, self.cohort)
-
-    def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
-        """Replies with counts, or with the reason why not."""
-        fl_ctx.set_prop(COHORT_PROPERTY, self.cohort, private=True, sticky=False)
-        try:
-            check_server(task_name, fl_ctx)
-            check_not_halted(state_folder(fl_ctx))
-            if self._problem:
-                raise ConfigError(self._problem)
-            if task_name != TASK_READER_STUDY:
-                raise ConfigError(f"unknown task {task_name!r}; this job's sites answer {TASK_READER_STUDY}")
-            return result_reply({"reading": self._answer(fl_ctx)}, {}, difference=False)
-        except FedVoxelError as error:
-            self.log_error(fl_ctx, f"event=task_failed task={task_name} reason={error}", fire_event=False)
-            return error_reply(str(error))
-        except OSError as error:
-            self.log_error(fl_ctx, f"event=task_failed task={task_name} errno={error.errno}", fire_event=False)
-            return error_reply(f"the site could not read or write its files ({error.strerror})")
-
-    def _answer(self, fl_ctx: FLContext) -> dict[str, Any]:
+    def answer(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> dict[str, Any]:
+        """Returns what is told, once it is noted with the job."""
         said = {name: getattr(self, name) for name in ReadArgs.model_fields}
         asked = parse_config(ReadArgs, said, "the job")
         answer = told_of(Path(workspace_of(fl_ctx).get_site_config_dir()).resolve(), asked).model_dump(mode="json")

@@ -6,7 +6,7 @@ wrong, grants nothing: nothing leaves. A job can neither read nor change the pol
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,8 @@ from fedvoxel.records.names import CohortName
 
 PRIVACY_FILE = "fedvoxel_privacy.json"
 """The name of the policy in the kit's `local/` folder."""
+
+_Terms = TypeVar("_Terms", bound=FrozenModel)
 
 _WHAT = "the site's privacy policy"
 _BUDGET_ENTRY = '{"unit": "patient", "epsilon": ..., "delta": ...}'
@@ -153,15 +155,7 @@ class PrivacyPolicy(FrozenModel):
         Raises:
             ConfigError: On none.
         """
-        entry = self.of(cohort)
-        terms = None if isinstance(entry, CohortBudget) else entry.reader_studies
-        if terms is None:
-            raise ConfigError(
-                f"{_WHAT} lets nothing of a reader study of cohort {cohort!r} leave; to let counts leave, the site "
-                f'adds "reader_studies": {{"minimum_cases": 5}} to its entry in local/{PRIVACY_FILE}; a cohort with a '
-                "budget has none"
-            )
-        return terms
+        return self._terms(cohort, ReaderStudies, "reader_studies", "a reader study")
 
     def drift_watches(self, cohort: str) -> DriftWatches:
         """Returns on what terms counts of a model's use on such patients may leave.
@@ -169,29 +163,24 @@ class PrivacyPolicy(FrozenModel):
         Raises:
             ConfigError: On none.
         """
-        entry = self.of(cohort)
-        terms = None if isinstance(entry, CohortBudget) else entry.drift_watches
-        if terms is None:
-            raise ConfigError(
-                f"{_WHAT} lets nothing of a drift watch of cohort {cohort!r} leave; to let counts leave, the site adds "
-                f'"drift_watches": {{"minimum_images": 5}} to its entry in local/{PRIVACY_FILE}; a cohort with a '
-                "budget has none"
-            )
-        return terms
+        return self._terms(cohort, DriftWatches, "drift_watches", "a drift watch")
 
     def evaluations(self, cohort: str) -> Evaluations:
-        """Returns on what terms what a package is worth on this cohort may leave.
+        """Returns on what terms what a package is worth on this cohort may leave, where people approve it each time.
 
         Raises:
             ConfigError: On none.
         """
+        return self._terms(cohort, Evaluations, "evaluations", "an evaluation")
+
+    def _terms(self, cohort: str, kind: type[_Terms], key: str, what: str) -> _Terms:
         entry = self.of(cohort)
-        terms = None if isinstance(entry, CohortBudget) else entry.evaluations
-        if terms is None:
+        terms = None if isinstance(entry, CohortBudget) else getattr(entry, key)
+        if not isinstance(terms, kind):
+            least = kind().model_dump_json()
             raise ConfigError(
-                f"{_WHAT} lets nothing of an evaluation on cohort {cohort!r} leave; to let means and counts leave that "
-                f'people of the hospital approve, the site adds "evaluations": {{"minimum_patients": 5}} to its entry '
-                f"in local/{PRIVACY_FILE}; a cohort with a budget has none"
+                f"{_WHAT} lets nothing of {what} of cohort {cohort!r} leave; to let counts and means leave, the site "
+                f'adds "{key}": {least} to its entry in local/{PRIVACY_FILE}; a cohort with a budget has none'
             )
         return terms
 
