@@ -69,6 +69,8 @@ def soak(folder: Path, sites: int, rounds: int, every_s: float, say: Callable[[s
         outcome = oracle.outcome_of(machines, run)
     if troubles or outcome is None or outcome.status != "finished":
         raise RuntimeError(f"the run is no measurement: {outcome and outcome.status}; {'; '.join(troubles)}")
+    if not samples.disk_mb:
+        raise RuntimeError(f"the run ended within {LEVEL_AFTER_S:.0f} s, before anything was looked at: more rounds")
     return rows(samples)
 
 

@@ -711,6 +711,8 @@ def test_a_run_goes_on_where_too_few_answered_since_sites_were_silent(tmp_path: 
     assert "2 of the 3 sites" in panics[0] and "no reply within" in panics[0] and "when enough sites are" in panics[0]
     outcome = load_outcome(tmp_path / "state/runs/a_run" / OUTCOME_FILE)
     assert (outcome.status, outcome.rounds_committed) == ("unfinished", 0)
+    assert "0 of 2 rounds are committed; round 0: 2 of the 3 sites" in str(outcome.reason)
+    assert str(outcome.reason).endswith("when enough sites are connected")
     assert run(tmp_path, well_behaved, job_id="job-2", **SILENT).status == "finished"
 
 

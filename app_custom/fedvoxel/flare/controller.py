@@ -95,7 +95,9 @@ class FedAvgController(SiteTasks):
             held.enter_context(keeping_view(run_state_folder(self.fl_ctx, self.run_key), attempt[1], self._shown))
             run = TrainingRun(self, config, files, journal, self._view, privacy)
             ending = run.go(sites, start)
-            if ending[0] != "unfinished":
+            if ending[0] == "unfinished":
+                files.interrupted(run.state, ending[1])
+            else:
                 ending = files.finish(*ending, run.state)
             self._end_journal(journal, ending[0])
             return ending

@@ -1,5 +1,6 @@
 """The files of one run on the server: models, TensorBoard events, the outcome; in the job's result and the state."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ START_MODEL_FILE = "start_model.npz"
 
 Models = tuple[ModelFile | None, ModelFile | None]
 """The files of the last and of the best model."""
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,19 @@ class RunFiles:
         """Writes an outcome that is true wherever the server dies: "at least", as the journal commits a round first."""
         self._outcomes.write(self.unfinished(state))
 
-    def unfinished(self, state: Rounds) -> RunOutcome:
-        """Returns the outcome of a run that has not ended, as its rounds stand."""
+    def unfinished(self, state: Rounds, why: str | None = None) -> RunOutcome:
+        """Returns the outcome of a run that has not ended, as its rounds stand, and why its attempt has, if it has."""
         reason = f"the run has not ended: at least {state.round} of {state.config.num_rounds} rounds are committed"
-        return self.recorder.outcome("unfinished", reason, datetime.now(UTC), state)
+        return self.recorder.outcome("unfinished", "; ".join(filter(None, (reason, why))), datetime.now(UTC), state)
+
+    def interrupted(self, state: Rounds | None, why: str | None) -> None:
+        """Writes why an attempt ended whose run goes on; where there is no room, what the last round wrote stands."""
+        if state is None:
+            return
+        try:
+            self._outcomes.write(self.unfinished(state, why))
+        except OSError as error:
+            _logger.warning("event=outcome_not_written reason=%s", write_trouble(error))
 
     def again(self) -> Ending:
         """Gives this job the result of the run, which has ended well before; it is not run again.

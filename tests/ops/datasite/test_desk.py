@@ -216,7 +216,7 @@ def test_another_package_in_its_place_is_refused(hospital: AskedHospital, box: F
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"unit": "none"}, "lets nothing of an evaluation on cohort 'brains' leave"),
+        ({"unit": "none"}, "lets nothing of an evaluation of cohort 'brains' leave"),
         ({"unit": "patient", "epsilon": 8, "delta": 0.001}, "a cohort with a budget has none"),
     ],
 )
