@@ -31,6 +31,7 @@ NOUNS = {
     "job": "Export, check and submit training jobs.",
     "watch": "Show rounds, sites, Dice and time left while a job runs.",
     "track": "Send a run's record to MLflow, W&B, ClearML, TensorBoard or CSV.",
+    "trace": "Send a run's rounds as an OpenTelemetry trace.",
     "results": "Report what a finished job is worth to each hospital.",
     "contribution": "Say what each hospital contributed to a run, and what looks wrong.",
     "predict": "Use a signed model on a study; segmentation and report go back to the PACS.",

@@ -4,12 +4,11 @@ import logging
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from fedvoxel.errors import ConfigError
+from fedvoxel.ops.destination import check_destination
 from fedvoxel.ops.trackers.clearml_tracker import ClearmlTracker
 from fedvoxel.ops.trackers.csv_tracker import CsvTracker
 from fedvoxel.ops.trackers.mlflow_tracker import MlflowTracker
@@ -111,21 +110,6 @@ def checked_url(url: str | None) -> str:
     """
     if not url:
         raise ConfigError("give MLflow's address with --url, or in MLFLOW_TRACKING_URI")
-    parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(
-            "MLflow's address holds a login; take it out, and set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME "
-            "and MLFLOW_TRACKING_PASSWORD"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError("expected MLflow's address as https://HOST[:PORT], or http:// on this machine")
-    if parts.scheme == "http" and not _is_here(parts.hostname) and any(os.environ.get(name) for name in _SECRETS):
-        raise ConfigError("a login would go to MLflow in the clear; use https://")
+    login = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    check_destination(url, "MLflow", _SECRETS, login)
     return url
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
