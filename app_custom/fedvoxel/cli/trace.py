@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fedvoxel.ops.tracing.spans import RunTrace
 
 app = typer.Typer(add_completion=False, help="Send a run's rounds as an OpenTelemetry trace.")
 
@@ -48,10 +51,13 @@ def trace(
         follow_run(look, sender, interval, count, lambda text: typer.echo(f"note: {text}", err=True))
     else:
         count(sender.send(look()))
-    told = look()
+    _show(look(), sent, as_json)
+
+
+def _show(run: "RunTrace", sent: int, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"run_key": run, "trace_id": told.id, "spans": sent, "ended": told.ended}))
+        typer.echo(json.dumps({"run_key": run.run_key, "trace_id": run.id, "spans": sent, "ended": run.ended}))
         return
-    typer.echo(f"Sent {sent} spans of run {run}; look for trace {told.id}.")
-    if not told.ended:
+    typer.echo(f"Sent {sent} spans of run {run.run_key}; look for trace {run.id}.")
+    if not run.ended:
         typer.echo("Next: the run goes on; give this again, or with --follow")
