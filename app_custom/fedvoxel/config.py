@@ -84,7 +84,9 @@ def _refuse_constant(name: str) -> float:
 
 def _describe(item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-    return f"{key}: {item['msg']} (got {_shown(item.get('input'))})"
+    # What stands under a key that nobody knows may be anything, a password too.
+    came = "" if item["type"] == "extra_forbidden" else f" (got {_shown(item.get('input'))})"
+    return f"{key}: {item['msg']}{came}"
 
 
 def _shown(came: Any) -> str:

@@ -41,8 +41,27 @@ def test_what_is_good_enough_passes() -> None:
     [
         (both(scores(0.79)), {}, "anterior: mean Dice 0.790, at least 0.8 is asked for"),
         (both(scores(None)), {}, "anterior: no unseen case has a score"),
+        (
+            {"hospital-a": scores(0.95, cases=9), "hospital-b": scores(None, cases=9)},
+            {},
+            "anterior: 9 unseen cases have a score, 10 are asked for",
+        ),
+        (
+            {"hospital-a": scores(0.95, cases=12), "hospital-b": SiteScore(cases=0, classes={})},
+            {},
+            "no score from hospital-b; 0 such hospitals are allowed",
+        ),
+        (
+            {"hospital-a": scores(0.95, cases=12), "hospital-b": scores(None, None, cases=3)},
+            {},
+            "no score from hospital-b; 0 such hospitals are allowed",
+        ),
         (both(scores(0.9)), {"minimum_dice": {"anterior": 0.8}}, "posterior: no minimum is stated"),
-        (both(scores(0.9, cases=4)), {}, "8 unseen cases in all, 10 are asked for"),
+        (
+            {"hospital-a": scores(0.9, cases=6), "hospital-b": scores(0.9, None, cases=6)},
+            {},
+            "posterior: 6 unseen cases have a score, 10 are asked for",
+        ),
         (
             {"hospital-a": scores(0.9, cases=12)},
             {},
@@ -68,7 +87,7 @@ def test_a_hospital_may_be_silent_where_the_rule_says_so() -> None:
 
 def test_a_run_without_scores_or_that_has_failed_is_stopped() -> None:
     found = said({})
-    assert any(one.startswith("0 unseen cases") for one in found)
+    assert any(one.startswith("no score from hospital-a, hospital-b") for one in found)
     assert {"anterior: no unseen case has a score", "posterior: no unseen case has a score"} < set(found)
     assert said(both(scores(0.9)), {"status": "failed"}) == ("the run is failed",)
 

@@ -25,8 +25,8 @@ class GateRule(FrozenModel):
             must stand here.
         minimum_dice_of_each_hospital: By class, the lowest mean Dice of any one hospital; a hospital that has no such
             case, or too few to say, is passed over.
-        minimum_cases: How many unseen cases there must be in all.
-        most_untested: How many hospitals may have sent no score.
+        minimum_cases: How many unseen cases of each class must have a score, over all hospitals.
+        most_untested: How many hospitals may have sent no score of any class.
     """
 
     minimum_dice: MinimumDice
@@ -49,23 +49,29 @@ def _of_the_run(report: Report, rule: GateRule) -> list[str]:
     found = []
     if report.run.status not in ENDED_WELL:
         found.append(f"the run is {report.run.status}")
-    cases = sum(score.cases for score in report.run.test.values())
-    if cases < rule.minimum_cases:
-        found.append(f"{cases} unseen cases in all, {rule.minimum_cases} are asked for")
-    silent = sorted(set(report.run.sites) - set(report.run.test))
+    scored = {
+        site
+        for site, score in report.run.test.items()
+        if any(one.dice_mean is not None for one in score.classes.values())
+    }
+    silent = sorted(set(report.run.sites) - scored)
     if len(silent) > rule.most_untested:
         found.append(f"no score from {', '.join(silent)}; {rule.most_untested} such hospitals are allowed")
     return found
 
 
 def _of_classes(report: Report, rule: GateRule) -> list[str]:
-    scored = {one.class_name: one.dice_mean for one in report.overall}
+    scored = {one.class_name: one for one in report.overall}
     found = [f"{name}: no minimum is stated" for name in scored if name not in rule.minimum_dice]
     for name, least in rule.minimum_dice.items():
         if name not in scored:
             found.append(f"{name}: no unseen case has a score")
-        elif scored[name] < least:
-            found.append(f"{name}: mean Dice {scored[name]:.3f}, at least {least:g} is asked for")
+            continue
+        cases, mean = scored[name].cases, scored[name].dice_mean
+        if cases < rule.minimum_cases:
+            found.append(f"{name}: {cases} unseen cases have a score, {rule.minimum_cases} are asked for")
+        if mean < least:
+            found.append(f"{name}: mean Dice {mean:.3f}, at least {least:g} is asked for")
     return found
 
 

@@ -58,7 +58,8 @@ def read_job_model(workspace: Path, outcome: RunOutcome, task: TrainingTask, cho
         ConfigError: The common model is not whole, or the wanted one is no common model.
         JobError: The run failed, left no such model, or the file is not the one that it wrote.
     """
-    _check_is_common(task, choice)
+    _check_choice(choice)
+    check_common(task)
     if outcome.status not in ("finished", "stopped_early"):
         raise JobError(f"the run {outcome.status}; export the model of one that finished")
     last, best = outcome.model, outcome.best_model
@@ -106,11 +107,19 @@ def read_description(path: Path, task: TrainingTask) -> ModelDescription:
     return description
 
 
-def _check_is_common(task: TrainingTask, choice: ModelChoice) -> None:
+def _check_choice(choice: ModelChoice) -> None:
     if choice == "personal":
         raise ConfigError(
             "a hospital's personal model never leaves it and is not exported; the common model is: --model best"
         )
+
+
+def check_common(task: TrainingTask) -> None:
+    """Checks that a job has a common model to export.
+
+    Raises:
+        ConfigError: It leaves layers to each hospital.
+    """
     if task.training.site_local:
         raise ConfigError(
             "this job leaves some layers to each hospital (training.site_local): its common model has their initial "

@@ -100,4 +100,4 @@ def test_a_failing_step_ends_the_run_with_its_code_and_no_traceback(tmp_path: Pa
     assert done.returncode == 3 and done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith("error: the step check failed: the model's description is missing")
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "run" / "submission.json").exists()
+    assert not (tmp_path / "run" / "submissions").exists()

@@ -15,15 +15,17 @@ JOB = "a" * 64
 def test_a_submission_is_begun_once_for_each_job(tmp_path: Path) -> None:
     record = PipelineRecord(tmp_path / "run")
     begun = record.begin_submission(JOB)
-    assert PipelineRecord(tmp_path / "run").begin_submission(JOB) == begun == record.submission()
-    assert record.begin_submission("b" * 64).token != begun.token
-    record.end_submission()
-    assert record.submission() is None
+    assert PipelineRecord(tmp_path / "run").begin_submission(JOB) == begun == record.submission(JOB)
+    other = record.begin_submission("b" * 64)
+    assert other.token != begun.token and record.begin_submission(JOB) == begun, "the former job is known again"
+    record.end_submission(JOB)
+    assert record.submission(JOB) is None and record.submission("b" * 64) == other
 
 
 def test_a_damaged_note_is_refused_and_no_new_submission_is_begun(tmp_path: Path) -> None:
     record = PipelineRecord(tmp_path)
-    (tmp_path / "submission.json").write_text('{"schema_version": 1, "job": "a"}')
+    (tmp_path / "submissions").mkdir()
+    (tmp_path / "submissions" / f"{JOB}.json").write_text('{"schema_version": 1, "job": "a"}')
     with pytest.raises(ConfigError, match="the note of the submission is not valid"):
         record.begin_submission(JOB)
 

@@ -8,6 +8,7 @@ import pytest
 
 from fedvoxel.errors import ConfigError, StepError
 from fedvoxel.evaluation.comparison.parts import Values
+from fedvoxel.ops.pipelines.record import PipelineRecord
 from fedvoxel.ops.pipelines.run import NAMES, PipelineRun, Step, StepName
 from tests.blob_job import job_documents, write_job
 from tests.ops.pipelines.settings_sample import write_settings
@@ -26,7 +27,7 @@ class Counted:
 
     @property
     def run(self) -> PipelineRun:
-        return PipelineRun(self.settings, self.folder, {name: self._step(name) for name in NAMES})
+        return PipelineRun(self.settings, PipelineRecord(self.folder), {name: self._step(name) for name in NAMES})
 
     def _step(self, name: StepName) -> Step:
         def work(run: PipelineRun) -> Values:
@@ -107,7 +108,7 @@ def test_what_changes_during_the_work_has_not_been_worked_on(steps: Counted) -> 
 
 def test_the_hash_of_a_job_is_that_of_its_files(steps: Counted) -> None:
     before = steps.run.job_sha256
-    assert steps.run.job_sha256 == before and steps.run.task.classes == ("blob",)
+    assert steps.run.job_sha256 == before and steps.run.asked[0].classes == ("blob",)
     folder = steps.settings.parent / "other"
     write_job(folder, job_documents(seed=9))
     write_settings(steps.settings.parent, job="other")

@@ -1,5 +1,6 @@
 """A search varies a job's training only, never a protected job; Katib's own types take what is written."""
 
+import stat
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -50,6 +51,23 @@ def asked(parameters: Mapping[str, Any] = SPACE, **more: Any) -> SearchSettings:
 def test_what_no_search_may_vary_is_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="the search is not valid"):
         asked(parameters)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"most_trials": 1}, "most_failed is 2, and there are 1 trials at most"),
+        ({"algorithm": "grid"}, "write values in place of a range"),
+        ({"algorithm": "grid", "parameters": {"training.epochs_per_round": {"minimum": 1, "maximum": 3}}}, "3 points"),
+        (
+            {"algorithm": "grid", "parameters": {"training.epochs_per_round": {"values": [1, 2]}}},
+            "the grid has 2 points",
+        ),
+    ],
+)
+def test_what_katib_does_not_take_is_refused_before_it_is_written(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        asked(**more)
 
 
 def test_the_job_is_asked_whether_it_takes_the_values(tmp_path: Path) -> None:
@@ -105,6 +123,7 @@ def test_a_trial_is_a_run_of_its_own_and_its_score_is_that_of_the_best_round(
     assert do_trial(settings, tmp_path / "trials", {RATE: 0.1}) == pytest.approx(0.7)
     do_trial(settings, tmp_path / "trials", {RATE: 0.2})
     assert [name for name, _ in steps.done[:3]] == ["check", "submit", "wait"]
+    assert {stat.S_IMODE(place.stat().st_mode) for place in (tmp_path / "trials").iterdir()} == {0o700}
     keys = [key for name, key in steps.done if name == "submit"]
     assert keys[0] == keys[1] != keys[2] and all(key.startswith("blobs_trial_") for key in keys)
 
@@ -137,7 +156,9 @@ def test_trials_run_one_after_another_with_no_more_rights_than_they_need() -> No
         ("double", {"min": "0.001", "max": "0.1"}),
         ("categorical", {"list": ["1", "2"]}),
     ]
-    pod = spec["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
+    trial = spec["trialTemplate"]["trialSpec"]["spec"]
+    assert trial["backoffLimit"] == 0, "a trial that ended badly is not submitted again"
+    pod = trial["template"]["spec"]
     (container,) = pod["containers"]
     assert container["command"][-3] == f"{RATE}=${{trialParameters.training-optimizer-learning-rate}}"
     assert pod["automountServiceAccountToken"] is False and pod["securityContext"]["runAsNonRoot"] is True

@@ -32,7 +32,8 @@ def test_paths_are_relative_to_the_settings(tmp_path: Path, monkeypatch: pytest.
         ({"schema_version": 2}, "schema_version 2"),
         ({"mlflow": {"url": "https://me:secret@mlflow.example"}}, "MLflow's address holds a login"),
         ({"mlflow": {"url": "ftp://mlflow.example"}}, "expected MLflow's address as https://"),
-        ({"mlflow": {"url": "https://mlflow.example", "token": "secret"}}, "mlflow.token: Extra inputs"),
+        ({"mlflow": {"url": "https://mlflow.example", "token": "me:secret"}}, "mlflow.token: Extra inputs"),
+        ({"mlflow": {"url": "https://me:secret@mlflow.example/\n"}}, "MLflow's address holds a login"),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

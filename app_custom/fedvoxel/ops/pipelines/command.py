@@ -8,14 +8,20 @@ from fedvoxel.errors import StepError
 _ENDED_BY_A_SIGNAL = 1
 
 
-def run_command(*words: object) -> str:
+def run_command(*words: object, holding: int | None = None) -> str:
     """Returns what a command writes on standard output; what it says on standard error is passed on.
+
+    Args:
+        words: The command, without `fedvoxel`.
+        holding: A lock's descriptor that the command inherits: where this process is killed, the lock is held until
+            the command has ended too.
 
     Raises:
         StepError: It failed: with the last line that it said, and its exit code.
     """
-    command = [sys.executable, "-m", "fedvoxel.cli.main", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-m", "fedvoxel.cli.main", *map(str, words)]
+    kept = () if holding is None else (holding,)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=kept)
     said = done.stderr.splitlines()
     if done.returncode == 0:
         sys.stderr.writelines(f"{line}\n" for line in said)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from fedvoxel.errors import ConfigError
-from fedvoxel.ops.pipelines.kubeflow import Cluster
+from fedvoxel.ops.pipelines.kubeflow import KIT_MOUNT, MOUNT, Cluster
 from fedvoxel.ops.pipelines.search import METRIC, Between, OneOf, SearchSettings
 
 _USER = 10001
@@ -75,16 +75,15 @@ def _parameter(key: str, space: Between | OneOf) -> dict[str, Any]:
     if isinstance(space, OneOf):
         listed = {"list": [str(value) for value in space.values]}
         return {"name": _name(key), "parameterType": "categorical", "feasibleSpace": listed}
-    whole = isinstance(space.minimum, int) and isinstance(space.maximum, int)
     between = {"min": str(space.minimum), "max": str(space.maximum)}
-    return {"name": _name(key), "parameterType": "int" if whole else "double", "feasibleSpace": between}
+    return {"name": _name(key), "parameterType": "int" if space.is_whole else "double", "feasibleSpace": between}
 
 
 def _trial(search: SearchSettings, cluster: Cluster, settings: str, folder: str) -> dict[str, Any]:
     command = ["fedvoxel", "pipeline", "trial", settings, "--folder", folder]
     for key in search.parameters:
         command += ["--set", f"{key}=${{trialParameters.{_name(key)}}}"]
-    volumes = {"pipeline": (cluster.claim, cluster.mount), "kit": (cluster.kit_claim, cluster.kit_mount)}
+    volumes = {"pipeline": (cluster.claim, MOUNT), "kit": (cluster.kit_claim, KIT_MOUNT)}
     container = {
         "name": _TRIAL,
         "image": cluster.image,
@@ -101,7 +100,8 @@ def _trial(search: SearchSettings, cluster: Cluster, settings: str, folder: str)
             {"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, (claim, _) in volumes.items()
         ],
     }
-    return {"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": 1, "template": {"spec": pod}}}
+    # No second pod: a trial that ended badly would be submitted anew, against what was promised of their number.
+    return {"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": 0, "template": {"spec": pod}}}
 
 
 def _name(key: str) -> str:

@@ -19,6 +19,8 @@ from fedvoxel.ops.pipelines.record import PipelineRecord
 NAME = "fedvoxel"
 _HERE = "python"
 """Names no image: steps on this machine run in this Python."""
+MOUNT, KIT_MOUNT = "/pipeline", "/kit"
+"""Where a pod sees the two claims."""
 _NO_KIT = ("evaluate", "gate")
 _DIGEST = r"@sha256:[0-9a-f]{64}"
 _IMAGE = re.compile(rf"[a-z0-9][a-z0-9._\-/]*(:[0-9]+/[a-z0-9._\-/]+)?(:\w[\w.\-]*({_DIGEST})?|{_DIGEST})", re.ASCII)
@@ -33,8 +35,6 @@ class Cluster:
         image: The container image, of `--target pipelines`, with a tag or digest that does not move.
         claim: The volume claim that holds settings, job, index of releases and the pipeline's folder.
         kit_claim: The volume claim that holds the person's kit; only the steps that need it have it mounted.
-        mount: Where the first is mounted.
-        kit_mount: Where the second is.
 
     Raises:
         ConfigError: One of them is nothing that a cluster takes, or the image's tag moves.
@@ -43,8 +43,6 @@ class Cluster:
     image: str
     claim: str
     kit_claim: str
-    mount: str = "/pipeline"
-    kit_mount: str = "/kit"
 
     def __post_init__(self) -> None:
         """Refuses what is not in order."""
@@ -62,7 +60,7 @@ def run_step(step: str, settings: str, folder: str) -> str:
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "fedvoxel.cli.main", "pipeline", "step", step, settings, "--folder", folder]
+    command = [sys.executable, "-P", "-m", "fedvoxel.cli.main", "pipeline", "step", step, settings, "--folder", folder]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)
@@ -163,6 +161,6 @@ def _pipeline(image: str, cluster: Cluster | None = None) -> Any:
 def _mount(task: Any, cluster: Cluster, with_kit: bool) -> None:
     from kfp import kubernetes
 
-    kubernetes.mount_pvc(task, pvc_name=cluster.claim, mount_path=cluster.mount)
+    kubernetes.mount_pvc(task, pvc_name=cluster.claim, mount_path=MOUNT)
     if with_kit:
-        kubernetes.mount_pvc(task, pvc_name=cluster.kit_claim, mount_path=cluster.kit_mount)
+        kubernetes.mount_pvc(task, pvc_name=cluster.kit_claim, mount_path=KIT_MOUNT)

@@ -22,7 +22,7 @@ _REPORT, _PACKAGE = "report", "package"
 
 
 def _evaluate(run: PipelineRun) -> Values:
-    run_command("results", result_of(run), "--out", run.record.fresh(_REPORT), "--json")
+    run_command("results", result_of(run), "--out", run.record.fresh(_REPORT), "--json", holding=run.record.lock)
     return {"report": hash_of(run.record.folder / _REPORT / "report.json", "the report")}
 
 
@@ -44,9 +44,10 @@ def _export(run: PipelineRun) -> Values:
         raise GateError(f"the gate lets the model go no further: {'; '.join(gate['objections'])}")
     settings, folder = run.settings, run.record.fresh(_PACKAGE)
     words = ["--describe", settings.describe, "--sign", settings.kit, "--model", "best", "--out", folder]
-    run_command("export", result_of(run), *words)
+    run_command("export", result_of(run), *words, holding=run.record.lock)
     (package,) = folder.glob("*.fvpkg")
-    facts = json.loads(run_command("export", "show", package, "--root", settings.kit, "--json"))
+    show = ["export", "show", package, "--root", settings.kit, "--json"]
+    facts = json.loads(run_command(*show, holding=run.record.lock))
     return {"file": package.name, "content": sha256_of_file(package), "identity": facts["sha256"]}
 
 
@@ -59,36 +60,45 @@ def _register(run: PipelineRun) -> Values:
     """Makes the package a candidate; whether it is released, people say."""
     settings, exported = run.settings, run.needed("export")
     package = run.record.folder / _PACKAGE / exported["file"]
-    seen = ["--seen", run.record.folder / "seen_releases.json"]
-    if (known := _known(run, exported["identity"], seen)) is None:
-        run_command(
-            "release", "publish", package, settings.releases, "--sign", settings.kit, "--reason", settings.reason, *seen
-        )
-        known = _known(run, exported["identity"], seen)
+    if (known := _known(run, exported["identity"])) is None:
+        words = ["--sign", settings.kit, "--reason", settings.reason, *_seen(run)]
+        run_command("release", "publish", package, settings.releases, *words, holding=run.record.lock)
+        known = _known(run, exported["identity"])
     if known is None or known["state"] == "withdrawn":
         raise PackageError(
             f"{package.name} is {known['state'] if known else 'not in the index'}: nothing is registered"
         )
     found: Values = {name: known[name] for name in ("name", "version", "state")}
-    return found | {"mlflow": _mirror(run, package, seen)}
+    return found | {"mlflow": _mirror(run, package)}
 
 
-def _known(run: PipelineRun, identity: str, seen: list[Any]) -> dict[str, Any] | None:
+def _is_registered(run: PipelineRun, values: Values) -> bool:
+    """Says whether the index still says of the package what it did: somebody may have withdrawn it since."""
+    known = _known(run, run.needed("export")["identity"])
+    return known is not None and known["state"] == values["state"]
+
+
+def _seen(run: PipelineRun) -> list[Any]:
+    return [] if run.settings.seen is None else ["--seen", run.settings.seen]
+
+
+def _known(run: PipelineRun, identity: str) -> dict[str, Any] | None:
     """Returns what the index says of a package; None where it does not know it, or there is no index."""
     index = run.settings.releases
     if not (index / INDEX).is_file():
         return None
-    said = json.loads(run_command("release", "list", index, "--root", run.settings.kit, "--json", *seen))
+    words = ["release", "list", index, "--root", run.settings.kit, "--json", *_seen(run)]
+    said = json.loads(run_command(*words, holding=run.record.lock))
     return next((one for one in said if one["sha256"] == identity), None)
 
 
-def _mirror(run: PipelineRun, package: Path, seen: list[Any]) -> dict[str, Any] | None:
+def _mirror(run: PipelineRun, package: Path) -> dict[str, Any] | None:
     registry, settings = run.settings.mlflow, run.settings
     if registry is None:
         return None
     words = ["--releases", settings.releases, "--root", settings.kit, "--url", registry.url]
-    words += ["--project", registry.project, *seen, "--json"]
-    said: dict[str, Any] = json.loads(run_command("track", "register", package, *words))
+    words += ["--project", registry.project, *_seen(run), "--json"]
+    said: dict[str, Any] = json.loads(run_command("track", "register", package, *words, holding=run.record.lock))
     return {"model": said["model"], "version": said["version"]}
 
 
@@ -106,4 +116,4 @@ def _where_it_goes(run: PipelineRun) -> dict[str, Any]:
 EVALUATE = Step(needs=lambda run: {}, work=_evaluate, is_whole=_has_report)
 GATE = Step(needs=lambda run: run.settings.gate.model_dump(mode="json"), work=_gate)
 EXPORT = Step(needs=_what_is_exported, work=_export, is_whole=_has_package)
-REGISTER = Step(needs=_where_it_goes, work=_register)
+REGISTER = Step(needs=_where_it_goes, work=_register, is_whole=_is_registered)

@@ -53,27 +53,33 @@ class PipelineRecord:
         """Touches no file."""
         self.folder = folder.absolute()
         self.parts = Parts(self.folder / "steps")
-        self._submission, self._failure = self.folder / "submission.json", self.folder / "failure.json"
+        self.lock: int | None = None
+        """The lock's descriptor, while this object is at work."""
+        self._submissions, self._failure = self.folder / "submissions", self.folder / "failure.json"
 
-    def submission(self) -> Submission | None:
-        """Returns the submission that was begun, if one was.
+    def submission(self, job: str) -> Submission | None:
+        """Returns the submission of a job that was begun, if one was.
+
+        Args:
+            job: Hash of the job's files.
 
         Raises:
             ConfigError: Its file is damaged.
         """
-        return self._read(Submission, self._submission, "the note of the submission")
+        return self._read(Submission, self._note_of(job), "the note of the submission")
 
     def begin_submission(self, job: str) -> Submission:
         """Returns the submission of a job, which is begun if there is none of this job."""
-        begun = self.submission()
-        if begun is None or begun.job != job:
+        begun = self.submission(job)
+        if begun is None:
             begun = Submission(job=job, token=secrets.token_hex(16))
-            self._write(self._submission, begun)
+            self._submissions.mkdir(parents=True, exist_ok=True)
+            self._write(self._note_of(job), begun)
         return begun
 
-    def end_submission(self) -> None:
-        """Forgets the submission, so that the next one is another job at the server."""
-        self._submission.unlink(missing_ok=True)
+    def end_submission(self, job: str) -> None:
+        """Forgets the submission of a job, so that the next one is another job at the server."""
+        self._note_of(job).unlink(missing_ok=True)
 
     def failure(self) -> Failure | None:
         """Returns why the last step failed, if one did since `forget_failure`."""
@@ -117,7 +123,11 @@ class PipelineRecord:
         """
         with self._locked("step.lock") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            self.lock = handle
+            try:
+                yield
+            finally:
+                self.lock = None
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[int]:
@@ -130,6 +140,9 @@ class PipelineRecord:
             yield handle
         finally:
             os.close(handle)
+
+    def _note_of(self, job: str) -> Path:
+        return self._submissions / f"{job}.json"
 
     def _read(self, kind: type[ModelT], path: Path, what: str) -> ModelT | None:
         return load_json_config(kind, path, what) if path.is_file() else None

@@ -40,12 +40,14 @@ class Step:
 class PipelineRun:
     """Holds the settings and the folder of one pipeline."""
 
-    def __init__(self, settings: Path, folder: Path, steps: Mapping[StepName, Step], job: Path | None = None) -> None:
+    def __init__(
+        self, settings: Path, record: PipelineRecord, steps: Mapping[StepName, Step], job: Path | None = None
+    ) -> None:
         """Reads the settings.
 
         Args:
             settings: The settings file.
-            folder: The pipeline's folder.
+            record: The pipeline's folder.
             steps: What can be done.
             job: A job folder in place of the settings' own; None for that.
 
@@ -54,12 +56,12 @@ class PipelineRun:
         """
         read = read_settings(settings)
         self.settings: PipelineSettings = read if job is None else read.model_copy(update={"job": job})
-        self.record = PipelineRecord(folder)
+        self.record = record
         self._steps = steps
 
     @property
-    def task(self) -> SiteArgs:
-        """Is what the job, as it lies in its folder now, asks of a hospital.
+    def asked(self) -> tuple[SiteArgs, FedAvgArgs]:
+        """Is what the job, as it lies in its folder now, asks of a hospital and of the server.
 
         Raises:
             ConfigError: The job is not in order, or trains nothing.
@@ -68,7 +70,7 @@ class PipelineRun:
         content = understand(read_job_folder(self.settings.job))
         if not isinstance(content.client, SiteArgs) or not isinstance(content.server, FedAvgArgs):
             raise ConfigError(f"{content.folder.meta.name} trains nothing: expected a job with the FedAvgController")
-        return content.client
+        return content.client, content.server
 
     @property
     def job_sha256(self) -> str:

@@ -6,6 +6,7 @@ hospitals' budgets, and no score leaves. A search goes by the validation cases; 
 """
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,9 +21,10 @@ from fedvoxel.flare.job_kinds import JobContent, understand, variant
 from fedvoxel.governance.job_folder import read_job_folder, write_job_folder
 from fedvoxel.governance.job_keys import parse_assignment
 from fedvoxel.ops.pipelines.job_steps import outcome_file
+from fedvoxel.ops.pipelines.record import PipelineRecord
 from fedvoxel.ops.pipelines.run import StepName
 from fedvoxel.ops.pipelines.settings import read_settings
-from fedvoxel.ops.pipelines.steps import do_step, open_run
+from fedvoxel.ops.pipelines.steps import do_step, folder_in_use, open_run
 from fedvoxel.records.canonical import sha256_of
 
 METRIC = "dice"
@@ -40,6 +42,11 @@ class Between(FrozenModel):
 
     minimum: _Number
     maximum: _Number
+
+    @property
+    def is_whole(self) -> bool:
+        """Says whether only whole numbers are meant."""
+        return isinstance(self.minimum, int) and isinstance(self.maximum, int)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -71,6 +78,22 @@ class SearchSettings(FrozenModel):
     most_trials: PositiveInt
     most_failed: PositiveInt = 2
     goal: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _katib_takes_it(self) -> Self:
+        if self.most_failed > self.most_trials:
+            raise ValueError(f"most_failed is {self.most_failed}, and there are {self.most_trials} trials at most")
+        if self.algorithm == "grid" and (points := self._grid_points()) < self.most_trials:
+            raise ValueError(f"the grid has {points} points, fewer than most_trials")
+        return self
+
+    def _grid_points(self) -> int:
+        spaces = self.parameters.values()
+        if any(isinstance(one, Between) and not one.is_whole for one in spaces):
+            raise ValueError("a grid takes lists, and ranges of whole numbers: write values in place of a range")
+        return prod(
+            int(one.maximum - one.minimum) + 1 if isinstance(one, Between) else len(one.values) for one in spaces
+        )
 
 
 def read_searched_job(settings: Path) -> JobContent:
@@ -121,8 +144,10 @@ def do_trial(settings: Path, folder: Path, values: Mapping[str, Any]) -> float:
     own_key = str(content.folder.executor.executor.args["run_key"])
     made = variant(content, {**values, "run_key": f"{own_key[:_KEY_BEGINS]}_trial_{digest}"})
     place = folder / digest
-    if not (job := place / "job" / made.folder.meta.name).exists():
-        write_job_folder(made.folder, job)
+    job = place / "job" / made.folder.meta.name
+    with PipelineRecord(place).at_work(), folder_in_use("the trial"):
+        if not job.exists():
+            write_job_folder(made.folder, job)
     for name in _STEPS:
         do_step(name, settings, place, job)
     run = open_run(settings, place, job)

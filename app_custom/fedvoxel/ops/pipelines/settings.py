@@ -21,7 +21,7 @@ _Line = Annotated[
 class MlflowRegistry(FrozenModel):
     """Is the MLflow server whose registry mirrors the index of releases."""
 
-    url: _Line
+    url: str
     project: _Line = "fedvoxel"
 
 
@@ -36,6 +36,8 @@ class PipelineSettings(FrozenModel):
         describe: The model's description, as `fedvoxel export --describe` takes it.
         releases: The index of releases, in which the model becomes a candidate; made where there is none.
         reason: Why, for those who read the index.
+        seen: What was seen of indexes of releases, so that an older copy is not taken for the present one; None for the
+            file in the home of whoever runs the pipeline.
         mlflow: The registry that mirrors the index; None for none.
     """
 
@@ -47,6 +49,7 @@ class PipelineSettings(FrozenModel):
     describe: Path
     releases: Path
     reason: _Line
+    seen: Path | None = None
     mlflow: MlflowRegistry | None = None
 
 
@@ -60,5 +63,6 @@ def read_settings(path: Path) -> PipelineSettings:
     if read.mlflow is not None:
         checked_url(read.mlflow.url)
     folder = path.resolve().parent
-    found = {name: folder / getattr(read, name) for name in ("job", "kit", "describe", "releases")}
+    named = ("job", "kit", "describe", "releases", *(("seen",) if read.seen else ()))
+    found = {name: folder / getattr(read, name) for name in named}
     return read.model_copy(update={**found, "site_kits": tuple(folder / kit for kit in read.site_kits)})

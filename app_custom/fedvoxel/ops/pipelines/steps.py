@@ -1,7 +1,7 @@
 """The seven steps under their names, done one at a time, whoever asks for them."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedvoxel.errors import ConfigError, FedVoxelError
@@ -28,7 +28,7 @@ def open_run(settings: Path, folder: Path, job: Path | None = None) -> PipelineR
     Raises:
         ConfigError: The settings cannot be used.
     """
-    return PipelineRun(settings, folder, STEPS, job)
+    return PipelineRun(settings, PipelineRecord(folder), STEPS, job)
 
 
 def do_step(name: StepName, settings: Path, folder: Path, job: Path | None = None) -> tuple[Values, bool]:
@@ -39,12 +39,22 @@ def do_step(name: StepName, settings: Path, folder: Path, job: Path | None = Non
         ConfigError: The folder cannot be read or written, for want of room perhaps.
     """
     record = PipelineRecord(folder)
+    with record.at_work(), _noting_failure(record, name), folder_in_use(f"the step {name}"):
+        return PipelineRun(settings, record, STEPS, job).do(name)
+
+
+@contextmanager
+def folder_in_use(whose: str) -> Iterator[None]:
+    """Makes one line of a folder without room, or which is not to be read.
+
+    Raises:
+        ConfigError: So it is.
+    """
     try:
-        with record.at_work(), _noting_failure(record, name):
-            return open_run(settings, folder, job).do(name)
+        yield
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise ConfigError(f"the step {name}: the pipeline's folder cannot be read or written ({why})") from None
+        raise ConfigError(f"{whose}: the pipeline's folder cannot be read or written ({why})") from None
 
 
 @contextmanager
@@ -52,5 +62,7 @@ def _noting_failure(record: PipelineRecord, name: StepName) -> Iterator[None]:
     try:
         yield
     except FedVoxelError as error:
-        record.keep_failure(Failure(step=name, exit_code=error.exit_code, message=str(error)))
+        # Where there is no room for the note either, what the step itself says is still what counts.
+        with suppress(OSError):
+            record.keep_failure(Failure(step=name, exit_code=error.exit_code, message=str(error)))
         raise
