@@ -157,7 +157,7 @@ def run(
 
     desk = _desk(kit, box)
     means, failures = Means(memory_mb, threads), list[FedVoxelError]()
-    listed = [desk.find(request)[0]] if request else desk.look()
+    listed, lapsed = ([desk.find(request)[0]], ()) if request else desk.look_and_lapse()
     wanted = [one for one in listed if one.standing and (request or one.standing.word in ("approved", "returned"))]
     for one in wanted:
         name = one.asked.content[:12] if one.asked else ""
@@ -166,7 +166,7 @@ def run(
         except FedVoxelError as error:
             failures.append(error)
             typer.echo(f"{name}: nothing left: {error}", err=True)
-    for content in () if request else desk.lapse(listed):
+    for content in lapsed:
         why = "was approved and does not lie in the box as it was: it was not run, and its approval has lapsed"
         failures.append(JobError(f"{content[:12]} {why}"))
         typer.echo(str(failures[-1]), err=True)

@@ -80,7 +80,8 @@ def answers(
 
     name = _identity(kit).name
     box_here, datasite = LetterBox(box, name), syft_name(site)
-    found = [_answer(kit, letter, box_here.answer_to(letter, datasite)) for letter in box_here.letters(datasite, name)]
+    letters = box_here.letters(datasite, name)
+    found = [_answer(kit, site, letter, box_here.answer_to(letter, datasite)) for letter in letters]
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, "requests": found}, indent=2, ensure_ascii=False))
     else:
@@ -98,16 +99,17 @@ def _request(package: "Package", asked: dict[str, Any]) -> "EvaluationRequest":
     return parse_config(EvaluationRequest, about | asked, "the request")
 
 
-def _answer(kit: Path, letter: "Letter", file: bytes | None) -> dict[str, Any]:
+def _answer(kit: Path, site: str, letter: "Letter", file: bytes | None) -> dict[str, Any]:
     """Returns what became of a request, as JSON values."""
     from fedvoxel.export.trust import read_trust
-    from fedvoxel.governance.evaluation_request import content_of
+    from fedvoxel.governance.evaluation_request import content_of, read_request
     from fedvoxel.ops.datasite.answer import read_answer
 
     content, answer, problem = content_of(letter.file or b""), None, None
     if file is not None:
         try:
-            read = read_answer(file, content, read_trust(kit), datetime.now(UTC))
+            trust, now = read_trust(kit), datetime.now(UTC)
+            read = read_answer(file, read_request(letter.file or b"", site, trust, now), trust, now)
             answer = read.model_dump(mode="json", exclude_none=True)
         except FedVoxelError as error:
             problem = str(error)

@@ -164,7 +164,10 @@ class EvaluationRecord:
             else:
                 signer = verify(signature, PURPOSE, ruling.signed, trust, now)
         except (PackageError, ConfigError, KeyError):
-            return None
+            if entry.body.get("ruling", {}).get("word") == "approved":
+                return None
+            # What may be a refusal is not passed over for being of another version.
+            raise LedgerError(f"line {entry.index + 1} of the requests cannot be read; update fedvoxel") from None
         if ruling.site != self._kit.name or objection_to(self._kit, signer):
             return None
         job = f"{ruling.request.model} {ruling.request.version}"

@@ -9,13 +9,14 @@ from fedvoxel.errors import CohortError, LedgerError
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.model import Model, open_model
 from fedvoxel.evaluation.judgement.aggregate import ASKED_METRICS, Aggregate, StructureAggregate
-from fedvoxel.evaluation.judgement.aggregating import aggregate_of
+from fedvoxel.evaluation.judgement.aggregating import aggregate_of, people_behind
 from fedvoxel.evaluation.judgement.case_result import CaseResult
 from fedvoxel.evaluation.judgement.division import sets_tell_of_few
 from fedvoxel.evaluation.judgement.judge import Judged
 from fedvoxel.evaluation.judgement.judgement import Frame, Judgement, Settings, make_judgement
 from fedvoxel.evaluation.judgement.sharing import shareable
 from fedvoxel.evaluation.judgement.told import FILE, FOLDER, settle
+from fedvoxel.evaluation.judgement.told import Judged as JudgedPeople
 from fedvoxel.records.chain import Chain
 from tests.evaluation.judgement.case_results import NAME, case, score, sure
 from tests.evaluation.judgement.made_up import package
@@ -114,18 +115,55 @@ def test_what_was_told_stays_told(model: Model, tmp_path: Path) -> None:
     first = aggregate(model, [case(number) for number in range(6)])
     second = aggregate(model, [case(number, 0.5) for number in range(6)])
     patients = {f"patient-{number}" for number in range(6)}
-    assert settle(tmp_path, PACKAGE, patients, first) == first
-    assert settle(tmp_path, PACKAGE, patients, second) == first, "a corrected label would tell of its patient"
-    assert settle(tmp_path, OTHER, patients, second) == second
+
+    def told(package: str, people: set[str], what: Aggregate, key: str = "key", minimum: int = 5) -> Aggregate:
+        return settle(tmp_path, JudgedPeople(package, key, people, {}, what), minimum)
+
+    assert told(PACKAGE, patients, first) == first
+    assert told(PACKAGE, patients, second) == first, "a corrected label would tell of its patient"
+    assert told(OTHER, patients, second) == second
     assert len(Chain(tmp_path / FOLDER / FILE).read()) == 2
     with pytest.raises(CohortError, match="would tell of a few patients"):
-        settle(tmp_path, OTHER, patients | {"patient-6"}, second)
+        told(OTHER, patients | {"patient-6"}, second)
     larger = patients | {f"patient-{number}" for number in range(6, 11)}
-    assert settle(tmp_path, PACKAGE, larger, second) == second
+    assert told(PACKAGE, larger, second) == second
+    with pytest.raises(CohortError, match="may hold numbers of 5 patients; 6 are the least now"):
+        told(PACKAGE, patients, first, minimum=6)
+    with pytest.raises(CohortError, match="pseudonym key is another"):
+        told(PACKAGE, {"p" + one for one in larger}, first, key="another")
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ([case(number) for number in range(20, 26)], False),
+        ([case(20), *(case(number, None) for number in range(21, 27))], True),
+        ([*(case(number) for number in range(20, 26)), case(26, None)], True),
+        ([*(case(number) for number in range(20, 26)), *(case(number, None) for number in range(26, 32))], False),
+    ],
+)
+def test_two_answers_do_not_tell_of_the_few_who_have_a_structure_or_have_none(
+    model: Model, tmp_path: Path, more: list[CaseResult], refused: bool
+) -> None:
+    """The patients of the two differ by enough, those in whom there is a score by one."""
+    part = [*(case(number) for number in range(6)), *(case(number, None) for number in range(6, 12))]
+
+    def told(cases: list[CaseResult]) -> Aggregate:
+        made = judged(model, cases)
+        aggregate = aggregate_of(made)
+        people = {one.patient for one in made.cases}
+        return settle(tmp_path, JudgedPeople(PACKAGE, "key", people, people_behind(made, aggregate), aggregate), 5)
+
+    assert told(part).structures
+    if refused:
+        with pytest.raises(CohortError, match=f"{NAME}: (no )?dice"):
+            told([*part, *more])
+    else:
+        assert told([*part, *more]).patients == len(part) + len(more)
 
 
 def test_a_record_that_cannot_be_read_tells_nothing(model: Model, tmp_path: Path) -> None:
     told = aggregate(model, [case(number) for number in range(6)])
     Chain(tmp_path / FOLDER / FILE).append({"schema_version": 1, "package": PACKAGE})
     with pytest.raises(LedgerError, match="line 1 of what was told"):
-        settle(tmp_path, PACKAGE, {"p"}, told)
+        settle(tmp_path, JudgedPeople(PACKAGE, "key", {"p"}, {}, told), 5)

@@ -92,15 +92,15 @@ class FakeBox:
         if self.broken:
             raise JobError("the share is away")
         self.answers[letter.job] = answer
-        self._set(letter.job, "done")
+        self.set(letter.job, "done")
 
     def reject(self, letter: Letter) -> None:
-        self._set(letter.job, "rejected")
+        self.set(letter.job, "rejected")
 
     def answer_to(self, letter: Letter, datasite: str) -> bytes | None:
         return self.answers.get(letter.job)
 
-    def _set(self, job: str, status: str) -> None:
+    def set(self, job: str, status: str) -> None:
         self.lying = [replace(one, status=status) if one.job == job else one for one in self.lying]
 
 

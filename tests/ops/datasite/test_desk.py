@@ -1,11 +1,14 @@
 """What the hospital's desk runs, what leaves by it, and what it refuses; the box is a fake, the evaluation is real."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from fedvoxel.config import parse_config
 from fedvoxel.errors import (
     CohortError,
     ConfigError,
@@ -15,13 +18,15 @@ from fedvoxel.errors import (
     LockedError,
     PackageError,
 )
+from fedvoxel.evaluation.judgement.told import FILE, FOLDER
 from fedvoxel.export.trust import Trust
 from fedvoxel.governance.incidents.switches import halt
 from fedvoxel.ops.datasite import desk as desk_module
-from fedvoxel.ops.datasite.answer import read_answer
+from fedvoxel.ops.datasite.answer import SignedAnswer, answer_file, read_answer
 from fedvoxel.ops.datasite.desk import Desk
 from fedvoxel.ops.datasite.evaluating import Means
 from fedvoxel.records.audit import AuditLog
+from fedvoxel.records.chain import Chain
 from fedvoxel.records.chain_lock import writers_lock
 from tests.approval_kits import OFFICER, PHYSICIAN, SCIENTIST
 from tests.evaluation.judgement.made_up import NAME, package
@@ -82,7 +87,7 @@ def test_only_the_approved_aggregate_leaves(hospital: AskedHospital, box: FakeBo
     site = json.loads((hospital.kit.local / "fedvoxel_site.json").read_text())
     assert not [word for word in (NAME, "case-", "nii", str(hospital.folder), site["pseudonym_key"]) if word in text]
     assert one.asked and one.standing and one.standing.word == "returned"
-    read_answer(file, one.asked.content, Trust(hospital.people.root.certificate), datetime.now(UTC))
+    read_answer(file, one.asked, Trust(hospital.people.root.certificate), datetime.now(UTC))
     assert events(hospital) == [
         (SCIENTIST, "datasite ask", "done"),
         (PHYSICIAN, "datasite approve", "done"),
@@ -152,7 +157,12 @@ def test_an_answer_that_did_not_get_out_is_handed_over_by_the_next_run(hospital:
     with pytest.raises(JobError, match="stopped here for an incident"):
         run(hospital, desk)
     (hospital.kit.state / "halted").unlink()
-    assert run(hospital, desk) == "handed over again"
+    hospital.policy({"unit": "none"})
+    refused(hospital, box, ConfigError, "lets nothing of an evaluation")
+    hospital.policy(OPEN | {"evaluations": {"minimum_patients": 6}})
+    refused(hospital, box, CohortError, "6 are the least now")
+    hospital.policy(OPEN)
+    assert run(hospital, desk) == "handed over again" and events(hospital)[-1] == ("", "evaluation", "done")
     (kept,) = (hospital.kit.state / "evaluation_requests" / "answers").glob("*.json")
     assert box.answers["evaluation"] == kept.read_bytes()
     kept.unlink()
@@ -173,11 +183,11 @@ def test_a_request_that_was_changed_after_the_approval_does_not_run(hospital: As
         desk.find(before.asked.content[:12])
     # The same words in other bytes are another file, too.
     box.put(before.letter.file.replace(b"\n", b"\n ") if before.letter.file else b"")
-    assert desk.lapse(desk.look()) == (before.asked.content,) and box.answers == {}
+    assert desk.look_and_lapse()[1] == (before.asked.content,) and box.answers == {}
     assert events(hospital)[-1] == ("", "evaluation", "refused")
     # It does not count again when the old bytes come back.
     box.put(before.letter.file or b"")
-    assert desk.lapse(desk.look()) == ()
+    assert desk.look_and_lapse()[1] == ()
     with pytest.raises(JobError, match="is waiting, not approved"):
         run(hospital, desk)
     approve(hospital, desk)
@@ -273,6 +283,80 @@ def test_what_is_stopped_or_refused_while_it_is_judged_does_not_leave(
     refused(hospital, box, JobError, "is refused, not approved")
 
 
+@pytest.mark.parametrize(
+    ("meanwhile", "kind", "words"),
+    [
+        (lambda hospital, box: hospital.withdraw(), PackageError, "was withdrawn"),
+        (lambda hospital, box: hospital.policy({"unit": "none"}), ConfigError, "lets nothing of an evaluation"),
+        (
+            lambda hospital, box: hospital.policy(OPEN | {"evaluations": {"minimum_patients": 6}}),
+            CohortError,
+            "may hold numbers of 5 patients; 6 are the least now",
+        ),
+        (lambda hospital, box: box.set("evaluation", "rejected"), JobError, "was rejected in Syft"),
+        (lambda hospital, box: box.set("evaluation", "failed"), JobError, "is failed in the box"),
+        (lambda hospital, box: box.lying.clear(), JobError, "is gone in the box"),
+    ],
+)
+def test_what_changes_while_it_is_judged_lets_nothing_out_and_nothing_counts_as_told(
+    hospital: AskedHospital,
+    box: FakeBox,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[AskedHospital, FakeBox], None],
+    kind: type[FedVoxelError],
+    words: str,
+) -> None:
+    desk = desk_of(hospital, box)
+    approve(hospital, desk)
+    real = desk_module.judge
+
+    def judge(*given: object) -> object:
+        meanwhile(hospital, box)
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(desk_module, "judge", judge)
+    refused(hospital, box, kind, words)
+    assert Chain(hospital.kit.state / FOLDER / FILE).read() == []
+
+
+def test_what_comes_and_is_approved_while_we_look_does_not_lapse(
+    hospital: AskedHospital, box: FakeBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, before = desk_of(hospital, box), list(box.lying)
+    box.put(asked_file(hospital, split="all"), job="second")
+    listed = list(box.lying)
+    approve(hospital, desk, 1)
+    unanswered = desk.record.unanswered
+    box.lying = before
+
+    def approved_meanwhile() -> tuple[str, ...]:
+        box.lying = listed
+        return unanswered()
+
+    monkeypatch.setattr(desk.record, "unanswered", approved_meanwhile)
+    assert desk.look_and_lapse()[1] == ()
+
+
+def test_no_approval_lapses_where_a_file_or_the_list_of_revoked_certificates_cannot_be_read(
+    hospital: AskedHospital, box: FakeBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_of(hospital, box)
+    approve(hospital, desk)
+    (letter,) = box.lying
+    box.lying = [replace(letter, file=None, unreadable=True)]
+    assert desk.look_and_lapse()[1] == ()
+
+    def out_of_date(*given: object) -> object:
+        raise ConsortiumError("the revocation list is out of date")
+
+    box.lying = [letter]
+    monkeypatch.setattr(desk_module, "read_request", out_of_date)
+    with pytest.raises(ConsortiumError, match="out of date"):
+        desk.look_and_lapse()
+    monkeypatch.undo()
+    assert run(hospital, desk) == "returned", "the approval counts still"
+
+
 def test_a_halted_site_runs_nothing(hospital: AskedHospital, box: FakeBox) -> None:
     approve(hospital, desk_of(hospital, box))
     halt(hospital.kit.state)
@@ -355,14 +439,23 @@ def test_an_answer_is_good_for_its_request_and_of_its_site_only(hospital: AskedH
     approve(hospital, desk)
     run(hospital, desk)
     file, trust, now = box.answers["evaluation"], Trust(hospital.people.root.certificate), datetime.now(UTC)
-    content = answer_of(file)["content"]
+    (found,) = desk.look()
+    assert found.asked
+    asked = found.asked
     with pytest.raises(PackageError, match="another request"):
-        read_answer(file, "0" * 64, trust, now)
+        read_answer(file, replace(asked, content="0" * 64), trust, now)
+    with pytest.raises(PackageError, match="another request"):
+        read_answer(file, replace(asked, request=asked.request.model_copy(update={"split": "all"})), trust, now)
+    elsewhere = asked.request.model_copy(update={"site": "hospital-b"})
+    other, told = hospital.people.root.issue("hospital-b", None), parse_config(SignedAnswer, json.loads(file), "it")
+    of_another = answer_file(replace(asked, request=elsewhere), told.answer.aggregate, other, now)
+    with pytest.raises(PackageError, match="not by site hospital-a"):
+        read_answer(of_another, asked, trust, now)
     better = json.loads(file)
     better["answer"]["aggregate"]["structures"][0]["dice"]["value"] = 1.0
     with pytest.raises(PackageError, match="was changed, or another signed"):
-        read_answer(json.dumps(better).encode(), content, trust, now)
+        read_answer(json.dumps(better).encode(), asked, trust, now)
     more = json.loads(file)
     more["answer"]["aggregate"]["cases"] = ["case-1"]
     with pytest.raises(ConfigError, match=r"aggregate\.cases"):
-        read_answer(json.dumps(more).encode(), content, trust, now)
+        read_answer(json.dumps(more).encode(), asked, trust, now)

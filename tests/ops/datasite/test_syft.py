@@ -181,7 +181,7 @@ def test_a_rejected_request_returns_its_status_alone(lab: Lab) -> None:
     assert lab.desk("run", content[:12]).returncode == 10
     late = lab.approve(content)
     assert late.returncode == 10 and "final there" in late.stderr
-    assert lab.ran()[-1][1] in ("refused", "done") and not list(lab.review.rglob("answer.json"))
+    assert ("evaluation", "done") not in lab.ran() and not list(lab.review.rglob("answer.json"))
 
 
 def test_a_link_in_the_box_stops_everything(lab: Lab) -> None:
@@ -193,6 +193,23 @@ def test_a_link_in_the_box_stops_everything(lab: Lab) -> None:
     done = lab.desk("run")
     assert done.returncode == 3 and "a link lies in the box" in done.stderr
     assert list(private.iterdir()) == []
+
+
+def test_what_nobody_could_read_to_its_end_stops_everything(lab: Lab) -> None:
+    content = lab.ask()
+    assert lab.approve(content).returncode == 0
+    settings = lab.job / "config.yaml"
+    kept = settings.read_bytes()
+    settings.unlink()
+    os.mkfifo(settings)
+    done = lab.desk("run")
+    assert done.returncode == 3 and "a pipe or device lies in the box" in done.stderr
+    settings.unlink()
+    settings.write_bytes(kept + b"#" * 2**20)
+    done = lab.at_hospital("requests")
+    assert done.returncode == 3 and "a .yaml file of more than" in done.stderr
+    settings.write_bytes(kept)
+    assert lab.desk("run", "--threads", "1").stdout == f"{content[:12]}: returned\n", "the approval has not lapsed"
 
 
 def test_an_answer_that_somebody_changed_is_not_to_be_used(lab: Lab) -> None:

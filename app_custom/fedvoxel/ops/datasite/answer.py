@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fedvoxel import __version__
 from fedvoxel.config import FrozenModel, json_of, parse_config
-from fedvoxel.errors import PackageError
+from fedvoxel.errors import CohortError, PackageError
 from fedvoxel.evaluation.judgement.aggregate import Aggregate
 from fedvoxel.export.signature import Signature, sign, verify
 from fedvoxel.export.trust import Trust
@@ -29,7 +29,7 @@ class Answer(FrozenModel):
         content: SHA-256 of the file of the request that was approved.
         request: That request.
         aggregate: What it asked for.
-        software: The version that judged.
+        software: The version that answered.
     """
 
     schema_version: Literal[1] = 1
@@ -66,12 +66,24 @@ def answer_file(asked: Asked, aggregate: Aggregate, identity: Identity, now: dat
     return (json.dumps(signed.model_dump(mode="json", exclude_none=True), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def read_answer(file: bytes, content: str, trust: Trust, now: datetime) -> Answer:
+def check_minimum(file: bytes, minimum: int) -> None:
+    """Checks that an answer's file is of no fewer patients than the hospital's minimum is now.
+
+    Raises:
+        ConfigError: It is no answer.
+        CohortError: It was made under a lower minimum.
+    """
+    told = parse_config(SignedAnswer, json_of(file, "the answer"), "the answer").answer.aggregate.minimum_patients
+    if told < minimum:
+        raise CohortError(f"the answer that was kept may hold numbers of {told} patients; {minimum} are the least now")
+
+
+def read_answer(file: bytes, asked: Asked, trust: Trust, now: datetime) -> Answer:
     """Reads an answer's file, if the site that was asked signed it for this request.
 
     Args:
         file: Its bytes.
-        content: SHA-256 of the request's file.
+        asked: The request.
         trust: Whose signature counts.
         now: The present (aware).
 
@@ -82,8 +94,8 @@ def read_answer(file: bytes, content: str, trust: Trust, now: datetime) -> Answe
     """
     signed = parse_config(SignedAnswer, json_of(file, "the answer"), "the answer")
     signer = verify(signed.signature, PURPOSE, signed.answer.signed, trust, now)
-    if signer.role is not None or signer.name != signed.answer.request.site:
-        raise PackageError(f"the answer is signed by {signer}, not by site {signed.answer.request.site}")
-    if signed.answer.content != content:
+    if signer.role is not None or signer.name != asked.request.site:
+        raise PackageError(f"the answer is signed by {signer}, not by site {asked.request.site}")
+    if (signed.answer.content, signed.answer.request) != (asked.content, asked.request):
         raise PackageError("the answer is to another request than the one that lies beside it")
     return signed.answer

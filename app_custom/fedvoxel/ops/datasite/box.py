@@ -7,6 +7,7 @@ The folder is shared, and others write in it: a box with a link in it is not tou
 """
 
 import io
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from fedvoxel.records.atomic import write_public
 
 REQUEST_FILE, STUB_FILE = "request.json", "main.py"
 _STUB = '"""A request in request.json, for people to read. There is no code here, and nobody runs this file."""\n'
+_LARGEST_SETTINGS_BYTES = 256 * 1024
 _OURS = {f"code/{REQUEST_FILE}", f"code/{STUB_FILE}", "run.sh", "config.yaml"}
 
 
@@ -36,6 +38,7 @@ class Letter:
         status: As Syft has it.
         file: The request's bytes; None where it cannot be read.
         more: How many files it holds that we have not written; nobody runs them.
+        unreadable: Whether there is a file that could not be read just now.
     """
 
     job: str
@@ -43,6 +46,7 @@ class Letter:
     status: str
     file: bytes | None
     more: int
+    unreadable: bool = False
 
 
 def syft_name(site: str) -> str:
@@ -77,7 +81,7 @@ class LetterBox:
     def open_for(self, person: str) -> None:
         """Makes the folders by which a person may write to this datasite, with Syft's permissions."""
         with _quiet(), _readable():
-            self._check_no_link(self._name)
+            self._check_plain()
             self._client.setup_ds_job_folder_as_do(person)
 
     def send(self, datasite: str, job: str, request: bytes) -> None:
@@ -89,6 +93,7 @@ class LetterBox:
         # Syft would write into run.sh what to install, and ask the other side for it; nobody installs anything.
         self._client.peer_install_sources[datasite] = "syft-job"
         with tempfile.TemporaryDirectory() as made, _quiet(), _readable():
+            self._check_plain()
             (Path(made) / REQUEST_FILE).write_bytes(request)
             (Path(made) / STUB_FILE).write_text(_STUB)
             try:
@@ -130,6 +135,8 @@ class LetterBox:
             JobError: The request is gone, or was answered.
         """
         job = self._own(letter)
+        if job.status == "done":
+            raise JobError("the refusal is on record; an answer had left before, and stays where it is")
         if job.status == "pending":
             with _quiet(), _readable():
                 job.reject()
@@ -145,16 +152,28 @@ class LetterBox:
         """Returns Syft's jobs in a datasite's box.
 
         Raises:
-            ConfigError: The folder cannot be used, or holds a link, by which a file elsewhere would be read or written.
+            ConfigError: The folder cannot be used, or holds what Syft should not read; see `_check_plain`.
         """
         with _quiet(), _readable():
-            self._check_no_link(datasite)
+            self._check_plain()
             return [job for job in self._client.jobs if job.datasite_owner_email == datasite]
 
-    def _check_no_link(self, datasite: str) -> None:
-        place = self._folder / datasite
-        if place.is_symlink() or any(path.is_symlink() for path in place.rglob("*")):
-            raise ConfigError("a link lies in the box, and nothing is read or written there before it is removed")
+    def _check_plain(self) -> None:
+        """Looks through all of the shared folder, since Syft reads the jobs of every datasite in it.
+
+        Raises:
+            ConfigError: It holds a link, by which a file elsewhere would be read or written, a pipe or device, at which
+                one would wait, or a file of settings that is larger than any that Syft writes.
+        """
+        for path in self._folder.rglob("*"):
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+                what = "a link" if stat.S_ISLNK(status.st_mode) else "a pipe or device"
+            elif path.suffix in (".yaml", ".yml") and status.st_size > _LARGEST_SETTINGS_BYTES:
+                what = f"a {path.suffix} file of more than {_LARGEST_SETTINGS_BYTES} bytes"
+            else:
+                continue
+            raise ConfigError(f"{what} lies in the box, and nothing is read or written there before it is removed")
 
     def _own(self, letter: Letter) -> Any:
         jobs = [one for one in self._jobs(self._name) if (one.name, one.submitted_by) == (letter.job, letter.sender)]
@@ -166,9 +185,10 @@ class LetterBox:
 def _letter(job: Any) -> Letter:
     folder = job.job_submission_path
     file = _bytes_of(folder / "code" / REQUEST_FILE, LARGEST_REQUEST_BYTES)
+    unreadable = file is None and (folder / "code" / REQUEST_FILE).is_file()
     held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     more = {name for name in held - _OURS if not name.endswith("syft.pub.yaml")}
-    return Letter(job.name, job.submitted_by, job.status, file, len(more))
+    return Letter(job.name, job.submitted_by, job.status, file, len(more), unreadable)
 
 
 def _bytes_of(path: Path, most_bytes: int) -> bytes | None:

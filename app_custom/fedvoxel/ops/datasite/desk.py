@@ -1,7 +1,7 @@
 """The hospital's desk: what lies in the box beside what people of the hospital said of it; runs what they approved.
 
 An answer is kept in the site's own state before it leaves. What a crash kept from being handed over the next run hands
-over, byte for byte, and nothing is judged twice for one approval.
+over, byte for byte, if the gates still let it through; what was judged before a crash and not kept is judged anew.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedvoxel.errors import FedVoxelError, JobError
+from fedvoxel.errors import ConfigError, FedVoxelError, JobError, PackageError
+from fedvoxel.evaluation.judgement.told import settle
 from fedvoxel.export.trust import read_trust
 from fedvoxel.governance.evaluation_record import EvaluationRecord
 from fedvoxel.governance.evaluation_request import Asked, content_of, read_request
 from fedvoxel.governance.evaluation_ruling import Standing
-from fedvoxel.governance.incidents.switches import check_not_halted
 from fedvoxel.governance.kit import Kit
-from fedvoxel.ops.datasite.answer import answer_file
+from fedvoxel.ops.datasite.answer import answer_file, check_minimum
 from fedvoxel.ops.datasite.box import Letter, LetterBox
 from fedvoxel.ops.datasite.evaluating import Means, Progress, judge, prepare
 from fedvoxel.plain_file import read_plain
@@ -63,6 +63,7 @@ class Desk:
 
         Raises:
             ConfigError: The shared folder or the rule of approval cannot be used.
+            ConsortiumError: The kit's root or its revocation list cannot be used.
             LedgerError: The record cannot be trusted or written.
         """
         return [self._read(letter) for letter in self._box.letters(self._datasite)]
@@ -91,15 +92,25 @@ class Desk:
 
     def changed(self, on_desk: Sequence[OnDesk]) -> tuple[str, ...]:
         """Returns the contents that were approved and do not lie in the box any more: changed since, or gone."""
+        if any(one.letter.unreadable for one in on_desk):
+            return ()
         there = {one.asked.content for one in on_desk if one.asked}
         return tuple(content for content in self.record.unanswered() if content not in there)
 
-    def lapse(self, on_desk: Sequence[OnDesk]) -> tuple[str, ...]:
-        """Has the approvals of what was changed or taken away count no more, and returns the contents."""
-        found = self.changed(on_desk)
+    def look_and_lapse(self) -> tuple[list[OnDesk], tuple[str, ...]]:
+        """Returns all requests in the box, and the contents that were approved and are not there as they were.
+
+        The approvals of the latter count no more. Where a file cannot be read just now, nobody knows, and none lapses.
+
+        Raises:
+            As `look`.
+        """
+        # Read before the box: what comes and is approved while we look is not missed there.
+        approved, on_desk = self.record.unanswered(), self.look()
+        found = tuple(content for content in self.changed(on_desk) if content in approved)
         for content in found:
             self.record.note_lapsed(content)
-        return found
+        return on_desk, found
 
     def reject(self, found: OnDesk) -> None:
         """Tells the sender that the request was rejected, and nothing else."""
@@ -127,7 +138,7 @@ class Desk:
         with writers_lock(self._answers / "evaluation", _LOCK_TIMEOUT_S):
             word = self.record.standing(asked).word
             if word == "returned":
-                return self._hand_over_again(found.letter, asked)
+                return self._hand_over_again(found.letter, asked, index)
             self._check_may_run(found.letter, asked)
             answer = self._answer(found.letter, asked, index, means, counting)
             with file_trouble(self._kept(asked)):
@@ -140,10 +151,11 @@ class Desk:
         try:
             prepared = prepare(self._kit, index, asked.request)
             with counting() as progress:
-                aggregate = judge(self._kit, prepared, asked.request, means, progress)
+                judged = judge(prepared, asked.request, means, progress)
             # That took a while: what was withdrawn, stopped or refused meanwhile lets nothing out.
-            prepare(self._kit, index, asked.request)
+            again = prepare(self._kit, index, asked.request)
             self._check_may_run(letter, asked)
+            aggregate = settle(self._kit.state, judged, again.minimum_patients)
         except FedVoxelError as error:
             self.record.note_refusal(asked, " ".join(str(error).split()))
             raise
@@ -153,11 +165,15 @@ class Desk:
         word = self.record.standing(asked).word
         if word != "approved":
             raise JobError(f"request {asked.content[:12]} is {word}, not approved: nothing leaves for it")
-        if letter.status == "rejected":
+        whose = (letter.job, letter.sender)
+        there = (one.status for one in self._box.letters(self._datasite) if (one.job, one.sender) == whose)
+        status = next(there, "gone")
+        if status == "rejected":
             raise JobError(f"request {asked.content[:12]} was rejected in Syft, which is final there: nothing leaves")
+        if status not in ("pending", "done"):
+            raise JobError(f"request {asked.content[:12]} is {status} in the box, and not by us: nothing leaves")
 
-    def _hand_over_again(self, letter: Letter, asked: Asked) -> str:
-        check_not_halted(self._kit.state)
+    def _hand_over_again(self, letter: Letter, asked: Asked, index: Path) -> str:
         try:
             kept = read_plain(self._kept(asked))
         except OSError:
@@ -166,6 +182,12 @@ class Desk:
             ) from None
         if self._box.answer_to(letter, self._datasite) == kept:
             return "nothing to do"
+        try:
+            check_minimum(kept, prepare(self._kit, index, asked.request).minimum_patients)
+        except FedVoxelError as error:
+            self.record.note_refusal(asked, " ".join(str(error).split()))
+            raise
+        self.record.note_returned(asked, content_of(kept))
         self._box.hand_over(letter, kept)
         return "handed over again"
 
@@ -175,10 +197,11 @@ class Desk:
     def _read(self, letter: Letter) -> OnDesk:
         if letter.file is None:
             return OnDesk(letter, None, None, "it holds no code/request.json that can be read")
-        now = datetime.now(UTC)
+        now, trust = datetime.now(UTC), read_trust(self._kit.folder)
         try:
-            asked = read_request(letter.file, self._kit.name, read_trust(self._kit.folder), now)
-        except FedVoxelError as error:
+            asked = read_request(letter.file, self._kit.name, trust, now)
+        # A revocation list that is out of date says nothing of the request, and goes through to who looks.
+        except (ConfigError, PackageError) as error:
             return OnDesk(letter, None, None, str(error))
         if asked.asker.name != letter.sender:
             return OnDesk(letter, None, None, "it came in the folder of another person than the one who signed it")

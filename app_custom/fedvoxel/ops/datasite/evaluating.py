@@ -11,12 +11,11 @@ from pathlib import Path
 from fedvoxel.errors import CohortError, PackageError
 from fedvoxel.evaluation.inference.memory import MemoryBound
 from fedvoxel.evaluation.inference.model import open_model
-from fedvoxel.evaluation.judgement.aggregate import Aggregate
-from fedvoxel.evaluation.judgement.aggregating import aggregate_of
+from fedvoxel.evaluation.judgement.aggregating import aggregate_of, people_behind
 from fedvoxel.evaluation.judgement.run import Task, evaluate
 from fedvoxel.evaluation.judgement.subject import Asked as AskedCases
 from fedvoxel.evaluation.judgement.subject import Subjects, cohort_subjects
-from fedvoxel.evaluation.judgement.told import settle
+from fedvoxel.evaluation.judgement.told import Judged
 from fedvoxel.export.package import Package, open_package
 from fedvoxel.export.releases import Releases
 from fedvoxel.export.trust import read_trust
@@ -48,12 +47,14 @@ class Prepared:
         remark: What the index of releases says against it; None for a released one.
         subjects: The cases.
         minimum_patients: Of the hospital's policy.
+        named_under: Tells the site's pseudonym key from another.
     """
 
     package: Package
     remark: str | None
     subjects: Subjects
     minimum_patients: int
+    named_under: str
 
     @property
     def patients(self) -> int:
@@ -87,7 +88,7 @@ def prepare(kit: Kit, index: Path, asked: EvaluationRequest) -> Prepared:
     structures = tuple(one.name for one in package.description.structures)
     split = None if asked.split == "all" else asked.split
     subjects = cohort_subjects([site_file], AskedCases(asked.cohort, split, structures))
-    prepared = Prepared(package, remark, subjects, terms.minimum_patients)
+    prepared = Prepared(package, remark, subjects, terms.minimum_patients, site.key_check)
     if prepared.patients < terms.minimum_patients:
         raise CohortError(
             f"the {asked.split} split of cohort {asked.cohort} has fewer than {terms.minimum_patients} patients, and "
@@ -96,14 +97,13 @@ def prepare(kit: Kit, index: Path, asked: EvaluationRequest) -> Prepared:
     return prepared
 
 
-def judge(kit: Kit, prepared: Prepared, asked: EvaluationRequest, means: Means, progress: Progress) -> Aggregate:
-    """Judges the package, and returns all that may be told, having kept that.
+def judge(prepared: Prepared, asked: EvaluationRequest, means: Means, progress: Progress) -> Judged:
+    """Judges the package, and returns all that may be told, with those of whom it is; `told.settle` has the last word.
 
     Raises:
-        CohortError: Too few patients could be judged, or with what was told before it would tell of a few.
+        CohortError: Too few patients could be judged.
         PackageError: The package is not what it was.
         PredictionError: Its model cannot be used.
-        LedgerError: The record of what was told cannot be trusted or written.
     """
     model = open_model(prepared.package, MemoryBound(means.memory_mb), means.threads)
     split = None if asked.split == "all" else asked.split
@@ -117,7 +117,13 @@ def judge(kit: Kit, prepared: Prepared, asked: EvaluationRequest, means: Means, 
     )
     judgement, _ = evaluate(task, progress)
     aggregate = aggregate_of(judgement)
-    return settle(kit.state, prepared.package.sha256, {case.patient for case in judgement.cases}, aggregate)
+    return Judged(
+        package=prepared.package.sha256,
+        named_under=prepared.named_under,
+        patients={case.patient for case in judgement.cases},
+        parts=people_behind(judgement, aggregate),
+        aggregate=aggregate,
+    )
 
 
 def _package(kit: Kit, index: Path, asked: EvaluationRequest) -> tuple[Package, str | None]:
