@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CODES = {
     ("hippocampus", "anterior"): (codes.SCT.Hippocampus, codes.SCT.Anterior),
     ("hippocampus", "posterior"): (codes.SCT.Hippocampus, codes.SCT.Posterior),
+    ("brain_demo", "grey_matter"): (codes.SCT.GrayMatter, None),
+    ("brain_demo", "white_matter"): (codes.SCT.WhiteMatter, None),
     ("spinal_cord", "cord"): (codes.SCT.SpinalCordWhiteMatter, None),
     ("spinal_cord", "grey_matter"): (codes.SCT.SpinalCordGrayMatter, None),
 }
@@ -31,9 +33,12 @@ def triple(code: Code | None) -> tuple[str, str, str] | None:
     return (code.scheme, code.value, code.meaning) if code else None
 
 
-@pytest.mark.parametrize("name", ["hippocampus", "spinal_cord"])
-def test_a_description_fits_its_job_and_has_dicoms_codes(name: str) -> None:
-    described = read_description(ROOT / "provisioning" / "models" / f"{name}.json", task_of(f"{name}_fedavg"))
+@pytest.mark.parametrize(
+    ("name", "job"),
+    [("hippocampus", "hippocampus_fedavg"), ("spinal_cord", "spinal_cord_fedavg"), ("brain_demo", "brain_demo")],
+)
+def test_a_description_fits_its_job_and_has_dicoms_codes(name: str, job: str) -> None:
+    described = read_description(ROOT / "provisioning" / "models" / f"{name}.json", task_of(job))
     assert described.name == name
     for structure in described.structures:
         kind, modifier = CODES[name, structure.name]
