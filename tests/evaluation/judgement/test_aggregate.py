@@ -1,6 +1,7 @@
 """What of a judgement is told outside, and that two answers together tell of no few patients."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fedvoxel.evaluation.inference.model import Model, open_model
 from fedvoxel.evaluation.judgement.aggregate import ASKED_METRICS, Aggregate, StructureAggregate
 from fedvoxel.evaluation.judgement.aggregating import aggregate_of, people_behind
 from fedvoxel.evaluation.judgement.case_result import CaseResult
+from fedvoxel.evaluation.judgement.components import PieceCounts
 from fedvoxel.evaluation.judgement.division import sets_tell_of_few
 from fedvoxel.evaluation.judgement.judge import Judged
 from fedvoxel.evaluation.judgement.judgement import Frame, Judgement, Settings, make_judgement
@@ -74,7 +76,12 @@ def test_a_mean_of_which_few_patients_have_a_part_is_not_told(model: Model) -> N
     (one,) = aggregate(model, few).structures
     assert one.dice is not None and one.dice.patients == 10
     assert one.volume_error_percent is None and one.volume_error_ml is not None
-    assert shareable(judged(model, few))["structures"][0]["volume_error_percent"] is None
+    shared = shareable(judged(model, few))["structures"][0]
+    assert shared["volume_error_percent"] is None and shared["calibration"]["overlooked"] is None
+    counted = {NAME: score(pieces=PieceCounts(truth=2, found=1, false=0))}
+    few = [replace(one, scores=counted) if number < 3 else one for number, one in enumerate(few)]
+    pieces = shareable(judged(model, few))["structures"][0]["pieces"]
+    assert pieces["sensitivity"] is None and pieces["false_per_case"] is not None
     # Where all but three have it, the rest is few.
     told = aggregate(model, [*(case(number) for number in range(7)), *(false_alarm(number) for number in range(7, 10))])
     assert told.structures[0].volume_error_percent is None

@@ -43,9 +43,11 @@ def _may_be_told(counts: Counts, patients: int, minimum: int) -> bool:
 
 def _structure(one: StructureResult, minimum: int) -> dict[str, Any]:
     shown = one.model_dump(mode="json", exclude={"counts": True, "hd95_median_mm": True, "pieces": {"truth"}})
-    # Only patients who have the structure have this one; they, or the others, may be few.
+    # Only patients who have the structure have a part in these; they, or the others, may be few.
     if disclosed_part(one.volume_error_percent.patients, one.counts.patients, minimum) is None:
-        shown["volume_error_percent"] = None
+        shown["volume_error_percent"] = shown["calibration"]["overlooked"] = None
+        if one.pieces:
+            shown["pieces"]["sensitivity"] = None
     told = disclosed_counts(one.counts.model_dump(include={"found", "misplaced", "missed", "false_alarms"}), minimum)
     return shown | {"counts": {"patients": one.counts.patients, **told}}
 
