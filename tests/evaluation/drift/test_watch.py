@@ -38,8 +38,9 @@ def write_summary(folder: Path, index: int, distance: float, volume_ml: float, *
         "assessment": assessment,
     } | changes
     path = folder / f"study-{index}" / "summary.json"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, mode=0o700)  # as `fedvoxel predict` makes it
     path.write_text(json.dumps(values))
+    path.chmod(0o600)
     os.utime(path, (1000 + index, 1000 + index))
     return path
 

@@ -22,7 +22,7 @@ def _models() -> tuple[type[FrozenModel], ...]:
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as missing:
-            if missing.name not in ("grpc", "kserve"):  # the extra `serve`, whose modules hold no model
+            if missing.name not in ("flwr", "grpc", "kserve"):  # the extras `flower` and `serve`: no model in these
                 raise
     found, waiting = set(), [FrozenModel]
     while waiting:
