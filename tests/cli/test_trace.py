@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.cli.main import main
+from fedvoxel.ops.tracing.sending import traces_url
 from fedvoxel.records.audit import AuditLog
 from tests.governance.test_incidents import Place
 from tests.ops.tracing.collector import Collector, collecting
@@ -65,6 +66,18 @@ def test_given_again_the_spans_are_the_same(place: Place, collector: Collector) 
     record(place)
     assert trace(place, collector.url) == trace(place, f"{collector.url}/v1/traces") == 0
     assert collector.spans[:6] == collector.spans[6:]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("https://gateway.example/otlp/", "https://gateway.example/otlp/v1/traces"),
+        ("https://gateway.example/otlp/v1/traces", "https://gateway.example/otlp/v1/traces"),
+    ],
+)
+def test_an_address_is_a_base_as_otlp_says(given: str, asked: str) -> None:
+    assert traces_url(given) == asked
 
 
 def test_a_run_is_followed_until_it_ends_each_span_once_though_the_collector_fails(

@@ -11,7 +11,8 @@ import pytest
 
 from fedvoxel.cli.main import main
 from fedvoxel.federation.outcome import OUTCOME_FILE, write_outcome
-from fedvoxel.ops.trackers import following, places
+from fedvoxel.ops import following
+from fedvoxel.ops.trackers import places
 from fedvoxel.ops.trackers.places import SWITCHES
 from fedvoxel.records.identity import Identity
 from tests.cli.test_export import kit_of

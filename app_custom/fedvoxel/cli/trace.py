@@ -37,20 +37,20 @@ def trace(
     such run; 12 if its log cannot be trusted; 3 for an address that cannot be used or a missing package.
     """
     from fedvoxel.governance.kit import open_kit
+    from fedvoxel.ops import following
     from fedvoxel.ops.tracing.log_reader import LogReader
     from fedvoxel.ops.tracing.sending import TraceSender, traces_url
-    from fedvoxel.ops.tracing.sending import follow as follow_run
 
     look, sender, sent = LogReader(open_kit(server), run), TraceSender(traces_url(to)), 0
 
-    def count(spans: int) -> None:
+    def send(trace: "RunTrace") -> None:
         nonlocal sent
-        sent += spans
+        sent += sender.send(trace)
 
     if follow:
-        follow_run(look, sender, interval, count, lambda text: typer.echo(f"note: {text}", err=True))
+        following.follow(look, send, interval, lambda text: typer.echo(f"note: {text}", err=True))
     else:
-        count(sender.send(look()))
+        send(look())
     _show(look(), sent, as_json)
 
 

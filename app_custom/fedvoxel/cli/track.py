@@ -131,7 +131,7 @@ def _package_facts(
 
 def _send(look: Callable[[], "TrackedRun"], sender: "Sender", pause_s: float | None) -> dict[str, Any]:
     """Sends once, or until the run ends, and returns what was done as JSON."""
-    from fedvoxel.ops.trackers.following import follow
+    from fedvoxel.ops.following import follow
 
     sent: Counter[str] = Counter(params=0, tags=0, points=0, files=0)
     began_s, last = time.process_time(), look()
@@ -145,7 +145,12 @@ def _send(look: Callable[[], "TrackedRun"], sender: "Sender", pause_s: float | N
         if pause_s is None:
             count(last, sender.send(last, files=True))
         else:
-            follow(look, sender, pause_s, count, lambda text: typer.echo(f"note: {text}", err=True))
+            follow(
+                look,
+                lambda run: count(run, sender.send(run, files=run.ended)),
+                pause_s,
+                lambda text: typer.echo(f"note: {text}", err=True),
+            )
     finally:
         # Also after Ctrl-C: an offline session that is not closed is not whole.
         said = sender.close()

@@ -1,8 +1,7 @@
 """Sends a run's spans over OTLP/HTTP, with OpenTelemetry's own exporter."""
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 _AT_ONCE = 200
+_PATH = "/v1/traces"
 _TIMEOUT_S = 10.0
 """For a batch with all its further tries."""
 _SECRETS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
@@ -25,7 +25,7 @@ _EXTRA = "traces need OpenTelemetry's SDK and exporter: pip install 'fedvoxel[tr
 
 
 def traces_url(url: str) -> str:
-    """Returns where spans go: the address as given, with OTLP's own path where it has none.
+    """Returns where spans go: the address with OTLP's own path behind it, if it does not end with that.
 
     Raises:
         ConfigError: It is no HTTP address, holds a login, or is a remote one without TLS to which a token would go.
@@ -34,7 +34,8 @@ def traces_url(url: str) -> str:
     """
     check_destination(url, "the collector", _SECRETS, _SECRETS[0])
     parts = urlsplit(url)
-    return url if parts.path.strip("/") else parts._replace(path="/v1/traces").geturl()
+    base = parts.path.rstrip("/").removesuffix(_PATH)
+    return parts._replace(path=base + _PATH).geturl()
 
 
 class TraceSender:
@@ -127,38 +128,3 @@ def _context(trace: RunTrace, span: str) -> "SpanContext":
 def _nanoseconds(moment: "datetime") -> int:
     # Not timestamp() * 1e9: a double holds today's nanoseconds to some hundreds only.
     return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
-
-
-def follow(
-    look: Callable[[], RunTrace],
-    sender: TraceSender,
-    pause_s: float,
-    sent: Callable[[int], None],
-    trouble: Callable[[str], None],
-) -> None:
-    """Sends a run's spans until it has ended; a collector that is down is tried again after each look.
-
-    Args:
-        look: Reads the server's log.
-        sender: What sends.
-        pause_s: Seconds between two looks.
-        sent: Is told how many spans were sent.
-        trouble: Is told why some could not be sent, once for each reason in a row.
-
-    Raises:
-        TrackerError: The run has ended, and the collector does not take the rest.
-    """
-    told = None
-    while True:
-        trace = look()
-        try:
-            sent(sender.send(trace))
-            told = None
-        except TrackerError as error:
-            if trace.ended:
-                raise
-            if str(error) != told:
-                trouble(told := str(error))
-        if trace.ended:
-            return
-        time.sleep(pause_s)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedvoxel.errors import ConfigError, TrackerError
+from fedvoxel.ops.following import follow
 from fedvoxel.ops.trackers.content import TrackedRun
-from fedvoxel.ops.trackers.following import follow
 from fedvoxel.ops.trackers.sender import Sender
 from fedvoxel.ops.trackers.sent import SentFile
 from tests.ops.trackers.fake_tracker import FakeTracker, run_of
@@ -43,7 +43,11 @@ def sender(tmp_path: Path, tracker: FakeTracker) -> Iterator[Sender]:
 
 def _follow(looks: Looks, sender: Sender) -> list[str]:
     troubles: list[str] = []
-    follow(looks, sender, 0.0, lambda run, new: None, troubles.append)
+
+    def send(run: TrackedRun) -> None:
+        sender.send(run, files=run.ended)
+
+    follow(looks, send, 0.0, troubles.append)
     return troubles
 
 

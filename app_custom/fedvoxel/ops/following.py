@@ -1,37 +1,42 @@
-"""Follows a run until it ends, and sends what is new after every look. A tracker that is down is tried again."""
+"""Follows a run until it ends, and sends what is new after every look. Whoever it goes to may be down meanwhile."""
 
 import time
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from fedvoxel.errors import ConfigError, TrackerError
-from fedvoxel.ops.trackers.content import Content, TrackedRun
-from fedvoxel.ops.trackers.sender import Sender
+
+
+class Followed(Protocol):
+    """Is a run as it was seen."""
+
+    @property
+    def ended(self) -> bool:
+        """Says whether it has ended, well or badly."""
+
+
+RunT = TypeVar("RunT", bound=Followed)
 
 
 def follow(
-    look: Callable[[], TrackedRun],
-    sender: Sender,
-    pause_s: float,
-    sent: Callable[[TrackedRun, Content], None],
-    trouble: Callable[[str], None],
+    look: Callable[[], RunT], send: Callable[[RunT], None], pause_s: float, trouble: Callable[[str], None]
 ) -> None:
-    """Sends until the run has ended, and ends the session.
+    """Sends until the run has ended.
 
     Args:
         look: Reads the run's record.
-        sender: What sends.
+        send: Sends what is new.
         pause_s: Seconds between two looks.
-        sent: Is told of all that was sent.
         trouble: Is told why something could not be sent or read, once for each reason in a row.
 
     Raises:
-        TrackerError: The run has ended, and the tracker does not take the rest.
+        TrackerError: The run has ended, and the rest is not taken.
         ConfigError: The record could not be read even once.
     """
     run, troubles = look(), _Troubles(trouble)
     while True:
         try:
-            sent(run, sender.send(run, files=run.ended))
+            send(run)
             troubles.over("tracker")
         except TrackerError as error:
             if run.ended:
