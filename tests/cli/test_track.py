@@ -174,7 +174,7 @@ def test_help_says_how(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 def test_registering_in_a_place_that_is_down_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("mlflow", reason="needs MLflow: pip install 'fedvoxel[tracking]'")
+    pytest.importorskip("mlflow", reason="needs MLflow: pip install -c constraints.txt '.[tracking]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -19,7 +19,7 @@ CASES = 2
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("nilearn", reason="the template comes with nilearn: pip install 'fedvoxel[demo]'")
+    pytest.importorskip("nilearn", reason="the template comes with nilearn: pip install -c constraints.txt '.[demo]'")
     out = tmp_path_factory.mktemp("demo")
     seen: list[tuple[int, int]] = []
     tables = make_brain_demo(out, cases_per_hospital=CASES, seed=3, progress=lambda *at: seen.append(at))

@@ -70,7 +70,7 @@ def load_brain_template() -> BrainTemplate:
 def _template_files() -> dict[str, Path]:
     found = find_spec("nilearn")
     if found is None or not found.submodule_search_locations:
-        raise ConfigError("the brain demo needs nilearn's ICBM152 template: pip install 'fedvoxel[demo]'")
+        raise ConfigError("the brain demo needs nilearn's ICBM152 template: pip install -c constraints.txt '.[demo]'")
     folder = Path(found.submodule_search_locations[0]) / _FOLDER
     files = {name: folder / file_name for name, file_name in _FILES.items()}
     if not all(path.is_file() for path in files.values()):

@@ -14,7 +14,7 @@ from tests.ops.trackers.fake_tracker import SECRET, under_way
 from tests.sample_run import sample_outcome
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("clearml", reason="needs ClearML: pip install 'fedvoxel[clearml]'")
+pytest.importorskip("clearml", reason="needs ClearML: pip install -c constraints.txt '.[clearml]'")
 
 
 def test_an_offline_session_holds_the_whole_run(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.ops.trackers.fake_tracker import SECRET, under_way
 from tests.sample_run import sample_outcome
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("wandb", reason="needs Weights & Biases: pip install 'fedvoxel[wandb]'")
+pytest.importorskip("wandb", reason="needs Weights & Biases: pip install -c constraints.txt '.[wandb]'")
 
 _BLOCK = 32768
 

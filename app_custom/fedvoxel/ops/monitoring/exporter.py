@@ -23,7 +23,7 @@ def serve_metrics(kit: Kit, address: str, port: int) -> tuple[WSGIServer, int]:
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError:
-        raise ConfigError("metrics need prometheus-client: pip install 'fedvoxel[monitoring]'") from None
+        raise ConfigError("metrics need prometheus-client: pip install -c constraints.txt '.[monitoring]'") from None
     registry = CollectorRegistry()
     registry.register(_Kit(lambda: collect(kit)))
     try:

@@ -21,7 +21,7 @@ _PATH = "/v1/traces"
 _TIMEOUT_S = 10.0
 """For a batch with all its further tries."""
 _SECRETS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
-_EXTRA = "traces need OpenTelemetry's SDK and exporter: pip install 'fedvoxel[tracing]'"
+_EXTRA = "traces need OpenTelemetry's SDK and exporter: pip install -c constraints.txt '.[tracing]'"
 
 
 def traces_url(url: str) -> str:

@@ -123,7 +123,7 @@ def _onnx_of(package: Package, folder: Path) -> Any:
         import onnx
     except ModuleNotFoundError:
         raise ConfigError(
-            "this needs onnx, which is not installed; install it: pip install 'fedvoxel[export]'"
+            "this needs onnx, which is not installed; install it: pip install -c constraints.txt '.[export]'"
         ) from None
     for name in (ONNX, _ONNX_DATA):
         if name in package.names:

@@ -98,7 +98,9 @@ def check_installed(to: TrackerName) -> None:
     """
     if to in _EXTRAS and find_spec(to) is None:
         extra = _EXTRAS[to]
-        raise ConfigError(f"this needs {to}, which is not installed; install it with: pip install 'fedvoxel[{extra}]'")
+        raise ConfigError(
+            f"this needs {to}, which is not installed; install it with: pip install -c constraints.txt '.[{extra}]'"
+        )
 
 
 def checked_url(url: str | None) -> str:
