@@ -88,5 +88,5 @@ def test_notice_says_what_it_is(demo: Path) -> None:
 
 def test_without_nilearn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brain_template, "find_spec", lambda name: importlib.util.find_spec("no_such_package"))
-    with pytest.raises(ConfigError, match=r"fedvoxel\[demo\]"):
+    with pytest.raises(ConfigError, match=r"'\.\[demo\]"):
         brain_template.load_brain_template()

@@ -63,7 +63,7 @@ def test_a_missing_package_names_its_extra(
     to: places.TrackerName, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(places, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=rf"needs {to}, .* 'fedvoxel\[{extra}\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {to}, .* '\.\[{extra}\]'"):
         Place(to, tmp_path, "https://mlflow.example", "p").tracker()
 
 
