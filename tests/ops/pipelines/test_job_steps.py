@@ -95,6 +95,7 @@ def test_a_submission_whose_answer_was_lost_is_the_same_job(server: FakeServer, 
     with pytest.raises(JobError):
         until_wait(settings)
     server.loses_the_answer = False
+    (settings.parent / "model.json").unlink()
     assert until_wait(settings)["job_id"] == "job-0" and list(server.jobs.values()) == ["job-0"]
 
 

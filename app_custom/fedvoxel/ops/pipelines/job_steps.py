@@ -66,7 +66,9 @@ def _foresee(run: PipelineRun) -> None:
 
 
 def _submit(run: PipelineRun) -> Values:
-    _foresee(run)
+    # Of a submission that was begun the job may train already: then its result is waited for, whatever changed since.
+    if run.record.submission(run.job_sha256) is None:
+        _foresee(run)
     begun = run.record.begin_submission(run.job_sha256)
     with flare_session(run.settings.kit) as session:
         job = submit_job(session, run.settings.job, False, None, _say, begun.token)
